@@ -1,0 +1,56 @@
+/** The generated parts of the README: the options, and the commands as their rows describe them. */
+import { readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { CommandRow } from "../src/commands/command.ts";
+import { optionTable } from "../src/config.ts";
+
+const COMMANDS = new URL("../src/commands/", import.meta.url);
+
+/**
+ * Stands for whatever a row factory is given: rows only keep it for when they run, which they do not here.
+ */
+const anything: unknown = new Proxy(() => undefined, {
+  get: (_, key) => (key === Symbol.toPrimitive ? () => "" : anything),
+  apply: () => anything,
+  construct: () => anything as object,
+});
+
+/** All commands: every function of src/commands whose name ends in `Commands` gives rows. */
+export async function allCommands(): Promise<CommandRow[]> {
+  const rows: CommandRow[] = [];
+  for (const file of readdirSync(fileURLToPath(COMMANDS)).sort()) {
+    if (!file.endsWith(".ts")) continue;
+    const module = (await import(new URL(file, COMMANDS).href)) as Record<string, unknown>;
+    for (const [name, value] of Object.entries(module))
+      if (name.endsWith("Commands") && typeof value === "function")
+        rows.push(...(value as (deps: unknown) => CommandRow[])(anything));
+  }
+  return rows.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The commands as a Markdown table. */
+export function commandTable(rows: readonly CommandRow[]): string {
+  const escaped = (text: string): string => text.replaceAll("|", "\\|");
+  const lines = rows.map((row) => {
+    const syntax = `\`${`${row.name.toUpperCase()} ${escaped(row.syntax)}`.trim()}\``;
+    return `| ${syntax} | ${row.since} | ${escaped(row.summary)} | \`${row.testedBy}\` |`;
+  });
+  return ["| command | since | what it does | tested by |", "| --- | --- | --- | --- |", ...lines].join("\n");
+}
+
+/**
+ * The README with its generated parts made anew.
+ * @throws Error when a marker is missing.
+ */
+export async function withGeneratedParts(readme: string): Promise<string> {
+  const parts = { options: optionTable(), commands: commandTable(await allCommands()) };
+  let text = readme;
+  for (const [name, content] of Object.entries(parts)) {
+    const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+    const from = text.indexOf(start);
+    const to = text.indexOf(end);
+    if (from < 0 || to < from) throw new Error(`README.md has no ${start} … ${end}`);
+    text = `${text.slice(0, from + start.length)}\n${content}\n${text.slice(to)}`;
+  }
+  return text;
+}

@@ -1,0 +1,91 @@
+/** The program: command line and environment to a running server, signals to a clean stop, failures to exit codes. */
+import { readFileSync } from "node:fs";
+import { type Config, ConfigError, helpText, loadStart, type Start } from "./config.ts";
+import { InternalError } from "./errors.ts";
+import { ping } from "./healthcheck.ts";
+import { createLog } from "./log.ts";
+import { loadAssets } from "./python/snapshot.ts";
+import { createServer } from "./server.ts";
+
+/** 0: ended as asked; 1: failed while starting or running; 2: the command line or configuration is wrong. */
+type ExitCode = 0 | 1 | 2;
+
+const HEALTHCHECK_TIMEOUT_MS = 5000;
+
+async function main(args: readonly string[]): Promise<ExitCode | undefined> {
+  let start: Start;
+  try {
+    start = loadStart(args, process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`regears: ${error.message}\nregears --help lists the options.\n`);
+    return 2;
+  }
+  const { config } = start;
+  switch (start.action) {
+    case "help":
+      process.stdout.write(helpText());
+      return 0;
+    case "version":
+      process.stdout.write(`regears ${version()}\n`);
+      return 0;
+    case "healthcheck":
+      return healthcheck(config);
+    case "snapshot":
+      return snapshot(config);
+    case "serve":
+      return serve(start);
+  }
+}
+
+async function serve({ config, warnings }: Start): Promise<undefined> {
+  process.chdir(config.dir);
+  const log = createLog({ level: config.loglevel, file: config.logfile });
+  for (const warning of warnings) log.warn(warning);
+  let stopping: Promise<never> | undefined;
+  const started = createServer({ ...config, dir: "." });
+  const stop = (why: string): void => {
+    log.info(why);
+    // What asks for the end during the start is obeyed as soon as there is something to stop.
+    stopping = started.then((server) => server.close()).then(() => process.exit(0), fail);
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    process.on(signal, () => (stopping ? process.exit(1) : stop(`${signal}: stopping`)));
+  const server = await started;
+  void server.stopped.then(() => stopping ?? stop("the engine has ended: stopping"));
+}
+
+async function healthcheck(config: Config): Promise<ExitCode> {
+  try {
+    const { bind: host, port, unixsocket } = config;
+    const useSocket = port === 0 ? unixsocket : "";
+    await ping({ host, port, unixsocket: useSocket, timeoutMs: HEALTHCHECK_TIMEOUT_MS });
+    return 0;
+  } catch (error) {
+    process.stderr.write(`regears: ${error instanceof Error ? error.message : error}\n`);
+    return 1;
+  }
+}
+
+async function snapshot(config: Config): Promise<ExitCode> {
+  const log = createLog({ level: config.loglevel, file: config.logfile });
+  await loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log });
+  return 0;
+}
+
+function version(): string {
+  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** A port in use or an engine out of reach is told in a line; where anything else came from is worth the stack. */
+function fail(error: unknown): never {
+  const expected = error instanceof InternalError || (error instanceof Error && "code" in error);
+  const text = error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error);
+  process.stderr.write(`regears: ${text}\n`);
+  process.exit(1);
+}
+
+main(process.argv.slice(2)).then((code) => {
+  if (code !== undefined) process.exit(code);
+}, fail);

@@ -1,0 +1,54 @@
+/** What a command is: one row, from which dispatch, arity, COMMAND INFO, the compatibility table and the docs derive. */
+import type { Reply } from "../resp/reply.ts";
+
+/** Who may run a command, in the terms of Redis' ACL: the same right as EVAL, `@admin`, `@read`, or any authenticated user. */
+export type Access = "script" | "admin" | "read" | "any";
+
+/** On whose behalf a command runs, and therefore whether it may wait. */
+export type Caller = "client" | "multi" | "lua" | "script";
+
+/** What a handler may know of its caller. */
+export interface CommandContext {
+  readonly caller: Caller;
+  /** Fires when the caller has gone; what waits for it may be freed. */
+  readonly signal: AbortSignal;
+  /** The client's connection number; 0 for calls made by scripts. */
+  readonly clientId: number;
+  /** In whose name the engine's gate is held: the client, or the execution whose `execute()` this is. */
+  readonly owner: object;
+  /** The command's name as the caller typed it. */
+  readonly typedName: string;
+}
+
+export interface CommandRow {
+  /** Lower case, as in error texts: `rg.pyexecute`. */
+  readonly name: string;
+  readonly summary: string;
+  /** The RedisGears version that brought it, or `regears` for our own. */
+  readonly since: string;
+  readonly group: "executions" | "registrations" | "sessions" | "requirements" | "configuration" | "server";
+  readonly access: Access;
+  /** Number of arguments without the name; a violation is the standard arity error. */
+  readonly minArgs: number;
+  readonly maxArgs: number;
+  /** For the docs and COMMAND DOCS: `script [UNBLOCKING] …`. */
+  readonly syntax: string;
+  /** What MULTI and Lua get instead of the command, if it needs a client that can wait. */
+  readonly refusedWhenNotBlocking?: (caller: Caller) => string;
+  /** First, last, step of keys for COMMAND INFO; default 0,0,0. */
+  readonly keys?: readonly [number, number, number];
+  /** The test file that covers it, for the generated table. */
+  readonly testedBy: string;
+  readonly run: (args: readonly Buffer[], context: CommandContext) => Reply | Promise<Reply>;
+}
+
+/** The one list of commands, by lower-case name. */
+export interface CommandTable {
+  readonly rows: readonly CommandRow[];
+  find(name: string): CommandRow | undefined;
+  /**
+   * Checks (refusal, then arity) and runs a row. Never throws: a ReplyError becomes its text, anything else is logged
+   * and answered `ERR internal error`.
+   */
+  run(row: CommandRow, args: readonly Buffer[], context: CommandContext): Reply | Promise<Reply>;
+}

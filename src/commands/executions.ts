@@ -1,0 +1,298 @@
+/** RG.PYEXECUTE and the commands about executions: commands.md, sections 5 to 7. */
+import { ReplyError } from "../errors.ts";
+import type { Execution } from "../executions/execution.ts";
+import { NODE_ID } from "../executions/ids.ts";
+import type { ExecutionRunner } from "../executions/runner.ts";
+import { Session, type SessionRegistry } from "../executions/session.ts";
+import type { RegistrationRegistry } from "../registrations/registry.ts";
+import { array, bulk, integer, type Reply, status, text } from "../resp/reply.ts";
+import type { CommandRow } from "./command.ts";
+import { blockingRefusal } from "./table.ts";
+
+export interface ExecutionCommandsOptions {
+  readonly runner: ExecutionRunner;
+  readonly sessions: SessionRegistry;
+  readonly registrations: RegistrationRegistry;
+}
+
+const NOT_HERE = "Can not run gears inside a multi exec, lua, or when blocking is not allowed";
+const UNKNOWN = "execution plan does not exist";
+
+/** Milliseconds that RG.GETEXECUTION waits for a script whose interpreter is just booting: its steps are not known before. */
+const BOOT_PATIENCE_MS = 2_000;
+
+const OK = status("OK");
+
+/** The rows of this file. */
+export function executionCommands(options: ExecutionCommandsOptions): CommandRow[] {
+  const { runner } = options;
+  const { registry } = runner;
+  const find = (id: Buffer | undefined, unknown = UNKNOWN): Execution => {
+    const execution = id && registry.find(id);
+    if (!execution) throw new ReplyError(unknown);
+    return execution;
+  };
+
+  return [
+    {
+      name: "rg.pyexecute",
+      summary: "Runs a Python script; answers its results, OK, or with UNBLOCKING the execution's id.",
+      since: "1.0",
+      group: "executions",
+      access: "script",
+      minArgs: 1,
+      maxArgs: Number.POSITIVE_INFINITY,
+      syntax:
+        "script [UNBLOCKING] [ID id] [DESCRIPTION text] [UPGRADE] [REPLACE_WITH id] [FORCE_REINSTALL_REQUIREMENTS] [REQUIREMENTS requirement ...]",
+      refusedWhenNotBlocking: () => NOT_HERE,
+      testedBy: "test/conformance/cases/pyexecute-basics.json",
+      run: ([code, ...rest]) => pyexecute(code as Buffer, parseOptions(rest), options),
+    },
+    {
+      name: "rg.getresults",
+      summary: "Answers the results and errors of a finished execution.",
+      since: "1.0",
+      group: "executions",
+      access: "read",
+      minArgs: 1,
+      maxArgs: Number.POSITIVE_INFINITY,
+      syntax: "id",
+      testedBy: "test/conformance/cases/results-registry.json",
+      run: ([id]) => {
+        const execution = find(id);
+        if (!execution.isFinished) throw new ReplyError("execution is still running");
+        registry.touch(execution);
+        return execution.reply();
+      },
+    },
+    {
+      name: "rg.getresultsblocking",
+      summary: "Waits for an execution to finish and answers its results and errors.",
+      since: "1.0",
+      group: "executions",
+      access: "read",
+      minArgs: 1,
+      maxArgs: 1,
+      syntax: "id",
+      testedBy: "test/conformance/cases/results-registry.json",
+      run: ([id], { caller, signal }) => {
+        const execution = find(id);
+        if (execution.isFinished) {
+          registry.touch(execution);
+          return execution.reply();
+        }
+        if (caller !== "client") throw new ReplyError(blockingRefusal(caller));
+        return untilGone(execution.finished, signal).then(() => execution.reply());
+      },
+    },
+    {
+      name: "rg.dumpexecutions",
+      summary: "Lists the executions there are, with their statuses.",
+      since: "1.0",
+      group: "executions",
+      access: "read",
+      minArgs: 0,
+      maxArgs: Number.POSITIVE_INFINITY,
+      syntax: "",
+      testedBy: "test/conformance/cases/results-registry.json",
+      run: () => array(registry.list().map(dumpLine)),
+    },
+    {
+      name: "rg.dropexecution",
+      summary: "Forgets a finished execution and its results.",
+      since: "1.0",
+      group: "executions",
+      access: "admin",
+      minArgs: 1,
+      maxArgs: 1,
+      syntax: "id",
+      testedBy: "test/conformance/cases/results-registry.json",
+      run: ([id]) => {
+        const execution = find(id);
+        if (!execution.isFinished) throw new ReplyError("can not drop a not yet finished execution, abort it first.");
+        registry.drop(execution);
+        return OK;
+      },
+    },
+    {
+      name: "rg.abortexecution",
+      summary: "Stops an execution, whatever its code does; answers when it has stopped.",
+      since: "1.0",
+      group: "executions",
+      access: "admin",
+      minArgs: 1,
+      maxArgs: 1,
+      syntax: "id",
+      refusedWhenNotBlocking: blockingRefusal,
+      testedBy: "test/conformance/cases/results-registry.json",
+      run: async ([id]) => {
+        const execution = find(id, "execution does not exist");
+        runner.ids.skip(1, 1);
+        await runner.abort(execution);
+        return OK;
+      },
+    },
+    {
+      name: "rg.getexecution",
+      summary: "Shows an execution in detail: status, counts, durations and steps.",
+      since: "1.0",
+      group: "executions",
+      access: "read",
+      minArgs: 1,
+      maxArgs: 2,
+      syntax: "id [SHARD|CLUSTER]",
+      testedBy: "test/conformance/cases/results-registry.json",
+      run: ([id, scope]) => {
+        const execution = find(id);
+        checkScope(scope?.toString("latin1").toUpperCase());
+        if (!execution.isFinished && runner.host.booting) {
+          const patience = new Promise<void>((resolve) => setTimeout(resolve, BOOT_PATIENCE_MS).unref());
+          return Promise.race([execution.declared, patience]).then(() => describe(execution));
+        }
+        return describe(execution);
+      },
+    },
+  ];
+}
+
+function checkScope(scope: string | undefined): void {
+  if (scope === undefined || scope === "SHARD") return;
+  throw new ReplyError(
+    scope === "CLUSTER" ? "no cluster detected - use `RG.GETEXECUTION <id> [SHARD]` instead" : "unknown subcommand",
+  );
+}
+
+/** Resolves when `done` does or the caller has gone, so that a waiting reply does not outlive its reader. */
+function untilGone(done: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      signal.removeEventListener("abort", finish);
+      resolve();
+    };
+    signal.addEventListener("abort", finish, { once: true });
+    void done.then(finish);
+  });
+}
+
+interface ScriptOptions {
+  unblocking: boolean;
+  id: string | undefined;
+  description: string | undefined;
+  upgrade: boolean;
+  replaceWith: string | undefined;
+  requirements: string[];
+}
+
+const ID_FORM = /^[A-Za-z0-9_-]*$/;
+
+function parseOptions(args: readonly Buffer[]): ScriptOptions {
+  const options: ScriptOptions = {
+    unblocking: false,
+    id: undefined,
+    description: undefined,
+    upgrade: false,
+    replaceWith: undefined,
+    requirements: [],
+  };
+  for (let at = 0; at < args.length; at++) {
+    const word = (args[at] as Buffer).toString("utf8");
+    const valueOf = (name: string): string => {
+      const value = args[++at];
+      if (value === undefined) throw new ReplyError(`${name} is missing`);
+      return value.toString("utf8");
+    };
+    switch (word.toUpperCase()) {
+      case "UNBLOCKING":
+        options.unblocking = true;
+        break;
+      case "ID":
+        options.id = valueOf("ID");
+        if (!ID_FORM.test(options.id)) {
+          throw new ReplyError("ID must be compose of: ['A'-'Z' | 'a'-'z' | '0' - '9' | '-' | '_']");
+        }
+        break;
+      case "DESCRIPTION":
+        options.description = valueOf("DESCRIPTION");
+        break;
+      case "UPGRADE":
+        options.upgrade = true;
+        break;
+      case "REPLACE_WITH":
+        options.replaceWith = valueOf("REPLACE_WITH");
+        break;
+      case "FORCE_REINSTALL_REQUIREMENTS":
+        break;
+      case "REQUIREMENTS":
+        options.requirements = args.slice(at + 1).map((requirement) => requirement.toString("utf8"));
+        return options;
+      default:
+        throw new ReplyError(`Unknown arguments were given: ${word}`);
+    }
+  }
+  return options;
+}
+
+function pyexecute(
+  code: Buffer,
+  { unblocking, id, description, upgrade, replaceWith, requirements }: ScriptOptions,
+  { runner, sessions, registrations }: ExecutionCommandsOptions,
+): Reply | Promise<Reply> {
+  const session = new Session(id, description, requirements);
+  const present = sessions.find(session.id);
+  let replaced = present;
+  if (replaceWith !== undefined) {
+    if (present) throw new ReplyError(`Can not replace an existing session ${session.id} with ${replaceWith}`);
+    replaced = sessions.find(replaceWith);
+    if (!replaced) throw new ReplyError(`Can not replace with ${replaceWith}, session does not exists.`);
+  } else if (present && !upgrade) {
+    throw new ReplyError(`Session ${session.id} already exists`);
+  }
+  if (requirements.length > 0) {
+    throw new ReplyError("ERR REQUIREMENTS are not supported: this server can not install Python packages");
+  }
+  return runner.runScript({ code, session, declarations: registrations.declare(session, replaced), unblocking });
+}
+
+const dumpLine = (execution: Execution): Reply =>
+  array([
+    text("executionId"),
+    text(execution.id),
+    text("status"),
+    text(execution.status),
+    text("registered"),
+    integer(execution.registered ? 1 : 0),
+  ]);
+
+function describe(execution: Execution): Reply {
+  const steps = execution.steps.map((step, at) =>
+    array([
+      text("type"),
+      text(step.type),
+      text("duration"),
+      integer(Math.round(execution.stepMs[at] ?? 0)),
+      text("name"),
+      text(step.name),
+      text("arg"),
+      text(step.arg),
+    ]),
+  );
+  const plan = array([
+    text("status"),
+    text(execution.status),
+    text("shards_received"),
+    integer(0),
+    text("shards_completed"),
+    integer(0),
+    text("results"),
+    integer(execution.isFinished ? execution.resultCount : -1),
+    text("errors"),
+    array(execution.errors.map((error) => bulk(Buffer.from(error)))),
+    text("total_duration"),
+    integer(Math.round(execution.totalMs)),
+    text("read_duration"),
+    integer(Math.round(execution.readMs)),
+    text("steps"),
+    array(steps),
+  ]);
+  return array([array([text("shard_id"), text(NODE_ID), text("execution_plan"), plan])]);
+}

@@ -1,0 +1,240 @@
+/** Commands about registrations, and the triggers that call them: commands.md, sections 8 and 9. */
+import { ReplyError } from "../errors.ts";
+import { NODE_ID } from "../executions/ids.ts";
+import type { ExecutionRunner } from "../executions/runner.ts";
+import type { Session } from "../executions/session.ts";
+import type { Registration } from "../registrations/registration.ts";
+import type { RegistrationRegistry } from "../registrations/registry.ts";
+import type { Triggers } from "../registrations/triggers.ts";
+import { array, bulk, error, integer, nil, type Reply, status, text } from "../resp/reply.ts";
+import type { CommandContext, CommandRow } from "./command.ts";
+import { blockingRefusal } from "./table.ts";
+
+export interface RegistrationCommandsOptions {
+  readonly runner: ExecutionRunner;
+  readonly registrations: RegistrationRegistry;
+  readonly triggers: Triggers;
+}
+
+const OK = status("OK");
+const MANY = Number.POSITIVE_INFINITY;
+
+/** The rows of this file. */
+export function registrationCommands(options: RegistrationCommandsOptions): CommandRow[] {
+  const { registrations, runner } = options;
+  const common = { since: "1.0", group: "registrations", testedBy: "test/conformance/cases/config-and-info.json" } as const;
+  const trigger = (args: readonly Buffer[], context: CommandContext): Promise<Reply> => fire(args, context, options);
+
+  return [
+    {
+      ...common,
+      name: "rg.dumpregistrations",
+      summary: "Lists the registrations with their arguments and statistics.",
+      access: "read",
+      minArgs: 0,
+      maxArgs: MANY,
+      syntax: "",
+      run: () => array(registrations.list().map((registration) => describeRegistration(registration, true))),
+    },
+    {
+      ...common,
+      name: "rg.unregister",
+      summary: "Ends a registration; with ABORTPENDING its waiting executions too.",
+      access: "admin",
+      minArgs: 1,
+      maxArgs: 2,
+      syntax: "id [ABORTPENDING]",
+      run: ([id, option]) => {
+        const registration = registrations.find(id as Buffer);
+        if (!registration) throw new ReplyError("execution is not registered");
+        registrations.remove(registration, option?.toString("latin1").toUpperCase() === "ABORTPENDING");
+        return OK;
+      },
+    },
+    {
+      ...common,
+      name: "rg.unregisterall",
+      summary: "Ends all registrations; with ABORTPENDING their waiting executions too.",
+      since: "regears",
+      access: "admin",
+      minArgs: 0,
+      maxArgs: 1,
+      syntax: "[ABORTPENDING]",
+      testedBy: "test/gateway/registrations.test.ts",
+      run: ([option]) => {
+        const all = registrations.list();
+        const abortPending = option?.toString("latin1").toUpperCase() === "ABORTPENDING";
+        for (const registration of all) registrations.remove(registration, abortPending);
+        return integer(all.length);
+      },
+    },
+    {
+      ...common,
+      name: "rg.clearregistrationsstats",
+      summary: "Sets the statistics of all registrations back.",
+      since: "1.2",
+      access: "admin",
+      minArgs: 0,
+      maxArgs: 0,
+      syntax: "",
+      refusedWhenNotBlocking: blockingRefusal,
+      run: () => {
+        runner.ids.skip(1, 1);
+        for (const registration of registrations.list()) registration.statistics.clear(registration.pending.size);
+        return OK;
+      },
+    },
+    {
+      ...common,
+      name: "rg.pauseregistrations",
+      summary: "Pauses StreamReader registrations.",
+      since: "1.2",
+      access: "admin",
+      minArgs: 1,
+      maxArgs: MANY,
+      syntax: "id [id ...]",
+      refusedWhenNotBlocking: blockingRefusal,
+      run: (ids) => pause(ids, "pause", options),
+    },
+    {
+      ...common,
+      name: "rg.unpauseregistrations",
+      summary: "Lets paused or aborted StreamReader registrations go on.",
+      since: "1.2",
+      access: "admin",
+      minArgs: 1,
+      maxArgs: MANY,
+      syntax: "id [id ...]",
+      refusedWhenNotBlocking: blockingRefusal,
+      run: (ids) => pause(ids, "unpause", options),
+    },
+    {
+      ...common,
+      name: "rg.trigger",
+      summary: "Calls the CommandReader registration of a trigger.",
+      access: "script",
+      minArgs: 1,
+      maxArgs: MANY,
+      syntax: "trigger [arg ...]",
+      run: trigger,
+    },
+    {
+      ...common,
+      name: "rg.triggeronkey",
+      summary: "Like RG.TRIGGER; the first argument is a key, by which clients of a cluster find the node.",
+      since: "1.2",
+      access: "script",
+      minArgs: 1,
+      maxArgs: MANY,
+      syntax: "trigger [key [arg ...]]",
+      keys: [2, 2, 1],
+      run: trigger,
+    },
+  ];
+}
+
+async function fire(
+  args: readonly Buffer[],
+  { caller, owner }: CommandContext,
+  { triggers }: RegistrationCommandsOptions,
+): Promise<Reply> {
+  const execution = await triggers.fire(args, { canWait: caller === "client", owner });
+  const [first] = execution.errors;
+  return first === undefined ? execution.results() : error(first);
+}
+
+/** All or nothing: every id is checked before anything changes. */
+function pause(
+  ids: readonly Buffer[],
+  verb: "pause" | "unpause",
+  { registrations, runner }: RegistrationCommandsOptions,
+): Reply {
+  const words = ids.filter((id) => id.toString("latin1").toUpperCase() !== "ABORTPENDING");
+  if (words.length === 0) throw new ReplyError(`ERR no registration to ${verb}`);
+  const found = words.map((id) => {
+    const registration = registrations.find(id);
+    if (!registration) throw new ReplyError(`Execution ${id.toString("utf8")} does not exists on shard ${NODE_ID}`);
+    const { reader } = registration.spec;
+    const side = registrations.pausing(registration);
+    if (!side) throw new ReplyError(`Reader ${reader} does not support ${verb}`);
+    return { registration, side };
+  });
+  runner.ids.skip(1, 1);
+  for (const { registration, side } of found) side[verb](registration);
+  return OK;
+}
+
+/** One element of RG.DUMPREGISTRATIONS. @param withSession with the `PD` pair */
+export function describeRegistration(registration: Registration, withSession: boolean): Reply {
+  const { spec, statistics } = registration;
+  const stream = spec.reader === "StreamReader";
+  const data: Reply[] = [
+    ...pair("mode", text(spec.mode)),
+    ...pair("numTriggered", integer(statistics.triggered)),
+    ...pair("numSuccess", integer(statistics.success)),
+    ...pair("numFailures", integer(statistics.failures)),
+    ...pair("numAborted", integer(statistics.aborted)),
+    ...pair("lastRunDurationMS", integer(statistics.lastMs)),
+    ...pair("totalRunDurationMS", integer(statistics.totalMs)),
+    ...pair("avgRunDurationMS", text(formatDouble(statistics.averageMs))),
+    ...(stream ? pair("lastEstimatedLagMS", integer(statistics.lastLagMs)) : []),
+    ...(stream ? pair("avgEstimatedLagMS", text(formatDouble(statistics.averageLagMs))) : []),
+    ...pair("lastError", statistics.lastError === undefined ? nil() : text(statistics.lastError)),
+    ...pair("args", array(readerArguments(registration))),
+    ...(stream ? pair("status", text(registration.status)) : []),
+  ];
+  return array([
+    ...pair("id", text(registration.id)),
+    ...pair("reader", text(spec.reader)),
+    ...pair("desc", spec.description === undefined ? nil() : text(spec.description)),
+    ...pair("RegistrationData", array(data)),
+    ...(withSession ? pair("PD", text(sessionText(registration.session))) : []),
+    ...pair("ExecutionThreadPool", text("DefaultPool")),
+  ]);
+}
+
+function readerArguments({ spec }: Registration): Reply[] {
+  const list = (values: readonly string[] | undefined): Reply => (values ? array(values.map(text)) : nil());
+  switch (spec.reader) {
+    case "KeysReader":
+      return [
+        ...pair("regex", bulk(spec.prefix)),
+        ...pair("eventTypes", list(spec.eventTypes)),
+        ...pair("keyTypes", list(spec.keyTypes)),
+        ...pair("hookCommands", list(spec.commands)),
+      ];
+    case "StreamReader":
+      return [
+        ...pair("batchSize", integer(spec.batch)),
+        ...pair("durationMS", integer(spec.duration)),
+        ...pair("stream", bulk(spec.prefix)),
+        ...pair("trimStream", integer(spec.trimStream ? 1 : 0)),
+        ...pair("onFailedPolicy", text(spec.onFailedPolicy)),
+        ...pair("retryInterval", integer(spec.retryInterval)),
+      ];
+    case "CommandReader":
+      return [
+        ...pair("trigger", bulk(spec.trigger ?? Buffer.from(spec.hook ?? ""))),
+        ...pair("inorder", integer(spec.inOrder ? 1 : 0)),
+      ];
+  }
+}
+
+/** The `PD` text: one line about a session. */
+export function sessionText(session: Session): string {
+  const ids = [...session.registrations.values()].map(({ id }) => `'${id}'`).join(",");
+  const requirements = session.requirements.map((name) => `{'name':'${name}', 'basePath':'', 'wheels':[]}`).join(",");
+  return (
+    `{'sessionName':'${session.id}', 'sessionDescription':'${session.description ?? "null"}', ` +
+    `'refCount': ${session.refCount}, 'linkedTo': ${session.dead ? "None" : "primary"}, 'dead': ${session.dead}, ` +
+    `'isInstallationNeeded':0, 'registrationsList':[${ids}], 'depsList':[${requirements}]}`
+  );
+}
+
+/** As C's `%.17g` prints it, which is how the averages come: the shortest text that is exact enough is not enough. */
+export function formatDouble(value: number): string {
+  const digits = value.toPrecision(17);
+  return digits.includes("e") ? digits : digits.replace(/\.?0+$/, "");
+}
+
+const pair = (name: string, value: Reply): [Reply, Reply] => [text(name), value];

@@ -1,0 +1,116 @@
+/** Commands about sessions: commands.md, sections 10 and 11. */
+import { arityError, ReplyError } from "../errors.ts";
+import type { ExecutionRunner } from "../executions/runner.ts";
+import type { Session, SessionRegistry } from "../executions/session.ts";
+import type { RegistrationRegistry } from "../registrations/registry.ts";
+import { array, integer, nil, type Reply, status, text } from "../resp/reply.ts";
+import type { CommandRow } from "./command.ts";
+import { describeRegistration } from "./registrations.ts";
+
+export interface SessionCommandsOptions {
+  readonly runner: ExecutionRunner;
+  readonly sessions: SessionRegistry;
+  readonly registrations: RegistrationRegistry;
+}
+
+const MANY = Number.POSITIVE_INFINITY;
+
+/** The rows of this file. */
+export function sessionCommands(options: SessionCommandsOptions): CommandRow[] {
+  const common = { since: "1.2", group: "sessions", testedBy: "test/conformance/cases/sessions.json" } as const;
+  return [
+    {
+      ...common,
+      name: "rg.pydumpsessions",
+      summary: "Lists the sessions that own registrations.",
+      access: "read",
+      minArgs: 0,
+      maxArgs: MANY,
+      syntax: "[VERBOSE] [DEAD] [SESSIONS id [id ...]]",
+      run: (args) => dumpSessions(args, options),
+    },
+    {
+      ...common,
+      name: "rg.pyprofile",
+      summary: "Shows or resets the profile of a session's callbacks (see ProfileExecutions).",
+      access: "admin",
+      minArgs: 1,
+      maxArgs: MANY,
+      syntax: "STATS session [order] | RESET session",
+      run: (args) => profile(args, options),
+    },
+  ];
+}
+
+function dumpSessions(args: readonly Buffer[], { sessions, registrations }: SessionCommandsOptions): Reply {
+  let verbose = false;
+  let dead = false;
+  for (let at = 0; at < args.length; at++) {
+    const word = (args[at] as Buffer).toString("utf8");
+    switch (word.toUpperCase()) {
+      case "VERBOSE":
+        verbose = true;
+        break;
+      case "DEAD":
+        dead = true;
+        break;
+      case "SESSIONS":
+        return array(
+          args.slice(at + 1).map((id) => {
+            const session = sessions.find(id.toString("utf8"));
+            return session
+              ? describeSession(session, verbose, registrations)
+              : text(`Session ${id.toString("utf8")} does not exists`);
+          }),
+        );
+      default:
+        throw new ReplyError(`Unknown option ${word}`);
+    }
+  }
+  const listed = dead ? sessions.dead() : sessions.live();
+  return array(listed.map((session) => describeSession(session, verbose, registrations)));
+}
+
+function describeSession(session: Session, verbose: boolean, registrations: RegistrationRegistry): Reply {
+  const owned = [...session.registrations.values()].flatMap(({ id }) => {
+    const registration = registrations.find(Buffer.from(id));
+    if (!registration) return [];
+    return [verbose ? describeRegistration(registration, false) : text(id)];
+  });
+  return array([
+    text("ID"),
+    text(session.id),
+    text("sessionDescription"),
+    session.description === undefined ? nil() : text(session.description),
+    text("refCount"),
+    integer(session.refCount),
+    text("linked"),
+    text(session.dead ? "None" : "primary"),
+    text("dead"),
+    text(String(session.dead)),
+    text("requirementInstallationNeeded"),
+    integer(0),
+    text("requirements"),
+    array(session.requirements.map(text)),
+    text("registrations"),
+    array(owned),
+  ]);
+}
+
+async function profile(args: readonly Buffer[], { runner, sessions }: SessionCommandsOptions): Promise<Reply> {
+  const subcommand = args[0]?.toString("latin1").toUpperCase();
+  if (subcommand !== "STATS" && subcommand !== "RESET") {
+    throw new ReplyError("Wrong subcommand given to RG.PYPROFILE");
+  }
+  const most = subcommand === "STATS" ? 3 : 2;
+  if (args.length < 2 || args.length > most) throw arityError("rg.pyprofile");
+  const session = sessions.find((args[1] as Buffer).toString("utf8"));
+  if (!session) throw new ReplyError("session does not exists");
+  const answer = await runner.host.ask(session, [
+    "profile",
+    session.id,
+    subcommand.toLowerCase(),
+    args[2]?.toString("utf8") ?? "tottime",
+  ]);
+  return subcommand === "RESET" ? status("OK") : text(answer);
+}

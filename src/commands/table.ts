@@ -1,0 +1,53 @@
+/** The one list of commands: finds a row, checks what every command checks, and turns failures into replies. */
+import { arityError, ReplyError } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import { error as errorReply, type Reply } from "../resp/reply.ts";
+import type { CommandContext, CommandRow, CommandTable } from "./command.ts";
+
+/** What is told of our own faults; the log has the rest. */
+const INTERNAL_ERROR = "ERR internal error";
+
+/**
+ * Makes the table.
+ * @param log is told of failures that are not the caller's fault.
+ * @throws Error when two rows have one name, or a name is not lower case: both are mistakes of ours.
+ */
+export function createCommandTable(rows: readonly CommandRow[], log: Pick<Logger, "error">): CommandTable {
+  const byName = new Map<string, CommandRow>();
+  for (const row of rows) {
+    if (byName.has(row.name) || row.name !== row.name.toLowerCase()) throw new Error(`bad command name ${row.name}`);
+    byName.set(row.name, row);
+  }
+
+  const failed = (row: CommandRow, error: unknown): Reply => {
+    if (error instanceof ReplyError) return errorReply(error.message);
+    log.error({ err: error, command: row.name }, "a command failed");
+    return errorReply(INTERNAL_ERROR);
+  };
+
+  return {
+    rows,
+    find: (name) => byName.get(name.toLowerCase()),
+    run(row, args, context) {
+      try {
+        check(row, args, context);
+        const reply = row.run(args, context);
+        return reply instanceof Promise ? reply.catch((error: unknown) => failed(row, error)) : reply;
+      } catch (error) {
+        return failed(row, error);
+      }
+    },
+  };
+}
+
+/** RedisGears refuses a caller that can not wait before it counts the arguments. */
+function check(row: CommandRow, args: readonly Buffer[], { caller }: CommandContext): void {
+  if (row.refusedWhenNotBlocking && caller !== "client") throw new ReplyError(row.refusedWhenNotBlocking(caller));
+  if (args.length < row.minArgs || args.length > row.maxArgs) throw arityError(row.name);
+}
+
+/** The engine's own words for a blocking module command whose caller can not wait. */
+export const blockingRefusal = (caller: CommandContext["caller"]): string =>
+  caller === "lua"
+    ? "ERR Blocking module command called from Lua script"
+    : "ERR Blocking module command called from transaction";

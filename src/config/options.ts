@@ -1,0 +1,396 @@
+/**
+ * The one table of options. The command line, the environment, the configuration file, `--help`, `RG.CONFIGGET` and
+ * `RG.CONFIGSET` and the table in the README are all made from it.
+ */
+
+/** How an option is known to RedisGears, and therefore to `RG.CONFIGGET` and `RG.CONFIGSET`. */
+export interface GearsName {
+  readonly name: string;
+  /** `core` keys are settable in any case; `python` keys are case-sensitive and visible to scripts once they were set. */
+  readonly owner: "core" | "python";
+  readonly runtime: boolean;
+}
+
+interface OptionBase {
+  readonly section: "network" | "engine" | "executions" | "python" | "server" | "compatibility";
+  readonly summary: string;
+  readonly aliases?: readonly string[];
+  readonly gears?: GearsName;
+  /** Handed to the embedded engine by CONFIG SET. */
+  readonly engine?: true;
+  /** Accepted because RedisGears has it; nothing in Regears depends on it. */
+  readonly noEffect?: true;
+}
+
+/** `bytes` reads `64mb`; `megabytes` too, but a bare number counts megabytes. `min` and `max` are in the option's unit. */
+export type OptionSpec = OptionBase &
+  (
+    | { readonly kind: "text"; readonly default: string }
+    | { readonly kind: "choice"; readonly default: string; readonly choices: readonly string[] }
+    | { readonly kind: "switch"; readonly default: boolean }
+    | { readonly kind: "list"; readonly default: readonly string[] }
+    | {
+        readonly kind: "integer" | "bytes" | "megabytes";
+        readonly default: number;
+        readonly min?: number;
+        readonly max?: number;
+      }
+  );
+
+const core = (name: string, runtime: boolean): GearsName => ({ name, owner: "core", runtime });
+const python = (name: string, runtime: boolean): GearsName => ({ name, owner: "python", runtime });
+
+const KB = 1024;
+const MB = 1024 * KB;
+const GB = 1024 * MB;
+const ANY_INTEGER = { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER } as const;
+
+/** All options in the order of the documentation. */
+export const OPTIONS = {
+  bind: { kind: "text", section: "network", default: "127.0.0.1", summary: "address to listen on; `0.0.0.0` for all" },
+  port: {
+    kind: "integer",
+    section: "network",
+    default: 6379,
+    min: 0,
+    max: 65535,
+    summary: "TCP port; 0 takes a free one, or none at all when `unixsocket` is given",
+  },
+  unixsocket: { kind: "text", section: "network", default: "", summary: "path of a Unix socket to listen on as well" },
+  maxclients: {
+    kind: "integer",
+    section: "network",
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    summary: "clients served at once; more are refused",
+  },
+  "proto-max-bulk-len": {
+    kind: "bytes",
+    section: "network",
+    default: 512 * MB,
+    min: MB,
+    max: 2 * GB - 1,
+    engine: true,
+    summary: "longest single argument of a request",
+  },
+  "client-query-buffer-limit": {
+    kind: "bytes",
+    section: "network",
+    default: GB,
+    min: MB,
+    max: 4 * GB,
+    summary: "most bytes of a client's requests held at once",
+  },
+  "client-output-limit": {
+    kind: "bytes",
+    section: "network",
+    default: GB,
+    min: MB,
+    max: 4 * GB,
+    summary: "most bytes of replies waiting for a client that does not read; beyond it the client is closed",
+  },
+
+  engine: {
+    kind: "text",
+    section: "engine",
+    default: "embedded",
+    summary: "`embedded`, or the URL of a Redis-compatible server: `redis://`, `rediss://` or `unix://`",
+  },
+  "engine-tls-ca": {
+    kind: "text",
+    section: "engine",
+    default: "",
+    summary: "file with the CA of a `rediss://` engine",
+  },
+  "engine-tls-cert": { kind: "text", section: "engine", default: "", summary: "file with our certificate for it" },
+  "engine-tls-key": { kind: "text", section: "engine", default: "", summary: "file with the key of that certificate" },
+  "engine-tls-insecure": {
+    kind: "switch",
+    section: "engine",
+    default: false,
+    summary: "accept any certificate of a `rediss://` engine",
+  },
+  requirepass: {
+    kind: "text",
+    section: "engine",
+    default: "",
+    engine: true,
+    summary: "password of the default user of the embedded engine",
+  },
+  maxmemory: {
+    kind: "bytes",
+    section: "engine",
+    default: 0,
+    min: 0,
+    max: 3 * GB,
+    engine: true,
+    summary: "most memory for data in the embedded engine; 0 is as much as it can address, 3gb",
+  },
+  "maxmemory-policy": {
+    kind: "choice",
+    section: "engine",
+    default: "noeviction",
+    choices: [
+      "noeviction",
+      "allkeys-lru",
+      "allkeys-lfu",
+      "allkeys-random",
+      "volatile-lru",
+      "volatile-lfu",
+      "volatile-random",
+      "volatile-ttl",
+    ],
+    engine: true,
+    summary: "which keys go when `maxmemory` is reached",
+  },
+  "notify-keyspace-events": {
+    kind: "text",
+    section: "engine",
+    default: "",
+    engine: true,
+    summary: "keyspace events that clients can subscribe to, e.g. `KEA`",
+  },
+  "script-time-limit": {
+    kind: "integer",
+    section: "engine",
+    default: 5000,
+    min: 0,
+    max: 2 ** 31 - 1,
+    aliases: ["lua-time-limit", "busy-reply-threshold"],
+    summary: "milliseconds after which a Lua script in the embedded engine is stopped; 0 is never",
+  },
+
+  "execution-threads": {
+    kind: "integer",
+    section: "executions",
+    default: 3,
+    min: 1,
+    max: 256,
+    gears: core("ExecutionThreads", false),
+    summary: "Python interpreters, and so executions running at once",
+  },
+  "max-executions": {
+    kind: "integer",
+    section: "executions",
+    default: 1000,
+    ...ANY_INTEGER,
+    gears: core("MaxExecutions", true),
+    summary: "finished executions kept, the least recently used go first; 0 or less keeps all",
+  },
+  "max-executions-per-registration": {
+    kind: "integer",
+    section: "executions",
+    default: 100,
+    ...ANY_INTEGER,
+    gears: core("MaxExecutionsPerRegistration", true),
+    summary: "finished executions kept for each registration; 0 or less keeps all",
+  },
+  "profile-executions": {
+    kind: "integer",
+    section: "executions",
+    default: 0,
+    ...ANY_INTEGER,
+    gears: core("ProfileExecutions", true),
+    summary: "not 0: steps are timed and callbacks profiled",
+  },
+  "execution-timeout": {
+    kind: "integer",
+    section: "executions",
+    default: 0,
+    min: 0,
+    max: 2 ** 31 - 1,
+    gears: core("ExecutionTimeout", true),
+    summary: "milliseconds of running after which an execution is stopped; 0 is never",
+  },
+  "max-results-memory": {
+    kind: "bytes",
+    section: "executions",
+    default: 256 * MB,
+    min: 0,
+    max: 64 * GB,
+    gears: core("MaxResultsMemory", true),
+    summary: "most bytes of kept results; the least recently used go first; 0 is no limit",
+  },
+
+  "python-memory-limit": {
+    kind: "megabytes",
+    section: "python",
+    default: 512,
+    min: 64,
+    max: 4096,
+    summary: "memory of one interpreter; more is a `MemoryError` in the script",
+  },
+  "python-memfs-limit": {
+    kind: "megabytes",
+    section: "python",
+    default: 64,
+    min: 1,
+    max: 2048,
+    summary: "size of an interpreter's file system, which lives in memory",
+  },
+  "python-attempt-traceback": {
+    kind: "switch",
+    section: "python",
+    default: true,
+    gears: python("PythonAttemptTraceback", true),
+    summary: "errors of scripts carry a traceback",
+  },
+  "python-install-req-max-idle-time": {
+    kind: "integer",
+    section: "python",
+    default: 30_000,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    gears: python("PythonInstallReqMaxIdleTime", true),
+    summary: "milliseconds without progress after which installing requirements fails",
+  },
+  "gears-option": {
+    kind: "list",
+    section: "python",
+    default: [],
+    summary: "`name=value`, an option for scripts to read with `configGet`; may be given many times",
+  },
+
+  "cache-dir": {
+    kind: "text",
+    section: "server",
+    default: "",
+    summary: "where the prepared Python image is kept between starts; empty is the user's cache directory",
+  },
+  dir: { kind: "text", section: "server", default: ".", summary: "working directory of the server" },
+  loglevel: {
+    kind: "choice",
+    section: "server",
+    default: "notice",
+    choices: ["debug", "verbose", "notice", "warning"],
+    summary: "least important messages that are logged",
+  },
+  logfile: { kind: "text", section: "server", default: "", summary: "file to log to; empty is standard output" },
+
+  "execution-max-idle-time": {
+    kind: "integer",
+    section: "compatibility",
+    default: 5000,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    gears: core("ExecutionMaxIdleTime", true),
+    noEffect: true,
+    summary: "milliseconds a cluster's nodes wait for each other",
+  },
+  "send-msg-retries": {
+    kind: "integer",
+    section: "compatibility",
+    default: 3,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    gears: core("SendMsgRetries", true),
+    noEffect: true,
+    summary: "attempts to send a message between a cluster's nodes",
+  },
+  plugin: {
+    kind: "list",
+    section: "compatibility",
+    default: [],
+    gears: core("Plugin", false),
+    noEffect: true,
+    summary: "native plugins",
+  },
+  "create-venv": {
+    kind: "switch",
+    section: "compatibility",
+    default: false,
+    gears: python("CreateVenv", false),
+    noEffect: true,
+    summary: "Python in a virtual environment",
+  },
+  "download-deps": {
+    kind: "switch",
+    section: "compatibility",
+    default: false,
+    gears: python("DownloadDeps", false),
+    noEffect: true,
+    summary: "download Python at start",
+  },
+  "forece-download-deps-on-enterprise": {
+    kind: "switch",
+    section: "compatibility",
+    default: false,
+    gears: python("ForeceDownloadDepsOnEnterprise", false),
+    noEffect: true,
+    summary: "download Python at start on Redis Enterprise",
+  },
+  "override-python-allocators": {
+    kind: "switch",
+    section: "compatibility",
+    default: true,
+    gears: python("OverridePythonAllocators", false),
+    noEffect: true,
+    summary: "Python uses the allocators of the server",
+  },
+  "dependencies-url": {
+    kind: "text",
+    section: "compatibility",
+    default: "",
+    gears: python("DependenciesUrl", false),
+    noEffect: true,
+    summary: "where Python is downloaded from",
+  },
+  "dependencies-sha256": {
+    kind: "text",
+    section: "compatibility",
+    default: "",
+    gears: python("DependenciesSha256", false),
+    noEffect: true,
+    summary: "checksum of that download",
+  },
+  "python-installation-dir": {
+    kind: "text",
+    section: "compatibility",
+    default: "/var/opt/redislabs/modules/rg",
+    gears: python("PythonInstallationDir", false),
+    noEffect: true,
+    summary: "directory of the Python installation",
+  },
+} as const satisfies Record<string, OptionSpec>;
+
+export type OptionName = keyof typeof OPTIONS;
+
+type Camel<S extends string> = S extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S;
+type ValueOf<Spec> = Spec extends { kind: "choice"; choices: readonly (infer Choice)[] }
+  ? Choice
+  : Spec extends { kind: "text" }
+    ? string
+    : Spec extends { kind: "switch" }
+      ? boolean
+      : Spec extends { kind: "list" }
+        ? readonly string[]
+        : number;
+
+/** The start values of all options, by camel-case name; `megabytes` options count megabytes, `bytes` options bytes. */
+export type Config = {
+  readonly [Name in OptionName as Camel<Name>]: ValueOf<(typeof OPTIONS)[Name]>;
+} & {
+  /** Further settings for the embedded engine, as they stood in a Redis configuration; applied by CONFIG SET. */
+  readonly engineSettings: Readonly<Record<string, string>>;
+};
+
+export type OptionValue = string | number | boolean | readonly string[];
+
+/** All options as `[name, spec]`, in documentation order. */
+export const optionEntries = Object.entries(OPTIONS) as readonly (readonly [OptionName, OptionSpec])[];
+
+/** `max-executions` → `maxExecutions`. */
+export const camelCase = (name: string): keyof Config =>
+  name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()) as keyof Config;
+
+/**
+ * The option a user means by `name`: its own name in any case, an alias, or the name RedisGears gives it.
+ * @returns undefined when there is none.
+ */
+export function findOption(name: string): readonly [OptionName, OptionSpec] | undefined {
+  const lower = name.toLowerCase();
+  return optionEntries.find(
+    ([own, spec]) => own === lower || spec.aliases?.includes(lower) || spec.gears?.name.toLowerCase() === lower,
+  );
+}

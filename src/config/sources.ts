@@ -1,0 +1,222 @@
+/** Reads options from the command line, the environment and a configuration file. */
+import { isIP } from "node:net";
+import { findOption, type OptionName, type OptionSpec, OPTIONS, optionEntries } from "./options.ts";
+import { judgeRedisDirective } from "./redis.ts";
+import { ConfigError, sameGearsName, splitGearsOption } from "./values.ts";
+
+/** What one source says, as text. */
+export interface Layer {
+  readonly options: Map<OptionName, string>;
+  /** Options for scripts, and Python options as scripts may see them. */
+  readonly gears: Map<string, string>;
+  readonly engine: Map<string, string>;
+  readonly plugins: string[];
+  /** Things the person should know, to be logged. */
+  readonly warnings: string[];
+}
+
+const emptyLayer = (): Layer => ({
+  options: new Map(),
+  gears: new Map(),
+  engine: new Map(),
+  plugins: [],
+  warnings: [],
+});
+
+/** What the command line asks for besides options. */
+export interface CommandLine {
+  readonly layer: Layer;
+  readonly action: "serve" | "help" | "version" | "snapshot" | "healthcheck";
+  /** Path of the configuration file; `-` is standard input. */
+  readonly file?: string;
+}
+
+const ACTIONS = new Map<string, CommandLine["action"]>([
+  ["--help", "help"],
+  ["-h", "help"],
+  ["--version", "version"],
+  ["-v", "version"],
+  ["--snapshot", "snapshot"],
+  ["--healthcheck", "healthcheck"],
+]);
+
+/**
+ * Reads the arguments after the program's name: `--name value`, `--name=value`, `name value`, one configuration file, and
+ * the options of `redis-server`.
+ * @throws ConfigError for anything else.
+ */
+export function readArguments(args: readonly string[]): CommandLine {
+  const layer = emptyLayer();
+  let action: CommandLine["action"] = "serve";
+  let file: string | undefined;
+  for (let at = 0; at < args.length; ) {
+    const word = args[at++] ?? "";
+    const known = ACTIONS.get(word);
+    if (known) {
+      action = known;
+      continue;
+    }
+    const [, dashes = "", name = word, equals] = /^(--)?([^=]+)(=.*)?$/s.exec(word) ?? [];
+    if (dashes === "" && word.startsWith("-") && word !== "-") throw new ConfigError(unknownText(word));
+    if (dashes !== "" && name === "config") {
+      file = equals?.slice(1) ?? args[at++];
+      if (file === undefined) throw new ConfigError("option '--config' needs a file name");
+      continue;
+    }
+    if (dashes === "" && !findOption(word)) {
+      if (at > 1) throw new ConfigError(unknownText(word));
+      file = word;
+      continue;
+    }
+    const rest = args.slice(at);
+    const end = rest.findIndex((next) => next.startsWith("--"));
+    const following = end < 0 ? rest : rest.slice(0, end);
+    const values = equals === undefined ? following.slice(0, wanted(name, following)) : [equals.slice(1)];
+    if (equals === undefined) at += values.length;
+    addDirective(layer, name, values);
+  }
+  return file === undefined ? { layer, action } : { layer, action, file };
+}
+
+/** How many of the words after an option are its values. */
+function wanted(name: string, following: readonly string[]): number {
+  const option = findOption(name);
+  if (!option) return following.length;
+  if (option[0] === "bind") {
+    const more = following.slice(1).findIndex((word) => !/^(-.+|\*)$/.test(word) && isIP(word) === 0);
+    return more < 0 ? following.length : more + 1;
+  }
+  return 1;
+}
+
+/** Reads `REGEARS_MAX_EXECUTIONS` and its like. @throws ConfigError when `REGEARS_GEARS_OPTION` is malformed. */
+export function readEnvironment(env: Readonly<Record<string, string | undefined>>): Layer {
+  const layer = emptyLayer();
+  for (const [variable, value] of Object.entries(env)) {
+    if (!variable.startsWith("REGEARS_") || value === undefined) continue;
+    const name = variable.slice("REGEARS_".length).toLowerCase().replaceAll("_", "-");
+    // Kubernetes and Docker links describe a service named "regears" by variables like REGEARS_PORT=tcp://10.0.0.1:6379.
+    if (name === "port" && value.includes("://")) continue;
+    const isOption = optionEntries.some(([own]) => own === name);
+    if (!isOption) {
+      if (!/^(service-|port-)/.test(name)) layer.warnings.push(`the environment variable ${variable} is not an option`);
+    } else if (name === "gears-option") for (const pair of splitWords(value)) addDirective(layer, name, [pair]);
+    else addDirective(layer, name, [value]);
+  }
+  return layer;
+}
+
+/** Reads a configuration file in the form of Redis: `name value` lines and `#` comments. @throws ConfigError with the line. */
+export function readFileText(text: string, fileName: string): Layer {
+  const layer = emptyLayer();
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    const trimmed = line.trim();
+    if (trimmed === "" || trimmed.startsWith("#")) continue;
+    try {
+      const [name = "", ...values] = splitWords(trimmed);
+      addDirective(layer, name, values);
+    } catch (error) {
+      throw error instanceof ConfigError ? new ConfigError(`${fileName}:${index + 1}: ${error.message}`) : error;
+    }
+  }
+  return layer;
+}
+
+/** Adds one option, of ours, of RedisGears or of Redis, to what a source said. A later one wins over an earlier one. */
+function addDirective(layer: Layer, name: string, values: readonly string[]): void {
+  const option = findOption(name);
+  if (option) addOption(layer, option, name, values);
+  else {
+    const judged = judgeRedisDirective(name.toLowerCase(), values);
+    if (!judged) throw new ConfigError(unknownText(name));
+    if (judged.action === "refuse") throw new ConfigError(`option '${name}' can not be used: ${judged.reason}`);
+    if (judged.action === "engine") addEngineSetting(layer, name.toLowerCase(), judged.value);
+    else if (judged.action === "gears") for (const [key, value] of judged.pairs) addGears(layer, key, value);
+    else if (judged.warning !== undefined) layer.warnings.push(judged.warning);
+  }
+}
+
+function addEngineSetting(layer: Layer, name: string, value: string): void {
+  // Its lines are one per class of client and add up.
+  const before = name === "client-output-buffer-limit" ? layer.engine.get(name) : undefined;
+  layer.engine.set(name, before === undefined ? value : `${before} ${value}`);
+}
+
+function addOption(
+  layer: Layer,
+  [name, spec]: readonly [OptionName, OptionSpec],
+  typedName: string,
+  given: readonly string[],
+): void {
+  const values = name === "bind" ? bindAddress(given) : given;
+  const [value, ...surplus] = values;
+  if (name === "gears-option") {
+    const pair = values.length === 2 ? (values as [string, string]) : undefined;
+    const [key, text] = pair ?? splitGearsOption(value ?? "");
+    addGears(layer, key, text);
+    return;
+  }
+  if (value === undefined) throw new ConfigError(`option '${typedName}' needs a value`);
+  if (surplus.length > 0) throw new ConfigError(`option '${typedName}' takes one value, not ${values.length}`);
+  if (name === "plugin") layer.plugins.push(value);
+  else layer.options.set(name, value);
+  if (spec.gears?.owner === "python") layer.gears.set(spec.gears.name, value);
+}
+
+/** RedisGears took any `name value`: those it knows are options, the others are for scripts. */
+function addGears(layer: Layer, name: string, value: string): void {
+  const option = optionEntries.find(([, spec]) => spec.gears && sameGearsName(spec.gears, name));
+  if (option) addOption(layer, option, name, [value]);
+  else layer.gears.set(name, value);
+}
+
+/** Redis lists addresses, those with a dash may be missing, and writes `*` for all. */
+function bindAddress(given: readonly string[]): readonly string[] {
+  const addresses = given.flatMap((word) => word.split(/\s+/)).map((word) => (word === "*" ? "0.0.0.0" : word));
+  const needed = addresses.filter((address) => !address.startsWith("-"));
+  const chosen = needed.length > 0 ? needed : addresses.slice(0, 1).map((address) => address.slice(1));
+  if (chosen.length > 1) throw new ConfigError("option 'bind' takes one address; 0.0.0.0 or :: listens on all");
+  return chosen;
+}
+
+/**
+ * Splits a line into words by the rules of Redis: "double quotes" with escapes, 'single quotes' without.
+ * @throws ConfigError when quotes do not match.
+ */
+export function splitWords(line: string): string[] {
+  const words: string[] = [];
+  const word = /\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s"']\S*))(?=\s|$)/y;
+  while (line.slice(word.lastIndex).trim() !== "") {
+    const match = word.exec(line);
+    if (!match) throw new ConfigError("unbalanced quotes");
+    const [, double, single, plain] = match;
+    words.push(plain ?? (double === undefined ? (single ?? "").replaceAll("\\'", "'") : unescaped(double)));
+  }
+  return words;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\x07" };
+
+const unescaped = (text: string): string =>
+  text.replace(/\\(?:x([0-9a-f]{2})|(.))/gi, (_, hex: string | undefined, letter: string) =>
+    hex === undefined ? (ESCAPES[letter] ?? letter) : String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+
+/** The text for an option that does not exist, with the one that was probably meant. */
+function unknownText(typed: string): string {
+  const name = typed.replace(/^-+/, "").toLowerCase();
+  const candidates = Object.keys(OPTIONS).filter((option) => distance(option, name) <= 2);
+  return `unknown option '${typed}'${candidates[0] ? `; did you mean '${candidates[0]}'?` : ""}`;
+}
+
+/** Number of insertions, deletions and replacements between two words. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (const [j, other] of [...b].entries())
+      next.push(Math.min((row[j] ?? 0) + (letter === other ? 0 : 1), (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

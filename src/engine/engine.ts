@@ -1,0 +1,44 @@
+/**
+ * The engine: where the data lives. It is anything that gives out connections which speak RESP; nothing else in the code
+ * may care whether that is Valkey in WebAssembly in this process or a server reached by URL.
+ */
+
+/** One RESP connection to the engine, as a client of Redis would hold it. */
+export interface EngineConnection {
+  /**
+   * Sends bytes. They are handed over at once: the caller may reuse the buffer only after the next turn of the event loop,
+   * so pass a copy when it is pooled.
+   * @returns false when the engine's side is full: stop writing until {@link EngineConnection.onDrain} fires.
+   */
+  write(bytes: Uint8Array): boolean;
+  /** Bytes of replies, cut anywhere. The receiver owns them. Set once, before the first write. */
+  onData: (bytes: Buffer) => void;
+  /** There is room again after {@link EngineConnection.write} gave false. */
+  onDrain: () => void;
+  /** The connection is gone: closed by the engine, or unreachable (then with the reason). Called exactly once. */
+  onClose: (reason?: Error) => void;
+  /** Stops and resumes the delivery of data; the engine is slowed down or buffers (its output limits apply). */
+  pause(): void;
+  resume(): void;
+  /** Closes the connection and drops what was not sent. `onClose` is not called for it. */
+  close(): void;
+}
+
+/** What may be asked of an engine. */
+export interface Engine {
+  /** For people: `embedded` or the URL without its password. */
+  readonly description: string;
+  /** True when the data lives in this process, so that events are exact and the server alone can hold the engine. */
+  readonly embedded: boolean;
+  /** Boots or reaches the engine. @throws InternalError when it can not be used. */
+  start(): Promise<void>;
+  /** Opens a connection; bytes may be written right away. An unreachable engine closes it with a reason. */
+  connect(): EngineConnection;
+  /** Called whenever the engine went away or came back (by URL only; the embedded one is always up). */
+  onStateChange: (up: boolean) => void;
+  /** Ends everything. */
+  stop(): Promise<void>;
+}
+
+/** Text of the error reply that clients get while an engine by URL is unreachable. */
+export const ENGINE_DOWN = "ERR engine is not reachable";

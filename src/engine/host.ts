@@ -1,0 +1,415 @@
+/**
+ * What Valkey's WebAssembly believes to be the network: virtual sockets, and the poll of its event loop. Nothing here
+ * calls anybody outside while Valkey runs; what it produced is fetched by the engine after each step.
+ */
+import { MemoryView } from "./wasm.ts";
+
+/** Smaller descriptors never reach the host: Valkey's build takes them for files. */
+const FIRST_DESCRIPTOR = 4096;
+const READABLE = 1;
+const WRITABLE = 2;
+/** Room for Valkey's own answer to "not now"; any negative result means "broken pipe" for a write. */
+const NOTHING_WRITTEN = 0;
+const WOULD_BLOCK = -1;
+
+/** Bytes that Valkey reads of one connection in one step, unless its commands turned out to be slow. */
+const FULL_READ = 16 * 1024;
+const MIN_READ = 64;
+
+/**
+ * Addresses inside one exact build of Valkey. With them a poll looks only at the sockets that have something to do;
+ * without, it walks over all descriptors from 0 to the highest, like `select`. They also let an endless script be stopped.
+ */
+export interface EngineLayout {
+  /** Of the pointer `server.el`. */
+  readonly eventLoop: number;
+  /** Of the pointer `curr_run_ctx`, the running script. */
+  readonly runningScript: number;
+}
+
+// struct aeEventLoop: { int maxfd; ...; aeFileEvent *events (at 16) }, aeFileEvent: 16 bytes, its mask first.
+const EVENTS_WORD = 4;
+const EVENT_WORDS = 4;
+// struct scriptRunCtx: flags at 16
+const SCRIPT_FLAGS_WORD = 4;
+const SCRIPT_WROTE = 1;
+const SCRIPT_TIMED_OUT = 8;
+const SCRIPT_KILLED = 16;
+
+/** The engine's end of one connection. */
+export class VirtualSocket {
+  /** Set once by Valkey's accept. */
+  descriptor = -1;
+  /** Delivered before the others; see `EmbeddedEngine`. */
+  readonly priority: boolean;
+  paused = false;
+  /** Our side closed it: Valkey reads the end of the stream. */
+  ended = false;
+  /** Valkey closed it. */
+  closed = false;
+  /** What Valkey wrote and nobody fetched. */
+  readonly output: Buffer[] = [];
+  /** Member of the engine's list of sockets whose output waits for delivery. */
+  undelivered = false;
+  /** Bytes that Valkey has not read. */
+  unread = 0;
+  /** Bytes read in the present step, and how many may be. */
+  readInStep = 0;
+  readLimit = FULL_READ;
+  /** Members of the host's lists of sockets that have something to do. */
+  inReadable = false;
+  inWriting = false;
+  readonly #input: Uint8Array[] = [];
+  #head = 0;
+  #offset = 0;
+
+  constructor(priority: boolean) {
+    this.priority = priority;
+  }
+
+  /** Queues bytes for Valkey. */
+  push(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#input.push(bytes);
+    this.unread += bytes.length;
+  }
+
+  /** Forgets what Valkey has not read. */
+  drop(): void {
+    this.#input.length = 0;
+    this.#head = 0;
+    this.#offset = 0;
+    this.unread = 0;
+  }
+
+  /** Moves up to `length` bytes of the queue to `target`. @returns how many */
+  take(target: Uint8Array, start: number, length: number): number {
+    let done = 0;
+    while (done < length) {
+      const chunk = this.#input[this.#head];
+      if (chunk === undefined) break;
+      const left = chunk.length - this.#offset;
+      const room = length - done;
+      if (left <= room) {
+        target.set(this.#offset === 0 ? chunk : chunk.subarray(this.#offset), start + done);
+        done += left;
+        this.#offset = 0;
+        this.#head++;
+      } else {
+        target.set(chunk.subarray(this.#offset, this.#offset + room), start + done);
+        done += room;
+        this.#offset += room;
+      }
+    }
+    if (this.#head === this.#input.length) {
+      this.#input.length = 0;
+      this.#head = 0;
+    } else if (this.#head >= 1024) {
+      this.#input.splice(0, this.#head);
+      this.#head = 0;
+    }
+    this.unread -= done;
+    return done;
+  }
+}
+
+/** What the engine wants to be told; called while Valkey runs, so it must not call back. */
+export interface HostEvents {
+  /** A socket has its first undelivered output, or was closed by Valkey. */
+  onOutput(socket: VirtualSocket): void;
+  /** A script was stopped because it ran for too long. */
+  onScriptStopped(hadWritten: boolean): void;
+}
+
+export class VirtualHost {
+  readonly memory = new MemoryView();
+  readonly #layout: EngineLayout | undefined;
+  readonly #events: HostEvents;
+  readonly #sockets = new Map<number, VirtualSocket>();
+  readonly #freeDescriptors: number[] = [];
+  #nextDescriptor = FIRST_DESCRIPTOR;
+  #listener = -1;
+  #arrivals: VirtualSocket[] = [];
+  /** Sockets with unread input or an end to read; swept in each poll. */
+  #readable: VirtualSocket[] = [];
+  /** Sockets that Valkey wrote to since the last poll, and those for which it waits to be able to write. */
+  #writing: VirtualSocket[] = [];
+  readonly #readers: VirtualSocket[] = [];
+  #only: VirtualSocket | undefined;
+  #highest = -1;
+  #polls = 0;
+  #fired = 0;
+  #stepStart = 0;
+
+  /** How long one step may last before a script in it is stopped, in milliseconds; 0 for ever. */
+  scriptTimeLimitMs = 0;
+
+  constructor(layout: EngineLayout | undefined, events: HostEvents) {
+    this.#layout = layout;
+    this.#events = events;
+  }
+
+  /** The functions of the module `host`. */
+  imports(): Record<string, unknown> {
+    return {
+      socket: () => this.#allocate(),
+      listen: (descriptor: number) => {
+        this.#listener = descriptor;
+        return 0;
+      },
+      accept: () => this.#accept(),
+      read: (descriptor: number, pointer: number, length: number) => this.#read(descriptor, pointer, length),
+      write: (descriptor: number, pointer: number, length: number) => this.#write(descriptor, pointer, length),
+      close: (descriptor: number) => this.#close(descriptor),
+      poll: (interest: number, count: number, fired: number, max: number) => this.#poll(interest, count, fired, max),
+    };
+  }
+
+  /** Lets a socket wait for Valkey's accept. */
+  connect(socket: VirtualSocket): void {
+    this.#arrivals.push(socket);
+  }
+
+  /** Tells that the socket has input or has ended. */
+  wake(socket: VirtualSocket): void {
+    if (socket.inReadable || socket.closed) return;
+    socket.inReadable = true;
+    this.#readable.push(socket);
+  }
+
+  /** All sockets that Valkey has, and those that it has yet to accept. */
+  all(): VirtualSocket[] {
+    return [...this.#sockets.values(), ...this.#arrivals];
+  }
+
+  /**
+   * Must be called before each step.
+   * @param only the one socket whose input is read in this step; undefined for all
+   */
+  beginStep(only: VirtualSocket | undefined): void {
+    this.#only = only;
+    this.#polls = 0;
+    this.#fired = 0;
+    this.#stepStart = performance.now();
+    if (this.#layout !== undefined) this.#hideDescriptors(this.#layout.eventLoop);
+  }
+
+  /**
+   * Must be called after each step.
+   * @returns true when another step may have something to do: what was read has no reply yet, not all was read or
+   * written, or a client that got its reply after waiting for another has sent more
+   */
+  endStep(): boolean {
+    this.#showDescriptors();
+    this.#adaptReads(performance.now() - this.#stepStart);
+    const wrote = this.#writing.length > 0;
+    return this.#sweepWriting() || wrote || this.#fired > 0 || (this.#only === undefined && this.#arrivals.length > 0);
+  }
+
+  /** True while output for a priority socket is still inside Valkey and can be fetched. */
+  holdsPriorityOutput(): boolean {
+    return this.#writing.some((socket) => socket.priority && !socket.paused);
+  }
+
+  /**
+   * Valkey builds the list of what it waits for by walking over all descriptors up to the highest, which costs more than
+   * a small command. It is told that the highest is 0, and that 0 is waited for, and so asks at once.
+   */
+  #hideDescriptors(eventLoop: number): void {
+    const words = this.memory.words;
+    const loop = (words[eventLoop >> 2] ?? 0) >> 2;
+    this.#highest = words[loop] ?? 0;
+    words[loop] = 0;
+    words[(words[loop + EVENTS_WORD] ?? 0) >> 2] = READABLE;
+  }
+
+  #showDescriptors(): void {
+    if (this.#layout === undefined || this.#highest < 0) return;
+    const words = this.memory.words;
+    const loop = (words[this.#layout.eventLoop >> 2] ?? 0) >> 2;
+    // Valkey may have registered a higher one meanwhile; one that is too high does no harm.
+    words[loop] = Math.max(this.#highest, words[loop] ?? 0);
+    this.#highest = -1;
+  }
+
+  #allocate(): number {
+    return this.#freeDescriptors.pop() ?? this.#nextDescriptor++;
+  }
+
+  #accept(): number {
+    const socket = this.#arrivals.shift();
+    if (socket === undefined) return WOULD_BLOCK;
+    socket.descriptor = this.#allocate();
+    this.#sockets.set(socket.descriptor, socket);
+    if (socket.unread > 0 || socket.ended) this.wake(socket);
+    return socket.descriptor;
+  }
+
+  #read(descriptor: number, pointer: number, length: number): number {
+    const socket = this.#sockets.get(descriptor);
+    if (socket === undefined) return WOULD_BLOCK;
+    if (socket.unread === 0) return socket.ended ? 0 : WOULD_BLOCK;
+    // Big arguments are read in one go whatever the limit: there is one command in them.
+    const limit = length > FULL_READ ? length : Math.min(length, socket.readLimit);
+    const count = socket.take(this.memory.bytes, pointer, limit);
+    if (socket.readInStep === 0) this.#readers.push(socket);
+    socket.readInStep += count;
+    return count;
+  }
+
+  #write(descriptor: number, pointer: number, length: number): number {
+    const socket = this.#sockets.get(descriptor);
+    if (socket === undefined) return WOULD_BLOCK;
+    if (socket.ended) return length;
+    if (!socket.inWriting) {
+      socket.inWriting = true;
+      this.#writing.push(socket);
+    }
+    if (socket.paused) return NOTHING_WRITTEN;
+    const copy = Buffer.allocUnsafe(length);
+    copy.set(this.memory.bytes.subarray(pointer, pointer + length));
+    socket.output.push(copy);
+    this.#events.onOutput(socket);
+    return length;
+  }
+
+  #close(descriptor: number): void {
+    const socket = this.#sockets.get(descriptor);
+    if (socket !== undefined) {
+      socket.closed = true;
+      socket.drop();
+      this.#sockets.delete(descriptor);
+      this.#events.onOutput(socket);
+    }
+    this.#freeDescriptors.push(descriptor);
+  }
+
+  #poll(interest: number, count: number, fired: number, max: number): number {
+    if (this.#polls++ > 0) {
+      this.#stopScriptInTime();
+      return 0;
+    }
+    if (this.#layout !== undefined) {
+      this.#showDescriptors();
+      this.#pollActive(this.#layout.eventLoop, fired >> 2, max);
+    } else {
+      this.#pollAll(interest >> 2, count, fired >> 2, max);
+    }
+    return this.#fired;
+  }
+
+  #fire(word: number, descriptor: number, mask: number): void {
+    const words = this.memory.words;
+    words[word + this.#fired * 2] = descriptor;
+    words[word + this.#fired * 2 + 1] = mask;
+    this.#fired++;
+  }
+
+  #pollActive(eventLoop: number, word: number, max: number): void {
+    const words = this.memory.words;
+    const events = (words[((words[eventLoop >> 2] ?? 0) >> 2) + EVENTS_WORD] ?? 0) >> 2;
+    const only = this.#only;
+    if (this.#arrivals.length > 0 && (only === undefined || only.descriptor < 0)) {
+      this.#fire(word, this.#listener, READABLE);
+    }
+    for (const socket of this.#writing) {
+      if (this.#fired >= max || socket.paused || socket.closed) continue;
+      const mask = words[events + socket.descriptor * EVENT_WORDS] ?? 0;
+      if ((mask & WRITABLE) !== 0) this.#fire(word, socket.descriptor, WRITABLE);
+    }
+    if (only !== undefined) {
+      if (only.inReadable && only.descriptor >= 0 && (only.unread > 0 || only.ended)) {
+        const mask = words[events + only.descriptor * EVENT_WORDS] ?? 0;
+        if ((mask & READABLE) !== 0) this.#fire(word, only.descriptor, READABLE);
+      }
+      return;
+    }
+    let kept = 0;
+    for (const socket of this.#readable) {
+      if (socket.closed || (socket.unread === 0 && !socket.ended)) {
+        socket.inReadable = false;
+        continue;
+      }
+      this.#readable[kept++] = socket;
+      if (this.#fired >= max || socket.descriptor < 0) continue;
+      const mask = words[events + socket.descriptor * EVENT_WORDS] ?? 0;
+      if ((mask & READABLE) !== 0) this.#fire(word, socket.descriptor, READABLE);
+    }
+    this.#readable.length = kept;
+  }
+
+  /** The same without knowing where Valkey keeps its interest: by the list that it passes. */
+  #pollAll(word: number, count: number, firedWord: number, max: number): void {
+    const words = this.memory.words;
+    for (let i = 0; i < count && this.#fired < max; i++) {
+      const descriptor = words[word + i * 2] ?? 0;
+      const mask = words[word + i * 2 + 1] ?? 0;
+      let ready = 0;
+      if (descriptor === this.#listener) {
+        if (this.#arrivals.length > 0) ready = READABLE;
+      } else {
+        const socket = this.#sockets.get(descriptor);
+        if (socket === undefined) continue;
+        const readable = (socket.unread > 0 || socket.ended) && (this.#only === undefined || this.#only === socket);
+        if (readable) ready |= mask & READABLE;
+        if (!socket.paused) ready |= mask & WRITABLE;
+      }
+      if (ready !== 0) this.#fire(firedWord, descriptor, ready);
+    }
+  }
+
+  /** Keeps of the sockets that Valkey wrote to those which still wait. @returns whether one of them can be written to */
+  #sweepWriting(): boolean {
+    if (this.#writing.length === 0) return false;
+    const layout = this.#layout;
+    const words = this.memory.words;
+    const events =
+      layout === undefined ? 0 : (words[((words[layout.eventLoop >> 2] ?? 0) >> 2) + EVENTS_WORD] ?? 0) >> 2;
+    let kept = 0;
+    let writable = false;
+    for (const socket of this.#writing) {
+      const waits =
+        !socket.closed &&
+        layout !== undefined &&
+        ((words[events + socket.descriptor * EVENT_WORDS] ?? 0) & WRITABLE) !== 0;
+      socket.inWriting = waits;
+      if (layout === undefined) writable = true;
+      if (!waits) continue;
+      this.#writing[kept++] = socket;
+      if (!socket.paused) writable = true;
+    }
+    this.#writing.length = kept;
+    return writable;
+  }
+
+  /**
+   * A step ends only when all that was read is carried out. After a long one less is read at once, down to about one
+   * command, so that a pipeline of expensive commands does not hold up everybody else.
+   */
+  #adaptReads(elapsedMs: number): void {
+    for (const socket of this.#readers) {
+      if (elapsedMs > 10) socket.readLimit = Math.max(MIN_READ, Math.floor((socket.readInStep * 5) / elapsedMs));
+      else if (socket.readLimit < FULL_READ && elapsedMs < 4)
+        socket.readLimit = Math.min(FULL_READ, socket.readLimit * 2);
+      socket.readInStep = 0;
+    }
+    this.#readers.length = 0;
+  }
+
+  /**
+   * A second poll in one step comes from a script that has run longer than `busy-reply-threshold`. Nobody could send
+   * SCRIPT KILL then, because this thread is inside the script; so its effect is brought about here, for a script that
+   * has written too: otherwise only the end of the engine, with all its data, could stop it.
+   */
+  #stopScriptInTime(): void {
+    if (this.scriptTimeLimitMs === 0 || performance.now() - this.#stepStart < this.scriptTimeLimitMs) return;
+    if (this.#layout === undefined) throw new Error("a script ran for too long and can not be stopped");
+    const words = this.memory.words;
+    const script = (words[this.#layout.runningScript >> 2] ?? 0) >> 2;
+    if (script === 0) return;
+    const flags = words[script + SCRIPT_FLAGS_WORD] ?? 0;
+    if ((flags & SCRIPT_TIMED_OUT) === 0 || (flags & SCRIPT_KILLED) !== 0) return;
+    words[script + SCRIPT_FLAGS_WORD] = flags | SCRIPT_KILLED;
+    this.#events.onScriptStopped((flags & SCRIPT_WROTE) !== 0);
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * The system calls that Valkey's WebAssembly makes, as far as it needs them: clocks, its log on stdout, random bytes and
+ * exit. There is no file system; the only file is `/dev/urandom`, without which Valkey would seed its hashes by the clock.
+ * Node's own `node:wasi` is not used because its clock allocates several objects per call, and Valkey asks for the time
+ * a few times per command.
+ */
+import { randomFillSync } from "node:crypto";
+import { type MemoryView, wasm } from "./wasm.ts";
+
+const SUCCESS = 0;
+const EBADF = 8;
+const ENOENT = 44;
+const ENOSYS = 52;
+
+const CLOCK_REALTIME = 0;
+const STDOUT = 1;
+const STDERR = 2;
+const ROOT = 3;
+const URANDOM = 4;
+const FILETYPE_CHARACTER_DEVICE = 2;
+const FILETYPE_DIRECTORY = 3;
+const READ_RIGHTS = 0x1fffffff;
+
+/** Thrown through the engine's frames when it calls `exit`. */
+export class EngineExit extends Error {
+  readonly code: number;
+  constructor(code: number) {
+    super(`the engine exited with code ${code}`);
+    this.code = code;
+  }
+}
+
+/**
+ * The functions of `wasi_snapshot_preview1`.
+ * @param memory the engine's memory
+ * @param onOutput gets what the engine prints, cut anywhere
+ */
+export function wasiImports(memory: MemoryView, onOutput: (text: string) => void): Record<string, unknown> {
+  const setWord = (address: number, value: number): void => {
+    memory.words[address >> 2] = value;
+  };
+
+  const gather = (list: number, count: number, each: (start: number, length: number) => void): number => {
+    let total = 0;
+    for (let i = 0; i < count; i++) {
+      const start = (memory.words[(list >> 2) + i * 2] ?? 0) >>> 0;
+      const length = (memory.words[(list >> 2) + i * 2 + 1] ?? 0) >>> 0;
+      each(start, length);
+      total += length;
+    }
+    return total;
+  };
+
+  const fdstat = (fd: number, pointer: number): number => {
+    if (fd > URANDOM) return EBADF;
+    memory.bytes.fill(0, pointer, pointer + 24);
+    memory.bytes[pointer] = fd === ROOT ? FILETYPE_DIRECTORY : FILETYPE_CHARACTER_DEVICE;
+    setWord(pointer + 8, READ_RIGHTS);
+    setWord(pointer + 16, READ_RIGHTS);
+    return SUCCESS;
+  };
+
+  const known: Record<string, unknown> = {
+    environ_sizes_get: (count: number, size: number) => {
+      setWord(count, 0);
+      setWord(size, 0);
+      return SUCCESS;
+    },
+    environ_get: () => SUCCESS,
+    sched_yield: () => SUCCESS,
+    proc_exit: (code: number) => {
+      throw new EngineExit(code);
+    },
+    clock_time_get: clockImport(memory),
+    fd_fdstat_get: fdstat,
+    fd_fdstat_set_flags: () => SUCCESS,
+    fd_close: (fd: number) => (fd === URANDOM ? SUCCESS : EBADF),
+    fd_prestat_get: (fd: number, pointer: number) => {
+      if (fd !== ROOT) return EBADF;
+      setWord(pointer, 0);
+      setWord(pointer + 4, 1);
+      return SUCCESS;
+    },
+    fd_prestat_dir_name: (_fd: number, pointer: number) => {
+      memory.bytes[pointer] = "/".charCodeAt(0);
+      return SUCCESS;
+    },
+    path_open: (
+      _dir: number,
+      _lookup: number,
+      path: number,
+      length: number,
+      _flags: number,
+      _rights: bigint,
+      _inheriting: bigint,
+      _fdflags: number,
+      result: number,
+    ) => {
+      const name = Buffer.from(memory.bytes.subarray(path, path + length)).toString();
+      if (name !== "dev/urandom") return ENOENT;
+      setWord(result, URANDOM);
+      return SUCCESS;
+    },
+    fd_read: (fd: number, list: number, count: number, result: number) => {
+      if (fd !== URANDOM) return EBADF;
+      const fill = (start: number, length: number): void => {
+        randomFillSync(memory.bytes, start, length);
+      };
+      setWord(result, gather(list, count, fill));
+      return SUCCESS;
+    },
+    fd_write: (fd: number, list: number, count: number, result: number) => {
+      if (fd !== STDOUT && fd !== STDERR) return EBADF;
+      let text = "";
+      const take = (start: number, length: number): void => {
+        text += Buffer.from(memory.bytes.subarray(start, start + length)).toString();
+      };
+      setWord(result, gather(list, count, take));
+      onOutput(text);
+      return SUCCESS;
+    },
+  };
+  return new Proxy(known, { get: (target, name) => target[String(name)] ?? (() => ENOSYS) });
+}
+
+/**
+ * `clock_time_get`. Its second parameter (a wanted precision) is 64 bits wide, for which V8 would allocate a BigInt per
+ * call; a module of one function in between drops it.
+ */
+function clockImport(memory: MemoryView): unknown {
+  const write = (clock: number, pointer: number): number => {
+    const micros = Math.round((clock === CLOCK_REALTIME ? wallClock() : performance.now()) * 1000);
+    const low = micros % 0x1_0000_0000;
+    const high = (micros - low) / 0x1_0000_0000;
+    const lowNanos = low * 1000;
+    const words = memory.words;
+    words[pointer >> 2] = lowNanos | 0;
+    words[(pointer >> 2) + 1] = (high * 1000 + Math.floor(lowNanos / 0x1_0000_0000)) | 0;
+    return SUCCESS;
+  };
+  const shim = new wasm.Instance(new wasm.Module(CLOCK_SHIM), { env: { write } });
+  return shim.exports.clock;
+}
+
+/** Milliseconds since 1970 with a fraction: `Date.now()` alone ticks too coarsely for TIME and latencies. */
+function wallClock(): number {
+  const date = Date.now();
+  const precise = clockOffset + performance.now();
+  // The system's clock may be set at any time; performance.now() does not follow it.
+  if (precise >= date && precise < date + 1.5) return precise;
+  clockOffset = date - performance.now();
+  return date;
+}
+
+let clockOffset = performance.timeOrigin;
+
+/**
+ * (module
+ *   (func $write (import "env" "write") (param i32 i32) (result i32))
+ *   (func (export "clock") (param i32 i64 i32) (result i32) (call $write (local.get 0) (local.get 2))))
+ */
+const CLOCK_SHIM = new Uint8Array([
+  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+  ...[0x01, 0x0e, 0x02, 0x60, 0x02, 0x7f, 0x7f, 0x01, 0x7f, 0x60, 0x03, 0x7f, 0x7e, 0x7f, 0x01, 0x7f],
+  ...[0x02, 0x0d, 0x01, 0x03, 0x65, 0x6e, 0x76, 0x05, 0x77, 0x72, 0x69, 0x74, 0x65, 0x00, 0x00],
+  ...[0x03, 0x02, 0x01, 0x01],
+  ...[0x07, 0x09, 0x01, 0x05, 0x63, 0x6c, 0x6f, 0x63, 0x6b, 0x00, 0x01],
+  ...[0x0a, 0x0a, 0x01, 0x08, 0x00, 0x20, 0x00, 0x20, 0x02, 0x10, 0x00, 0x0b],
+]);

@@ -1,0 +1,52 @@
+/** The few parts of the WebAssembly API that the engine needs; Node's type declarations have none of them. */
+
+export interface WasmMemory {
+  readonly buffer: ArrayBuffer;
+}
+
+export interface WasmInstance {
+  readonly exports: Readonly<Record<string, unknown>>;
+}
+
+export type WasmImports = Record<string, Record<string, unknown>>;
+
+interface WasmApi {
+  compile(bytes: Uint8Array): Promise<object>;
+  instantiate(module: object, imports: WasmImports): Promise<WasmInstance>;
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object, imports: WasmImports) => WasmInstance;
+  readonly Tag: new (type: { parameters: readonly string[] }) => object;
+}
+
+/** `globalThis.WebAssembly`, typed. */
+export const wasm = (globalThis as unknown as { readonly WebAssembly: WasmApi }).WebAssembly;
+
+/** Views of a WebAssembly memory, made anew after it has grown (growing detaches the old ones). */
+export class MemoryView {
+  #memory: WasmMemory | undefined;
+  #bytes = new Uint8Array(0);
+  #words = new Int32Array(0);
+
+  /** Must be called before anything is read; the memory exists only once the module is instantiated. */
+  attach(memory: WasmMemory): void {
+    this.#memory = memory;
+    this.#refresh();
+  }
+
+  get bytes(): Uint8Array {
+    if (this.#bytes.length === 0) this.#refresh();
+    return this.#bytes;
+  }
+
+  /** The memory as aligned 32-bit words: the index is the address divided by four. */
+  get words(): Int32Array {
+    if (this.#words.length === 0) this.#refresh();
+    return this.#words;
+  }
+
+  #refresh(): void {
+    if (this.#memory === undefined) return;
+    this.#bytes = new Uint8Array(this.#memory.buffer);
+    this.#words = new Int32Array(this.#memory.buffer);
+  }
+}

@@ -1,0 +1,98 @@
+/** One execution: what was asked, how far it is, what came out. */
+import type { StepInfo } from "../python/host.ts";
+import type { Reply } from "../resp/reply.ts";
+
+export type ExecutionStatus = "created" | "running" | "done" | "aborted";
+
+export interface ExecutionOptions {
+  readonly id: string;
+  readonly number: number;
+  /** Started by a registration. */
+  readonly registered: boolean;
+  /** Stays in the store when it has finished. */
+  readonly kept: boolean;
+}
+
+export class Execution {
+  readonly id: string;
+  readonly number: number;
+  readonly registered: boolean;
+  kept: boolean;
+  status: ExecutionStatus = "created";
+  /** Last step first. */
+  steps: readonly StepInfo[] = [];
+  stepMs: readonly number[] = [];
+  errors: readonly string[] = [];
+  totalMs = 0;
+  readMs = 0;
+  resultCount = 0;
+  /** Bytes that the results and errors take in memory. */
+  resultBytes = 0;
+  /** What a script that started no flow answers; undefined for flows. */
+  outcome: Reply | undefined;
+  readonly #chunks: Buffer[] = [];
+  #settle!: () => void;
+  /** Resolves when the execution has finished. */
+  readonly finished: Promise<void> = new Promise((resolve) => {
+    this.#settle = resolve;
+  });
+  #declare!: () => void;
+  /** Resolves when the script's body has run, or never will: from then on the steps are known. */
+  readonly declared: Promise<void> = new Promise((resolve) => {
+    this.#declare = resolve;
+  });
+
+  constructor({ id, number, registered, kept }: ExecutionOptions) {
+    this.id = id;
+    this.number = number;
+    this.registered = registered;
+    this.kept = kept;
+  }
+
+  get isFinished(): boolean {
+    return this.status === "done" || this.status === "aborted";
+  }
+
+  /** The body has run and declared a flow with these steps. */
+  declare(steps: readonly StepInfo[]): void {
+    this.steps = steps;
+    this.#declare();
+  }
+
+  /** Adds encoded results. */
+  append(count: number, bytes: Buffer): void {
+    this.resultCount += count;
+    this.resultBytes += bytes.length;
+    this.#chunks.push(bytes);
+  }
+
+  /** Ends it. An aborted execution has neither results nor errors. */
+  finish(status: "done" | "aborted", errors: readonly string[] = []): void {
+    if (this.isFinished) return;
+    this.status = status;
+    this.errors = errors;
+    if (status === "aborted") {
+      this.#chunks.length = 0;
+      this.resultCount = 0;
+      this.resultBytes = 0;
+    }
+    this.resultBytes += errors.reduce((sum, error) => sum + error.length * 2, 0);
+    this.#declare();
+    this.#settle();
+  }
+
+  /** The results as an array reply. */
+  results(): Reply {
+    return { type: "raw", chunks: [Buffer.from(`*${this.resultCount}\r\n`), ...this.#chunks] };
+  }
+
+  /** What RG.GETRESULTS answers: `[results, errors]`, or the script's own reply. */
+  reply(): Reply {
+    if (this.outcome) return this.outcome;
+    const errors: Reply[] = this.errors.map((error) => ({ type: "bulk", bytes: Buffer.from(error) }));
+    return {
+      type: "array",
+      items: [this.results(), { type: "array", items: errors }],
+    };
+  }
+}

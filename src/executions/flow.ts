@@ -1,0 +1,112 @@
+/** A flow as a task for Python: it moves one execution from created to finished. */
+import { JobFlag } from "../python/protocol.ts";
+import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/host.ts";
+import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
+import { resultsToResp } from "../python/transcode.ts";
+import type { Execution } from "./execution.ts";
+import type { Session } from "./session.ts";
+
+/** Settings that every job carries along. */
+export interface JobSettings {
+  readonly traceback: () => boolean;
+  readonly profile: () => boolean;
+}
+
+/** The `flags` of a job. */
+export const jobFlags = (settings: JobSettings, more = 0): number =>
+  (settings.traceback() ? JobFlag.traceback : 0) | (settings.profile() ? JobFlag.profile : 0) | more;
+
+/** What a flow that is started by an event is started on. */
+export interface FlowEvent {
+  readonly registration: number;
+  readonly records: MarshalValue;
+}
+
+export interface FlowOptions {
+  readonly handle: number;
+  readonly execution: Execution;
+  readonly session: Session;
+  readonly settings: JobSettings;
+  /** Its name towards the engine's gate; its own when it has no parent. */
+  readonly owner?: object;
+  readonly client?: number;
+  readonly event?: FlowEvent;
+  readonly takesThread?: boolean;
+  readonly flags?: number;
+  /** Texts that start with `+` or `-` answer statuses and errors. */
+  readonly prefixRule?: boolean;
+  readonly onFinish: (flow: FlowTask) => void;
+  readonly onStart?: (flow: FlowTask) => void;
+  readonly onWaiting?: (flow: FlowTask, waiting: boolean) => void;
+}
+
+export class FlowTask implements PythonTask {
+  readonly handle: number;
+  readonly execution: Execution;
+  readonly session: Session;
+  readonly takesThread: boolean;
+  readonly owner: object;
+  readonly client: number;
+  /** Set by whoever stops it: the error that is shown instead of Python's. */
+  stopReason: string | undefined;
+  readonly #options: FlowOptions;
+
+  constructor(options: FlowOptions) {
+    this.#options = options;
+    this.handle = options.handle;
+    this.execution = options.execution;
+    this.session = options.session;
+    this.takesThread = options.takesThread ?? true;
+    this.owner = options.owner ?? this;
+    this.client = options.client ?? 0;
+    this.session.executions++;
+  }
+
+  message(): readonly MarshalValue[] {
+    const flags = jobFlags(this.#options.settings, this.#options.flags);
+    const { event } = this.#options;
+    if (!event) return ["start", this.handle, this.execution.id, flags];
+    return ["event", this.handle, this.execution.id, event.registration, event.records, flags, this.client];
+  }
+
+  onStart(): void {
+    this.execution.status = "running";
+    this.#options.onStart?.(this);
+  }
+
+  onScript(_outcome: ScriptOutcome): void {}
+
+  onResults(items: MarshalReader): void {
+    const { count, bytes } = resultsToResp(items, this.#options.prefixRule ?? false);
+    this.execution.append(count, bytes);
+  }
+
+  onWaiting(waiting: boolean): void {
+    this.#options.onWaiting?.(this, waiting);
+  }
+
+  onDone(outcome: FlowOutcome): void {
+    this.execution.totalMs = outcome.totalMs;
+    this.execution.readMs = outcome.readMs;
+    this.execution.stepMs = outcome.stepMs;
+    this.finish(outcome.status, this.stopReason === undefined ? outcome.errors : [this.stopReason]);
+  }
+
+  onLost(reason: string): void {
+    this.finish("done", [this.stopReason ?? lostText(reason)]);
+  }
+
+  /** Ends the execution, from wherever. */
+  finish(status: "done" | "aborted", errors: readonly string[] = []): void {
+    if (this.execution.isFinished) return;
+    this.execution.finish(status, errors);
+    this.session.executions--;
+    this.#options.onFinish(this);
+  }
+}
+
+/** The error of an execution whose interpreter died. */
+export const lostText = (reason: string): string => `the Python interpreter that ran this execution died: ${reason}`;
+
+/** The error of an execution whose code had to be stopped by replacing its interpreter. */
+export const FORCE_STOPPED = "['Traceback (most recent call last):\\n', 'gears.forcestopped\\n']";

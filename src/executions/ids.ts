@@ -1,0 +1,41 @@
+/** Ids of executions and registrations: `<node id>-<number>`, with a counter for each. */
+
+/** The node id of a single node. */
+export const NODE_ID = "0".repeat(40);
+
+const ID = /^\s*(\d+)/;
+
+/** Hands out the ids. Which actions consume one: commands.md, section 2. */
+export class Ids {
+  #executions = 0;
+  #registrations = 0;
+
+  nextExecution(): { id: string; number: number } {
+    const number = this.#executions++;
+    return { id: `${NODE_ID}-${number}`, number };
+  }
+
+  nextRegistration(): { id: string; number: number } {
+    const number = this.#registrations++;
+    return { id: `${NODE_ID}-${number}`, number };
+  }
+
+  /** Builders, administrative commands and the ends of registering scripts use up numbers that nobody sees. */
+  skip(executions: number, registrations: number): void {
+    this.#executions += executions;
+    this.#registrations += registrations;
+  }
+
+  /** Continues above a restored registration. */
+  atLeastRegistration(number: number): void {
+    this.#registrations = Math.max(this.#registrations, number + 1);
+  }
+}
+
+/** The number in an id as a client typed it; undefined when it can not be one of ours. */
+export function parseId(id: Buffer): number | undefined {
+  const text = id.toString("latin1");
+  if (!text.startsWith(NODE_ID) || text[40] !== "-") return undefined;
+  const number = ID.exec(text.slice(41))?.[1];
+  return number === undefined ? undefined : Number(number);
+}

@@ -1,0 +1,265 @@
+/** Runs scripts and flows: from RG.PYEXECUTE's script to an execution's end. */
+import { ReplyError } from "../errors.ts";
+import type { FlowOutcome, PythonHost, PythonTask, ScriptOutcome } from "../python/host.ts";
+import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
+import type { Reply } from "../resp/reply.ts";
+import type { Execution } from "./execution.ts";
+import { FlowTask, FORCE_STOPPED, type FlowOptions, type JobSettings, jobFlags, lostText } from "./flow.ts";
+import type { Ids } from "./ids.ts";
+import type { ExecutionRegistry } from "./registry.ts";
+import type { Session } from "./session.ts";
+
+/** What a script declares while its body runs; it takes effect when the body has ended well. */
+export interface Declarations {
+  /** How many registrations were declared. */
+  readonly count: number;
+  /** Makes them take effect. @throws ReplyError when one can not. */
+  commit(): void;
+  /** Forgets them. */
+  discard(): void;
+}
+
+export interface RunnerOptions {
+  readonly host: PythonHost;
+  readonly registry: ExecutionRegistry;
+  readonly ids: Ids;
+  readonly settings: JobSettings;
+  /** Milliseconds that an execution may run (`execution-timeout`); 0: no limit. */
+  readonly timeoutMs: () => number;
+}
+
+export interface ScriptRequest {
+  readonly code: Buffer;
+  readonly session: Session;
+  readonly declarations: Declarations;
+  /** Answer with an id instead of waiting. */
+  readonly unblocking: boolean;
+}
+
+const OK: Reply = { type: "status", text: "OK" };
+
+export class ExecutionRunner {
+  readonly host: PythonHost;
+  readonly registry: ExecutionRegistry;
+  readonly ids: Ids;
+  readonly settings: JobSettings;
+  readonly #timeoutMs: () => number;
+  readonly #tasks = new Map<Execution, PythonTask & { stopReason: string | undefined; stop(): void }>();
+
+  constructor(options: RunnerOptions) {
+    this.host = options.host;
+    this.registry = options.registry;
+    this.ids = options.ids;
+    this.settings = options.settings;
+    this.#timeoutMs = options.timeoutMs;
+  }
+
+  /**
+   * Runs a script. @returns its id at once when it is unblocking, else what it answers: OK, an error, or the results of
+   * the flow that it started.
+   */
+  runScript(request: ScriptRequest): Reply | Promise<Reply> {
+    const script = new Script(this, request);
+    this.host.submit(script);
+    const { execution } = script;
+    return execution ? { type: "bulk", bytes: Buffer.from(execution.id) } : script.reply;
+  }
+
+  /** Creates and queues a flow's execution. `runNow`: inside whatever its interpreter waits for (sync executions). */
+  startFlow(
+    options: Omit<FlowOptions, "settings" | "onFinish"> & { onFinish?: (flow: FlowTask) => void; runNow?: boolean },
+  ): FlowTask {
+    const { runNow, onFinish, ...rest } = options;
+    let timer: NodeJS.Timeout | undefined;
+    const flow: FlowTask = new FlowTask({
+      ...rest,
+      settings: this.settings,
+      onStart: (task) => {
+        timer = this.watch(stoppable);
+        options.onStart?.(task);
+      },
+      onFinish: (task) => {
+        clearTimeout(timer);
+        this.forget(task.execution);
+        onFinish?.(task);
+        this.registry.settle(task.execution);
+      },
+    });
+    const stoppable = Object.assign(flow, { stop: () => this.#stopFlow(flow) });
+    this.track(flow.execution, stoppable);
+    if (runNow) this.host.runNow(flow);
+    else this.host.submit(flow);
+    return flow;
+  }
+
+  /** Creates the execution of a `run()` inside a step, coroutine or callback: nobody's, and dropped when it ends. */
+  startInner(parent: PythonTask, steps: { type: string; name: string; arg: string }[]): FlowTask {
+    const execution = this.registry.create({ registered: false, kept: false });
+    execution.declare(steps);
+    return this.startFlow({ handle: this.host.nextHandle(), execution, session: parent.session as Session });
+  }
+
+  /**
+   * Stops an execution. Resolves when it has finished.
+   * @param reason the error it ends with, instead of the traceback of the interrupted code
+   */
+  async abort(execution: Execution, reason?: string): Promise<void> {
+    const task = this.#tasks.get(execution);
+    if (!task || execution.isFinished) return;
+    task.stopReason ??= reason;
+    task.stop();
+    await execution.finished;
+  }
+
+  /** Stops everything that is in progress, for a shutdown. */
+  abortAll(): void {
+    for (const [, task] of this.#tasks) task.stop();
+  }
+
+  /** Unfinished executions. */
+  get pending(): Execution[] {
+    return [...this.#tasks.keys()];
+  }
+
+  /** Remembers how an unfinished execution is stopped. */
+  track(execution: Execution, task: PythonTask & { stopReason: string | undefined; stop(): void }): void {
+    this.#tasks.set(execution, task);
+  }
+
+  forget(execution: Execution): void {
+    this.#tasks.delete(execution);
+  }
+
+  /** Starts the clock of something that began to run. @returns its timer; undefined without a limit */
+  watch(task: { stopReason: string | undefined; stop(): void }): NodeJS.Timeout | undefined {
+    const limit = this.#timeoutMs();
+    if (limit <= 0) return undefined;
+    return setTimeout(() => {
+      task.stopReason = timeoutText(limit);
+      task.stop();
+    }, limit);
+  }
+
+  #stopFlow(flow: FlowTask): void {
+    if (this.host.withdraw(flow)) {
+      this.host.tell(flow.session, ["discard", flow.handle]);
+      flow.finish("aborted");
+    } else {
+      this.host.abort(flow);
+    }
+  }
+}
+
+const timeoutText = (limit: number): string => `Execution was stopped: it ran longer than execution-timeout (${limit} ms)`;
+
+/** A script's body as a task; its flow, if it declares one, follows as a task of the same handle. */
+class Script implements PythonTask {
+  readonly handle: number;
+  readonly session: Session;
+  readonly takesThread = false;
+  readonly owner: object = this;
+  readonly client = 0;
+  readonly declarations: Declarations;
+  /** What a blocking script answers. */
+  readonly reply: Promise<Reply>;
+  readonly execution: Execution | undefined;
+  stopReason: string | undefined;
+  #answer!: (reply: Reply) => void;
+  readonly #runner: ExecutionRunner;
+  readonly #code: Buffer;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(runner: ExecutionRunner, request: ScriptRequest) {
+    this.#runner = runner;
+    this.#code = request.code;
+    this.handle = runner.host.nextHandle();
+    this.session = request.session;
+    this.declarations = request.declarations;
+    this.reply = new Promise((resolve) => {
+      this.#answer = resolve;
+    });
+    if (request.unblocking) {
+      this.execution = runner.registry.create({ registered: false, kept: true });
+      runner.track(this.execution, this);
+    }
+  }
+
+  message(): readonly MarshalValue[] {
+    return ["script", this.handle, this.session.id, this.#code, jobFlags(this.#runner.settings)];
+  }
+
+  onStart(): void {
+    if (this.execution) this.execution.status = "running";
+    this.#timer = this.#runner.watch(this);
+  }
+
+  onScript(outcome: ScriptOutcome): void {
+    clearTimeout(this.#timer);
+    this.#runner.ids.skip(0, outcome.builders);
+    if (!outcome.ok) {
+      this.#fail(this.stopReason ?? outcome.error);
+      return;
+    }
+    const registered = this.declarations.count > 0;
+    try {
+      this.declarations.commit();
+    } catch (error) {
+      if (!(error instanceof ReplyError)) throw error;
+      if (outcome.run) this.#runner.host.tell(this.session, ["discard", this.handle]);
+      this.#fail(error.message);
+      return;
+    }
+    if (registered) this.#runner.ids.skip(1, 1);
+    if (outcome.run) this.#startFlow(outcome.run.steps, registered);
+    else this.#finish(OK, []);
+  }
+
+  stop(): void {
+    const { host } = this.#runner;
+    if (!host.withdraw(this)) {
+      host.abort(this);
+      return;
+    }
+    this.declarations.discard();
+    if (this.execution) {
+      this.execution.outcome = undefined;
+      this.#runner.forget(this.execution);
+      this.execution.finish("aborted");
+      this.#runner.registry.settle(this.execution);
+    }
+  }
+
+  onLost(reason: string): void {
+    this.#fail(this.stopReason ?? (reason === "" ? FORCE_STOPPED : lostText(reason)));
+  }
+
+  onResults(_items: MarshalReader): void {}
+  onWaiting(_waiting: boolean): void {}
+  onDone(_outcome: FlowOutcome): void {}
+
+  #startFlow(steps: FlowTask["execution"]["steps"], registered: boolean): void {
+    const { registry } = this.#runner;
+    const execution = this.execution ?? registry.create({ registered: false, kept: registered });
+    if (this.execution) this.#runner.forget(this.execution);
+    execution.status = "created";
+    execution.declare(steps);
+    this.#runner.startFlow({ handle: this.handle, execution, session: this.session });
+    if (registered) this.#answer(OK);
+    else void execution.finished.then(() => this.#answer(execution.reply()));
+  }
+
+  #fail(text: string): void {
+    this.declarations.discard();
+    this.#finish({ type: "error", text }, [text]);
+  }
+
+  #finish(reply: Reply, errors: readonly string[]): void {
+    clearTimeout(this.#timer);
+    this.#answer(reply);
+    if (!this.execution) return;
+    this.#runner.forget(this.execution);
+    this.execution.outcome = reply;
+    this.execution.finish("done", errors);
+    this.#runner.registry.settle(this.execution);
+  }
+}

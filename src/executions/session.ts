@@ -1,0 +1,78 @@
+/** Sessions: an accepted script with its namespace, known to others while it owns a registration. */
+import { randomBytes } from "node:crypto";
+import type { MarshalValue } from "../python/marshal.ts";
+import type { PythonSession } from "../python/host.ts";
+
+/** What a session needs to know of one of its registrations. */
+export interface OwnedRegistration {
+  readonly id: string;
+  readonly number: number;
+  /** The registration as Python serialised it. */
+  readonly blob: Buffer;
+}
+
+export class Session implements PythonSession {
+  readonly id: string;
+  readonly description: string | undefined;
+  home: object | undefined;
+  readonly registrations = new Map<number, OwnedRegistration>();
+  /** Executions that are unfinished or stored. */
+  executions = 0;
+  /** Replaced by another session, but still in use. */
+  dead = false;
+  /** Requirements as given by REQUIREMENTS. */
+  readonly requirements: readonly string[];
+
+  constructor(id: string | undefined, description?: string, requirements: readonly string[] = []) {
+    this.id = id ?? randomBytes(20).toString("hex");
+    this.description = description;
+    this.requirements = requirements;
+  }
+
+  /** Registrations and executions that hold it. */
+  get refCount(): number {
+    return this.registrations.size + this.executions;
+  }
+
+  revive(): readonly (readonly MarshalValue[])[] | undefined {
+    if (this.registrations.size === 0) return undefined;
+    const parts = [...this.registrations.values()].map(({ number, blob }) => [number, blob]);
+    return [["restore", this.id, parts]];
+  }
+}
+
+/** The sessions that others can see. */
+export class SessionRegistry {
+  readonly #live = new Map<string, Session>();
+  readonly #dead = new Set<Session>();
+
+  find(id: string): Session | undefined {
+    return this.#live.get(id);
+  }
+
+  /** Live sessions, by id. */
+  live(): Session[] {
+    return [...this.#live.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  dead(): Session[] {
+    return [...this.#dead];
+  }
+
+  add(session: Session): void {
+    this.#live.set(session.id, session);
+  }
+
+  /** It was replaced: listed as dead until nothing of it is left. */
+  bury(session: Session): void {
+    session.dead = true;
+    if (this.#live.get(session.id) === session) this.#live.delete(session.id);
+    if (session.refCount > 0) this.#dead.add(session);
+  }
+
+  /** A registration or execution of it is gone. */
+  release(session: Session): void {
+    if (session.registrations.size === 0 && this.#live.get(session.id) === session) this.#live.delete(session.id);
+    if (session.refCount === 0) this.#dead.delete(session);
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * May a client run an `RG.*` command? The engine knows: it is asked, on the client's own connection, with a harmless
+ * command that needs the same right. Its verdict is remembered until rights can have changed.
+ */
+import type { Access } from "../commands/command.ts";
+
+/** Counts the changes of rights that went through this server; one for all clients. */
+export class AccessEpoch {
+  value = 0;
+  /** Rights may have changed: all verdicts are forgotten. */
+  advance(): void {
+    this.value++;
+  }
+}
+
+interface Probe {
+  readonly request: Buffer;
+  /** The name that the engine's refusal puts between apostrophes. */
+  readonly name: string;
+}
+
+const probe = (name: string, ...args: readonly string[]): Probe => ({
+  name,
+  request: Buffer.from(`*${args.length}\r\n${args.map((arg) => `$${arg.length}\r\n${arg}\r\n`).join("")}`),
+});
+
+const PROBES: Readonly<Record<Access, Probe>> = {
+  script: probe("eval", "EVAL", "return 1", "0"),
+  admin: probe("config|get", "CONFIG", "GET", "regears"),
+  read: probe("dbsize", "DBSIZE"),
+  any: probe("ping", "PING"),
+};
+/** PING is allowed to a subscriber in RESP2; an `RG.*` command is not. */
+const SUBSCRIBER_PROBE = probe("echo", "ECHO", "regears");
+
+/** The command that needs the same right as `access`. */
+export const accessProbe = (access: Access, subscriber: boolean): Probe =>
+  subscriber && access === "any" ? SUBSCRIBER_PROBE : PROBES[access];
+
+/**
+ * Reads the engine's answer to a probe.
+ * @param answer the text of its error, or undefined when there was none
+ * @returns the error's text with the real command's name in it, or undefined when the command may run
+ */
+export function refusal(answer: string | undefined, asked: Probe, commandName: string): string | undefined {
+  return answer?.replace(`'${asked.name}'`, `'${commandName}'`);
+}
+
+/** One client's verdicts. */
+export class Verdicts {
+  readonly #epoch: AccessEpoch;
+  readonly #lifetime: number;
+  readonly #now: () => number;
+  readonly #known = new Map<Access, string | undefined>();
+  #at = 0;
+  #of = -1;
+
+  /** @param lifetime how long a verdict is trusted, in milliseconds; Infinity when nobody can change rights behind our back */
+  constructor(epoch: AccessEpoch, lifetime: number, now: () => number) {
+    this.#epoch = epoch;
+    this.#lifetime = lifetime;
+    this.#now = now;
+  }
+
+  forget(): void {
+    this.#known.clear();
+  }
+
+  /** Is there a verdict that still holds? */
+  has(access: Access): boolean {
+    if (this.#of !== this.#epoch.value || this.#now() - this.#at > this.#lifetime) {
+      this.#known.clear();
+      this.#of = this.#epoch.value;
+      this.#at = this.#now();
+    }
+    return this.#known.has(access);
+  }
+
+  /** The engine's error, undefined when the client may. */
+  get(access: Access): string | undefined {
+    return this.#known.get(access);
+  }
+
+  /** Keeps the engine's answer, if it is about rights: a busy engine's refusal says nothing about the next time. */
+  keep(access: Access, answer: string | undefined, epoch: number): void {
+    if (epoch !== this.#epoch.value) return;
+    if (answer === undefined || answer.startsWith("NOPERM") || answer.startsWith("NOAUTH")) this.#known.set(access, answer);
+  }
+}

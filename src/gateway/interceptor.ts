@@ -1,0 +1,37 @@
+/**
+ * The seam for what must see clients' commands before the engine does: command hooks, key misses, `sync` key events.
+ * The session asks for each command that is not an `RG.*` one; what it is told to do happens in the client's order of
+ * commands, and nothing later of that client is sent before it has been done.
+ */
+import type { CommandContext } from "../commands/command.ts";
+import type { Reply } from "../resp/reply.ts";
+
+/** A client's command as it lies in the decoder: valid only during the call. */
+export interface RequestView {
+  /** Number of arguments, the name included. */
+  readonly count: number;
+  /** Argument `index` without copying; must not be kept. */
+  view(index: number): Buffer;
+  /** Copies of the arguments from `first` on. */
+  copy(first: number): Buffer[];
+}
+
+export type Interception =
+  /** Instead of the command: the engine never sees it. Inside MULTI it runs at its place in EXEC, with caller `multi`. */
+  | { readonly kind: "replace"; run(context: CommandContext): Reply | Promise<Reply> }
+  /**
+   * The engine carries the command out alone, with all the client's earlier ones answered; then the reply is held until
+   * `settle` has ended. Inside MULTI the same happens at its place in EXEC.
+   */
+  | {
+      readonly kind: "hold";
+      /** @returns what the client gets instead of the engine's reply, or undefined to send that one */
+      settle(reply: Buffer, context: CommandContext): Reply | undefined | Promise<Reply | undefined>;
+    };
+
+export interface Interceptor {
+  /** False lets the session forward runs of commands without asking about each of them. */
+  readonly active: boolean;
+  /** Tells what to do with a command, by its name in lower case; undefined: nothing special. */
+  intercept(name: string, request: RequestView, clientId: number): Interception | undefined;
+}

@@ -1,0 +1,78 @@
+/** What goes to one client's socket: gathered during a turn of the event loop, watched and bounded. */
+import type { Socket } from "node:net";
+
+/** The socket holds more than this: whoever produces should wait, in bytes. */
+const HIGH_WATER = 1024 * 1024;
+/** Up to so many bytes are copied into one write. */
+const JOIN_LIMIT = 64 * 1024;
+
+export interface OutputEvents {
+  /** More is waiting than the client may leave unread; nothing more is accepted. */
+  onOverflow(): void;
+  /** The client reads again after {@link ClientOutput.full} was true. */
+  onDrain(): void;
+}
+
+export class ClientOutput {
+  readonly #socket: Socket;
+  readonly #limit: number;
+  readonly #events: OutputEvents;
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+  #scheduled = false;
+  #full = false;
+  #over = false;
+
+  /** @param limit most bytes that may wait for the client; beyond that it is given up */
+  constructor(socket: Socket, limit: number, events: OutputEvents) {
+    this.#socket = socket;
+    this.#limit = limit;
+    this.#events = events;
+    socket.on("drain", () => {
+      if (!this.#full) return;
+      this.#full = false;
+      this.#events.onDrain();
+    });
+  }
+
+  /** True while the client reads too slowly. */
+  get full(): boolean {
+    return this.#full;
+  }
+
+  /** Takes bytes; they must not be changed afterwards. */
+  write(bytes: Uint8Array): void {
+    if (this.#over || bytes.length === 0) return;
+    this.#chunks.push(bytes);
+    this.#bytes += bytes.length;
+    if (this.#bytes + this.#socket.writableLength > this.#limit) {
+      this.#over = true;
+      this.#chunks = [];
+      this.#events.onOverflow();
+    } else if (!this.#scheduled) {
+      this.#scheduled = true;
+      process.nextTick(() => this.flush());
+    }
+  }
+
+  /** Hands everything to the socket now. */
+  flush(): void {
+    this.#scheduled = false;
+    const chunks = this.#chunks;
+    const bytes = this.#bytes;
+    if (bytes === 0 || this.#over || !this.#socket.writable) return;
+    this.#chunks = [];
+    this.#bytes = 0;
+    const only = chunks[0];
+    if (chunks.length === 1 && only) {
+      this.#socket.write(only);
+    } else if (bytes <= JOIN_LIMIT) {
+      this.#socket.write(Buffer.concat(chunks, bytes));
+    } else {
+      this.#socket.cork();
+      for (const chunk of chunks) this.#socket.write(chunk);
+      this.#socket.uncork();
+    }
+    if (this.#socket.writableLength > HIGH_WATER) this.#full = true;
+  }
+}

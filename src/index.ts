@@ -1,0 +1,5 @@
+/** What programs that embed Regears import. */
+export type { Config } from "./config.ts";
+export { ConfigError } from "./config.ts";
+export { InternalError, ReplyError } from "./errors.ts";
+export { createServer, type RegearsServer } from "./server.ts";

@@ -1,0 +1,295 @@
+/** What Python may ask of the main thread: the engine's commands, our own, keys to read, options. */
+import { EngineClient, encodeCommand, loadCommandTable, type EngineCommand } from "../engine/client.ts";
+import type { Engine } from "../engine/engine.ts";
+import { ReplyError } from "../errors.ts";
+import type { EngineGate } from "../gateway/gate.ts";
+import type { Logger } from "../log.ts";
+import type { Reply } from "../resp/reply.ts";
+import type { CallContext, CallHandler, CallReply, PythonTask } from "./host.ts";
+import { encodeMarshal, type MarshalReader, MarshalWriter } from "./marshal.ts";
+import { ReplyStatus } from "./protocol.ts";
+import { type KeyBatch, KeyScan } from "./scan.ts";
+import { RespReader, replyToMarshal } from "./transcode.ts";
+
+export interface PythonCallsOptions {
+  readonly engine: Engine;
+  readonly gate: EngineGate;
+  /** Runs one of our own commands for a script; undefined when there is none of that name. */
+  readonly runOwn: (args: readonly Buffer[], owner: object) => Reply | Promise<Reply> | undefined;
+  /** `configGet`: python.md, section 11. */
+  readonly option: (key: string) => Buffer | undefined;
+  /** Milliseconds that the engine may take for a reply (ExecutionMaxIdleTime); 0: no limit. */
+  readonly maxIdleMs: () => number;
+  /** The engine did not answer in time: the execution is to be stopped with this error. */
+  readonly onIdle: (task: PythonTask, error: string) => void;
+  readonly log: Logger;
+}
+
+/** What one interpreter holds here. */
+interface HomeState {
+  client: EngineClient | undefined;
+  readonly scans: Map<number, KeyScan>;
+  /** Atomic blocks by the execution that entered them. */
+  readonly holds: Map<number, object>;
+}
+
+export class PythonCalls {
+  readonly handlers = new Map<string, CallHandler>();
+  readonly posts = new Map<string, (home: object, args: MarshalReader) => void>();
+  readonly #options: PythonCallsOptions;
+  readonly #homes = new Map<object, HomeState>();
+  #engineCommands: ReadonlyMap<string, EngineCommand> | undefined;
+  #lastScan = 0;
+
+  constructor(options: PythonCallsOptions) {
+    this.#options = options;
+    this.handlers.set("execute", (caller, args) => this.#execute(caller, args));
+    this.handlers.set("atomic", (caller, args) => this.#atomic(caller, args));
+    this.handlers.set("keys_open", (caller, args) => this.#openKeys(caller, args));
+    this.handlers.set("keys_next", (caller, args) => this.#nextKeys(caller.home, args.int()));
+    this.handlers.set("config_get", (_caller, args) => ok(this.#options.option(args.text())?.toString("utf8") ?? null));
+    this.posts.set("keys_close", (home, args) => this.#closeKeys(home, args.int()));
+    this.posts.set("log", (_home, args) => this.#scriptLog(args.text(), args.text()));
+  }
+
+  /** Learns the engine's commands. To be called once the engine is up. */
+  async start(): Promise<void> {
+    const client = new EngineClient(this.#options.engine.connect());
+    this.#engineCommands = await loadCommandTable(client);
+    client.close();
+  }
+
+  /** A task has ended: what it did not give back is taken back. */
+  onTaskEnd(home: object, task: PythonTask): void {
+    const state = this.#homes.get(home);
+    const owner = state?.holds.get(task.handle);
+    if (!state || !owner) return;
+    state.holds.delete(task.handle);
+    this.#options.gate.release(owner);
+  }
+
+  /** An interpreter is gone. */
+  onGone(home: object): void {
+    const state = this.#homes.get(home);
+    if (!state) return;
+    this.#homes.delete(home);
+    state.client?.close();
+    for (const scan of state.scans.values()) scan.close();
+    for (const owner of state.holds.values()) this.#options.gate.release(owner);
+  }
+
+  #state(home: object): HomeState {
+    const known = this.#homes.get(home);
+    if (known) return known;
+    const state: HomeState = { client: undefined, scans: new Map(), holds: new Map() };
+    this.#homes.set(home, state);
+    return state;
+  }
+
+  /** execute(): python.md, section 12. */
+  #execute(caller: CallContext, reader: MarshalReader): CallReply | Promise<CallReply> {
+    const count = reader.list();
+    const args: Buffer[] = [];
+    for (let i = 0; i < count; i++) args.push(reader.bytes());
+    const task = caller.task(reader.int());
+    const name = (args[0] as Buffer).toString("latin1").toLowerCase();
+    const owner = task?.owner ?? caller.home;
+    if (name.startsWith("rg.")) {
+      const reply = this.#options.runOwn(args, owner);
+      if (reply !== undefined) return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
+    }
+    this.#checkArity(name, args.length);
+    const special = this.#special(name, args);
+    if (special) return special(caller.home, owner);
+    const reply = this.#raw(caller.home, owner, encodeCommand(args), 1, task);
+    return reply instanceof Promise ? reply.then(engineReply) : engineReply(reply);
+  }
+
+  /** RedisGears asks the command table before it runs a command, and answers with the system's words for what it finds. */
+  #checkArity(name: string, count: number): void {
+    const known = this.#engineCommands?.get(name);
+    if (!known) throw new ReplyError("No such file or directory");
+    const { arity } = known;
+    if (arity >= 0 ? count !== arity : count < -arity) throw new ReplyError("Invalid argument");
+  }
+
+  /** Commands that would change or block the connection that all calls of an interpreter share. */
+  #special(
+    name: string,
+    args: readonly Buffer[],
+  ): ((home: object, owner: object) => CallReply | Promise<CallReply>) | undefined {
+    if (name === "shutdown") throw new ReplyError("ERR a script can not shut the server down\r\n");
+    if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client\r\n`);
+    const bytes = encodeCommand(args);
+    if (CONNECTION_STATE.has(name)) return (_home, owner) => this.#onFreshConnection(bytes, owner);
+    const known = this.#engineCommands?.get(name);
+    if (!known?.flags.has("blocking")) return undefined;
+    // inside a transaction nothing blocks: that is what RedisGears' callers are told as well
+    const wrapped = Buffer.concat([encodeCommand(["MULTI"]), bytes, encodeCommand(["EXEC"])]);
+    return async (home, owner) => {
+      const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, undefined));
+      replies.line();
+      const refused = replies.isError ? replies.line() : undefined;
+      if (refused !== undefined) throw new ReplyError(`${refused}\r\n`);
+      replies.line();
+      replies.arrayLength();
+      return engineReply(replies.source.subarray(replies.at));
+    };
+  }
+
+  async #onFreshConnection(bytes: Buffer, owner: object): Promise<CallReply> {
+    await new Promise<void>((resolve) => this.#options.gate.whenOpen(owner, resolve));
+    const client = new EngineClient(this.#options.engine.connect());
+    try {
+      return engineReply(await client.rawCall(bytes, 1));
+    } finally {
+      client.close();
+    }
+  }
+
+  /** Sends to the engine when the gate is open. The reply comes at once from an engine in this process. */
+  #raw(
+    home: object,
+    owner: object,
+    bytes: Buffer,
+    replies: number,
+    task: PythonTask | undefined,
+  ): Buffer | Promise<Buffer> {
+    const { gate } = this.#options;
+    if (!gate.isOpenFor(owner)) {
+      return new Promise<void>((resolve) => gate.whenOpen(owner, resolve)).then(() =>
+        this.#raw(home, owner, bytes, replies, task),
+      );
+    }
+    const client = this.#client(home);
+    let result: Buffer | Error | undefined;
+    let settle: ((value: Buffer | Error) => void) | undefined;
+    client.rawCallNow(bytes, replies, (error, data) => {
+      result = error ?? data;
+      if (result !== undefined) settle?.(result);
+    });
+    if (result !== undefined) {
+      if (result instanceof Error) throw new ReplyError(`${result.message}\r\n`);
+      return result;
+    }
+    const idle = this.#watchIdle(task);
+    return new Promise((resolve, reject) => {
+      settle = (value) => {
+        clearTimeout(idle);
+        if (value instanceof Error) reject(new ReplyError(`${value.message}\r\n`));
+        else resolve(value);
+      };
+    });
+  }
+
+  /** The interpreter's connection to the engine; a new one when the old one broke. */
+  #client(home: object): EngineClient {
+    const state = this.#state(home);
+    if (state.client) return state.client;
+    const client = new EngineClient(this.#options.engine.connect());
+    client.onClose = () => {
+      if (state.client === client) state.client = undefined;
+    };
+    state.client = client;
+    return client;
+  }
+
+  #watchIdle(task: PythonTask | undefined): NodeJS.Timeout | undefined {
+    const limit = this.#options.maxIdleMs();
+    if (!task || limit <= 0) return undefined;
+    return setTimeout(() => {
+      this.#options.onIdle(task, `Execution max idle reached (ExecutionMaxIdleTime, ${limit} ms)`);
+    }, limit);
+  }
+
+  #atomic(caller: CallContext, reader: MarshalReader): CallReply | Promise<CallReply> {
+    const enter = reader.int() === 1;
+    const handle = reader.int();
+    const task = caller.task(handle);
+    const owner = task?.owner ?? caller.home;
+    const { holds } = this.#state(caller.home);
+    if (!enter) {
+      if (holds.delete(handle)) this.#options.gate.release(owner);
+      return ok(null);
+    }
+    return this.#options.gate.hold(owner).then(() => {
+      // stopped while it waited for its turn
+      if (handle !== 0 && task && !caller.task(handle)) this.#options.gate.release(owner);
+      else holds.set(handle, owner);
+      return ok(null);
+    });
+  }
+
+  async #openKeys(caller: CallContext, reader: MarshalReader): Promise<CallReply> {
+    const pattern = Buffer.from(reader.bytes());
+    const noScan = reader.int() === 1;
+    const readValue = reader.int() === 1;
+    const task = caller.task(reader.int());
+    const owner = task?.owner ?? caller.home;
+    const call = async (bytes: Buffer, replies: number): Promise<Buffer> =>
+      this.#raw(caller.home, owner, bytes, replies, task);
+    const number = ++this.#lastScan;
+    this.#state(caller.home).scans.set(number, new KeyScan(call, { pattern, noScan, readValue }));
+    return this.#nextKeys(caller.home, number);
+  }
+
+  async #nextKeys(home: object, number: number): Promise<CallReply> {
+    const scan = this.#homes.get(home)?.scans.get(number);
+    if (!scan) throw new ReplyError("no such reader");
+    const batch = await scan.next();
+    if (!batch.more) this.#closeKeys(home, number);
+    return keysReply(number, batch);
+  }
+
+  #closeKeys(home: object, number: number): void {
+    const scans = this.#homes.get(home)?.scans;
+    scans?.get(number)?.close();
+    scans?.delete(number);
+  }
+
+  #scriptLog(level: string, message: string): void {
+    const { log } = this.#options;
+    const text = `GEARS: ${message}`;
+    if (level === "warning") log.warn(text);
+    else if (level === "debug") log.trace(text);
+    else if (level === "verbose") log.debug(text);
+    else log.info(text);
+  }
+}
+
+/** What a client that may not block is refused. */
+const REFUSED = new Set(["subscribe", "psubscribe", "ssubscribe", "monitor", "sync", "psync"]);
+
+/** What changes the state of a connection: it gets one of its own, which is closed afterwards. */
+const CONNECTION_STATE = new Set([
+  ...["select", "multi", "exec", "discard", "watch", "unwatch", "auth", "hello", "client", "reset", "quit"],
+  ...["unsubscribe", "punsubscribe", "sunsubscribe", "readonly", "readwrite", "asking"],
+]);
+
+const ok = (value: string | null): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
+
+/** @throws ReplyError for an error reply; its text ends in CRLF, as in RedisGears. */
+function engineReply(bytes: Buffer): CallReply {
+  const reply = new RespReader(bytes);
+  if (reply.isError) throw new ReplyError(`${reply.line()}\r\n`);
+  const out = new MarshalWriter(bytes.length + 16);
+  reply.transcode(out);
+  return { status: reply.wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };
+}
+
+function ownReply(reply: Reply): CallReply {
+  if (reply.type === "error") throw new ReplyError(`${reply.text}\r\n`);
+  const out = new MarshalWriter();
+  const { wroteBytes } = replyToMarshal(reply, out);
+  return { status: wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };
+}
+
+function keysReply(number: number, batch: KeyBatch): CallReply {
+  const size = batch.keys.length + (batch.values?.length ?? 0) + 64;
+  const out = new MarshalWriter(size).list(5).int(number).bool(batch.more).append(batch.keys);
+  if (batch.types) out.append(batch.types);
+  else out.none();
+  if (batch.values) out.append(batch.values);
+  else out.none();
+  return { status: batch.wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };
+}

@@ -1,0 +1,111 @@
+/**
+ * What the rest of the server knows of Python: sessions that live in some interpreter, and tasks that run in them.
+ */
+import type { MarshalReader, MarshalValue } from "./marshal.ts";
+
+/** One line of RG.GETEXECUTION's steps. */
+export interface StepInfo {
+  readonly type: string;
+  readonly name: string;
+  readonly arg: string;
+}
+
+/** How a flow ended. Times are milliseconds. */
+export interface FlowOutcome {
+  readonly status: "done" | "aborted";
+  readonly errors: readonly string[];
+  readonly totalMs: number;
+  readonly readMs: number;
+  readonly stepMs: readonly number[];
+}
+
+/** What a script's body did. `builders` is how many GearsBuilders it made since it last told (each consumes a registration id). */
+export type ScriptOutcome =
+  | { readonly ok: false; readonly error: string; readonly builders: number }
+  | {
+      readonly ok: true;
+      readonly builders: number;
+      readonly run: { readonly mode: string; readonly steps: readonly StepInfo[]; readonly reader: string } | undefined;
+    };
+
+/** One script with its globals and registrations. It lives in one interpreter, chosen when its first task starts. */
+export interface PythonSession {
+  readonly id: string;
+  /** Opaque: the interpreter; undefined before the first task, and after the interpreter died. */
+  home: object | undefined;
+  /** Messages that make the session again in a fresh interpreter; undefined when it can not be made again. */
+  revive(): readonly (readonly MarshalValue[])[] | undefined;
+}
+
+/** A piece of work for an interpreter: a script's body, or one flow. */
+export interface PythonTask {
+  /** Unique number by which Python and the main thread name it. A script's flow has the number of the script. */
+  readonly handle: number;
+  readonly session: PythonSession;
+  /** Counts towards ExecutionThreads while it runs. */
+  readonly takesThread: boolean;
+  /** Whose commands it sends: holds of the engine are made in this name. */
+  readonly owner: object;
+  /** What may be done by its `execute()`: handle of the client command behind it, or 0. */
+  readonly client: number;
+  /** The message that starts it. Asked for when it starts. */
+  message(): readonly MarshalValue[];
+  /** Python has got it. */
+  onStart(): void;
+  /** The body ended (scripts only). */
+  onScript(outcome: ScriptOutcome): void;
+  /** Results, as a marshal list that the reader stands before. */
+  onResults(items: MarshalReader): void;
+  /** The flow waits for a coroutine or future, or goes on. */
+  onWaiting(waiting: boolean): void;
+  onDone(outcome: FlowOutcome): void;
+  /** The interpreter died under it. */
+  onLost(reason: string): void;
+}
+
+/** Runs tasks in interpreters. */
+export interface PythonHost {
+  /** Boots the first interpreter. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** A fresh task handle. */
+  nextHandle(): number;
+  /** Queues a task: it starts when its interpreter is free and a thread is left. */
+  submit(task: PythonTask): void;
+  /** Starts a task at once, inside whatever its interpreter waits for (a sync execution). */
+  runNow(task: PythonTask): void;
+  /** Takes a task back that has not started. @returns false when it has. */
+  withdraw(task: PythonTask): boolean;
+  /** Stops a started task: interrupts its Python code; when that has no effect, replaces its interpreter. */
+  abort(task: PythonTask): void;
+  /** The session has registrations from now on: its interpreter is remembered, and made again if it dies. */
+  retain(session: PythonSession): void;
+  /** Its last registration is gone. */
+  release(session: PythonSession): void;
+  /** Sends a message about a session's state (`discard`, `unregister`, …); dropped when the session has no interpreter. */
+  tell(session: PythonSession, message: readonly MarshalValue[]): void;
+  /** Asks a session something. @throws ReplyError with Python's text when it can not answer */
+  ask(session: PythonSession, question: readonly MarshalValue[]): Promise<string>;
+  /** True while an interpreter is booting, so that queued scripts will start in a moment. */
+  readonly booting: boolean;
+  /** Bytes of all interpreters' heaps. */
+  memory(): { total: number; peak: number; current: number };
+}
+
+/** Answers one call from Python. The reader stands before the call's arguments. @throws ReplyError whose text Python raises. */
+export type CallHandler = (caller: CallContext, args: MarshalReader) => CallReply | Promise<CallReply>;
+
+/** Who calls. */
+export interface CallContext {
+  /** The interpreter: identity only. */
+  readonly home: object;
+  /** The task that the interpreter runs; undefined for code that belongs to no execution. */
+  task(handle: number): PythonTask | undefined;
+}
+
+/** A call's answer: how the value is written, or a ready one. */
+export interface CallReply {
+  readonly status: number;
+  /** Marshal bytes of the value. */
+  readonly value: Buffer;
+}

@@ -1,0 +1,358 @@
+/**
+ * Python's `marshal` format (version 2) in TypeScript: the fastest codec that the interpreter has in C, so it is the one
+ * for everything that crosses between the main thread and a worker. Only the types that cross are known: None, bool, int,
+ * float, str, bytes, list, tuple, dict.
+ *
+ * Format: one type byte, then little-endian sizes; see CPython's Python/marshal.c.
+ */
+import { InternalError } from "../errors.ts";
+
+/** What a decoded message may hold. Text is decoded, bytes are views into the message. */
+export type MarshalValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Buffer
+  | readonly MarshalValue[]
+  | Map<string, MarshalValue>;
+
+const T = {
+  none: 0x4e,
+  true: 0x54,
+  false: 0x46,
+  int: 0x69,
+  long: 0x6c,
+  float: 0x67,
+  bytes: 0x73,
+  text: 0x75,
+  interned: 0x74,
+  list: 0x5b,
+  tuple: 0x28,
+  dict: 0x7b,
+  dictEnd: 0x30,
+} as const;
+
+/** Writes one message. Create one per message; `finish` hands out the bytes. */
+export class MarshalWriter {
+  #bytes: Buffer;
+  #at = 0;
+
+  constructor(capacity = 256) {
+    this.#bytes = Buffer.allocUnsafeSlow(capacity);
+  }
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#at;
+  }
+
+  none(): this {
+    return this.#byte(T.none);
+  }
+
+  bool(value: boolean): this {
+    return this.#byte(value ? T.true : T.false);
+  }
+
+  int(value: number | bigint): this {
+    if (value >= -0x80000000 && value <= 0x7fffffff) {
+      this.#need(5);
+      this.#bytes[this.#at] = T.int;
+      this.#bytes.writeInt32LE(Number(value), this.#at + 1);
+      this.#at += 5;
+      return this;
+    }
+    return this.#long(BigInt(value));
+  }
+
+  float(value: number): this {
+    this.#need(9);
+    this.#bytes[this.#at] = T.float;
+    this.#bytes.writeDoubleLE(value, this.#at + 1);
+    this.#at += 9;
+    return this;
+  }
+
+  text(value: string): this {
+    const size = Buffer.byteLength(value);
+    this.#sized(T.text, size);
+    this.#bytes.write(value, this.#at, size, "utf8");
+    this.#at += size;
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    return this.#raw(T.bytes, value, 0, value.length);
+  }
+
+  /** A str whose UTF-8 bytes stand at `start…end` of `source`; the caller knows that they are UTF-8. */
+  textBytes(source: Uint8Array, start: number, end: number): this {
+    return this.#raw(T.text, source, start, end);
+  }
+
+  /** A bytes object from `start…end` of `source`. */
+  bytesSlice(source: Uint8Array, start: number, end: number): this {
+    return this.#raw(T.bytes, source, start, end);
+  }
+
+  /** Begins a list: exactly `length` values must follow. */
+  list(length: number): this {
+    return this.#sized(T.list, length);
+  }
+
+  /** Begins a dict: keys and values alternate until `dictEnd`. */
+  dict(): this {
+    return this.#byte(T.dict);
+  }
+
+  dictEnd(): this {
+    return this.#byte(T.dictEnd);
+  }
+
+  /** Any value; plain objects are not accepted, a Map becomes a dict. */
+  value(value: MarshalValue | Uint8Array): this {
+    if (value === null) return this.none();
+    switch (typeof value) {
+      case "boolean":
+        return this.bool(value);
+      case "number":
+        return Number.isInteger(value) ? this.int(value) : this.float(value);
+      case "bigint":
+        return this.int(value);
+      case "string":
+        return this.text(value);
+      default:
+    }
+    if (value instanceof Uint8Array) return this.bytes(value);
+    if (value instanceof Map) {
+      this.dict();
+      for (const [key, item] of value) this.text(key).value(item);
+      return this.dictEnd();
+    }
+    this.list(value.length);
+    for (const item of value) this.value(item);
+    return this;
+  }
+
+  /** Appends a value that is already encoded. */
+  encoded(value: Uint8Array): this {
+    this.#need(value.length);
+    this.#bytes.set(value, this.#at);
+    this.#at += value.length;
+    return this;
+  }
+
+  /** Appends what another writer holds. */
+  append(other: MarshalWriter): this {
+    this.#need(other.#at);
+    other.#bytes.copy(this.#bytes, this.#at, 0, other.#at);
+    this.#at += other.#at;
+    return this;
+  }
+
+  /** The message. The writer must not be used afterwards. */
+  finish(): Buffer {
+    return this.#bytes.subarray(0, this.#at);
+  }
+
+  #byte(type: number): this {
+    this.#need(1);
+    this.#bytes[this.#at++] = type;
+    return this;
+  }
+
+  #sized(type: number, size: number): this {
+    this.#need(5 + size);
+    this.#bytes[this.#at] = type;
+    this.#bytes.writeInt32LE(size, this.#at + 1);
+    this.#at += 5;
+    return this;
+  }
+
+  #raw(type: number, source: Uint8Array, start: number, end: number): this {
+    const size = end - start;
+    this.#sized(type, size);
+    const target = this.#bytes;
+    if (size < 24) {
+      for (let i = 0, at = this.#at; i < size; i++) target[at + i] = source[start + i] as number;
+    } else {
+      target.set(source.subarray(start, end), this.#at);
+    }
+    this.#at += size;
+    return this;
+  }
+
+  /** Digits in base 2^15, least significant first; the sign is that of the count. */
+  #long(value: bigint): this {
+    const digits: number[] = [];
+    for (let rest = value < 0n ? -value : value; rest > 0n; rest >>= 15n) digits.push(Number(rest & 0x7fffn));
+    this.#need(5 + digits.length * 2);
+    this.#bytes[this.#at] = T.long;
+    this.#bytes.writeInt32LE(value < 0n ? -digits.length : digits.length, this.#at + 1);
+    this.#at += 5;
+    for (const digit of digits) this.#at = this.#bytes.writeUInt16LE(digit, this.#at);
+    return this;
+  }
+
+  #need(size: number): void {
+    if (this.#at + size <= this.#bytes.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, this.#at + size));
+    this.#bytes.copy(larger, 0, 0, this.#at);
+    this.#bytes = larger;
+  }
+}
+
+/** Encodes one value. */
+export const encodeMarshal = (value: MarshalValue | Uint8Array): Buffer => new MarshalWriter().value(value).finish();
+
+/** How deep lists may nest: more than Python's own marshal writes, less than our stack bears. */
+const MAX_DEPTH = 2_100;
+
+/**
+ * Reads one message piece by piece. What comes from a worker is a stranger's: every read is checked, and anything that is
+ * not marshal throws an InternalError, upon which the worker is given up.
+ */
+export class MarshalReader {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** The message itself, for those who read from it by offsets. */
+  get source(): Buffer {
+    return this.#bytes;
+  }
+
+  /** Begins a list or tuple and gives its length. */
+  list(): number {
+    const type = this.#type();
+    if (type !== T.list && type !== T.tuple) throw broken("a list", type);
+    return this.#size();
+  }
+
+  int(): number {
+    const value = this.value();
+    if (typeof value === "boolean") return value ? 1 : 0;
+    if (typeof value !== "number") throw broken("an int", 0);
+    return value;
+  }
+
+  text(): string {
+    const value = this.value();
+    if (typeof value !== "string") throw broken("text", 0);
+    return value;
+  }
+
+  /** Bytes, or the UTF-8 of a text: what a command's argument is. A view into the message. */
+  bytes(): Buffer {
+    const type = this.#type();
+    if (type !== T.bytes && type !== T.text && type !== T.interned) throw broken("bytes", type);
+    return this.#view();
+  }
+
+  /** The next value's type byte, without reading it. */
+  peek(): number {
+    return (this.#bytes[this.#at] ?? 0) & 0x7f;
+  }
+
+  /** The next value, whatever it is. */
+  value(depth = 0): MarshalValue {
+    const type = this.#type();
+    switch (type) {
+      case T.none:
+        return null;
+      case T.true:
+        return true;
+      case T.false:
+        return false;
+      case T.int:
+        this.#check(4);
+        this.#at += 4;
+        return this.#bytes.readInt32LE(this.#at - 4);
+      case T.long:
+        return this.#long();
+      case T.float:
+        this.#check(8);
+        this.#at += 8;
+        return this.#bytes.readDoubleLE(this.#at - 8);
+      case T.bytes:
+        return this.#view();
+      case T.text:
+      case T.interned:
+        return this.#view().toString("utf8");
+      case T.list:
+      case T.tuple:
+        return this.#items(depth);
+      case T.dict:
+        return this.#dict(depth);
+      default:
+        throw broken("a known type", type);
+    }
+  }
+
+  #items(depth: number): MarshalValue[] {
+    if (depth > MAX_DEPTH) throw new InternalError("marshal: nested too deeply");
+    const length = this.#size();
+    const items: MarshalValue[] = [];
+    for (let i = 0; i < length; i++) items.push(this.value(depth + 1));
+    return items;
+  }
+
+  #dict(depth: number): Map<string, MarshalValue> {
+    if (depth > MAX_DEPTH) throw new InternalError("marshal: nested too deeply");
+    const map = new Map<string, MarshalValue>();
+    while (this.peek() !== T.dictEnd) map.set(this.text(), this.value(depth + 1));
+    this.#at++;
+    return map;
+  }
+
+  #long(): number | bigint {
+    this.#check(4);
+    const count = this.#bytes.readInt32LE(this.#at);
+    this.#at += 4;
+    this.#check(Math.abs(count) * 2);
+    let value = 0n;
+    for (let i = 0; i < Math.abs(count); i++) {
+      value |= BigInt(this.#bytes.readUInt16LE(this.#at)) << BigInt(15 * i);
+      this.#at += 2;
+    }
+    if (count < 0) value = -value;
+    const small = Number(value);
+    return Number.isSafeInteger(small) ? small : value;
+  }
+
+  #view(): Buffer {
+    const size = this.#size();
+    this.#at += size;
+    return this.#bytes.subarray(this.#at - size, this.#at);
+  }
+
+  /** A size that fits into what is left: one byte an item at least, so a lie can not make us allocate. */
+  #size(): number {
+    this.#check(4);
+    const size = this.#bytes.readInt32LE(this.#at);
+    this.#at += 4;
+    if (size < 0) throw new InternalError("marshal: negative size");
+    this.#check(size);
+    return size;
+  }
+
+  #type(): number {
+    this.#check(1);
+    return (this.#bytes[this.#at++] as number) & 0x7f;
+  }
+
+  #check(size: number): void {
+    if (this.#at + size > this.#bytes.length) throw new InternalError("marshal: message ends too early");
+  }
+}
+
+const broken = (wanted: string, type: number): InternalError =>
+  new InternalError(`marshal: expected ${wanted}, found type ${type}`);
+
+/** Decodes one value. @throws InternalError when the bytes are not marshal. */
+export const decodeMarshal = (bytes: Uint8Array): MarshalValue => new MarshalReader(bytes).value();

@@ -1,0 +1,444 @@
+/**
+ * The interpreters: boots workers as they are needed, gives them tasks one at a time, stops what does not stop, and
+ * replaces what died.
+ */
+import type { Logger } from "../log.ts";
+import { InternalError, ReplyError } from "../errors.ts";
+import type { CallContext, CallHandler, FlowOutcome, PythonHost, PythonSession, PythonTask, ScriptOutcome } from "./host.ts";
+import { encodeMarshal, MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
+import { ReplyStatus } from "./protocol.ts";
+import { PythonWorker } from "./python-worker.ts";
+import type { PythonAssets } from "./snapshot.ts";
+
+export interface PoolOptions {
+  /** Executions that may run at once (ExecutionThreads). One interpreter more may exist, for bodies of scripts. */
+  readonly threads: number;
+  readonly memoryLimitMb: number;
+  readonly memfsLimitMb: number;
+  readonly assets: () => Promise<PythonAssets>;
+  /** Answers calls, by operation. */
+  readonly calls: ReadonlyMap<string, CallHandler>;
+  /** Answers posts that are no task's: `log`, `keys_close`, … */
+  readonly posts: ReadonlyMap<string, (home: object, args: MarshalReader) => void>;
+  /** A task has ended, or died with its interpreter. */
+  readonly onTaskEnd: (home: object, task: PythonTask) => void;
+  /** An interpreter is gone; what was kept for it can be freed. */
+  readonly onGone: (home: object) => void;
+  readonly log: Logger;
+  /** Milliseconds that interrupted Python code has to stop before its interpreter is replaced. */
+  readonly abortGraceMs?: number;
+}
+
+/** Milliseconds between two interrupts of code that must stop: the first may come before Python began with the task. */
+const INTERRUPT_EVERY_MS = 25;
+
+/** Milliseconds of everybody being busy after which one more interpreter is booted. */
+const GROW_AFTER_MS = 5;
+
+/** One interpreter. */
+class Home implements CallContext {
+  readonly worker: PythonWorker;
+  readonly #pool: Pool;
+  ready = false;
+  /** The task it was given and has not ended. */
+  current: PythonTask | undefined;
+  /** All its started tasks, waiting ones too. */
+  readonly tasks = new Map<number, PythonTask>();
+  /** Questions that wait for their answers. */
+  readonly questions = new Map<number, { resolve(text: string): void; reject(error: Error): void }>();
+  /** Sessions that live here and will be asked for again. */
+  readonly sessions = new Set<PythonSession>();
+
+  constructor(pool: Pool, worker: (home: Home) => PythonWorker) {
+    this.#pool = pool;
+    this.worker = worker(this);
+  }
+
+  get home(): object {
+    return this;
+  }
+
+  get idle(): boolean {
+    return this.ready && this.current === undefined;
+  }
+
+  task(handle: number): PythonTask | undefined {
+    return this.tasks.get(handle) ?? this.#pool.started(handle);
+  }
+}
+
+/** The pool of interpreters. */
+export class Pool implements PythonHost {
+  readonly #options: PoolOptions;
+  readonly #log: Logger;
+  #assets: PythonAssets | undefined;
+  readonly #homes = new Set<Home>();
+  readonly #queue: PythonTask[] = [];
+  readonly #started = new Map<number, PythonTask>();
+  readonly #aborting = new Map<PythonTask, NodeJS.Timeout>();
+  #running = 0;
+  #lastHandle = 0;
+  #growTimer: NodeJS.Timeout | undefined;
+  #stopped = false;
+  #peak = 0;
+  #freed = 0;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    this.#log = options.log;
+  }
+
+  async start(): Promise<void> {
+    this.#assets = await this.#options.assets();
+    await this.#boot().worker.ready;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#growTimer);
+    for (const timer of this.#aborting.values()) clearInterval(timer);
+    await Promise.all([...this.#homes].map((home) => home.worker.terminate()));
+  }
+
+  nextHandle(): number {
+    return ++this.#lastHandle;
+  }
+
+  get booting(): boolean {
+    return [...this.#homes].some((home) => !home.ready);
+  }
+
+  memory(): { total: number; peak: number; current: number } {
+    const current = [...this.#homes].reduce((sum, home) => sum + home.worker.heapBytes, 0);
+    this.#peak = Math.max(this.#peak, current);
+    return { total: this.#freed + this.#peak, peak: this.#peak, current };
+  }
+
+  /** A started task by its handle, in whatever interpreter. */
+  started(handle: number): PythonTask | undefined {
+    return this.#started.get(handle);
+  }
+
+  submit(task: PythonTask): void {
+    if (task.session.home !== undefined && !this.#homeOf(task.session)) {
+      task.session.home = undefined;
+      if (task.session.revive() === undefined) {
+        // what it was to go on with died together with its interpreter
+        queueMicrotask(() => task.onLost("its session was lost"));
+        return;
+      }
+    }
+    this.#queue.push(task);
+    this.#drain();
+  }
+
+  runNow(task: PythonTask): void {
+    const home = this.#homeOf(task.session) ?? this.#pickHome();
+    if (!home) {
+      this.submit(task);
+      return;
+    }
+    this.#begin(task, home);
+    home.worker.post(encodeMarshal(["nested", task.message()]));
+  }
+
+  withdraw(task: PythonTask): boolean {
+    const at = this.#queue.indexOf(task);
+    if (at < 0) return false;
+    this.#queue.splice(at, 1);
+    return true;
+  }
+
+  abort(task: PythonTask): void {
+    const home = task.session.home;
+    if (!(home instanceof Home) || !home.tasks.has(task.handle) || this.#aborting.has(task)) return;
+    // for a flow that waits for a coroutine; if it is busy, the interrupt comes first and this finds nothing to do
+    home.worker.post(encodeMarshal(["abort", task.handle]));
+    home.worker.interrupt(task.handle);
+    const deadline = performance.now() + (this.#options.abortGraceMs ?? 1_000);
+    const timer = setInterval(() => {
+      if (performance.now() < deadline) {
+        home.worker.interrupt(task.handle);
+        return;
+      }
+      this.#log.warn(`a script of session ${task.session.id} does not stop: its interpreter is replaced`);
+      this.#endAbort(task);
+      void home.worker.terminate();
+    }, INTERRUPT_EVERY_MS);
+    this.#aborting.set(task, timer);
+  }
+
+  retain(session: PythonSession): void {
+    this.#homeOf(session)?.sessions.add(session);
+  }
+
+  release(session: PythonSession): void {
+    this.#homeOf(session)?.sessions.delete(session);
+  }
+
+  ask(session: PythonSession, question: readonly MarshalValue[]): Promise<string> {
+    const home = this.#homeOf(session);
+    if (!home) return Promise.reject(new ReplyError("ERR the session's interpreter is being replaced"));
+    const number = this.nextHandle();
+    return new Promise((resolve, reject) => {
+      home.questions.set(number, { resolve, reject });
+      home.worker.post(encodeMarshal([question[0] as MarshalValue, number, ...question.slice(1)]));
+    });
+  }
+
+  tell(session: PythonSession, message: readonly MarshalValue[]): void {
+    this.#homeOf(session)?.worker.post(encodeMarshal(message));
+  }
+
+  #homeOf(session: PythonSession): Home | undefined {
+    return session.home instanceof Home && this.#homes.has(session.home) ? session.home : undefined;
+  }
+
+  /** Starts whatever can start, oldest first. */
+  #drain(): void {
+    for (let at = 0; at < this.#queue.length; ) {
+      const task = this.#queue[at] as PythonTask;
+      if (task.takesThread && this.#running >= this.#options.threads) {
+        at++;
+        continue;
+      }
+      const home = task.session.home === undefined ? this.#pickIdle() : this.#homeOf(task.session);
+      if (!home?.idle) {
+        at++;
+        continue;
+      }
+      this.#queue.splice(at, 1);
+      home.current = task;
+      this.#begin(task, home);
+      home.worker.post(encodeMarshal(task.message()));
+    }
+    if (this.#shouldGrow()) {
+      this.#growTimer ??= setTimeout(() => {
+        this.#growTimer = undefined;
+        if (this.#shouldGrow()) this.#boot();
+      }, GROW_AFTER_MS);
+    }
+  }
+
+  /** Nobody is free: the next script would have to wait although one more interpreter is allowed. */
+  #shouldGrow(): boolean {
+    if (this.#stopped || this.#homes.size > this.#options.threads) return false;
+    return [...this.#homes].every((home) => home.ready && home.current !== undefined);
+  }
+
+  #pickIdle(): Home | undefined {
+    let best: Home | undefined;
+    for (const home of this.#homes) {
+      if (home.idle && (best === undefined || home.sessions.size < best.sessions.size)) best = home;
+    }
+    return best;
+  }
+
+  #pickHome(): Home | undefined {
+    return this.#pickIdle() ?? [...this.#homes].find((home) => home.ready);
+  }
+
+  #begin(task: PythonTask, home: Home): void {
+    const { session } = task;
+    if (session.home !== home) {
+      session.home = home;
+      const messages = session.revive();
+      if (messages) {
+        home.sessions.add(session);
+        for (const message of messages) home.worker.post(encodeMarshal(message));
+      }
+    }
+    home.tasks.set(task.handle, task);
+    this.#started.set(task.handle, task);
+    if (task.takesThread) this.#running++;
+    task.onStart();
+  }
+
+  /** The task holds neither interpreter nor thread any more. */
+  #end(task: PythonTask, home: Home, waiting: boolean): void {
+    if (!waiting) {
+      this.#endAbort(task);
+      home.tasks.delete(task.handle);
+      this.#started.delete(task.handle);
+      this.#options.onTaskEnd(home, task);
+    }
+    if (home.current === task) home.current = undefined;
+  }
+
+  #endAbort(task: PythonTask): void {
+    const timer = this.#aborting.get(task);
+    if (timer === undefined) return;
+    clearInterval(timer);
+    this.#aborting.delete(task);
+    if (task.session.home instanceof Home) task.session.home.worker.clearInterrupt();
+  }
+
+  #boot(): Home {
+    const assets = this.#assets;
+    if (!assets) throw new InternalError("the pool was not started");
+    const home = new Home(
+      this,
+      (self) =>
+        new PythonWorker({
+          assets,
+          memoryLimitMb: this.#options.memoryLimitMb,
+          memfsLimitMb: this.#options.memfsLimitMb,
+          onMessage: (bytes) => this.#onMessage(self, bytes),
+          onOutput: (stream, text) => this.#log.info({ stream }, text),
+          onExit: (reason) => this.#onExit(self, reason),
+        }),
+    );
+    this.#homes.add(home);
+    home.worker.ready.then(
+      () => {
+        home.ready = true;
+        this.#drain();
+      },
+      () => {},
+    );
+    return home;
+  }
+
+  #onExit(home: Home, reason: string): void {
+    if (!this.#homes.delete(home)) return;
+    this.#freed += home.worker.heapBytes;
+    this.#options.onGone(home);
+    if (this.#stopped) return;
+    this.#log.error({ reason }, "a Python interpreter died and is replaced");
+    for (const task of [...home.tasks.values()]) {
+      if (this.#isRunning(task)) this.#running--;
+      this.#waiting.delete(task);
+      this.#end(task, home, false);
+      task.onLost(reason);
+    }
+    for (const { reject } of home.questions.values()) reject(new ReplyError(`ERR ${lostInterpreter(reason)}`));
+    for (const session of home.sessions) session.home = undefined;
+    for (const task of this.#queue.filter((queued) => queued.session.home === home)) {
+      task.session.home = undefined;
+      if (task.session.revive() !== undefined) continue;
+      this.withdraw(task);
+      task.onLost(reason);
+    }
+    // at once, and not when it is needed: somebody just waited for this one
+    if (this.#homes.size === 0 || this.#queue.length > 0) this.#boot();
+    this.#drain();
+  }
+
+  readonly #waiting = new Set<PythonTask>();
+
+  #isRunning(task: PythonTask): boolean {
+    return task.takesThread && !this.#waiting.has(task);
+  }
+
+  #onMessage(home: Home, bytes: Uint8Array): void {
+    try {
+      const reader = new MarshalReader(bytes);
+      reader.list();
+      const kind = reader.text();
+      if (kind === "call") this.#onCall(home, reader);
+      else if (kind === "post") this.#onPost(home, reader);
+      else throw new InternalError(`unknown message ${kind}`);
+    } catch (error) {
+      // only code that writes to the device itself can send nonsense
+      this.#log.error({ err: error }, "a Python interpreter sent a malformed message and is replaced");
+      void home.worker.terminate();
+    }
+  }
+
+  #onCall(home: Home, reader: MarshalReader): void {
+    const seq = reader.int();
+    const op = reader.text();
+    const handler = this.#options.calls.get(op);
+    if (!handler) throw new InternalError(`unknown call ${op}`);
+    const answer = (status: number, value: Buffer): void => {
+      const out = new MarshalWriter(value.length + 32).list(4).text("reply").int(seq).int(status);
+      home.worker.post(out.encoded(value).finish());
+    };
+    const fail = (error: unknown): void => {
+      if (!(error instanceof ReplyError)) this.#log.error({ err: error, op }, "a call from Python failed");
+      answer(ReplyStatus.error, encodeMarshal(error instanceof Error ? error.message : String(error)));
+    };
+    try {
+      const reply = handler(home, reader);
+      if (reply instanceof Promise) reply.then(({ status, value }) => answer(status, value), fail);
+      else answer(reply.status, reply.value);
+    } catch (error) {
+      if (!(error instanceof ReplyError)) throw error;
+      fail(error);
+    }
+  }
+
+  #onPost(home: Home, reader: MarshalReader): void {
+    const op = reader.text();
+    const other = this.#options.posts.get(op);
+    if (other) {
+      other(home, reader);
+      return;
+    }
+    const handle = reader.int();
+    if (op === "answer") {
+      const question = home.questions.get(handle);
+      home.questions.delete(handle);
+      if (reader.int() === 1) question?.resolve(reader.text());
+      else question?.reject(new ReplyError(reader.text()));
+      return;
+    }
+    const task = home.tasks.get(handle);
+    // of a task that was already given up
+    if (!task) return;
+    switch (op) {
+      case "script":
+        this.#finish(task, home);
+        task.onScript(readScriptOutcome(reader));
+        break;
+      case "results":
+        task.onResults(reader);
+        return;
+      case "done":
+        this.#finish(task, home);
+        task.onDone(readFlowOutcome(reader));
+        break;
+      case "waiting":
+        if (this.#isRunning(task)) this.#running--;
+        this.#waiting.add(task);
+        this.#end(task, home, true);
+        task.onWaiting(true);
+        break;
+      case "running":
+        if (this.#waiting.delete(task) && task.takesThread) this.#running++;
+        task.onWaiting(false);
+        break;
+      default:
+        throw new InternalError(`unknown post ${op}`);
+    }
+    this.#drain();
+  }
+
+  #finish(task: PythonTask, home: Home): void {
+    if (this.#isRunning(task)) this.#running--;
+    this.#waiting.delete(task);
+    this.#end(task, home, false);
+  }
+}
+
+const lostInterpreter = (reason: string): string => `the Python interpreter died: ${reason}`;
+
+function readScriptOutcome(reader: MarshalReader): ScriptOutcome {
+  if (reader.text() === "error") return { ok: false, error: reader.text(), builders: reader.int() };
+  const builders = reader.int();
+  const run = reader.value();
+  if (run === null) return { ok: true, builders, run: undefined };
+  const [mode, steps, source] = run as [string, [string, string, string][], string];
+  return {
+    ok: true,
+    builders,
+    run: { mode, steps: steps.map(([type, name, arg]) => ({ type, name, arg })), reader: source },
+  };
+}
+
+function readFlowOutcome(reader: MarshalReader): FlowOutcome {
+  const status = reader.text() === "aborted" ? "aborted" : "done";
+  const errors = (reader.value() as MarshalValue[]).map(String);
+  const [totalMs, readMs] = [Number(reader.value()), Number(reader.value())];
+  return { status, errors, totalMs, readMs, stepMs: (reader.value() as MarshalValue[]).map(Number) };
+}

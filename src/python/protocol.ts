@@ -1,0 +1,37 @@
+/**
+ * The messages between the main thread and the Python runtime in a worker. Both sides encode them as Python `marshal`
+ * (version 2) lists whose first element is the kind; `marshal.ts` here, the `marshal` module there. Bytes are Buffers,
+ * text is decoded where this file says `string`.
+ *
+ * Direction main → Python. A worker handles one job at a time; `nested` ones run while it waits for a reply to a call.
+ *
+ *   ["reply", seq, status, value]               answer to a call; status see ReplyStatus
+ *   ["script", job, sessionId, code, flags]     run a script's body; its flow (if it calls run()) has the handle `job`
+ *   ["start", flow, execId, flags]              run a flow that was declared and is still waiting
+ *   ["event", flow, execId, registration, records, flags]   start a flow of a registration on given records
+ *   ["discard", flow]                           a declared flow will never be started: forget it
+ *   ["abort", flow]                             end a flow that waits for a coroutine or future
+ *   ["unregister", registration]                forget a registration's flow (its session goes with its last one)
+ *   ["registered", registration]                call its onRegistered
+ *   ["nested", message]                         one of the above, to be run now, while a call waits for its reply
+ *
+ * Direction Python → main. Calls wait for their reply, posts do not.
+ *
+ *   ["call", seq, op, ...args]     ops: execute, atomic, keys_open, keys_next, config_get, register, run, …
+ *   ["post", op, ...args]          ops: script, results, done, waiting, running, keys_close, log
+ */
+
+/** Outcome of a call. `withBytes` is a good value that holds bytes which are not UTF-8: Python turns them into bytearrays. */
+export const ReplyStatus = { ok: 0, error: 1, withBytes: 2 } as const;
+
+/** Bits of a job's `flags`. */
+export const JobFlag = {
+  /** Errors carry a traceback (PythonAttemptTraceback). */
+  traceback: 1,
+  /** Steps are timed and profiled (ProfileExecutions). */
+  profile: 2,
+  /** The caller can not wait (MULTI, Lua, execute): creating an async record is an error. */
+  noAsync: 4,
+  /** mode='sync': runs inline; no other execution may be served meanwhile. */
+  sync: 8,
+} as const;

@@ -1,0 +1,78 @@
+"""Stops code that does not stop by itself: raises `gears.forcestopped` in it, again and again until it has ended."""
+
+import signal
+import sys
+
+from . import bridge
+from .context import CONTEXT
+from .errors import RUNTIME_FILES, GearsForceStopped
+
+_monitoring = sys.monitoring
+_TOOL = 4
+_EVENTS = _monitoring.events.LINE | _monitoring.events.JUMP | _monitoring.events.PY_START | _monitoring.events.PY_RESUME
+
+# Our own files that must not be torn: an exception raised in what they call would leave them half-done.
+_SAFE = frozenset(
+    f"{RUNTIME_FILES}/{name}.py"
+    for name in ("abort", "bridge", "calls", "errors", "flow", "loop", "main", "profiler", "records")
+)
+
+_armed = set()
+
+
+def install():
+    """Takes over the interrupt signal. Once per interpreter."""
+    if _monitoring.get_tool(_TOOL) is None:
+        _monitoring.use_tool_id(_TOOL, "regears")
+    for event in (_monitoring.events.LINE, _monitoring.events.JUMP):
+        _monitoring.register_callback(_TOOL, event, _strike)
+    for event in (_monitoring.events.PY_START, _monitoring.events.PY_RESUME):
+        _monitoring.register_callback(_TOOL, event, _strike)
+    signal.signal(signal.SIGINT, _interrupted)
+
+
+def disarm(context):
+    """The context's code has ended, or was told enough."""
+    context.abort_requested = False
+    if context in _armed:
+        _armed.discard(context)
+        if not _armed:
+            _monitoring.set_events(_TOOL, 0)
+
+
+def _interrupted(_signal, frame):
+    context = CONTEXT.get()
+    target = bridge.interrupt_target()
+    # it may have ended just now
+    if context is None or target == 0 or context.handle != target:
+        return
+    context.abort_requested = True
+    _armed.add(context)
+    _monitoring.set_events(_TOOL, _EVENTS)
+    if _may_raise(frame) or bridge_waits(frame):
+        raise GearsForceStopped()
+
+
+def bridge_waits(frame):
+    """Is this the bridge, waiting for a message of which nothing has been read?"""
+    return getattr(bridge, "waiting", False) and frame.f_code.co_filename == f"{RUNTIME_FILES}/bridge.py"
+
+
+def _strike(code, *_):
+    if code.co_filename.startswith(RUNTIME_FILES):
+        return
+    context = CONTEXT.get()
+    if context is not None and context.abort_requested and _may_raise(sys._getframe(1)):
+        raise GearsForceStopped()
+
+
+def _may_raise(frame):
+    """Is this users' code, or what it called? Not what our own files called for themselves."""
+    if frame.f_code.co_filename.startswith(RUNTIME_FILES):
+        return False
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(RUNTIME_FILES):
+            return name not in _SAFE
+        frame = frame.f_back
+    return False

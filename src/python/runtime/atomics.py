@@ -1,0 +1,49 @@
+"""`atomic()`: the engine held for one piece of work."""
+
+from . import calls
+from .context import CONTEXT
+from .errors import GearsError
+
+_NOT_INSIDE = "Not inside an atomic block"
+
+
+class PyAtomic:
+    """Context manager: no other client and no other execution touches the engine inside its block."""
+
+    def __enter__(self):
+        context = CONTEXT.get()
+        if context is None:
+            raise GearsError(_NOT_INSIDE)
+        if context.atomic:
+            raise GearsError("Already inside an atomic block")
+        # first, so that the hold is given back when this code is stopped while it waits for it
+        context.atomic = True
+        calls.call("atomic", 1, context.handle)
+        return self
+
+    def __exit__(self, *_):
+        context = CONTEXT.get()
+        if context is None or not context.atomic:
+            raise GearsError(_NOT_INSIDE)
+        leave(context)
+
+
+def atomic():
+    """`with atomic():` holds the engine."""
+    return PyAtomic()
+
+
+def isInAtomicBlock():
+    """Is the engine held by this code?"""
+    context = CONTEXT.get()
+    return context is not None and context.atomic
+
+
+def leave(context):
+    """Lets go of the engine in a context's name; also works for code that is being stopped."""
+    context.atomic = False
+    stopping, context.abort_requested = context.abort_requested, False
+    try:
+        calls.call("atomic", 0, context.handle)
+    finally:
+        context.abort_requested = context.abort_requested or stopping

@@ -1,0 +1,43 @@
+"""What running Python code belongs to: a script's body, an execution, or a callback of a session."""
+
+from contextvars import ContextVar
+
+# Bits of a job's flags; they mirror JobFlag in protocol.ts.
+TRACEBACK = 1
+PROFILE = 2
+NO_ASYNC = 4
+
+
+class Context:
+    """One piece of work. The main thread knows it by `handle`; 0 is code that belongs to no execution."""
+
+    __slots__ = ("handle", "session", "traceback", "profile", "no_async", "atomic", "abort_requested", "__weakref__")
+
+    def __init__(self, handle, session, flags):
+        self.handle = handle
+        self.session = session
+        self.set_flags(flags)
+        self.atomic = False
+        self.abort_requested = False
+
+    def set_flags(self, flags):
+        self.traceback = bool(flags & TRACEBACK)
+        self.profile = bool(flags & PROFILE)
+        self.no_async = bool(flags & NO_ASYNC)
+
+    def lasting(self):
+        """The Context of background work that this one starts."""
+        return self
+
+
+class Background(Context):
+    """Callbacks and coroutines of a session that belong to no execution."""
+
+    __slots__ = ()
+
+    def __init__(self, session):
+        super().__init__(0, session, TRACEBACK)
+
+
+# The running code's Context; None in code that has none. Coroutines inherit it, as asyncio copies context variables.
+CONTEXT = ContextVar("regears", default=None)

@@ -1,0 +1,76 @@
+"""Values on their way between Python and the engine."""
+
+from .errors import plain
+
+# Deeper lists can not be replies: the codec's own nesting is limited.
+MAX_DEPTH = 500
+NO_REPLY = "PY RECORD"
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+
+
+def revive(value):
+    """Turns each `bytes` inside a value from the main thread into a bytearray: text that is not UTF-8."""
+    kind = type(value)
+    if kind is bytes:
+        return bytearray(value)
+    if kind is list:
+        return [revive(item) if type(item) not in _DONE else item for item in value]
+    if kind is dict:
+        # the field of a hash can not become a bytearray, which is no key
+        return {key: revive(item) if type(item) not in _DONE else item for key, item in value.items()}
+    return value
+
+
+_DONE = frozenset((str, int, type(None), bool, float))
+
+
+def to_reply(value):
+    """What a record becomes in a reply: str, bytes, int or list of those."""
+    kind = type(value)
+    if kind is str or kind is bytes:
+        return value
+    return _to_reply(value, 0)
+
+
+def to_replies(values):
+    """A list of records as replies."""
+    return [value if type(value) is str else _to_reply(value, 0) for value in values]
+
+
+def _to_reply(value, depth):
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, bytes):
+        return value if type(value) is bytes else bytes.__getitem__(value, slice(None))
+    if isinstance(value, int):
+        return _integer(int.__add__(value, 0))
+    if isinstance(value, float):
+        return "%.6f" % float.__add__(value, 0.0)
+    if isinstance(value, list) and depth < MAX_DEPTH:
+        return [_to_reply(item, depth + 1) for item in list.__iter__(value)]
+    return NO_REPLY
+
+
+def _integer(value):
+    if _INT_MIN <= value <= _INT_MAX:
+        return value
+    try:
+        return str(value)
+    except ValueError:  # more digits than Python converts
+        return NO_REPLY
+
+
+def command(name, args):
+    """The arguments of an engine command: bytes as they are, everything else as its text."""
+    out = [name]
+    for arg in args:
+        kind = type(arg)
+        if kind is bytes:
+            out.append(arg)
+        elif kind is str and arg.isascii():
+            out.append(arg)
+        elif isinstance(arg, (bytes, bytearray)):
+            out.append(bytes(arg))
+        else:
+            out.append(str(arg).encode())
+    return out

@@ -1,0 +1,95 @@
+"""The exception classes that scripts see, and the texts that exceptions become."""
+
+import traceback
+from traceback import FrameSummary, TracebackException
+
+# File names of this package's own code begin so; their frames are not shown to users.
+RUNTIME_FILES = "<regears>"
+
+
+class GearsError(Exception):
+    """A wrong use of the API, or an error reply of the engine."""
+
+
+class GearsFlatError(Exception):
+    """An error whose text is shown as it is, without traceback."""
+
+
+class GearsForceStopped(Exception):
+    """Raised in code that is to stop."""
+
+
+for _class, _name in ((GearsError, "error"), (GearsFlatError, "flat_error"), (GearsForceStopped, "forcestopped")):
+    _class.__module__ = "gears"
+    _class.__name__ = _class.__qualname__ = _name
+
+
+class FlowAborted(BaseException):
+    """Ends a flow from within, through all its steps. Never reaches users' code."""
+
+    def __init__(self, text):
+        self.text = text
+
+
+def error_text(error, with_traceback, entered=None):
+    """The text of an exception as an error reply or an entry of an execution's errors.
+
+    The first traceback entry is the frame that caught it; when nothing was entered below that one, no traceback exists
+    (a wrong number of arguments), unless `entered` says that some code of ours did run.
+    """
+    try:
+        if isinstance(error, GearsFlatError):
+            return plain(str(error))
+        trace = error.__traceback__
+        if with_traceback and (entered or (trace is not None and trace.tb_next is not None)):
+            return str(format_exception(error))
+        return f"Error type: {type(error)!r}, Value: {_value_text(error)}"
+    except BaseException:  # noqa: BLE001 - users' __str__ and __repr__, no memory, no stack
+        return f"Error type: <class '{type.__dict__['__name__'].__get__(type(error))}'>, Value: "
+
+
+def bare_text(error):
+    """`str(error)`, as exceptions leave coroutines."""
+    return plain(_value_text(error))
+
+
+def format_exception(error):
+    """The lines of `traceback.format_exception`, without our own frames and without markers below source lines."""
+    found = TracebackException(type(error), error, error.__traceback__, compact=True)
+    _clean(found)
+    return list(found.format())
+
+
+def plain(text):
+    """An exact str from one that may be of a subclass."""
+    return text if type(text) is str else str.__str__(text)
+
+
+def _value_text(error):
+    try:
+        return plain(str(error))
+    except Exception:  # noqa: BLE001 - a user's __str__
+        return traceback._some_str(error) if hasattr(traceback, "_some_str") else "<exception str() failed>"
+
+
+def _clean(found):
+    for part in (found, *_chain(found)):
+        part.stack[:] = [_without_markers(frame) for frame in part.stack if not frame.filename.startswith(RUNTIME_FILES)]
+
+
+def _chain(found):
+    todo, seen = [found], {id(found)}
+    while todo:
+        part = todo.pop()
+        for other in (part.__cause__, part.__context__, *(part.exceptions or ())):
+            if other is not None and id(other) not in seen:
+                seen.add(id(other))
+                todo.append(other)
+                yield other
+
+
+def _without_markers(frame):
+    if frame.colno is None:
+        return frame
+    line = "" if frame.filename == "<string>" else frame.line
+    return FrameSummary(frame.filename, frame.lineno, frame.name, lookup_line=False, line=line)

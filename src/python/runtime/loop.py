@@ -1,0 +1,113 @@
+"""The event loop: asyncio's own, except that it waits for messages of the main thread instead of sockets."""
+
+import asyncio
+import asyncio.events as events
+import concurrent.futures
+import gc
+import sys
+import threading
+from asyncio.base_events import BaseEventLoop
+
+from . import calls
+
+# Seconds without work after which unreachable sessions are collected.
+_IDLE = 0.05
+
+
+class _Waiter:
+    """Stands where other loops have their selector."""
+
+    garbage = False
+
+    def select(self, timeout):
+        if timeout is None and _Waiter.garbage and not calls.jobs:
+            calls.wait(_IDLE)
+            if not calls.jobs:
+                _Waiter.garbage = False
+                gc.collect()
+            return ()
+        calls.wait(timeout)
+        return ()
+
+
+class GearsLoop(BaseEventLoop):
+    """One of these serves all sessions; `asyncio.run` makes further ones for as long as it runs."""
+
+    def __init__(self):
+        super().__init__()
+        self._selector = _Waiter()
+        self.set_exception_handler(_log_exception)
+
+    def _process_events(self, event_list):
+        pass
+
+    def _write_to_self(self):
+        pass
+
+    def run_in_executor(self, executor, func, *args):
+        """There are no threads: the function runs now."""
+        done = concurrent.futures.Future()
+        try:
+            done.set_result(func(*args))
+        except BaseException as error:
+            done.set_exception(error)
+        return asyncio.wrap_future(done, loop=self)
+
+    @property
+    def has_work(self):
+        """Is something to be run at once, or as soon as its time has come?"""
+        return bool(self._ready) or (bool(self._scheduled) and self._scheduled[0]._when <= self.time())
+
+    def turn(self):
+        """Waits for a message or the next callback, and runs the callbacks that are ready."""
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
+        self._thread_id = threading.get_ident()
+        events._set_running_loop(self)
+        try:
+            self._run_once()
+        except (SystemExit, KeyboardInterrupt):
+            # the task that raised it has it as its outcome
+            pass
+        finally:
+            events._set_running_loop(None)
+            self._thread_id = None
+            sys.set_asyncgen_hooks(*hooks)
+
+
+def note_garbage():
+    """Something large may have become unreachable: it is collected when there is nothing else to do."""
+    _Waiter.garbage = True
+
+
+def _log_exception(_loop, details):
+    message = details.get("message") or "Unhandled exception in event loop"
+    if "never retrieved" in message:
+        return
+    error = details.get("exception")
+    calls.log("warning", f"{message}: {error!r}" if error is not None else message)
+
+
+class _Policy(events._AbstractEventLoopPolicy):
+    """What code outside of coroutines gets from `asyncio.get_event_loop()`."""
+
+    def __init__(self):
+        self._chosen = None
+
+    def get_event_loop(self):
+        return self._chosen or MAIN
+
+    def set_event_loop(self, loop):
+        self._chosen = loop
+
+    def new_event_loop(self):
+        return GearsLoop()
+
+
+MAIN = GearsLoop()
+
+
+def install():
+    """Makes this the loop of asyncio."""
+    events._set_event_loop_policy(_Policy())
+    events._set_running_loop(None)

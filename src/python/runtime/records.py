@@ -1,0 +1,113 @@
+"""What travels through a flow besides records, and what a flow is made of."""
+
+from types import CoroutineType
+
+
+class Mark:
+    """Travels in a record's place: an error (with its text), or the one sign that nothing can be had now."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text):
+        self.text = text
+
+
+# A step yields this when it waits for a coroutine or future: the flow is left alone until that has ended.
+PENDING = Mark(None)
+
+
+class Step:
+    """One operation of a builder. `function` is the user's callback, the reducer where there are two."""
+
+    __slots__ = ("kind", "function", "extractor", "start", "length")
+
+    def __init__(self, kind, function=None, extractor=None, start=0, length=-1):
+        self.kind = kind
+        self.function = function
+        self.extractor = extractor
+        self.start = start
+        self.length = length
+
+
+class Stage:
+    """A step at work in a flow."""
+
+    __slots__ = ("flow", "function", "extractor", "start", "end", "can_hold", "outcome", "held_by", "spent")
+
+    def __init__(self, flow, step):
+        self.flow = flow
+        self.function = step.function
+        self.extractor = step.extractor
+        self.start = step.start
+        self.end = None if step.length < 0 else step.start + step.length
+        self.can_hold = step.kind in _HOLDING
+        self.outcome = None
+        # frame of the callback that made a gearsFuture and has not returned it yet
+        self.held_by = None
+        self.spent = 0.0
+
+    def failed(self, error, entered=None):
+        """What becomes of an exception from the callback: an error that travels on, or the end of the flow."""
+        return self.flow.failed(error, entered)
+
+
+_HOLDING = frozenset(("map", "flatmap", "filter", "foreach", "accumulate", "group", "localgroup"))
+
+
+def refuse_coroutine(value, text):
+    """An error for a coroutine where none is allowed; None when the value is no coroutine."""
+    if type(value) is not CoroutineType:
+        return None
+    value.close()
+    return Mark(text)
+
+
+_LINES = {
+    "map": (("map", "RedisGearsPy_PyCallbackMapper", "function"),),
+    "text": (("map", "RedisGearsPy_PyCallbackMapper", "function"),),
+    "filter": (("filter", "RedisGearsPy_PyCallbackFilter", "function"),),
+    "foreach": (("foreach", "RedisGearsPy_PyCallbackForEach", "function"),),
+    "flatmap": (("flatmap", "flatmap", None), ("map", "RedisGearsPy_PyCallbackFlatMapper", "function")),
+    "limit": (("limit", "limit", None),),
+    "accumulate": (("accumulate", "RedisGearsPy_PyCallbackAccumulate", "function"),),
+    "count": (("accumulate", "RedisGearsPy_PyCallbackAccumulate", "function"),),
+    "collect": (("collect", "collect", None),),
+    "localgroup": (
+        ("map", "RedisGearsPy_ToPyRecordMapper", None),
+        ("accumulatebykey", "RedisGearsPy_PyCallbackAccumulateByKey", "function"),
+        ("extractkey", "RedisGearsPy_PyCallbackExtractor", "extractor"),
+    ),
+    "group": (
+        ("map", "RedisGearsPy_ToPyRecordMapper", None),
+        ("accumulatebykey", "RedisGearsPy_PyCallbackAccumulateByKey", "function"),
+        ("repartition", "repartition", None),
+        ("extractkey", "RedisGearsPy_PyCallbackExtractor", "extractor"),
+    ),
+    "batchgroup": (
+        ("map", "RedisGearsPy_ToPyRecordMapper", None),
+        ("reduce", "RedisGearsPy_PyCallbackReducer", "function"),
+        ("group", "group", None),
+        ("repartition", "repartition", None),
+        ("extractkey", "RedisGearsPy_PyCallbackExtractor", "extractor"),
+    ),
+    "repartition": (
+        ("map", "GetValueMapper", None),
+        ("repartition", "repartition", None),
+        ("extractkey", "RedisGearsPy_PyCallbackExtractor", "extractor"),
+    ),
+}
+_FIRST_LINE = ["map", "RedisGearsPy_ToPyRecordMapper", ""]
+
+
+def describe(steps):
+    """The steps as RG.GETEXECUTION shows them: last first, each with type, name and argument."""
+    lines = []
+    for step in reversed(steps):
+        for kind, name, source in _LINES[step.kind]:
+            lines.append([kind, name, str(getattr(step, source)) if source else ""])
+    return [*lines, list(_FIRST_LINE)]
+
+
+def lines_of(step):
+    """How many lines of RG.GETEXECUTION a step has."""
+    return len(_LINES[step.kind])

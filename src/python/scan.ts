@@ -1,0 +1,299 @@
+/**
+ * The KeysReader's side of the engine: walks over the key space and reads types and values in batches, a few round trips
+ * for a thousand keys. What a key's record holds: python.md, section 10.
+ */
+import { InternalError } from "../errors.ts";
+import { MarshalWriter } from "./marshal.ts";
+import { RespReader } from "./transcode.ts";
+
+/** Sends encoded commands and gives the bytes of exactly that many replies (RESP2). */
+export type RawCall = (command: Buffer, replies: number) => Promise<Buffer>;
+
+export interface KeyScanOptions {
+  /** Glob pattern, or the literal key's name with `noScan`. */
+  readonly pattern: Buffer;
+  /** One record for the literal name, whether the key exists or not. */
+  readonly noScan: boolean;
+  /** Read type and value too. */
+  readonly readValue: boolean;
+}
+
+/** One batch of records in columns. */
+export interface KeyBatch {
+  readonly count: number;
+  readonly keys: MarshalWriter;
+  /** Undefined when every key is a string, or when values are not read. */
+  readonly types: MarshalWriter | undefined;
+  /** Undefined when values are not read. */
+  readonly values: MarshalWriter | undefined;
+  /** Some key or value is not UTF-8 and was written as bytes. */
+  readonly wroteBytes: boolean;
+  /** False with the last batch. */
+  readonly more: boolean;
+}
+
+/** Keys asked for by one SCAN. A batch keeps the engine busy for 3 ms or so: other clients must get in between. */
+const SCAN_COUNT = 1_000;
+
+const GLOB = /[*?[\\]/;
+
+/** A walk over the keys of database 0. Create, call `next` until `more` is false, or `close` early. */
+export class KeyScan {
+  readonly #call: RawCall;
+  readonly #options: KeyScanOptions;
+  #cursor: Buffer | undefined = Buffer.from("0");
+  #ahead: Promise<KeyBatch> | undefined;
+  #closed = false;
+  /** What most keys of the last batch were: the batch's first question to the engine is asked for that type. */
+  #expected: "string" | "hash" = "string";
+
+  constructor(call: RawCall, options: KeyScanOptions) {
+    this.#call = call;
+    this.#options = options;
+  }
+
+  /** The next batch; the one after it is already being read when this resolves. @throws InternalError when the engine fails. */
+  async next(): Promise<KeyBatch> {
+    const batch = await (this.#ahead ?? this.#read());
+    this.#ahead = undefined;
+    if (batch.more && !this.#closed) {
+      this.#ahead = this.#read();
+      // a failure is reported by the next call of next(), if there is one
+      this.#ahead.catch(() => {});
+    }
+    return batch;
+  }
+
+  /** Nobody will ask for more. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  async #read(): Promise<KeyBatch> {
+    const { pattern, noScan, readValue } = this.#options;
+    if (noScan || !GLOB.test(pattern.toString("latin1"))) {
+      this.#cursor = undefined;
+      return this.#readLiteral(pattern, noScan);
+    }
+    while (this.#cursor !== undefined && !this.#closed) {
+      const reply = new RespReader(
+        await this.#call(command("SCAN", this.#cursor, "MATCH", pattern, "COUNT", String(SCAN_COUNT)), 1),
+      );
+      if (reply.isError) throw new InternalError(`SCAN failed: ${reply.line()}`);
+      reply.arrayLength();
+      const cursor = reply.bulk();
+      this.#cursor = cursor === undefined || (cursor.length === 1 && cursor[0] === 48) ? undefined : Buffer.from(cursor);
+      const count = reply.arrayLength();
+      if (count === 0) continue;
+      const keys = new RespReader(reply.source, reply.at);
+      const batch = readValue ? await this.#withValues(keys, count) : this.#keysOnly(keys, count);
+      if (batch.count > 0) return batch;
+    }
+    return { ...emptyBatch(), more: false };
+  }
+
+  #keysOnly(keys: RespReader, count: number): KeyBatch {
+    const column = new MarshalWriter(keys.end - keys.at + 16).list(count);
+    for (let i = 0; i < count; i++) keys.transcode(column);
+    return {
+      count,
+      keys: column,
+      types: undefined,
+      values: undefined,
+      wroteBytes: keys.wroteBytes,
+      more: this.#cursor !== undefined,
+    };
+  }
+
+  /** A pattern without any glob character names one key: no need to walk. */
+  async #readLiteral(name: Buffer, evenIfMissing: boolean): Promise<KeyBatch> {
+    const entries = await this.#inspect([name]);
+    const entry = entries[0];
+    if (entry === undefined && !evenIfMissing) return { ...emptyBatch(), more: false };
+    const batch = columns([name], [entry ?? { type: "empty" }], false);
+    return this.#options.readValue ? batch : { ...batch, types: undefined, values: undefined };
+  }
+
+  /** Reads types and values. The keys stand in `keys` as bulks, which is just how a command wants its arguments. */
+  async #withValues(keys: RespReader, count: number): Promise<KeyBatch> {
+    const start = keys.at;
+    const rawKeys = keys.source.subarray(start, keys.end);
+    if (this.#expected === "string") {
+      const head = Buffer.from(`*${count + 1}\r\n$4\r\nMGET\r\n`);
+      const reply = new RespReader(await this.#call(Buffer.concat([head, rawKeys]), 1));
+      if (reply.isError) throw new InternalError(`MGET failed: ${reply.line()}`);
+      const begin = reply.at;
+      const batch = this.#allStrings(keys, count, reply);
+      if (batch) return batch;
+      keys.at = start;
+      reply.at = begin;
+      reply.arrayLength();
+      return this.#mixed(keys, count, () => {
+        if (!reply.isNil) return entryAt(reply, "string");
+        reply.bulk();
+        return undefined;
+      });
+    }
+    const names = readNames(keys, count);
+    const replies = new RespReader(await this.#call(Buffer.concat(names.map((name) => command("HGETALL", name))), count));
+    keys.at = start;
+    return this.#mixed(keys, count, () => {
+      // a missing key answers an empty hash, another type an error: both are looked at again
+      if (replies.isError) {
+        replies.line();
+        return undefined;
+      }
+      const entry = entryAt(replies, "hash");
+      return entry.empty ? undefined : entry;
+    });
+  }
+
+  /** The fast path: every value is there, so the columns are written in one go. Undefined when a key is no string. */
+  #allStrings(keys: RespReader, count: number, reply: RespReader): KeyBatch | undefined {
+    const values = new MarshalWriter(reply.source.length + 16).list(count);
+    reply.arrayLength();
+    for (let i = 0; i < count; i++) {
+      if (reply.isNil) return undefined;
+      reply.transcode(values);
+    }
+    const column = new MarshalWriter(keys.end - keys.at + 16).list(count);
+    for (let i = 0; i < count; i++) keys.transcode(column);
+    return {
+      count,
+      keys: column,
+      types: undefined,
+      values,
+      wroteBytes: keys.wroteBytes || reply.wroteBytes,
+      more: this.#cursor !== undefined,
+    };
+  }
+
+  /** Takes what the first question found and asks again for the keys it did not answer. */
+  async #mixed(keys: RespReader, count: number, nextEntry: () => Entry | undefined): Promise<KeyBatch> {
+    const names = readNames(keys, count);
+    const entries = names.map(() => nextEntry());
+    const open = names.flatMap((name, at) => (entries[at] === undefined ? [{ name, at }] : []));
+    if (open.length > 0) {
+      const found = await this.#inspect(open.map(({ name }) => name));
+      for (const [i, { at }] of open.entries()) entries[at] = found[i];
+    }
+    const hashes = entries.filter((entry) => entry?.type === "hash").length;
+    const strings = entries.filter((entry) => entry?.type === "string").length;
+    if (hashes !== strings) this.#expected = hashes > strings ? "hash" : "string";
+    // a key that vanished since the SCAN has no record
+    const there = entries.flatMap((entry, at) => (entry ? [{ entry, name: names[at] as Buffer }] : []));
+    return columns(
+      there.map(({ name }) => name),
+      there.map(({ entry }) => entry),
+      this.#cursor !== undefined,
+    );
+  }
+
+  /** Asks for the types of keys, then for the values that their types have. Undefined for a missing key. */
+  async #inspect(names: readonly Buffer[]): Promise<(Entry | undefined)[]> {
+    const types = new RespReader(
+      await this.#call(Buffer.concat(names.map((name) => command("TYPE", name))), names.length),
+    );
+    const kinds = names.map(() => types.line());
+    const readable = names.flatMap((name, at) => {
+      const read = READ_BY_TYPE[kinds[at] as string];
+      return read && this.#options.readValue ? [{ at, bytes: read(name) }] : [];
+    });
+    const entries: (Entry | undefined)[] = kinds.map((kind) =>
+      kind === "none" ? undefined : { type: KIND_NAMES[kind] ?? "module" },
+    );
+    if (readable.length === 0) return entries;
+    const values = new RespReader(await this.#call(Buffer.concat(readable.map(({ bytes }) => bytes)), readable.length));
+    for (const { at } of readable) {
+      // changed in between: the record says what the key was, without a value
+      if (values.isError) values.line();
+      else entries[at] = entryAt(values, kinds[at] as string);
+    }
+    return entries;
+  }
+}
+
+/** What is known of one key: its type and where its value stands in a reply. */
+interface Entry {
+  readonly type: string;
+  readonly value?: { readonly source: Buffer; readonly start: number; readonly end: number };
+  readonly empty?: boolean;
+}
+
+const KIND_NAMES: Record<string, string> = {
+  string: "string",
+  hash: "hash",
+  list: "list",
+  set: "set",
+  zset: "zset",
+  stream: "unknown",
+};
+
+const READ_BY_TYPE: Record<string, (name: Buffer) => Buffer> = {
+  string: (name) => command("GET", name),
+  hash: (name) => command("HGETALL", name),
+  list: (name) => command("LRANGE", name, "0", "-1"),
+};
+
+const emptyBatch = () => ({
+  count: 0,
+  keys: new MarshalWriter(8).list(0),
+  types: undefined,
+  values: undefined,
+  wroteBytes: false,
+});
+
+function entryAt(reply: RespReader, type: string): Entry {
+  const start = reply.at;
+  const empty = reply.source[start + 1] === 48 && reply.source[start + 2] === 13;
+  skip(reply);
+  return { type, value: { source: reply.source, start, end: reply.at }, empty };
+}
+
+function skip(reply: RespReader): void {
+  if (reply.type !== 0x2a) {
+    if (reply.type === 0x24) reply.bulk();
+    else reply.line();
+    return;
+  }
+  const length = reply.arrayLength();
+  for (let i = 0; i < length; i++) skip(reply);
+}
+
+function readNames(keys: RespReader, count: number): Buffer[] {
+  const names: Buffer[] = [];
+  for (let i = 0; i < count; i++) names.push(keys.bulk() ?? Buffer.alloc(0));
+  return names;
+}
+
+function columns(names: readonly Buffer[], entries: readonly Entry[], more: boolean): KeyBatch {
+  const keys = new MarshalWriter(1024).list(names.length);
+  const types = new MarshalWriter(1024).list(names.length);
+  const values = new MarshalWriter(4096).list(names.length);
+  let wroteBytes = false;
+  for (const [at, name] of names.entries()) {
+    const entry = entries[at] as Entry;
+    const key = new RespReader(bulk(name));
+    key.transcode(keys);
+    types.text(entry.type);
+    wroteBytes ||= key.wroteBytes;
+    if (!entry.value) {
+      values.none();
+      continue;
+    }
+    const reader = new RespReader(entry.value.source, entry.value.start, entry.value.end);
+    if (entry.type === "hash") reader.transcodePairs(values);
+    else reader.transcode(values);
+    wroteBytes ||= reader.wroteBytes;
+  }
+  return { count: names.length, keys, types, values, wroteBytes, more };
+}
+
+const bulk = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n")]);
+
+/** Encodes one command. */
+function command(...parts: (string | Buffer)[]): Buffer {
+  const out: Buffer[] = [Buffer.from(`*${parts.length}\r\n`)];
+  for (const part of parts) out.push(bulk(typeof part === "string" ? Buffer.from(part) : part));
+  return Buffer.concat(out);
+}

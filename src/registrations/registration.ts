@@ -1,0 +1,114 @@
+/** A registration: a stored flow that starts an execution on every matching event. */
+import type { Execution } from "../executions/execution.ts";
+import type { OwnedRegistration, Session } from "../executions/session.ts";
+
+export type Mode = "sync" | "async" | "async_local";
+export type RegisterReader = "KeysReader" | "StreamReader" | "CommandReader";
+export type FailurePolicy = "continue" | "abort" | "retry";
+export type StreamStatus = "OK" | "PAUSED" | "ABORTED" | "WAITING_FOR_RETRY_ON_FAILURE";
+
+/** What Python tells of a registration. Fields of other readers are undefined. */
+export interface RegistrationSpec {
+  readonly reader: RegisterReader;
+  readonly mode: Mode;
+  readonly description: string | undefined;
+  /** The registration as Python serialised it: enough to make it again in another interpreter. */
+  readonly blob: Buffer;
+  readonly hasOnRegistered: boolean;
+  readonly prefix: Buffer;
+  readonly eventTypes: readonly string[] | undefined;
+  readonly keyTypes: readonly string[] | undefined;
+  readonly commands: readonly string[] | undefined;
+  readonly readValue: boolean;
+  readonly batch: number;
+  /** Milliseconds. */
+  readonly duration: number;
+  readonly onFailedPolicy: FailurePolicy;
+  /** Seconds. */
+  readonly retryInterval: number;
+  readonly trimStream: boolean;
+  readonly trigger: Buffer | undefined;
+  readonly hook: string | undefined;
+  readonly keyPrefix: Buffer | undefined;
+  readonly inOrder: boolean;
+}
+
+/** The counters of RG.DUMPREGISTRATIONS. Durations are milliseconds. */
+export class Statistics {
+  triggered = 0;
+  success = 0;
+  failures = 0;
+  aborted = 0;
+  lastMs = 0;
+  totalMs = 0;
+  lastLagMs = 0;
+  totalLagMs = 0;
+  lags = 0;
+  lastError: string | undefined;
+
+  get averageMs(): number {
+    const ended = this.success + this.failures + this.aborted;
+    return ended === 0 ? 0 : this.totalMs / ended;
+  }
+
+  get averageLagMs(): number {
+    return this.lags === 0 ? 0 : this.totalLagMs / this.lags;
+  }
+
+  /** An execution has ended. @param ms how long it ran */
+  count(execution: Execution, ms: number): void {
+    if (execution.status === "aborted") {
+      this.aborted++;
+      return;
+    }
+    this.lastMs = ms;
+    this.totalMs += ms;
+    if (execution.errors.length > 0) {
+      this.failures++;
+      this.lastError = execution.errors[0];
+    } else {
+      this.success++;
+      this.lastError = undefined;
+    }
+  }
+
+  /** @param ms from the arrival of a batch's first message to the end of its execution */
+  lag(ms: number): void {
+    this.lastLagMs = ms;
+    this.totalLagMs += ms;
+    this.lags++;
+  }
+
+  /** Everything back to zero, except what is still in progress. */
+  clear(inProgress: number): void {
+    Object.assign(this, new Statistics());
+    this.triggered = inProgress;
+  }
+}
+
+export class Registration implements OwnedRegistration {
+  readonly id: string;
+  readonly number: number;
+  readonly session: Session;
+  readonly spec: RegistrationSpec;
+  readonly statistics = new Statistics();
+  /** Finished executions that are kept (KeysReader and StreamReader), oldest first. */
+  readonly finished: Execution[] = [];
+  /** Executions in progress. */
+  readonly pending = new Set<Execution>();
+  /** StreamReader only. */
+  status: StreamStatus = "OK";
+  /** False before it took effect and after it was unregistered. */
+  active = false;
+
+  constructor(id: { id: string; number: number }, session: Session, spec: RegistrationSpec) {
+    this.id = id.id;
+    this.number = id.number;
+    this.session = session;
+    this.spec = spec;
+  }
+
+  get blob(): Buffer {
+    return this.spec.blob;
+  }
+}

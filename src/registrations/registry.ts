@@ -1,0 +1,140 @@
+/** The registrations there are, and how they come and go. */
+import { type Ids, parseId } from "../executions/ids.ts";
+import type { Declarations } from "../executions/runner.ts";
+import type { Session, SessionRegistry } from "../executions/session.ts";
+import type { PythonHost } from "../python/host.ts";
+import { Registration, type RegistrationSpec, type RegisterReader } from "./registration.ts";
+
+/** What a reader does with its registrations. */
+export interface ReaderSide {
+  /**
+   * May this be registered? `declared` are the same script's registrations so far, `replaced` the session that the script
+   * is about to replace. @throws ReplyError with the text of the `gears.error`
+   */
+  check(spec: RegistrationSpec, declared: readonly Registration[], replaced: Session | undefined): void;
+  /** It takes effect. */
+  activate(registration: Registration): void;
+  /** No further events. @param abortPending executions that have not started become aborted */
+  deactivate(registration: Registration, abortPending: boolean): void;
+  /** Readers that can be paused. */
+  readonly pausing?: Pausing;
+}
+
+export interface Pausing {
+  pause(registration: Registration): void;
+  unpause(registration: Registration): void;
+}
+
+export interface RegistrationRegistryOptions {
+  readonly ids: Ids;
+  readonly host: PythonHost;
+  readonly sessions: SessionRegistry;
+  readonly readers: ReadonlyMap<RegisterReader, ReaderSide>;
+}
+
+/** The declarations of one script: made while its body runs, in effect when it has ended well. */
+export interface ScriptDeclarations extends Declarations {
+  add(spec: RegistrationSpec): Registration;
+}
+
+export class RegistrationRegistry {
+  readonly #options: RegistrationRegistryOptions;
+  readonly #all = new Map<number, Registration>();
+
+  constructor(options: RegistrationRegistryOptions) {
+    this.#options = options;
+  }
+
+  /** In the order of their ids. */
+  list(): Registration[] {
+    return [...this.#all.values()];
+  }
+
+  find(id: Buffer): Registration | undefined {
+    const number = parseId(id);
+    return number === undefined ? undefined : this.#all.get(number);
+  }
+
+  /**
+   * Collects a script's registrations.
+   * @param replaced the session whose place the script's takes if it registers anything (UPGRADE, REPLACE_WITH)
+   */
+  declare(session: Session, replaced: Session | undefined): ScriptDeclarations {
+    const declared: Registration[] = [];
+    return {
+      get count() {
+        return declared.length;
+      },
+      add: (spec) => {
+        this.#reader(spec).check(spec, declared, replaced);
+        const registration = this.#create(session, spec);
+        declared.push(registration);
+        return registration;
+      },
+      commit: () => {
+        if (declared.length === 0) return;
+        if (replaced) this.replace(replaced);
+        for (const registration of declared) this.#activate(registration);
+      },
+      discard: () => {
+        for (const { number } of declared) this.#options.host.tell(session, ["unregister", number]);
+        declared.length = 0;
+      },
+    };
+  }
+
+  /** A registration made by a step or callback: it takes effect at once. */
+  add(session: Session, spec: RegistrationSpec): Registration {
+    this.#reader(spec).check(spec, [], undefined);
+    const registration = this.#create(session, spec);
+    this.#activate(registration);
+    return registration;
+  }
+
+  /** How a registration is paused; undefined when its reader can not be. */
+  pausing(registration: Registration): Pausing | undefined {
+    return this.#reader(registration.spec).pausing;
+  }
+
+  /** Ends a registration. Its executions that run go on. */
+  remove(registration: Registration, abortPending: boolean): void {
+    if (!this.#all.delete(registration.number)) return;
+    registration.active = false;
+    this.#reader(registration.spec).deactivate(registration, abortPending);
+    const { session } = registration;
+    session.registrations.delete(registration.number);
+    this.#options.host.tell(session, ["unregister", registration.number]);
+    if (session.registrations.size === 0) this.#options.host.release(session);
+    this.#options.sessions.release(session);
+  }
+
+  /** Another session takes this one's place. */
+  replace(session: Session): void {
+    this.#options.sessions.bury(session);
+    for (const { number } of [...session.registrations.values()]) {
+      const registration = this.#all.get(number);
+      if (registration) this.remove(registration, true);
+    }
+  }
+
+  #create(session: Session, spec: RegistrationSpec): Registration {
+    return new Registration(this.#options.ids.nextRegistration(), session, spec);
+  }
+
+  #activate(registration: Registration): void {
+    const { session } = registration;
+    this.#all.set(registration.number, registration);
+    session.registrations.set(registration.number, registration);
+    this.#options.sessions.add(session);
+    this.#options.host.retain(session);
+    registration.active = true;
+    if (registration.spec.hasOnRegistered) this.#options.host.tell(session, ["registered", registration.number]);
+    this.#reader(registration.spec).activate(registration);
+  }
+
+  #reader(spec: RegistrationSpec): ReaderSide {
+    const reader = this.#options.readers.get(spec.reader);
+    if (!reader) throw new TypeError(`no such reader ${spec.reader}`);
+    return reader;
+  }
+}

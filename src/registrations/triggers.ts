@@ -1,0 +1,65 @@
+/** CommandReader registrations with a trigger: RG.TRIGGER starts them. */
+import { isUtf8 } from "node:buffer";
+import { ReplyError } from "../errors.ts";
+import type { Execution } from "../executions/execution.ts";
+import type { Session } from "../executions/session.ts";
+import type { EventStarter } from "./events.ts";
+import type { Registration, RegistrationSpec } from "./registration.ts";
+import type { ReaderSide } from "./registry.ts";
+
+/** The refusal of what must wait, towards those who can not. */
+export const NOT_SYNC =
+  "ERR can not run a non-sync execution inside a MULTI/LUA (blocking is not allowed) or on loading.";
+
+export interface TriggerCaller {
+  /** False in MULTI, Lua and `execute()`. */
+  readonly canWait: boolean;
+  /** In whose name the engine may already be held. */
+  readonly owner: object;
+}
+
+export class Triggers implements ReaderSide {
+  readonly #starter: EventStarter;
+  /** By name; latin1, so that any bytes are a key. */
+  readonly #byName = new Map<string, Registration>();
+
+  constructor(starter: EventStarter) {
+    this.#starter = starter;
+  }
+
+  check(spec: RegistrationSpec, declared: readonly Registration[], replaced: Session | undefined): void {
+    if (!spec.trigger) return;
+    if (declared.some((other) => other.spec.trigger?.equals(spec.trigger as Buffer))) {
+      throw new ReplyError("trigger already registered in this session");
+    }
+    const owner = this.#byName.get(spec.trigger.toString("latin1"));
+    if (owner && owner.session !== replaced) throw new ReplyError("trigger already registered");
+  }
+
+  activate(registration: Registration): void {
+    const { trigger } = registration.spec;
+    if (trigger) this.#byName.set(trigger.toString("latin1"), registration);
+  }
+
+  deactivate(registration: Registration): void {
+    const name = registration.spec.trigger?.toString("latin1");
+    if (name !== undefined && this.#byName.get(name) === registration) this.#byName.delete(name);
+  }
+
+  /**
+   * Runs a trigger.
+   * @param args the trigger's name and its arguments
+   * @throws ReplyError when there is no such trigger, or the caller can not wait for it
+   */
+  fire(args: readonly Buffer[], { canWait, owner }: TriggerCaller): Promise<Execution> {
+    const registration = this.#byName.get(args[0]?.toString("latin1") ?? "");
+    if (!registration) throw new ReplyError("ERR subcommand not found");
+    if (!canWait && registration.spec.mode !== "sync") throw new ReplyError(NOT_SYNC);
+    const record = args.map((arg) => (isUtf8(arg) ? arg.toString("utf8") : arg));
+    return this.#starter.run(registration, [record], {
+      prefixRule: true,
+      noAsync: !canWait,
+      ...(canWait ? {} : { owner }),
+    });
+  }
+}

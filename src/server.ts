@@ -1,0 +1,37 @@
+/** The composition root: which parts there are, who knows whom, and in which order they start and stop. */
+import { type Config, completeConfig } from "./config.ts";
+import { buildParts } from "./parts.ts";
+
+export interface RegearsServer extends AsyncDisposable {
+  /** The TCP port it listens on; undefined when it listens on a Unix socket only. */
+  readonly port: number | undefined;
+  /** Resolves when the server has stopped by itself, e.g. after SHUTDOWN. */
+  readonly stopped: Promise<void>;
+  /** Stops: no new work, replies that are being made are finished, then connections close. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a server. It answers commands, Python ones too, when this resolves.
+ * @param options as on the command line, in camel case; what is left out has its default
+ * @throws ConfigError for bad options, InternalError when the engine or Python can not be started, or the port is taken
+ */
+export async function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
+  const config = completeConfig(options);
+  const { engine, calls, host, runner, listener, log, stopped } = buildParts(config);
+  const close = async (): Promise<void> => {
+    await listener.close();
+    runner.abortAll();
+    await host.stop();
+    await engine.stop();
+  };
+  try {
+    await Promise.all([engine.start().then(() => calls.start()), host.start()]);
+    await listener.listen();
+  } catch (error) {
+    await close().catch(() => {});
+    throw error;
+  }
+  log.info({ port: listener.port, engine: engine.description }, "Ready to accept connections");
+  return { port: listener.port, stopped, close, [Symbol.asyncDispose]: close };
+}

@@ -1,0 +1,12 @@
+/** The parts of redis-parser 3.0.0 that are used; the package has no types of its own. */
+declare module "redis-parser" {
+  export default class RedisParser {
+    constructor(options: {
+      returnReply(reply: unknown): void;
+      returnError(error: Error): void;
+      returnFatalError?(error: Error): void;
+      returnBuffers?: boolean;
+    });
+    execute(bytes: Buffer): void;
+  }
+}

@@ -1,0 +1,128 @@
+/** Every script in examples/ runs against the built server and gives what its header promises. */
+import { readdirSync, readFileSync } from "node:fs";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { RegearsServer } from "../../src/server.ts";
+import { type Client, connectClient, type Value } from "../support/client.ts";
+
+const folder = new URL("../../examples/", import.meta.url);
+const scripts = readdirSync(folder).filter((name) => name.endsWith(".py"));
+const BUILT_SERVER = new URL("../../dist/server.js", import.meta.url).href;
+
+let server: RegearsServer | undefined;
+let client: Client;
+
+beforeAll(async () => {
+  const { createServer } = (await import(/* @vite-ignore */ BUILT_SERVER)) as typeof import("../../src/server.ts");
+  server = await createServer({ port: 0, loglevel: "warning" });
+  client = await connectClient(server.port ?? 0);
+});
+afterAll(async () => {
+  client?.close();
+  await server?.close();
+});
+beforeEach(async () => {
+  await client.call("FLUSHALL");
+});
+
+const run = (name: string): Promise<Value> => client.call("RG.PYEXECUTE", readFileSync(new URL(name, folder), "utf8"));
+const call = async (...commands: string[][]): Promise<void> => {
+  for (const command of commands) await client.call(...command);
+};
+
+/** One test for each script, by its name. */
+const tests: Record<string, () => Promise<void>> = {
+  "word_count.py": async () => {
+    await call(["SET", "text:1", "To be, or not to be"], ["SET", "text:2", "be"], ["SET", "other", "or or or"]);
+    await client.call("SET", "text:3", Buffer.from([0xff, 0xfe]));
+    expect(await run("word_count.py")).toEqual([["be 3", "to 2", "or 1", "not 1"], []]);
+    await call(["SET", "text:1", "a b c d e f g h i j k l m"]);
+    const [results] = (await run("word_count.py")) as [string[]];
+    expect(results).toHaveLength(10);
+  },
+
+  "delete_by_pattern.py": async () => {
+    for (let i = 0; i < 2500; i++) await client.call("SET", `tmp:${i}`, "x");
+    await call(["SET", "keep", "x"], ["SET", "session:1", "x"]);
+    expect(await run("delete_by_pattern.py")).toEqual([["2500"], []]);
+    expect(await client.call("DBSIZE")).toBe(2502);
+    await call(["RG.CONFIGSET", "DeleteConfirm", "yes"]);
+    expect(await run("delete_by_pattern.py")).toEqual([["2500"], []]);
+    expect(await client.call("DBSIZE")).toBe(2);
+    await call(["RG.CONFIGSET", "DeletePattern", "session:*"]);
+    expect(await run("delete_by_pattern.py")).toEqual([["1"], []]);
+    expect(await run("delete_by_pattern.py")).toEqual([[], []]);
+    expect(await client.call("KEYS", "*")).toEqual(["keep"]);
+  },
+
+  "average_by_group.py": async () => {
+    await call(
+      ["HSET", "employee:1", "department", "research", "salary", "5000"],
+      ["HSET", "employee:2", "department", "research", "salary", "6001"],
+      ["HSET", "employee:3", "department", "sales", "salary", "4000.5"],
+      ["HSET", "employee:4", "department", "sales"],
+      ["SET", "employee:5", "no hash"],
+    );
+    const [results, errors] = (await run("average_by_group.py")) as [string[], string[]];
+    expect(errors).toEqual([]);
+    expect(results.map((line) => JSON.parse(line)).sort((a, b) => b.people - a.people)).toEqual([
+      { department: "research", average: 5500.5, people: 2 },
+      { department: "sales", average: 4000.5, people: 1 },
+    ]);
+  },
+
+  "stream_report.py": async () => {
+    await call(
+      ["XADD", "orders", "*", "product", "tea", "quantity", "3", "price", "4.50"],
+      ["XADD", "orders", "*", "product", "coffee", "quantity", "1", "price", "6.10"],
+      ["XADD", "orders", "*", "product", "tea", "quantity", "2", "price", "4.00"],
+      ["XADD", "orders", "*", "product", "tea", "quantity", "many", "price", "4.00"],
+    );
+    expect(await run("stream_report.py")).toEqual([
+      ["coffee: 1 units, 6.10", "tea: 5 units, 21.50", "unreadable orders: 1"],
+      [],
+    ]);
+    await call(["DEL", "orders"]);
+    expect(await run("stream_report.py")).toEqual([[], []]);
+  },
+
+  "hashes_to_json.py": async () => {
+    await call(
+      ["HSET", "user:1", "name", "Ada", "city", "Köln"],
+      ["SET", "user:2", "no hash"],
+      ["HSET", "x", "a", "b"],
+    );
+    await client.call("HSET", "user:3", "raw", Buffer.from([0xff, 0x00]));
+    const [results, errors] = (await run("hashes_to_json.py")) as [string[], string[]];
+    expect(errors).toEqual([]);
+    expect(results.sort()).toEqual([
+      '{"fields": {"city": "Köln", "name": "Ada"}, "key": "user:1"}',
+      '{"fields": {"raw": "base64:/wA="}, "key": "user:3"}',
+    ]);
+  },
+
+  "big_keys.py": async () => {
+    for (let i = 0; i < 12; i++) await client.call("SET", `small:${i}`, "x".repeat(i));
+    await call(["SET", "big", "x".repeat(100_000)], ["RPUSH", "list", "y".repeat(20_000)]);
+    const [results, errors] = (await run("big_keys.py")) as [string[], string[]];
+    expect(errors).toEqual([]);
+    expect(results).toHaveLength(10);
+    expect(results.slice(0, 2).map((line) => line.replace(/^\d+ /, ""))).toEqual(["string big", "list list"]);
+    const sizes = results.map((line) => Number(line.split(" ")[0]));
+    expect(sizes[0]).toBeGreaterThan(100_000);
+    expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
+  },
+};
+
+describe("examples", () => {
+  it("are all tested", () => {
+    expect(Object.keys(tests).sort()).toEqual([...scripts].sort());
+  });
+
+  it.each(Object.entries(tests))("%s", (_, test) => test());
+
+  it.each(scripts)("%s says how to run it", (name) => {
+    const header = readFileSync(new URL(name, folder), "utf8").split(/\n(?!#)/)[0];
+    expect(header).toContain(`examples/${name}`);
+    expect(header).toContain("RG.PYEXECUTE");
+  });
+});

@@ -1,0 +1,75 @@
+/** Starts the compiled server as its users do: a process of its own, found by its log. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+
+const PROGRAM = fileURLToPath(new URL("../../bin/regears.js", import.meta.url));
+const READY = "Ready to accept connections";
+const START_LIMIT_MS = 60_000;
+
+export interface RunningRegears {
+  readonly port: number;
+  readonly process: ChildProcess;
+  /** Everything it has printed so far. */
+  output(): string;
+  /** Asks it to end and waits for that. Gives its exit code; null when a signal ended it. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+/** Runs the program with these arguments; what it prints is collected. */
+export function runRegears(args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ["ignore", "pipe", "pipe"], env });
+  let text = "";
+  const listeners: (() => void)[] = [];
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (bytes: Buffer) => {
+      text += bytes;
+      for (const listener of listeners) listener();
+    });
+  const exited = new Promise<number | null>((resolve) => child.once("close", (code) => resolve(code)));
+  return { child, exited, output: () => text, onOutput: (listener: () => void) => void listeners.push(listener) };
+}
+
+/**
+ * Starts a server on a free port of 127.0.0.1 and waits until it is ready.
+ * @throws Error with its output when it ends or is silent for too long.
+ */
+export async function startRegears(args: readonly string[] = []): Promise<RunningRegears> {
+  const port = await freePort();
+  const { child, exited, output, onOutput } = runRegears(["--port", String(port), ...args]);
+  const stop = (signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> => {
+    child.kill(signal);
+    return exited;
+  };
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const check = (): void => {
+        if (output().includes(READY)) resolve();
+      };
+      timer = setTimeout(() => reject(new Error(`the server is not ready: ${output()}`)), START_LIMIT_MS);
+      onOutput(check);
+      void exited.then((code) => reject(new Error(`the server ended with ${code}: ${output()}`)));
+    });
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  return { port, process: child, output, stop };
+}
+
+/** A port that nobody listens on now. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const address = probe.address();
+      probe.close(() =>
+        typeof address === "object" && address ? resolve(address.port) : reject(new Error("no port")),
+      );
+    });
+  });
+}

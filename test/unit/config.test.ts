@@ -1,0 +1,273 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { type Config, ConfigError, completeConfig, engineConfig, helpText, loadStart } from "../../src/config.ts";
+import { OPTIONS, optionEntries } from "../../src/config/options.ts";
+import { splitWords } from "../../src/config/sources.ts";
+import { formatValue, parseBytes, parseInteger, parseSwitch, parseValue } from "../../src/config/values.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "regears-config-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+let files = 0;
+const file = (text: string): string => {
+  const path = join(folder, `${files++}.conf`);
+  writeFileSync(path, text);
+  return path;
+};
+const config = (args: string[], env: Record<string, string> = {}): Config => loadStart(args, env).config;
+const failure = (args: string[], env: Record<string, string> = {}): string => {
+  try {
+    loadStart(args, env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+  throw new Error("the configuration was accepted");
+};
+
+describe("the command line", () => {
+  it("takes values after a blank, after an equals sign and without dashes", () => {
+    expect(config(["--port", "7000"]).port).toBe(7000);
+    expect(config(["--port=7000"]).port).toBe(7000);
+    expect(config(["port", "7000", "--maxclients", "5"])).toMatchObject({ port: 7000, maxclients: 5 });
+    expect(config(["--requirepass=a=b"]).requirepass).toBe("a=b");
+    expect(config(["--PORT", "7001"]).port).toBe(7001);
+  });
+
+  it("takes the names and the module arguments of RedisGears", () => {
+    expect(config(["MaxExecutions", "500", "--executionthreads", "2"])).toMatchObject({
+      maxExecutions: 500,
+      executionThreads: 2,
+    });
+    const given = config(["--loadmodule", "/opt/redisgears.so", "MaxExecutions", "5", "foo", "bar", "--port", "1"]);
+    expect(given).toMatchObject({ maxExecutions: 5, gearsOption: ["foo=bar"], port: 1 });
+  });
+
+  it("collects options for scripts, and shows them Python options that were set", () => {
+    const given = config(["--gears-option", "a=1", "--gears-option=b=x=y", "--gears-option", "a=2"]);
+    expect(given.gearsOption).toEqual(["a=2", "b=x=y"]);
+    expect(config(["--python-attempt-traceback", "0"])).toMatchObject({
+      pythonAttemptTraceback: false,
+      gearsOption: ["PythonAttemptTraceback=0"],
+    });
+    expect(config(["--gears-option", "maxexecutions=7"])).toMatchObject({ maxExecutions: 7, gearsOption: [] });
+  });
+
+  it("knows its actions", () => {
+    for (const action of ["help", "version", "snapshot", "healthcheck"])
+      expect(loadStart([`--${action}`, "--port", "7"], {}).action).toBe(action);
+    expect(loadStart([], {}).action).toBe("serve");
+  });
+
+  it.each([
+    [["--prot", "1"], "unknown option 'prot'; did you mean 'port'?"],
+    [["--frobnicate"], "unknown option 'frobnicate'"],
+    [["-p", "6380"], "unknown option '-p'"],
+    [["--port"], "option 'port' needs a value"],
+    [["--port", "--bind", "::"], "option 'port' needs a value"],
+    [["--port", "x"], "option 'port': 'x' is not a whole number"],
+    [["--port", "65536"], "option 'port': '65536' is too large, the most is 65535"],
+    [["--python-memory-limit", "1"], "option 'python-memory-limit': '1' is too small, the least is 64mb"],
+    [["--maxmemory", "1x"], "option 'maxmemory': '1x' is not an amount of memory such as 64mb"],
+    [["--loglevel", "loud"], "option 'loglevel': 'loud' is none of debug, verbose, notice, warning"],
+    [["--python-attempt-traceback", "maybe"], "'maybe' is neither yes nor no"],
+    [["--gears-option", "novalue"], "'novalue' is not of the form name=value"],
+    [["--config"], "option '--config' needs a file name"],
+    [["--port", "1", "stray"], "unknown option 'stray'"],
+    [["--bind", "127.0.0.1", "::1"], "option 'bind' takes one address"],
+  ])("refuses %j", (args, text) => {
+    expect(failure(args)).toContain(text);
+  });
+});
+
+describe("options of redis-server", () => {
+  it("passes tuning to the embedded engine", () => {
+    const given = config([
+      ...["--hash-max-listpack-entries", "64", "--timeout", "300", "--slowlog-log-slower-than", "1000"],
+      ...["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru", "--requirepass", "secret"],
+      ...["--client-output-buffer-limit", "normal", "0", "0", "0"],
+    ]);
+    expect(engineConfig(given)).toEqual({
+      "hash-max-listpack-entries": "64",
+      timeout: "300",
+      "slowlog-log-slower-than": "1000",
+      "client-output-buffer-limit": "normal 0 0 0",
+      maxmemory: "67108864",
+      "maxmemory-policy": "allkeys-lru",
+      requirepass: "secret",
+    });
+    expect(engineConfig(completeConfig())).toEqual({});
+  });
+
+  it("ignores what has no meaning, and warns when data or behaviour suffer", () => {
+    const quiet = ["--save", "", "--appendonly", "no", "--daemonize", "no", "--tcp-backlog", "511", "--tls-port", "0"];
+    expect(loadStart(quiet, {}).warnings).toEqual([]);
+    expect(loadStart(["--save", "900", "1", "300", "10", "--appendonly", "yes"], {}).warnings).toEqual([
+      "save 900 1 300 10 has no effect: data are kept in memory only",
+      "appendonly yes has no effect: data are kept in memory only",
+    ]);
+  });
+
+  it.each([
+    [["--replicaof", "host", "6379"], "Regears is no replica"],
+    [["--cluster-enabled", "yes"], "a single node"],
+    [["--tls-port", "6380"], "does not serve TLS"],
+    [["--loadmodule", "/x/redisearch.so"], "native modules can not be loaded"],
+    [["--loadmodule", "/x/redisgears.so", "foo"], "the module's option foo has no value"],
+    [["--rename-command", "FLUSHALL", ""], "ACL SETUSER"],
+    [["--aclfile", "/etc/users.acl"], "ACL SETUSER"],
+  ])("refuses %j", (args, text) => {
+    expect(failure(args)).toContain(text);
+  });
+
+  it("says that an engine by URL is configured where it runs", () => {
+    const { warnings } = loadStart(["--engine", "redis://host:6379", "--maxmemory", "1gb", "--timeout", "5"], {});
+    expect(warnings.map((text) => text.split(" ")[0])).toEqual(["maxmemory", "timeout"]);
+  });
+
+  it("understands the addresses of redis.conf", () => {
+    expect(config(["--bind", "127.0.0.1", "-::1"]).bind).toBe("127.0.0.1");
+    expect(config(["--bind", "*", "-::*"]).bind).toBe("0.0.0.0");
+    expect(config(["--bind", "-::1"]).bind).toBe("::1");
+    expect(config([file("bind * -::*\nport 7")])).toMatchObject({ bind: "0.0.0.0", port: 7 });
+  });
+});
+
+describe("the configuration file", () => {
+  it("has the form of redis.conf", () => {
+    const path = file('# a comment\r\n\r\nport 7000\r\nrequirepass "a \\"b\\" \\x41"\nloglevel DEBUG\nsave 60 1\nfoo');
+    expect(failure([path])).toBe(`${path}:7: unknown option 'foo'`);
+    const good = file('port 7000\nrequirepass "a \\"b\\" \\x41"\nMaxExecutions 5\ngears-option who \'big world\'\n');
+    expect(config([good])).toMatchObject({
+      port: 7000,
+      requirepass: 'a "b" A',
+      maxExecutions: 5,
+      gearsOption: ["who=big world"],
+    });
+    expect(config(["--config", good, "--port", "1"]).port).toBe(1);
+    expect(config([], { REGEARS_CONFIG: good }).port).toBe(7000);
+  });
+
+  it("is refused with its line", () => {
+    const path = file('port 7000\nrequirepass "open\n');
+    expect(failure([path])).toBe(`${path}:2: unbalanced quotes`);
+    expect(failure([file("port 1 2")])).toContain(":1: option 'port' takes one value, not 2");
+    expect(failure([join(folder, "absent.conf")])).toContain("can not read the configuration file: ENOENT");
+  });
+
+  it("adds up the classes of client-output-buffer-limit", () => {
+    const path = file("client-output-buffer-limit normal 0 0 0\nclient-output-buffer-limit pubsub 32mb 8mb 60\n");
+    expect(config([path]).engineSettings).toEqual({
+      "client-output-buffer-limit": "normal 0 0 0 pubsub 32mb 8mb 60",
+    });
+  });
+
+  it("splits words like Redis", () => {
+    expect(splitWords("a  b\tc")).toEqual(["a", "b", "c"]);
+    expect(splitWords(`"" '' 'it\\'s' "\\n\\\\"`)).toEqual(["", "", "it's", "\n\\"]);
+    expect(splitWords("")).toEqual([]);
+    for (const line of ['"a', "'a", '"a"b', "a 'b"]) expect(() => splitWords(line), line).toThrow(ConfigError);
+  });
+});
+
+describe("the environment", () => {
+  it("names options in capitals", () => {
+    expect(
+      config([], {
+        REGEARS_MAX_EXECUTIONS: "5",
+        REGEARS_ENGINE_TLS_INSECURE: "yes",
+        REGEARS_GEARS_OPTION: "a=1 'b=2 3'",
+      }),
+    ).toMatchObject({ maxExecutions: 5, engineTlsInsecure: true, gearsOption: ["a=1", "b=2 3"] });
+    expect(failure([], { REGEARS_PORT: "x" })).toBe("environment: option 'port': 'x' is not a whole number");
+  });
+
+  it("is not confused by the variables of container links", () => {
+    const env = { REGEARS_PORT: "tcp://10.0.0.1:6379", REGEARS_SERVICE_HOST: "10.0.0.1", REGEARS_PORT_6379_TCP: "x" };
+    expect(loadStart([], env)).toMatchObject({ config: { port: 6379 }, warnings: [] });
+    expect(loadStart([], { REGEARS_PROT: "1" }).warnings).toEqual([
+      "the environment variable REGEARS_PROT is not an option",
+    ]);
+  });
+
+  it("stands between the command line and the file", () => {
+    const path = file("port 1\nmaxclients 1\nexecution-threads 1");
+    const env = { REGEARS_PORT: "2", REGEARS_MAXCLIENTS: "2" };
+    expect(config([path, "--port", "3"], env)).toMatchObject({ port: 3, maxclients: 2, executionThreads: 1 });
+  });
+});
+
+describe("the table", () => {
+  it("has good defaults, found under every name", () => {
+    for (const [name, spec] of optionEntries) {
+      if (spec.kind !== "list" && spec.kind !== "text")
+        expect(parseValue(spec, formatValue(spec, spec.default)), name).toEqual(spec.default);
+      for (const alias of [
+        ...(spec.aliases ?? []),
+        ...(spec.gears && spec.kind === "integer" ? [spec.gears.name] : []),
+      ])
+        expect(Object.values(config([`--${alias}`, "77"])), alias).toContain(77);
+    }
+  });
+
+  it("is what --help prints", () => {
+    const text = helpText();
+    for (const name of Object.keys(OPTIONS)) expect(text).toContain(`--${name} `);
+    expect(text).toMatch(/--max-executions +finished executions kept.*\(1000\)/);
+  });
+
+  it("completes partial options", () => {
+    expect(completeConfig({ port: 0, gearsOption: ["MaxExecutions=3", "x=1"] })).toMatchObject({
+      port: 0,
+      maxExecutions: 3,
+      executionThreads: 3,
+      pythonMemoryLimit: 512,
+    });
+    expect(completeConfig({ maxExecutions: 4, gearsOption: ["MaxExecutions=3"] }).maxExecutions).toBe(4);
+    expect(() => completeConfig({ gearsOption: ["MaxExecutions=x"] })).toThrow("gears option MaxExecutions: 'x'");
+  });
+});
+
+describe("values", () => {
+  it("reads amounts of memory like Redis", () => {
+    const units = {
+      "1b": 1,
+      "1k": 1000,
+      "1kb": 1024,
+      "1M": 1e6,
+      "64mb": 67108864,
+      "1g": 1e9,
+      "2GB": 2147483648,
+      "7": 7,
+    };
+    for (const [text, bytes] of Object.entries(units)) expect(parseBytes(text), text).toBe(bytes);
+    for (const text of ["", "mb", "-1", "1.5gb", "1tb", "1 mb", "99999999gb"])
+      expect(parseBytes(text), text).toBeUndefined();
+  });
+
+  it("reads integers like Redis", () => {
+    expect(parseInteger("-9223372036854775808")).toBe(-9223372036854775808n);
+    expect(parseInteger("0")).toBe(0n);
+    for (const text of [
+      "",
+      "-0",
+      "+1",
+      "01",
+      "1.5",
+      " 5",
+      "5 ",
+      "1e3",
+      "0x10",
+      "9223372036854775808",
+      "99999999999999999999",
+    ])
+      expect(parseInteger(text), text).toBeUndefined();
+  });
+
+  it("reads switches", () => {
+    for (const text of ["yes", "On", "TRUE", "1", "-3"]) expect(parseSwitch(text), text).toBe(true);
+    for (const text of ["no", "off", "False", "0"]) expect(parseSwitch(text), text).toBe(false);
+    expect(parseSwitch("")).toBeUndefined();
+  });
+});
