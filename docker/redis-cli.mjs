@@ -118,9 +118,9 @@ function open() {
   };
 }
 
-const quoted = (bytes) =>
-  `"${bytes.toString("latin1").replace(/[\\"\n\r\t\x07\b]|[^\x20-\x7e]/g, (letter) => ESCAPES[letter] ?? `\\x${letter.charCodeAt(0).toString(16).padStart(2, "0")}`)}"`;
-const ESCAPES = { "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\x07": "\\a", "\b": "\\b" };
+const ESCAPES = { "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\u0007": "\\a", "\b": "\\b" };
+const escaped = (letter) => ESCAPES[letter] ?? `\\x${letter.charCodeAt(0).toString(16).padStart(2, "0")}`;
+const quoted = (bytes) => `"${bytes.toString("latin1").replace(/[\\"]|[^ -~]/g, escaped)}"`;
 
 /** For people: types, quotes and numbered lines. */
 function forPeople(reply, indent = "") {

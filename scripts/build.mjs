@@ -9,3 +9,4 @@ execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-p", 
   stdio: "inherit",
 });
 cpSync(`${root}src/python/runtime`, `${root}dist/python/runtime`, { recursive: true });
+cpSync(`${root}src/gateway/scripts.lua`, `${root}dist/gateway/scripts.lua`);

@@ -4,8 +4,6 @@ import { type Config, ConfigError, helpText, loadStart, type Start } from "./con
 import { InternalError } from "./errors.ts";
 import { ping } from "./healthcheck.ts";
 import { createLog } from "./log.ts";
-import { loadAssets } from "./python/snapshot.ts";
-import { createServer } from "./server.ts";
 
 /** 0: ended as asked; 1: failed while starting or running; 2: the command line or configuration is wrong. */
 type ExitCode = 0 | 1 | 2;
@@ -43,16 +41,18 @@ async function serve({ config, warnings }: Start): Promise<undefined> {
   const log = createLog({ level: config.loglevel, file: config.logfile });
   for (const warning of warnings) log.warn(warning);
   let stopping: Promise<never> | undefined;
+  // Loaded only here, so that --healthcheck and --help are quick.
+  const { createServer } = await import("./server.ts");
   const started = createServer({ ...config, dir: "." });
-  const stop = (why: string): void => {
-    log.info(why);
-    // What asks for the end during the start is obeyed as soon as there is something to stop.
-    stopping = started.then((server) => server.close()).then(() => process.exit(0), fail);
-  };
   for (const signal of ["SIGTERM", "SIGINT"] as const)
-    process.on(signal, () => (stopping ? process.exit(1) : stop(`${signal}: stopping`)));
+    process.on(signal, () => {
+      if (stopping) process.exit(1);
+      log.info(`${signal}: stopping`);
+      // A signal during the start is obeyed as soon as there is something to stop.
+      stopping = started.then((server) => server.close()).then(() => process.exit(0), fail);
+    });
   const server = await started;
-  void server.stopped.then(() => stopping ?? stop("the engine has ended: stopping"));
+  server.stopped.then(() => stopping ?? process.exit(0), fail);
 }
 
 async function healthcheck(config: Config): Promise<ExitCode> {
@@ -69,6 +69,7 @@ async function healthcheck(config: Config): Promise<ExitCode> {
 
 async function snapshot(config: Config): Promise<ExitCode> {
   const log = createLog({ level: config.loglevel, file: config.logfile });
+  const { loadAssets } = await import("./python/snapshot.ts");
   await loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log });
   return 0;
 }

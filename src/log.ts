@@ -1,5 +1,7 @@
 /** The log: lines for people on a terminal, JSON elsewhere; the four levels of Redis. */
-import { type DestinationStream, destination, type Logger as PinoLogger, pino, stdTimeFunctions } from "pino";
+import { mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import { type DestinationStream, destination, type Logger as PinoLogger, levels, pino, stdTimeFunctions } from "pino";
 import { PinoPretty } from "pino-pretty";
 
 /**
@@ -28,50 +30,33 @@ export interface LogOptions {
 export const pinoLevel = (level: LogLevel): "trace" | "debug" | "info" | "warn" => PINO_LEVELS[level];
 
 /**
- * Opens the log. It does not keep the process alive, and what was logged is written before the process exits.
+ * Opens the log. Lines are written at once: nothing is lost when the process ends, and nothing keeps it alive.
  * @throws when the file can not be opened.
  */
 export function createLog(options: LogOptions): PinoLogger {
+  const forPeople = options.file === "" && process.stdout.isTTY;
   return pino(
     {
       level: pinoLevel(options.level),
       base: { pid: process.pid },
       timestamp: stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: SHOWN_LEVELS[label] ?? label }) },
+      // The pretty printer names the numbers itself.
+      formatters: forPeople ? {} : { level: (label) => ({ level: SHOWN_LEVELS[label] ?? label }) },
     },
-    openDestination(options.file),
+    forPeople ? prettyOutput() : destination({ dest: options.file === "" ? 1 : openFile(options.file), sync: true }),
   );
 }
 
-function openDestination(file: string): DestinationStream {
-  if (file === "" && process.stdout.isTTY)
-    return PinoPretty({
-      sync: true,
-      colorize: true,
-      ignore: "pid",
-      translateTime: "SYS:HH:MM:ss.l",
-      customLevels: "debug:10,verbose:20,notice:30,warning:40,error:50,fatal:60",
-      destination: destination({ dest: 1, sync: true }),
-    });
-  // A slow reader of the output must not hold the server up, so lines are written in the background; a file is opened
-  // synchronously so that a bad path fails here and not later.
-  if (file === "") {
-    standardOutput ??= flushedAtExit(destination({ dest: 1, sync: false }));
-    return standardOutput;
-  }
-  return destination({ dest: file, append: true, mkdir: true, sync: true });
-}
-
-/** One for the whole process, so that the lines of several logs keep their order. */
-let standardOutput: DestinationStream | undefined;
-
-function flushedAtExit(stream: ReturnType<typeof destination>): DestinationStream {
-  process.once("exit", () => {
-    try {
-      stream.flushSync();
-    } catch {
-      // The reader of the output has gone: there is nobody left to tell.
-    }
+const prettyOutput = (): DestinationStream =>
+  PinoPretty({
+    colorize: true,
+    ignore: "pid",
+    translateTime: "SYS:HH:MM:ss.l",
+    customPrettifiers: { level: (number) => SHOWN_LEVELS[levels.labels[Number(number)] ?? ""] ?? "error" },
+    destination: destination({ dest: 1, sync: true }),
   });
-  return stream;
+
+function openFile(path: string): number {
+  mkdirSync(dirname(path), { recursive: true });
+  return openSync(path, "a");
 }

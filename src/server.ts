@@ -18,15 +18,27 @@ export interface RegearsServer extends AsyncDisposable {
  */
 export async function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
   const config = completeConfig(options);
-  const { engine, calls, host, runner, listener, log, stopped } = buildParts(config);
-  const close = async (): Promise<void> => {
-    await listener.close();
-    runner.abortAll();
-    await host.stop();
-    await engine.stop();
+  const { engine, engineCommands, connections, host, runner, listener, log, ended } = buildParts(config);
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= (async () => {
+      await listener.close();
+      runner.abortAll();
+      await host.stop();
+      await engine.stop();
+    })();
+    return closing;
+  };
+  const stopped = ended.then(close);
+  const startEngine = async (): Promise<void> => {
+    await engine.start();
+    await connections.start(config.requirepass);
+    const client = connections.open();
+    await engineCommands.load(client);
+    client.close();
   };
   try {
-    await Promise.all([engine.start().then(() => calls.start()), host.start()]);
+    await Promise.all([startEngine(), host.start()]);
     await listener.listen();
   } catch (error) {
     await close().catch(() => {});

@@ -2,6 +2,7 @@
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import { NODE_ID } from "../executions/ids.ts";
+import type { ExecutionSummary } from "../executions/registry.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
@@ -17,9 +18,6 @@ export interface ExecutionCommandsOptions {
 
 const NOT_HERE = "Can not run gears inside a multi exec, lua, or when blocking is not allowed";
 const UNKNOWN = "execution plan does not exist";
-
-/** Milliseconds that RG.GETEXECUTION waits for a script whose interpreter is just booting: its steps are not known before. */
-const BOOT_PATIENCE_MS = 2_000;
 
 const OK = status("OK");
 
@@ -145,11 +143,8 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       run: ([id, scope]) => {
         const execution = find(id);
         checkScope(scope?.toString("latin1").toUpperCase());
-        if (!execution.isFinished && runner.host.booting) {
-          const patience = new Promise<void>((resolve) => setTimeout(resolve, BOOT_PATIENCE_MS).unref());
-          return Promise.race([execution.declared, patience]).then(() => describe(execution));
-        }
-        return describe(execution);
+        if (execution.isFinished) return describe(execution);
+        return runner.untilDeclared(execution).then(() => describe(execution));
       },
     },
   ];
@@ -253,7 +248,7 @@ function pyexecute(
   return runner.runScript({ code, session, declarations: registrations.declare(session, replaced), unblocking });
 }
 
-const dumpLine = (execution: Execution): Reply =>
+const dumpLine = (execution: ExecutionSummary): Reply =>
   array([
     text("executionId"),
     text(execution.id),

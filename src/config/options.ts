@@ -22,7 +22,7 @@ interface OptionBase {
   readonly noEffect?: true;
 }
 
-/** `bytes` reads `64mb`; `megabytes` too, but a bare number counts megabytes. `min` and `max` are in the option's unit. */
+/** `bytes` reads `64mb`; `megabytes` too, but a bare number counts megabytes. The values of both are bytes. */
 export type OptionSpec = OptionBase &
   (
     | { readonly kind: "text"; readonly default: string }
@@ -216,17 +216,17 @@ export const OPTIONS = {
   "python-memory-limit": {
     kind: "megabytes",
     section: "python",
-    default: 512,
-    min: 64,
-    max: 4096,
+    default: 512 * MB,
+    min: 64 * MB,
+    max: 4 * GB,
     summary: "memory of one interpreter; more is a `MemoryError` in the script",
   },
   "python-memfs-limit": {
     kind: "megabytes",
     section: "python",
-    default: 64,
-    min: 1,
-    max: 2048,
+    default: 64 * MB,
+    min: MB,
+    max: 2 * GB,
     summary: "size of an interpreter's file system, which lives in memory",
   },
   "python-attempt-traceback": {
@@ -367,7 +367,7 @@ type ValueOf<Spec> = Spec extends { kind: "choice"; choices: readonly (infer Cho
         ? readonly string[]
         : number;
 
-/** The start values of all options, by camel-case name; `megabytes` options count megabytes, `bytes` options bytes. */
+/** The start values of all options, by camel-case name; amounts of memory are bytes. */
 export type Config = {
   readonly [Name in OptionName as Camel<Name>]: ValueOf<(typeof OPTIONS)[Name]>;
 } & {

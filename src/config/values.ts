@@ -79,15 +79,11 @@ export function parseValue(spec: OptionSpec, text: string): OptionValue {
       if (value === undefined) throw new ConfigError(`'${text}' is not a whole number`);
       return inRange(spec, Number(value), text);
     }
-    case "bytes": {
-      const value = parseBytes(text);
+    case "bytes":
+    case "megabytes": {
+      const value = parseBytes(text, spec.kind === "bytes" ? 1 : 1024 ** 2);
       if (value === undefined) throw new ConfigError(`'${text}' is not an amount of memory such as 64mb`);
       return inRange(spec, value, text);
-    }
-    case "megabytes": {
-      const bytes = parseBytes(text, 1024 ** 2);
-      if (bytes === undefined) throw new ConfigError(`'${text}' is not an amount of memory such as 64mb`);
-      return inRange(spec, Math.floor(bytes / 1024 ** 2), text);
     }
   }
 }
@@ -102,8 +98,7 @@ function inRange(spec: OptionSpec & { min?: number; max?: number }, value: numbe
 /** An option's value as a person would write it; no value is an empty text. */
 export function formatValue(spec: OptionSpec, value: OptionValue): string {
   if (spec.kind === "switch") return value ? "yes" : "no";
-  if (spec.kind === "megabytes") return `${value}mb`;
-  if (spec.kind === "bytes" && typeof value === "number") {
+  if ((spec.kind === "bytes" || spec.kind === "megabytes") && typeof value === "number") {
     for (const [unit, size] of [["gb", 1024 ** 3] as const, ["mb", 1024 ** 2] as const, ["kb", 1024] as const])
       if (value >= size && value % size === 0) return `${value / size}${unit}`;
   }

@@ -172,9 +172,19 @@ export class EngineClient {
       } else {
         const end = this.#ends.next(bytes, start);
         const until = end < 0 ? bytes.length : end;
-        this.#parser.execute(bytes.subarray(start, until));
+        this.#decode(bytes.subarray(start, until));
         start = until;
       }
+    }
+  }
+
+  #decode(bytes: Buffer): void {
+    try {
+      this.#parser.execute(bytes);
+    } catch (error) {
+      // The parser recurses; a script can answer arrays that are nested thousands of times.
+      if (!(error instanceof RangeError)) throw error;
+      this.#fail(new EngineClosed("the engine's reply is nested too deeply", { cause: error }));
     }
   }
 

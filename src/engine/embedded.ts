@@ -11,7 +11,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { InternalError } from "../errors.ts";
 import { encodeCommand } from "./encode.ts";
-import type { Engine, EngineConnection } from "./engine.ts";
+import { ENGINE_DOWN, type Engine, type EngineConnection } from "./engine.ts";
 import { type EngineLayout, VirtualHost, VirtualSocket } from "./host.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
 import { wasm, type WasmMemory } from "./wasm.ts";
@@ -85,8 +85,7 @@ export class EmbeddedConnection implements EngineConnection {
 
   /**
    * Carries out what was written, at once and before anything of other connections, and delivers the replies within
-   * this call. Meant for one short command at a time whose reply is waited for; what takes more than a few steps goes on
-   * in the background. Does nothing when called from the engine's log.
+   * this call. Of long replies (more than 64 KiB) a part may come later. Does nothing when called from the engine's log.
    */
   flushNow(): void {
     if (this.#open) this.#engine.flush(this.socket);
@@ -198,13 +197,13 @@ export class EmbeddedEngine implements Engine {
   connect(options: ConnectOptions = {}): EmbeddedConnection {
     const socket = new VirtualSocket(options.priority === true);
     const connection = new EmbeddedConnection(this, socket);
-    this.#connections.set(socket, connection);
     if (this.#host === undefined || this.#end !== undefined) {
       socket.closed = true;
-      this.#noteOutput(socket);
-    } else {
-      this.#host.connect(socket);
+      setImmediate(() => connection.deliver(new InternalError(ENGINE_DOWN)));
+      return connection;
     }
+    this.#connections.set(socket, connection);
+    this.#host.connect(socket);
     this.#schedule();
     return connection;
   }
@@ -215,6 +214,15 @@ export class EmbeddedEngine implements Engine {
       this.#closeAll();
     }
     return Promise.resolve();
+  }
+
+  /**
+   * Carries out everything that was written to any connection so far, within this call. Replies are delivered by the end
+   * of it, except those of commands that block.
+   */
+  settle(): void {
+    while (this.#end === undefined && this.#step(undefined));
+    this.#deliver();
   }
 
   /** @internal a socket has input, or has ended */
@@ -237,9 +245,13 @@ export class EmbeddedEngine implements Engine {
   /** @internal see {@link EmbeddedConnection.flushNow} */
   flush(socket: VirtualSocket): void {
     if (this.#inStep || this.#end !== undefined) return;
-    // A connection that is new takes a step to be accepted; then one reads, and the next writes the reply.
-    let steps = socket.descriptor < 0 ? 3 : 2;
-    while (steps-- > 0 && this.#end === undefined) this.#step(socket);
+    let before: number;
+    do {
+      before = socket.todo;
+      this.#step(socket);
+    } while (socket.todo > 0 && socket.todo < before);
+    // The replies leave Valkey in the next step.
+    this.#step(socket);
     while (this.#end === undefined && this.#host?.holdsPriorityOutput()) this.#step(socket);
     this.#deliver();
   }
@@ -249,7 +261,9 @@ export class EmbeddedEngine implements Engine {
     host.scriptTimeLimitMs = limit;
     // Valkey lets the host look in only after this threshold.
     const threshold: Record<string, string> = limit === 0 ? {} : { "busy-reply-threshold": String(limit) };
-    const config = { maxclients: String(MAX_CLIENTS), ...threshold, ...this.#options.config };
+    // Saving always fails here; somebody who tries must not stop all writes.
+    const always = { maxclients: String(MAX_CLIENTS), "stop-writes-on-bgsave-error": "no" };
+    const config = { ...always, ...threshold, ...this.#options.config };
     const connection = this.connect();
     let replies = "";
     connection.onData = (bytes) => {
@@ -292,8 +306,8 @@ export class EmbeddedEngine implements Engine {
         if (this.#host?.holdsPriorityOutput() !== true) this.#deliver();
         if (performance.now() >= sliceEnd) break;
       }
-      if (!more) this.#deliver();
       more = more && this.#end === undefined;
+      if (!more) this.#deliver();
     } finally {
       // Also when a receiver has thrown: the others must get theirs.
       if (more || this.#urgent.length > 0 || this.#ordinary.length > 0) this.#schedule();
@@ -303,7 +317,7 @@ export class EmbeddedEngine implements Engine {
   /** @returns true when there is more to do */
   #step(only: VirtualSocket | undefined): boolean {
     const host = this.#host;
-    if (host === undefined || this.#inStep) return false;
+    if (host === undefined || this.#inStep || this.#end !== undefined) return false;
     this.#inStep = true;
     try {
       host.beginStep(only);
@@ -348,8 +362,9 @@ export class EmbeddedEngine implements Engine {
     socket.undelivered = false;
     const connection = this.#connections.get(socket);
     if (connection === undefined) return;
-    if (socket.closed) this.#connections.delete(socket);
     connection.deliver(this.#end?.reason);
+    // A paused one still has to get its last bytes.
+    if (socket.closed && socket.output.length === 0) this.#connections.delete(socket);
   }
 
   #die(error: unknown): void {

@@ -67,6 +67,11 @@ export class VirtualSocket {
     this.priority = priority;
   }
 
+  /** What Valkey has yet to take of this socket; 0 when it has everything. */
+  get todo(): number {
+    return this.descriptor < 0 ? this.unread + 1 : this.unread;
+  }
+
   /** Queues bytes for Valkey. */
   push(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
@@ -139,6 +144,7 @@ export class VirtualHost {
   #highest = -1;
   #polls = 0;
   #fired = 0;
+  #wrote = false;
   #stepStart = 0;
 
   /** How long one step may last before a script in it is stopped, in milliseconds; 0 for ever. */
@@ -190,6 +196,7 @@ export class VirtualHost {
     this.#only = only;
     this.#polls = 0;
     this.#fired = 0;
+    this.#wrote = false;
     this.#stepStart = performance.now();
     if (this.#layout !== undefined) this.#hideDescriptors(this.#layout.eventLoop);
   }
@@ -202,8 +209,8 @@ export class VirtualHost {
   endStep(): boolean {
     this.#showDescriptors();
     this.#adaptReads(performance.now() - this.#stepStart);
-    const wrote = this.#writing.length > 0;
-    return this.#sweepWriting() || wrote || this.#fired > 0 || (this.#only === undefined && this.#arrivals.length > 0);
+    const canWrite = this.#sweepWriting();
+    return canWrite || this.#wrote || this.#fired > 0 || (this.#only === undefined && this.#hasArrivals());
   }
 
   /** True while output for a priority socket is still inside Valkey and can be fetched. */
@@ -230,6 +237,11 @@ export class VirtualHost {
     // Valkey may have registered a higher one meanwhile; one that is too high does no harm.
     words[loop] = Math.max(this.#highest, words[loop] ?? 0);
     this.#highest = -1;
+  }
+
+  /** Nobody is accepted while Valkey does not listen, as after CONFIG SET port 0. */
+  #hasArrivals(): boolean {
+    return this.#arrivals.length > 0 && this.#listener >= 0;
   }
 
   #allocate(): number {
@@ -266,6 +278,7 @@ export class VirtualHost {
       this.#writing.push(socket);
     }
     if (socket.paused) return NOTHING_WRITTEN;
+    this.#wrote = true;
     const copy = Buffer.allocUnsafe(length);
     copy.set(this.memory.bytes.subarray(pointer, pointer + length));
     socket.output.push(copy);
@@ -280,6 +293,8 @@ export class VirtualHost {
       socket.drop();
       this.#sockets.delete(descriptor);
       this.#events.onOutput(socket);
+    } else if (descriptor === this.#listener) {
+      this.#listener = -1;
     }
     this.#freeDescriptors.push(descriptor);
   }
@@ -309,7 +324,7 @@ export class VirtualHost {
     const words = this.memory.words;
     const events = (words[((words[eventLoop >> 2] ?? 0) >> 2) + EVENTS_WORD] ?? 0) >> 2;
     const only = this.#only;
-    if (this.#arrivals.length > 0 && (only === undefined || only.descriptor < 0)) {
+    if (this.#hasArrivals() && (only === undefined || only.descriptor < 0)) {
       this.#fire(word, this.#listener, READABLE);
     }
     for (const socket of this.#writing) {

@@ -86,6 +86,12 @@ export class UpstreamEngine implements Engine {
   /** Opens the health connection and asks whether the server is one that can be used. @throws Error when it is not */
   async #check(): Promise<void> {
     const client = new EngineClient(this.#open(this.#address));
+    const limit = this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      client.close();
+    }, limit);
     try {
       await client.call("PING");
       const cluster = await info(client, "cluster");
@@ -98,7 +104,9 @@ export class UpstreamEngine implements Engine {
       if (restarted) this.#setUp(false);
     } catch (error) {
       client.close();
-      throw error;
+      throw late ? new InternalError(`${ENGINE_DOWN}: no answer within ${limit} ms`) : error;
+    } finally {
+      clearTimeout(timer);
     }
     this.#health = client;
   }

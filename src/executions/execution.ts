@@ -28,6 +28,10 @@ export class Execution {
   resultCount = 0;
   /** Bytes that the results and errors take in memory. */
   resultBytes = 0;
+  /** Its interpreter died under it: what it did is unknown. */
+  lost = false;
+  /** Called when it is forgotten. */
+  onDrop: (() => void) | undefined;
   /** What a script that started no flow answers; undefined for flows. */
   outcome: Reply | undefined;
   readonly #chunks: Buffer[] = [];
@@ -79,6 +83,11 @@ export class Execution {
     this.resultBytes += errors.reduce((sum, error) => sum + error.length * 2, 0);
     this.#declare();
     this.#settle();
+  }
+
+  /** The encoded results, one after the other. */
+  get resultChunks(): readonly Buffer[] {
+    return this.#chunks;
   }
 
   /** The results as an array reply. */

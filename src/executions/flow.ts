@@ -19,7 +19,8 @@ export const jobFlags = (settings: JobSettings, more = 0): number =>
 /** What a flow that is started by an event is started on. */
 export interface FlowEvent {
   readonly registration: number;
-  readonly records: MarshalValue;
+  /** Asked for when the flow is started. */
+  readonly records: () => MarshalValue;
 }
 
 export interface FlowOptions {
@@ -49,6 +50,8 @@ export class FlowTask implements PythonTask {
   readonly client: number;
   /** Set by whoever stops it: the error that is shown instead of Python's. */
   stopReason: string | undefined;
+  /** Somebody stops it, so it is no surprise when its interpreter dies. */
+  stopping = false;
   readonly #options: FlowOptions;
 
   constructor(options: FlowOptions) {
@@ -66,7 +69,7 @@ export class FlowTask implements PythonTask {
     const flags = jobFlags(this.#options.settings, this.#options.flags);
     const { event } = this.#options;
     if (!event) return ["start", this.handle, this.execution.id, flags];
-    return ["event", this.handle, this.execution.id, event.registration, event.records, flags, this.client];
+    return ["event", this.handle, this.execution.id, event.registration, event.records(), flags, this.client];
   }
 
   onStart(): void {
@@ -93,6 +96,7 @@ export class FlowTask implements PythonTask {
   }
 
   onLost(reason: string): void {
+    this.execution.lost = !this.stopping;
     this.finish("done", [this.stopReason ?? lostText(reason)]);
   }
 

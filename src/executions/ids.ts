@@ -5,6 +5,9 @@ export const NODE_ID = "0".repeat(40);
 
 const ID = /^\s*(\d+)/;
 
+/** The id of a number. */
+export const idOf = (number: number): string => `${NODE_ID}-${number}`;
+
 /** Hands out the ids. Which actions consume one: commands.md, section 2. */
 export class Ids {
   #executions = 0;

@@ -2,8 +2,8 @@
  * The executions there are: those in progress, and the finished ones that are kept, least recently used first out.
  * Unlike RedisGears 1.2 (first in, first out, everything counted) only finished executions are counted and evicted.
  */
-import { Execution } from "./execution.ts";
-import { type Ids, parseId } from "./ids.ts";
+import { Execution, type ExecutionStatus } from "./execution.ts";
+import { type Ids, idOf, parseId } from "./ids.ts";
 
 export interface RegistryLimits {
   /** Finished executions that are kept (MaxExecutions); 0 or less: no limit. */
@@ -12,13 +12,33 @@ export interface RegistryLimits {
   readonly maxResultBytes: () => number;
 }
 
+/** Milliseconds after which a lowered limit holds for all. */
+const SHRINK_AFTER_MS = 1_000;
+
+/** What a list of executions tells of each. */
+export interface ExecutionSummary {
+  readonly id: string;
+  readonly number: number;
+  readonly status: ExecutionStatus;
+  readonly registered: boolean;
+}
+
+/** An execution that has not begun. There can be very many, so each becomes an {@link Execution} only when it must. */
+export interface WaitingExecution extends ExecutionSummary {
+  /** Makes it an execution: somebody asks for it, or it begins. To be called by the registry only. */
+  toExecution(): Execution;
+}
+
 export class ExecutionRegistry {
   readonly #ids: Ids;
   readonly #limits: RegistryLimits;
-  readonly #all = new Map<number, Execution>();
+  readonly #all = new Map<number, Execution | WaitingExecution>();
   /** Finished and kept, in the order of their last use. */
   readonly #finished = new Map<number, Execution>();
   #bytes = 0;
+  /** After the limit was lowered: how many finished ones may stay for a moment. */
+  #ceiling = 0;
+  #shrinking: NodeJS.Timeout | undefined;
 
   constructor(ids: Ids, limits: RegistryLimits) {
     this.#ids = ids;
@@ -35,16 +55,41 @@ export class ExecutionRegistry {
     return this.#bytes;
   }
 
+  /** Creates an execution. It takes the place of the least recently used finished one when there are as many as may be. */
   create(options: { registered: boolean; kept: boolean }): Execution {
+    const limit = this.#limits.maxExecutions();
+    const [oldest] = this.#finished.values();
+    if (oldest && limit > 0 && this.#finished.size >= limit) this.drop(oldest);
     const execution = new Execution({ ...this.#ids.nextExecution(), ...options });
     this.#all.set(execution.number, execution);
     return execution;
   }
 
+  /** Makes the execution of a number that is listed as waiting. */
+  make(number: number, options: { registered: boolean; kept: boolean }): Execution {
+    return new Execution({ id: idOf(number), number, ...options });
+  }
+
+  /** Adds an execution that waits for its turn; `make` is given its number. */
+  addWaiting<T extends WaitingExecution>(make: (number: number) => T): T {
+    const waiting = make(this.#ids.nextExecution().number);
+    this.#all.set(waiting.number, waiting);
+    return waiting;
+  }
+
   /** Finds by the id that a client typed. */
   find(id: Buffer): Execution | undefined {
     const number = parseId(id);
-    return number === undefined ? undefined : this.#all.get(number);
+    return number === undefined ? undefined : this.get(number);
+  }
+
+  /** Finds by number. */
+  get(number: number): Execution | undefined {
+    const found = this.#all.get(number);
+    if (found === undefined || found instanceof Execution) return found;
+    const execution = found.toExecution();
+    this.#all.set(number, execution);
+    return execution;
   }
 
   /** Its results were read: it is now the most recently used. */
@@ -53,7 +98,7 @@ export class ExecutionRegistry {
   }
 
   /** All executions, in the order of their creation. */
-  list(): Execution[] {
+  list(): ExecutionSummary[] {
     return [...this.#all.values()];
   }
 
@@ -61,6 +106,7 @@ export class ExecutionRegistry {
   settle(execution: Execution): void {
     if (!execution.kept) {
       this.#all.delete(execution.number);
+      execution.onDrop?.();
       return;
     }
     this.#finished.set(execution.number, execution);
@@ -72,13 +118,29 @@ export class ExecutionRegistry {
   drop(execution: Execution): void {
     this.#all.delete(execution.number);
     if (this.#finished.delete(execution.number)) this.#bytes -= execution.resultBytes;
+    execution.onDrop?.();
   }
 
-  /** Forgets finished executions until the limits are kept. To be called when a limit was lowered. */
+  /**
+   * MaxExecutions was changed. As in RedisGears a lower limit acts one by one: each new execution pushes one out; what is
+   * then still too much goes a second later.
+   */
+  limitChanged(): void {
+    this.#ceiling = this.#finished.size;
+    clearTimeout(this.#shrinking);
+    this.#shrinking = setTimeout(() => {
+      this.#ceiling = 0;
+      this.evict();
+    }, SHRINK_AFTER_MS);
+    this.#shrinking.unref();
+  }
+
+  /** Forgets finished executions until the limits are kept. */
   evict(): void {
-    const [count, bytes] = [this.#limits.maxExecutions(), this.#limits.maxResultBytes()];
+    const [limit, bytes] = [this.#limits.maxExecutions(), this.#limits.maxResultBytes()];
+    const count = Math.max(limit, this.#ceiling);
     for (const oldest of this.#finished.values()) {
-      if ((count <= 0 || this.#finished.size <= count) && (bytes <= 0 || this.#bytes <= bytes)) return;
+      if ((limit <= 0 || this.#finished.size <= count) && (bytes <= 0 || this.#bytes <= bytes)) return;
       this.drop(oldest);
     }
   }

@@ -1,6 +1,6 @@
 /** Runs scripts and flows: from RG.PYEXECUTE's script to an execution's end. */
 import { ReplyError } from "../errors.ts";
-import type { FlowOutcome, PythonHost, PythonTask, ScriptOutcome } from "../python/host.ts";
+import type { FlowOutcome, PythonHost, PythonTask, ScriptOutcome, StepInfo } from "../python/host.ts";
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { Execution } from "./execution.ts";
@@ -36,6 +36,18 @@ export interface ScriptRequest {
   readonly unblocking: boolean;
 }
 
+/** Milliseconds that an interpreter may take to boot before nobody waits for it any more. */
+const BOOT_PATIENCE_MS = 2_000;
+
+/** Milliseconds after which a script's body that still runs is shown as running. */
+const SHOW_BODY_AFTER_MS = 20;
+
+/** Something unfinished that can be told to end. */
+export interface Stoppable {
+  stopReason: string | undefined;
+  stop(): void;
+}
+
 const OK: Reply = { type: "status", text: "OK" };
 
 export class ExecutionRunner {
@@ -44,7 +56,7 @@ export class ExecutionRunner {
   readonly ids: Ids;
   readonly settings: JobSettings;
   readonly #timeoutMs: () => number;
-  readonly #tasks = new Map<Execution, PythonTask & { stopReason: string | undefined; stop(): void }>();
+  readonly #tasks = new Map<Execution, Stoppable>();
 
   constructor(options: RunnerOptions) {
     this.host = options.host;
@@ -61,8 +73,9 @@ export class ExecutionRunner {
   runScript(request: ScriptRequest): Reply | Promise<Reply> {
     const script = new Script(this, request);
     this.host.submit(script);
+    script.showWhenQueued();
     const { execution } = script;
-    return execution ? { type: "bulk", bytes: Buffer.from(execution.id) } : script.reply;
+    return execution && request.unblocking ? { type: "bulk", bytes: Buffer.from(execution.id) } : script.reply;
   }
 
   /** Creates and queues a flow's execution. `runNow`: inside whatever its interpreter waits for (sync executions). */
@@ -93,10 +106,10 @@ export class ExecutionRunner {
   }
 
   /** Creates the execution of a `run()` inside a step, coroutine or callback: nobody's, and dropped when it ends. */
-  startInner(parent: PythonTask, steps: { type: string; name: string; arg: string }[]): FlowTask {
+  startInner(session: Session, steps: readonly StepInfo[]): FlowTask {
     const execution = this.registry.create({ registered: false, kept: false });
     execution.declare(steps);
-    return this.startFlow({ handle: this.host.nextHandle(), execution, session: parent.session as Session });
+    return this.startFlow({ handle: this.host.nextHandle(), execution, session });
   }
 
   /**
@@ -104,11 +117,27 @@ export class ExecutionRunner {
    * @param reason the error it ends with, instead of the traceback of the interrupted code
    */
   async abort(execution: Execution, reason?: string): Promise<void> {
+    if (!execution.isFinished) await this.untilDeclared(execution);
     const task = this.#tasks.get(execution);
     if (!task || execution.isFinished) return;
     task.stopReason ??= reason;
     task.stop();
     await execution.finished;
+  }
+
+  /** Waits, but not long, for a script whose interpreter is just booting: before its body has run, its steps are not known. */
+  async untilDeclared(execution: Execution): Promise<void> {
+    if (!this.host.booting) return;
+    const patience = new Promise<void>((resolve) => setTimeout(resolve, BOOT_PATIENCE_MS).unref());
+    await Promise.race([execution.declared, patience]);
+  }
+
+  /** Stops a task that Python is running. @param reason the error that its execution ends with */
+  abortTask(task: PythonTask, reason: string): void {
+    if (!("stopReason" in task && "stop" in task)) return;
+    const stoppable = task as PythonTask & Stoppable;
+    stoppable.stopReason ??= reason;
+    stoppable.stop();
   }
 
   /** Stops everything that is in progress, for a shutdown. */
@@ -122,7 +151,7 @@ export class ExecutionRunner {
   }
 
   /** Remembers how an unfinished execution is stopped. */
-  track(execution: Execution, task: PythonTask & { stopReason: string | undefined; stop(): void }): void {
+  track(execution: Execution, task: Stoppable): void {
     this.#tasks.set(execution, task);
   }
 
@@ -131,7 +160,7 @@ export class ExecutionRunner {
   }
 
   /** Starts the clock of something that began to run. @returns its timer; undefined without a limit */
-  watch(task: { stopReason: string | undefined; stop(): void }): NodeJS.Timeout | undefined {
+  watch(task: Stoppable): NodeJS.Timeout | undefined {
     const limit = this.#timeoutMs();
     if (limit <= 0) return undefined;
     return setTimeout(() => {
@@ -141,6 +170,7 @@ export class ExecutionRunner {
   }
 
   #stopFlow(flow: FlowTask): void {
+    flow.stopping = true;
     if (this.host.withdraw(flow)) {
       this.host.tell(flow.session, ["discard", flow.handle]);
       flow.finish("aborted");
@@ -162,12 +192,15 @@ class Script implements PythonTask {
   readonly declarations: Declarations;
   /** What a blocking script answers. */
   readonly reply: Promise<Reply>;
-  readonly execution: Execution | undefined;
+  execution: Execution | undefined;
   stopReason: string | undefined;
   #answer!: (reply: Reply) => void;
   readonly #runner: ExecutionRunner;
   readonly #code: Buffer;
   #timer: NodeJS.Timeout | undefined;
+  #started = false;
+  #stopping = false;
+  #shownTimer: NodeJS.Timeout | undefined;
 
   constructor(runner: ExecutionRunner, request: ScriptRequest) {
     this.#runner = runner;
@@ -178,10 +211,17 @@ class Script implements PythonTask {
     this.reply = new Promise((resolve) => {
       this.#answer = resolve;
     });
-    if (request.unblocking) {
-      this.execution = runner.registry.create({ registered: false, kept: true });
-      runner.track(this.execution, this);
-    }
+    if (request.unblocking) this.#show(true);
+  }
+
+  /** A blocking script that has to wait for an interpreter is an execution meanwhile: it can be seen and aborted. */
+  showWhenQueued(): void {
+    if (!this.#started && !this.execution) this.#show(false);
+  }
+
+  #show(kept: boolean): void {
+    this.execution = this.#runner.registry.create({ registered: false, kept });
+    this.#runner.track(this.execution, this);
   }
 
   message(): readonly MarshalValue[] {
@@ -189,12 +229,19 @@ class Script implements PythonTask {
   }
 
   onStart(): void {
-    if (this.execution) this.execution.status = "running";
+    this.#started = true;
+    const { execution } = this;
+    if (execution) {
+      // most bodies only declare a flow: they are shown as created until it starts
+      this.#shownTimer = setTimeout(() => {
+        execution.status = "running";
+      }, SHOW_BODY_AFTER_MS);
+    }
     this.#timer = this.#runner.watch(this);
   }
 
   onScript(outcome: ScriptOutcome): void {
-    clearTimeout(this.#timer);
+    this.#clearTimers();
     this.#runner.ids.skip(0, outcome.builders);
     if (!outcome.ok) {
       this.#fail(this.stopReason ?? outcome.error);
@@ -210,23 +257,37 @@ class Script implements PythonTask {
       return;
     }
     if (registered) this.#runner.ids.skip(1, 1);
-    if (outcome.run) this.#startFlow(outcome.run.steps, registered);
+    if (outcome.run && this.#stopping) {
+      this.#runner.host.tell(this.session, ["discard", this.handle]);
+      this.#aborted();
+    } else if (outcome.run) this.#startFlow(outcome.run.steps, registered);
     else this.#finish(OK, []);
   }
 
   stop(): void {
     const { host } = this.#runner;
+    this.#stopping = true;
     if (!host.withdraw(this)) {
       host.abort(this);
       return;
     }
     this.declarations.discard();
-    if (this.execution) {
-      this.execution.outcome = undefined;
-      this.#runner.forget(this.execution);
-      this.execution.finish("aborted");
-      this.#runner.registry.settle(this.execution);
-    }
+    this.#aborted();
+  }
+
+  #aborted(): void {
+    this.#clearTimers();
+    const { execution } = this;
+    if (!execution) return;
+    this.#runner.forget(execution);
+    execution.finish("aborted");
+    this.#runner.registry.settle(execution);
+    this.#answer(execution.reply());
+  }
+
+  #clearTimers(): void {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#shownTimer);
   }
 
   onLost(reason: string): void {
@@ -240,6 +301,7 @@ class Script implements PythonTask {
   #startFlow(steps: FlowTask["execution"]["steps"], registered: boolean): void {
     const { registry } = this.#runner;
     const execution = this.execution ?? registry.create({ registered: false, kept: registered });
+    execution.kept ||= registered;
     if (this.execution) this.#runner.forget(this.execution);
     execution.status = "created";
     execution.declare(steps);
@@ -254,7 +316,7 @@ class Script implements PythonTask {
   }
 
   #finish(reply: Reply, errors: readonly string[]): void {
-    clearTimeout(this.#timer);
+    this.#clearTimers();
     this.#answer(reply);
     if (!this.execution) return;
     this.#runner.forget(this.execution);

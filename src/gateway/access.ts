@@ -84,6 +84,7 @@ export class Verdicts {
   /** Keeps the engine's answer, if it is about rights: a busy engine's refusal says nothing about the next time. */
   keep(access: Access, answer: string | undefined, epoch: number): void {
     if (epoch !== this.#epoch.value) return;
-    if (answer === undefined || answer.startsWith("NOPERM") || answer.startsWith("NOAUTH")) this.#known.set(access, answer);
+    if (answer === undefined || answer.startsWith("NOPERM") || answer.startsWith("NOAUTH"))
+      this.#known.set(access, answer);
   }
 }

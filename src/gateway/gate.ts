@@ -3,9 +3,15 @@
  * execution), only the holder: the others' commands wait here, in the order they came.
  */
 export class EngineGate {
+  readonly #settle: () => void;
   #holder: object | undefined;
   #depth = 0;
   readonly #waiting: { owner: object; go: () => void }[] = [];
+
+  /** @param settle lets the engine carry out what others have sent already, before somebody holds the gate */
+  constructor(settle: () => void = () => {}) {
+    this.#settle = settle;
+  }
 
   /** May `owner` send a command now? */
   isOpenFor(owner: object): boolean {
@@ -31,8 +37,10 @@ export class EngineGate {
           this.#waiting.push({ owner, go: take });
           return;
         }
-        this.#holder = owner;
-        this.#depth++;
+        if (this.#depth++ === 0) {
+          this.#holder = owner;
+          this.#settle();
+        }
         resolve();
       };
       take();

@@ -1,6 +1,6 @@
 /**
  * The seam for what must see clients' commands before the engine does: command hooks, key misses, `sync` key events.
- * The session asks for each command that is not an `RG.*` one; what it is told to do happens in the client's order of
+ * The session asks for each command that is about data or is an `RG.*` one; what it is told to do happens in the client's order of
  * commands, and nothing later of that client is sent before it has been done.
  */
 import type { CommandContext } from "../commands/command.ts";
@@ -16,9 +16,12 @@ export interface RequestView {
   copy(first: number): Buffer[];
 }
 
+/** Sends one command on the client's own engine connection, with its rights and its database, and gives the reply. */
+export type EngineCall = (request: Buffer) => Promise<Buffer>;
+
 export type Interception =
   /** Instead of the command: the engine never sees it. Inside MULTI it runs at its place in EXEC, with caller `multi`. */
-  | { readonly kind: "replace"; run(context: CommandContext): Reply | Promise<Reply> }
+  | { readonly kind: "replace"; run(context: CommandContext, ask: EngineCall): Reply | Promise<Reply> }
   /**
    * The engine carries the command out alone, with all the client's earlier ones answered; then the reply is held until
    * `settle` has ended. Inside MULTI the same happens at its place in EXEC.
@@ -29,9 +32,29 @@ export type Interception =
       settle(reply: Buffer, context: CommandContext): Reply | undefined | Promise<Reply | undefined>;
     };
 
+/** Several interceptors as one: the first that has something to say about a command decides. */
+export function firstOf(interceptors: readonly Interceptor[]): Interceptor {
+  return {
+    always: interceptors.flatMap(({ always = [] }) => always),
+    get active() {
+      return interceptors.some((interceptor) => interceptor.active);
+    },
+    intercept: (name, request, clientId) => {
+      for (const interceptor of interceptors) {
+        const asked = interceptor.active || interceptor.always?.includes(name);
+        const found = asked ? interceptor.intercept(name, request, clientId) : undefined;
+        if (found) return found;
+      }
+      return undefined;
+    },
+  };
+}
+
 export interface Interceptor {
   /** False lets the session forward runs of commands without asking about each of them. */
   readonly active: boolean;
+  /** Names (lower case) of commands that are asked about even so. */
+  readonly always?: readonly string[];
   /** Tells what to do with a command, by its name in lower case; undefined: nothing special. */
   intercept(name: string, request: RequestView, clientId: number): Interception | undefined;
 }

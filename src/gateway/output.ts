@@ -9,6 +9,8 @@ const JOIN_LIMIT = 64 * 1024;
 export interface OutputEvents {
   /** More is waiting than the client may leave unread; nothing more is accepted. */
   onOverflow(): void;
+  /** The client reads more slowly than it is sent to: whoever produces should stop until `onDrain`. */
+  onFull(): void;
   /** The client reads again after {@link ClientOutput.full} was true. */
   onDrain(): void;
 }
@@ -73,6 +75,8 @@ export class ClientOutput {
       for (const chunk of chunks) this.#socket.write(chunk);
       this.#socket.uncork();
     }
-    if (this.#socket.writableLength > HIGH_WATER) this.#full = true;
+    if (this.#full || this.#socket.writableLength <= HIGH_WATER) return;
+    this.#full = true;
+    this.#events.onFull();
   }
 }

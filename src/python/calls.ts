@@ -1,6 +1,7 @@
 /** What Python may ask of the main thread: the engine's commands, our own, keys to read, options. */
-import { EngineClient, encodeCommand, loadCommandTable, type EngineCommand } from "../engine/client.ts";
-import type { Engine } from "../engine/engine.ts";
+import { type EngineClient, encodeCommand } from "../engine/client.ts";
+import { EngineCommands } from "../engine/commands.ts";
+import type { InternalConnections } from "../engine/internal.ts";
 import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../gateway/gate.ts";
 import type { Logger } from "../log.ts";
@@ -12,9 +13,10 @@ import { type KeyBatch, KeyScan } from "./scan.ts";
 import { RespReader, replyToMarshal } from "./transcode.ts";
 
 export interface PythonCallsOptions {
-  readonly engine: Engine;
+  readonly connections: InternalConnections;
+  readonly engineCommands: EngineCommands;
   readonly gate: EngineGate;
-  /** Runs one of our own commands for a script; undefined when there is none of that name. */
+  /** Runs a command that the engine is not to see (a hooked one, one of ours); undefined when the engine is to run it. */
   readonly runOwn: (args: readonly Buffer[], owner: object) => Reply | Promise<Reply> | undefined;
   /** `configGet`: python.md, section 11. */
   readonly option: (key: string) => Buffer | undefined;
@@ -38,7 +40,6 @@ export class PythonCalls {
   readonly posts = new Map<string, (home: object, args: MarshalReader) => void>();
   readonly #options: PythonCallsOptions;
   readonly #homes = new Map<object, HomeState>();
-  #engineCommands: ReadonlyMap<string, EngineCommand> | undefined;
   #lastScan = 0;
 
   constructor(options: PythonCallsOptions) {
@@ -50,13 +51,6 @@ export class PythonCalls {
     this.handlers.set("config_get", (_caller, args) => ok(this.#options.option(args.text())?.toString("utf8") ?? null));
     this.posts.set("keys_close", (home, args) => this.#closeKeys(home, args.int()));
     this.posts.set("log", (_home, args) => this.#scriptLog(args.text(), args.text()));
-  }
-
-  /** Learns the engine's commands. To be called once the engine is up. */
-  async start(): Promise<void> {
-    const client = new EngineClient(this.#options.engine.connect());
-    this.#engineCommands = await loadCommandTable(client);
-    client.close();
   }
 
   /** A task has ended: what it did not give back is taken back. */
@@ -92,25 +86,32 @@ export class PythonCalls {
     const args: Buffer[] = [];
     for (let i = 0; i < count; i++) args.push(reader.bytes());
     const task = caller.task(reader.int());
-    const name = (args[0] as Buffer).toString("latin1").toLowerCase();
     const owner = task?.owner ?? caller.home;
-    if (name.startsWith("rg.")) {
-      const reply = this.#options.runOwn(args, owner);
-      if (reply !== undefined) return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
-    }
+    const reply = this.#options.runOwn(args, owner);
+    if (reply !== undefined) return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
+    return this.engine(caller.home, owner, args, task);
+  }
+
+  /** Runs a command in the engine for Python code, past all hooks. @throws ReplyError with the engine's error */
+  engine(
+    home: object,
+    owner: object,
+    args: readonly Buffer[],
+    task?: PythonTask,
+  ): CallReply | Promise<CallReply> {
+    const name = (args[0] as Buffer).toString("latin1").toLowerCase();
     this.#checkArity(name, args.length);
     const special = this.#special(name, args);
-    if (special) return special(caller.home, owner);
-    const reply = this.#raw(caller.home, owner, encodeCommand(args), 1, task);
+    if (special) return special(home, owner);
+    const reply = this.#raw(home, owner, encodeCommand(args), 1, task);
     return reply instanceof Promise ? reply.then(engineReply) : engineReply(reply);
   }
 
-  /** RedisGears asks the command table before it runs a command, and answers with the system's words for what it finds. */
+  /** RedisGears asks the command table before it runs a command; Python has its words for these two errors. */
   #checkArity(name: string, count: number): void {
-    const known = this.#engineCommands?.get(name);
-    if (!known) throw new ReplyError("No such file or directory");
-    const { arity } = known;
-    if (arity >= 0 ? count !== arity : count < -arity) throw new ReplyError("Invalid argument");
+    const known = this.#options.engineCommands.find(name);
+    if (!known) throw new ReplyError(`ERR unknown command '${name}'`);
+    if (!EngineCommands.arityFits(known, count)) throw new ReplyError(`ERR wrong number of arguments for '${name}' command`);
   }
 
   /** Commands that would change or block the connection that all calls of an interpreter share. */
@@ -118,11 +119,11 @@ export class PythonCalls {
     name: string,
     args: readonly Buffer[],
   ): ((home: object, owner: object) => CallReply | Promise<CallReply>) | undefined {
-    if (name === "shutdown") throw new ReplyError("ERR a script can not shut the server down\r\n");
-    if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client\r\n`);
+    if (name === "shutdown") throw new ReplyError("ERR a script can not shut the server down");
+    if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
     const bytes = encodeCommand(args);
     if (CONNECTION_STATE.has(name)) return (_home, owner) => this.#onFreshConnection(bytes, owner);
-    const known = this.#engineCommands?.get(name);
+    const known = this.#options.engineCommands.find(name);
     if (!known?.flags.has("blocking")) return undefined;
     // inside a transaction nothing blocks: that is what RedisGears' callers are told as well
     const wrapped = Buffer.concat([encodeCommand(["MULTI"]), bytes, encodeCommand(["EXEC"])]);
@@ -130,7 +131,7 @@ export class PythonCalls {
       const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, undefined));
       replies.line();
       const refused = replies.isError ? replies.line() : undefined;
-      if (refused !== undefined) throw new ReplyError(`${refused}\r\n`);
+      if (refused !== undefined) throw new ReplyError(`${refused}`);
       replies.line();
       replies.arrayLength();
       return engineReply(replies.source.subarray(replies.at));
@@ -139,7 +140,7 @@ export class PythonCalls {
 
   async #onFreshConnection(bytes: Buffer, owner: object): Promise<CallReply> {
     await new Promise<void>((resolve) => this.#options.gate.whenOpen(owner, resolve));
-    const client = new EngineClient(this.#options.engine.connect());
+    const client = this.#options.connections.open();
     try {
       return engineReply(await client.rawCall(bytes, 1));
     } finally {
@@ -169,14 +170,14 @@ export class PythonCalls {
       if (result !== undefined) settle?.(result);
     });
     if (result !== undefined) {
-      if (result instanceof Error) throw new ReplyError(`${result.message}\r\n`);
+      if (result instanceof Error) throw new ReplyError(`${result.message}`);
       return result;
     }
     const idle = this.#watchIdle(task);
     return new Promise((resolve, reject) => {
       settle = (value) => {
         clearTimeout(idle);
-        if (value instanceof Error) reject(new ReplyError(`${value.message}\r\n`));
+        if (value instanceof Error) reject(new ReplyError(`${value.message}`));
         else resolve(value);
       };
     });
@@ -186,7 +187,7 @@ export class PythonCalls {
   #client(home: object): EngineClient {
     const state = this.#state(home);
     if (state.client) return state.client;
-    const client = new EngineClient(this.#options.engine.connect());
+    const client = this.#options.connections.open();
     client.onClose = () => {
       if (state.client === client) state.client = undefined;
     };
@@ -224,7 +225,7 @@ export class PythonCalls {
     const pattern = Buffer.from(reader.bytes());
     const noScan = reader.int() === 1;
     const readValue = reader.int() === 1;
-    const task = caller.task(reader.int());
+    const task = reader.more ? caller.task(reader.int()) : undefined;
     const owner = task?.owner ?? caller.home;
     const call = async (bytes: Buffer, replies: number): Promise<Buffer> =>
       this.#raw(caller.home, owner, bytes, replies, task);
@@ -249,11 +250,10 @@ export class PythonCalls {
 
   #scriptLog(level: string, message: string): void {
     const { log } = this.#options;
-    const text = `GEARS: ${message}`;
-    if (level === "warning") log.warn(text);
-    else if (level === "debug") log.trace(text);
-    else if (level === "verbose") log.debug(text);
-    else log.info(text);
+    if (level === "warning") log.warn(message);
+    else if (level === "debug") log.trace(message);
+    else if (level === "verbose") log.debug(message);
+    else log.info(message);
   }
 }
 
@@ -268,17 +268,17 @@ const CONNECTION_STATE = new Set([
 
 const ok = (value: string | null): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
 
-/** @throws ReplyError for an error reply; its text ends in CRLF, as in RedisGears. */
+/** @throws ReplyError for an error reply. */
 function engineReply(bytes: Buffer): CallReply {
   const reply = new RespReader(bytes);
-  if (reply.isError) throw new ReplyError(`${reply.line()}\r\n`);
+  if (reply.isError) throw new ReplyError(`${reply.line()}`);
   const out = new MarshalWriter(bytes.length + 16);
   reply.transcode(out);
   return { status: reply.wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };
 }
 
-function ownReply(reply: Reply): CallReply {
-  if (reply.type === "error") throw new ReplyError(`${reply.text}\r\n`);
+export function ownReply(reply: Reply): CallReply {
+  if (reply.type === "error") throw new ReplyError(`${reply.text}`);
   const out = new MarshalWriter();
   const { wroteBytes } = replyToMarshal(reply, out);
   return { status: wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };

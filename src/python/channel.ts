@@ -72,27 +72,27 @@ export class SlotSender {
     this.#port = port;
   }
 
-  /**
-   * Sends a copy of the bytes, which must not be empty.
-   * @returns `slot` when they lie in the slot and the receiver has to be told, `port` when the port tells it.
-   */
-  send(bytes: Uint8Array): "slot" | "port" {
-    const words = this.#words;
-    const base = this.#base;
-    if (
-      bytes.length <= SLOT_BYTES &&
-      Atomics.load(words, base + SlotWord.length) === 0 &&
-      Atomics.load(words, base + SlotWord.portTaken) === this.#sent
-    ) {
-      this.#slot.set(bytes);
-      Atomics.store(words, base + SlotWord.length, bytes.length);
-      return "slot";
-    }
+  /** May a message of this many bytes go by the slot? */
+  fits(length: number): boolean {
+    return (
+      length <= SLOT_BYTES &&
+      Atomics.load(this.#words, this.#base + SlotWord.length) === 0 &&
+      Atomics.load(this.#words, this.#base + SlotWord.portTaken) === this.#sent
+    );
+  }
+
+  /** Copies the bytes, which {@link fits} and are not empty, into the slot. The receiver has to be told. */
+  sendBySlot(bytes: Uint8Array): void {
+    this.#slot.set(bytes);
+    Atomics.store(this.#words, this.#base + SlotWord.length, bytes.length);
+  }
+
+  /** Sends a copy of the bytes by the port. */
+  sendByPort(bytes: Uint8Array): void {
     const copy = new Uint8Array(bytes);
     this.#port.postMessage(copy, [copy.buffer]);
     this.#sent = (this.#sent + 1) | 0;
-    Atomics.store(words, base + SlotWord.portSent, this.#sent);
-    return "port";
+    Atomics.store(this.#words, this.#base + SlotWord.portSent, this.#sent);
   }
 }
 

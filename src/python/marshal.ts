@@ -16,7 +16,17 @@ export type MarshalValue =
   | string
   | Buffer
   | readonly MarshalValue[]
-  | Map<string, MarshalValue>;
+  | Map<string, MarshalValue>
+  | Encoded;
+
+/** A value that is encoded already, to be written as it is. Reading never gives one. */
+export class Encoded {
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
 
 const T = {
   none: 0x4e,
@@ -126,6 +136,7 @@ export class MarshalWriter {
       default:
     }
     if (value instanceof Uint8Array) return this.bytes(value);
+    if (value instanceof Encoded) return this.encoded(value.bytes);
     if (value instanceof Map) {
       this.dict();
       for (const [key, item] of value) this.text(key).value(item);
@@ -225,6 +236,11 @@ export class MarshalReader {
   /** The message itself, for those who read from it by offsets. */
   get source(): Buffer {
     return this.#bytes;
+  }
+
+  /** Is there another value? */
+  get more(): boolean {
+    return this.#at < this.#bytes.length;
   }
 
   /** Begins a list or tuple and gives its length. */

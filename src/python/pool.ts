@@ -4,7 +4,15 @@
  */
 import type { Logger } from "../log.ts";
 import { InternalError, ReplyError } from "../errors.ts";
-import type { CallContext, CallHandler, FlowOutcome, PythonHost, PythonSession, PythonTask, ScriptOutcome } from "./host.ts";
+import type {
+  CallContext,
+  CallHandler,
+  FlowOutcome,
+  PythonHost,
+  PythonSession,
+  PythonTask,
+  ScriptOutcome,
+} from "./host.ts";
 import { encodeMarshal, MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
 import { ReplyStatus } from "./protocol.ts";
 import { PythonWorker } from "./python-worker.ts";
@@ -212,18 +220,22 @@ export class Pool implements PythonHost {
       this.#begin(task, home);
       home.worker.post(encodeMarshal(task.message()));
     }
-    if (this.#shouldGrow()) {
+    if (this.#missing() > 0) {
       this.#growTimer ??= setTimeout(() => {
         this.#growTimer = undefined;
-        if (this.#shouldGrow()) this.#boot();
+        for (let missing = this.#missing(); missing > 0; missing--) this.#boot();
       }, GROW_AFTER_MS);
     }
   }
 
-  /** Nobody is free: the next script would have to wait although one more interpreter is allowed. */
-  #shouldGrow(): boolean {
-    if (this.#stopped || this.#homes.size > this.#options.threads) return false;
-    return [...this.#homes].every((home) => home.ready && home.current !== undefined);
+  /** How many interpreters to boot: one for each script that waits, and a spare one while everybody is busy. */
+  #missing(): number {
+    if (this.#stopped) return 0;
+    const homes = [...this.#homes];
+    if (homes.some((home) => home.idle)) return 0;
+    const booting = homes.filter((home) => !home.ready).length;
+    const waiting = this.#queue.filter((task) => task.session.home === undefined).length;
+    return Math.min(Math.max(waiting, 1) - booting, this.#options.threads + 1 - homes.length);
   }
 
   #pickIdle(): Home | undefined {
@@ -376,10 +388,10 @@ export class Pool implements PythonHost {
       return;
     }
     const handle = reader.int();
-    if (op === "answer") {
+    if (op === "profile") {
       const question = home.questions.get(handle);
       home.questions.delete(handle);
-      if (reader.int() === 1) question?.resolve(reader.text());
+      if (reader.text() === "ok") question?.resolve(reader.text());
       else question?.reject(new ReplyError(reader.text()));
       return;
     }

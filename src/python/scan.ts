@@ -82,14 +82,15 @@ export class KeyScan {
       if (reply.isError) throw new InternalError(`SCAN failed: ${reply.line()}`);
       reply.arrayLength();
       const cursor = reply.bulk();
-      this.#cursor = cursor === undefined || (cursor.length === 1 && cursor[0] === 48) ? undefined : Buffer.from(cursor);
+      this.#cursor =
+        cursor === undefined || (cursor.length === 1 && cursor[0] === 48) ? undefined : Buffer.from(cursor);
       const count = reply.arrayLength();
       if (count === 0) continue;
       const keys = new RespReader(reply.source, reply.at);
       const batch = readValue ? await this.#withValues(keys, count) : this.#keysOnly(keys, count);
       if (batch.count > 0) return batch;
     }
-    return { ...emptyBatch(), more: false };
+    return emptyBatch(readValue);
   }
 
   #keysOnly(keys: RespReader, count: number): KeyBatch {
@@ -109,7 +110,7 @@ export class KeyScan {
   async #readLiteral(name: Buffer, evenIfMissing: boolean): Promise<KeyBatch> {
     const entries = await this.#inspect([name]);
     const entry = entries[0];
-    if (entry === undefined && !evenIfMissing) return { ...emptyBatch(), more: false };
+    if (entry === undefined && !evenIfMissing) return emptyBatch(this.#options.readValue);
     const batch = columns([name], [entry ?? { type: "empty" }], false);
     return this.#options.readValue ? batch : { ...batch, types: undefined, values: undefined };
   }
@@ -135,7 +136,9 @@ export class KeyScan {
       });
     }
     const names = readNames(keys, count);
-    const replies = new RespReader(await this.#call(Buffer.concat(names.map((name) => command("HGETALL", name))), count));
+    const replies = new RespReader(
+      await this.#call(Buffer.concat(names.map((name) => command("HGETALL", name))), count),
+    );
     keys.at = start;
     return this.#mixed(keys, count, () => {
       // a missing key answers an empty hash, another type an error: both are looked at again
@@ -235,12 +238,13 @@ const READ_BY_TYPE: Record<string, (name: Buffer) => Buffer> = {
   list: (name) => command("LRANGE", name, "0", "-1"),
 };
 
-const emptyBatch = () => ({
+const emptyBatch = (withValues: boolean): KeyBatch => ({
   count: 0,
   keys: new MarshalWriter(8).list(0),
   types: undefined,
-  values: undefined,
+  values: withValues ? new MarshalWriter(8).list(0) : undefined,
   wroteBytes: false,
+  more: false,
 });
 
 function entryAt(reply: RespReader, type: string): Entry {
@@ -289,7 +293,8 @@ function columns(names: readonly Buffer[], entries: readonly Entry[], more: bool
   return { count: names.length, keys, types, values, wroteBytes, more };
 }
 
-const bulk = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n")]);
+const bulk = (bytes: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n")]);
 
 /** Encodes one command. */
 function command(...parts: (string | Buffer)[]): Buffer {

@@ -179,7 +179,12 @@ export function replyToMarshal(reply: Reply, out: MarshalWriter): { wroteBytes: 
       return { wroteBytes: reply.items.map((item) => replyToMarshal(item, out)).some((r) => r.wroteBytes) };
     case "map":
       out.list(reply.pairs.length * 2);
-      return { wroteBytes: reply.pairs.flat().map((item) => replyToMarshal(item, out)).some((r) => r.wroteBytes) };
+      return {
+        wroteBytes: reply.pairs
+          .flat()
+          .map((item) => replyToMarshal(item, out))
+          .some((r) => r.wroteBytes),
+      };
     case "raw": {
       const reader = new RespReader(Buffer.concat(reply.chunks));
       reader.transcode(out);

@@ -4,6 +4,21 @@
  */
 import { InternalError } from "../errors.ts";
 
+/** A compiled wasm binary; Node's type declarations do not know the WebAssembly API. */
+export interface WasmModule {
+  readonly [Symbol.toStringTag]: "WebAssembly.Module";
+}
+
+interface WasmApi {
+  readonly Module: new (bytes: Uint8Array) => WasmModule;
+}
+
+/** Compiles a binary; the work is put off until its functions are called. */
+export function compile(wasm: Uint8Array): WasmModule {
+  const { Module } = (globalThis as unknown as { readonly WebAssembly: WasmApi }).WebAssembly;
+  return new Module(wasm);
+}
+
 /** One page of wasm memory, in bytes. */
 export const WASM_PAGE = 65536;
 
@@ -25,7 +40,10 @@ interface Section {
  * @param limits pages of 64 KiB; what is left out stays as it is. The minimum is lowered to the maximum if it is above it.
  * @throws InternalError when the binary defines no such memory.
  */
-export function withMemoryLimits(wasm: Uint8Array, limits: { minimum?: number; maximum?: number }): Uint8Array<ArrayBuffer> {
+export function withMemoryLimits(
+  wasm: Uint8Array,
+  limits: { minimum?: number; maximum?: number },
+): Uint8Array<ArrayBuffer> {
   const section = memorySection(wasm);
   const [count, flagsAt] = readLeb(wasm, section.body);
   const flags = wasm[flagsAt] ?? 0;

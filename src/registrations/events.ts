@@ -1,15 +1,35 @@
-/** Starts the executions of registrations and keeps their books. */
+/**
+ * Starts the executions of registrations and keeps their books.
+ *
+ * An event that has to wait for its turn is a {@link WaitingEvent} in its registration's queue: a few words, listed as a
+ * `created` execution under the id it will have. It becomes an execution when its turn comes, or when somebody asks.
+ */
 import type { Execution } from "../executions/execution.ts";
 import type { FlowTask } from "../executions/flow.ts";
-import type { ExecutionRunner } from "../executions/runner.ts";
-import { JobFlag } from "../python/protocol.ts";
+import { idOf } from "../executions/ids.ts";
+import type { WaitingExecution } from "../executions/registry.ts";
+import type { ExecutionRunner, Stoppable } from "../executions/runner.ts";
 import type { MarshalValue } from "../python/marshal.ts";
+import { JobFlag } from "../python/protocol.ts";
 import type { Registration } from "./registration.ts";
 
 /** Where the engine can be held, so that nobody else's command passes. */
 export interface Holdable {
   hold(owner: object): Promise<void>;
   release(owner: object): void;
+  /** Calls `go` when nobody else holds the engine: at once, or later. */
+  whenOpen(owner: object, go: () => void): void;
+}
+
+/** What an execution is started on. */
+export interface EventSource {
+  /**
+   * Reads the records, when the execution begins to read. `done` is called exactly once; with an engine in this process
+   * before this returns.
+   */
+  read(done: (records: MarshalValue) => void): void;
+  /** Its execution has ended, or will never begin. The next one in order has not begun yet. */
+  onEnd?(execution: Execution): void;
 }
 
 export interface EventOptions {
@@ -30,20 +50,112 @@ export interface EventStarterOptions {
   readonly gate: Holdable;
   /** MaxExecutionsPerRegistration; 0 or less: no limit. */
   readonly maxPerRegistration: () => number;
+  /** The engine answers within the call, so records can be read at the moment when Python begins. */
+  readonly readsAtOnce?: boolean;
+}
+
+/** Options of most KeysReader and StreamReader executions. */
+export const KEPT: EventOptions = { kept: true };
+
+/** How far an inline execution is. */
+export interface InlineRun {
+  readonly execution: Execution;
+  /** Resolves when it has ended or waits for a coroutine; then the engine is not held for it any more. */
+  readonly left: Promise<void>;
+}
+
+class WaitingEvent implements WaitingExecution {
+  readonly number: number;
+  readonly registration: Registration;
+  readonly source: EventSource;
+  readonly options: EventOptions;
+  /** Undefined until it is needed. */
+  execution: Execution | undefined;
+  readonly #starter: EventStarter;
+
+  constructor(
+    number: number,
+    starter: EventStarter,
+    registration: Registration,
+    source: EventSource,
+    options: EventOptions,
+  ) {
+    this.number = number;
+    this.registration = registration;
+    this.source = source;
+    this.options = options;
+    this.#starter = starter;
+  }
+
+  get id(): string {
+    return idOf(this.number);
+  }
+
+  get status(): "created" {
+    return "created";
+  }
+
+  get registered(): boolean {
+    return true;
+  }
+
+  toExecution(): Execution {
+    this.execution ??= this.#starter.makeExecution(this);
+    return this.execution;
+  }
+}
+
+/** What waits in one registration, in order. */
+class Turns {
+  busy = false;
+  readonly #events: WaitingEvent[] = [];
+  #head = 0;
+
+  push(event: WaitingEvent): void {
+    this.#events.push(event);
+  }
+
+  shift(): WaitingEvent | undefined {
+    const event = this.#events[this.#head];
+    if (event === undefined) return undefined;
+    this.#head++;
+    if (this.#head > 1024 && this.#head * 2 > this.#events.length) {
+      this.#events.splice(0, this.#head);
+      this.#head = 0;
+    }
+    return event;
+  }
+
+  /** Takes all out. */
+  clear(): WaitingEvent[] {
+    const rest = this.#events.slice(this.#head);
+    this.#events.length = 0;
+    this.#head = 0;
+    return rest;
+  }
 }
 
 export class EventStarter {
+  /** Called when the last but a few of many waiting events have begun; see {@link EventStarter.waiting}. */
+  onProgress: () => void = () => {};
+
   readonly #runner: ExecutionRunner;
   readonly #gate: Holdable;
   readonly #maxPerRegistration: () => number;
-  /** In-order registrations: what waits for its turn. */
-  readonly #queues = new Map<Registration, (() => FlowTask)[]>();
-  readonly #flows = new Map<Execution, FlowTask>();
+  readonly #readsAtOnce: boolean;
+  readonly #turns = new Map<Registration, Turns>();
+  #waiting = 0;
 
   constructor(options: EventStarterOptions) {
     this.#runner = options.runner;
     this.#gate = options.gate;
     this.#maxPerRegistration = options.maxPerRegistration;
+    this.#readsAtOnce = options.readsAtOnce ?? false;
+  }
+
+  /** Events of all registrations that wait for their turn. */
+  get waiting(): number {
+    return this.#waiting;
   }
 
   /**
@@ -52,68 +164,161 @@ export class EventStarter {
    * @returns the execution when it has ended
    */
   async run(registration: Registration, records: MarshalValue, options: EventOptions = {}): Promise<Execution> {
-    if (registration.spec.mode !== "sync") return this.#background(registration, records, options);
-    const owner = options.owner ?? {};
-    await this.#gate.hold(owner);
-    let held = true;
-    const letGo = (): void => {
-      if (held) this.#gate.release(owner);
-      held = false;
-    };
-    const execution = this.#create(registration, options);
-    this.#start(registration, records, execution, { ...options, owner }, letGo);
+    const { mode, inOrder } = registration.spec;
+    const source: EventSource = { read: (done) => done(records) };
+    let execution: Execution;
+    if (mode === "sync") execution = (await this.runInline(registration, source, options)).execution;
+    else if (inOrder) execution = this.enqueue(registration, source, options).toExecution();
+    else {
+      execution = this.#create(registration, options);
+      this.#begin(registration, source, options, execution, () => {});
+    }
     await execution.finished;
-    letGo();
     return execution;
   }
 
-  async #background(registration: Registration, records: MarshalValue, options: EventOptions): Promise<Execution> {
+  /** Starts an execution when the registration's earlier ones have ended or wait for coroutines. */
+  enqueue(registration: Registration, source: EventSource, options: EventOptions = KEPT): WaitingExecution {
+    const event = this.#runner.registry.addWaiting(
+      (number) => new WaitingEvent(number, this, registration, source, options),
+    );
+    registration.statistics.triggered++;
+    registration.pending.waiting++;
+    registration.session.executions++;
+    this.#waiting++;
+    let turns = this.#turns.get(registration);
+    if (!turns) {
+      turns = new Turns();
+      this.#turns.set(registration, turns);
+    }
+    turns.push(event);
+    this.#next(registration, turns);
+    return event;
+  }
+
+  /** Starts an execution that holds the engine. Resolves when it has begun. */
+  async runInline(registration: Registration, source: EventSource, options: EventOptions = KEPT): Promise<InlineRun> {
+    const owner = options.owner ?? {};
+    await this.#gate.hold(owner);
+    let leave!: () => void;
+    const left = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    let held = true;
     const execution = this.#create(registration, options);
-    const inOrder = registration.spec.inOrder || registration.spec.reader !== "CommandReader";
-    if (!inOrder) this.#start(registration, records, execution, options, () => {});
-    else this.#enqueue(registration, execution, (next) => this.#start(registration, records, execution, options, next));
-    await execution.finished;
+    this.#begin(registration, source, { ...options, owner }, execution, () => {
+      if (held) this.#gate.release(owner);
+      held = false;
+      leave();
+    });
+    return { execution, left };
+  }
+
+  /** Ends everything of a registration that waits for its turn. */
+  abortWaiting(registration: Registration): void {
+    const turns = this.#turns.get(registration);
+    for (const event of turns?.clear() ?? []) this.#abort(event);
+  }
+
+  /**
+   * The registration is gone: its finished executions go as soon as nothing of it is in progress.
+   * @param abortPending ends what waits for its turn
+   */
+  retire(registration: Registration, abortPending: boolean): void {
+    if (abortPending) this.abortWaiting(registration);
+    this.#dropIfIdle(registration);
+  }
+
+  /** @internal for {@link WaitingEvent} */
+  makeExecution(event: WaitingEvent): Execution {
+    const execution = this.#runner.registry.make(event.number, { registered: true, kept: event.options.kept ?? false });
+    execution.declare([]);
+    const stoppable: Stoppable = { stopReason: undefined, stop: () => this.#abort(event) };
+    this.#runner.track(execution, stoppable);
     return execution;
+  }
+
+  /** Begins the next one whose turn it is. */
+  #next(registration: Registration, turns: Turns): void {
+    while (!turns.busy) {
+      const event = turns.shift();
+      if (!event) {
+        this.#turns.delete(registration);
+        return;
+      }
+      // aborted while it waited
+      if (event.execution?.isFinished) continue;
+      turns.busy = true;
+      this.#leaveQueue(event);
+      const execution = this.#runner.registry.get(event.number) ?? event.toExecution();
+      this.#runner.forget(execution);
+      registration.pending.started.add(execution);
+      this.#begin(registration, event.source, event.options, execution, () => {
+        turns.busy = false;
+        this.#next(registration, turns);
+      });
+    }
+  }
+
+  #leaveQueue({ registration }: WaitingEvent): void {
+    registration.pending.waiting--;
+    registration.session.executions--;
+    this.#waiting--;
+    this.onProgress();
+  }
+
+  #abort(event: WaitingEvent): void {
+    const execution = this.#runner.registry.get(event.number) ?? event.toExecution();
+    if (execution.isFinished) return;
+    this.#leaveQueue(event);
+    this.#runner.forget(execution);
+    execution.finish("aborted");
+    this.#book(event.registration, execution);
+    this.#runner.registry.settle(execution);
+    event.source.onEnd?.(execution);
+    this.#dropIfIdle(event.registration);
   }
 
   #create(registration: Registration, options: EventOptions): Execution {
     const execution = this.#runner.registry.create({ registered: true, kept: options.kept ?? false });
     execution.declare([]);
     registration.statistics.triggered++;
-    registration.pending.add(execution);
+    registration.pending.started.add(execution);
     return execution;
   }
 
-  /** One after the other; the next begins when this one has ended or waits for a coroutine. */
-  #enqueue(registration: Registration, execution: Execution, start: (next: () => void) => FlowTask): void {
-    const queue = this.#queues.get(registration) ?? [];
-    this.#queues.set(registration, queue);
-    let passed = false;
-    const next = (): void => {
-      if (passed) return;
-      passed = true;
-      queue.shift();
-      if (queue.length > 0) queue[0]?.();
-      else if (this.#queues.get(registration) === queue) this.#queues.delete(registration);
+  /** @param leave called once, when the execution has ended or waits for a coroutine */
+  #begin(
+    registration: Registration,
+    source: EventSource,
+    options: EventOptions,
+    execution: Execution,
+    leave: () => void,
+  ): void {
+    let left = false;
+    const leaveOnce = (): void => {
+      if (!left) leave();
+      left = true;
     };
-    // aborted while it waited for its turn: it is skipped
-    queue.push(() => {
-      if (!execution.isFinished) return start(next);
-      next();
-      return undefined as never;
+    const start = (records: () => MarshalValue): void =>
+      void this.#startFlow(registration, source, options, execution, records, leaveOnce);
+    const owner = options.owner ?? {};
+    this.#gate.whenOpen(owner, () => {
+      if (this.#readsAtOnce) start(() => readNow(source));
+      else source.read((records) => start(() => records));
     });
-    if (queue.length === 1) queue[0]?.();
   }
 
-  #start(
+  #startFlow(
     registration: Registration,
-    records: MarshalValue,
-    execution: Execution,
+    source: EventSource,
     options: EventOptions,
-    passOn: () => void,
+    execution: Execution,
+    records: () => MarshalValue,
+    leave: () => void,
   ): FlowTask {
     const sync = registration.spec.mode === "sync";
-    const flow = this.#runner.startFlow({
+    return this.#runner.startFlow({
       handle: this.#runner.host.nextHandle(),
       execution,
       session: registration.session,
@@ -125,33 +330,42 @@ export class EventStarter {
       ...(options.owner ? { owner: options.owner } : {}),
       ...(options.client === undefined ? {} : { client: options.client }),
       onWaiting: (_flow, waiting) => {
-        if (waiting) passOn();
+        if (waiting) leave();
       },
       onFinish: () => {
-        this.#flows.delete(execution);
         this.#book(registration, execution);
-        passOn();
+        source.onEnd?.(execution);
+        // after the store has taken it in, which happens next
+        queueMicrotask(() => this.#dropIfIdle(registration));
+        leave();
       },
     });
-    if (!execution.isFinished) this.#flows.set(execution, flow);
-    return flow;
   }
 
   #book(registration: Registration, execution: Execution): void {
-    registration.pending.delete(execution);
+    registration.pending.started.delete(execution);
     registration.statistics.count(execution, Math.round(execution.totalMs));
     if (!execution.kept) return;
-    registration.finished.push(execution);
+    const { finished } = registration;
+    finished.add(execution);
+    execution.onDrop = () => finished.delete(execution);
     const limit = this.#maxPerRegistration();
-    if (limit > 0 && registration.finished.length > limit) this.#drop(registration);
-    if (!registration.active && registration.pending.size === 0) {
-      while (registration.finished.length > 0) this.#drop(registration);
-    }
+    const [oldest] = finished;
+    if (limit > 0 && finished.size > limit && oldest) this.#runner.registry.drop(oldest);
   }
 
-  #drop(registration: Registration): void {
-    const oldest = registration.finished.shift();
-    // after the store has taken it in, which happens next
-    if (oldest) queueMicrotask(() => this.#runner.registry.drop(oldest));
+  #dropIfIdle(registration: Registration): void {
+    if (registration.active || registration.pending.size > 0) return;
+    for (const execution of registration.finished) this.#runner.registry.drop(execution);
+    registration.onIdle();
+    registration.onIdle = () => {};
   }
+}
+
+function readNow(source: EventSource): MarshalValue {
+  let result: MarshalValue | undefined;
+  source.read((records) => {
+    result = records;
+  });
+  return result ?? [];
 }

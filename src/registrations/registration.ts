@@ -86,6 +86,17 @@ export class Statistics {
   }
 }
 
+/** What a registration has in progress. */
+export class Pending {
+  readonly started = new Set<Execution>();
+  /** How many wait for their turn. */
+  waiting = 0;
+
+  get size(): number {
+    return this.started.size + this.waiting;
+  }
+}
+
 export class Registration implements OwnedRegistration {
   readonly id: string;
   readonly number: number;
@@ -93,9 +104,11 @@ export class Registration implements OwnedRegistration {
   readonly spec: RegistrationSpec;
   readonly statistics = new Statistics();
   /** Finished executions that are kept (KeysReader and StreamReader), oldest first. */
-  readonly finished: Execution[] = [];
+  readonly finished = new Set<Execution>();
   /** Executions in progress. */
-  readonly pending = new Set<Execution>();
+  readonly pending = new Pending();
+  /** Called once it is inactive and nothing of it is in progress any more. */
+  onIdle: () => void = () => {};
   /** StreamReader only. */
   status: StreamStatus = "OK";
   /** False before it took effect and after it was unregistered. */

@@ -1,5 +1,5 @@
 /** The registrations there are, and how they come and go. */
-import { type Ids, parseId } from "../executions/ids.ts";
+import { type Ids, NODE_ID, parseId } from "../executions/ids.ts";
 import type { Declarations } from "../executions/runner.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
 import type { PythonHost } from "../python/host.ts";
@@ -38,6 +38,9 @@ export interface ScriptDeclarations extends Declarations {
 }
 
 export class RegistrationRegistry {
+  /** Called after each registration that came or went. */
+  onChange: () => void = () => {};
+
   readonly #options: RegistrationRegistryOptions;
   readonly #all = new Map<number, Registration>();
 
@@ -91,6 +94,13 @@ export class RegistrationRegistry {
     return registration;
   }
 
+  /** Makes a registration of an earlier run again, under its old number. */
+  restore(session: Session, number: number, spec: RegistrationSpec): Registration {
+    const registration = new Registration({ id: `${NODE_ID}-${number}`, number }, session, spec);
+    this.#activate(registration);
+    return registration;
+  }
+
   /** How a registration is paused; undefined when its reader can not be. */
   pausing(registration: Registration): Pausing | undefined {
     return this.#reader(registration.spec).pausing;
@@ -103,9 +113,11 @@ export class RegistrationRegistry {
     this.#reader(registration.spec).deactivate(registration, abortPending);
     const { session } = registration;
     session.registrations.delete(registration.number);
-    this.#options.host.tell(session, ["unregister", registration.number]);
-    if (session.registrations.size === 0) this.#options.host.release(session);
     this.#options.sessions.release(session);
+    // Python still needs it for what waits
+    registration.onIdle = () => this.#forget(registration);
+    if (registration.pending.size === 0) this.#forget(registration);
+    this.onChange();
   }
 
   /** Another session takes this one's place. */
@@ -115,6 +127,12 @@ export class RegistrationRegistry {
       const registration = this.#all.get(number);
       if (registration) this.remove(registration, true);
     }
+  }
+
+  #forget({ session, number }: Registration): void {
+    this.#options.host.tell(session, ["unregister", number]);
+    if (session.registrations.size === 0) this.#options.host.release(session);
+    this.#options.sessions.release(session);
   }
 
   #create(session: Session, spec: RegistrationSpec): Registration {
@@ -130,6 +148,7 @@ export class RegistrationRegistry {
     registration.active = true;
     if (registration.spec.hasOnRegistered) this.#options.host.tell(session, ["registered", registration.number]);
     this.#reader(registration.spec).activate(registration);
+    this.onChange();
   }
 
   #reader(spec: RegistrationSpec): ReaderSide {

@@ -11,6 +11,9 @@ import type { ReaderSide } from "./registry.ts";
 export const NOT_SYNC =
   "ERR can not run a non-sync execution inside a MULTI/LUA (blocking is not allowed) or on loading.";
 
+/** Stands for the client command of a trigger's execution: there is one, but nothing can be done with it. */
+export const TRIGGER_CLIENT = -1;
+
 export interface TriggerCaller {
   /** False in MULTI, Lua and `execute()`. */
   readonly canWait: boolean;
@@ -58,6 +61,7 @@ export class Triggers implements ReaderSide {
     const record = args.map((arg) => (isUtf8(arg) ? arg.toString("utf8") : arg));
     return this.#starter.run(registration, [record], {
       prefixRule: true,
+      client: TRIGGER_CLIENT,
       noAsync: !canWait,
       ...(canWait ? {} : { owner }),
     });

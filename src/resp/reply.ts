@@ -118,7 +118,9 @@ class Chunks {
       this.#done.push(bytes);
       return;
     }
-    this.#small.set(bytes, this.#reserve(bytes.length));
+    // reserving may put another buffer in place of this one
+    const room = this.#reserve(bytes.length);
+    this.#small.set(bytes, room);
     this.#used += bytes.length;
   }
 

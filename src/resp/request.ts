@@ -199,7 +199,7 @@ export class RequestDecoder {
     let value = 0;
     if (at < filled && (!bulk || buffer[at - 1] === DOLLAR) && buffer[at] !== 48) {
       const first = at;
-      for (; at < filled; at++) {
+      for (; at < filled && at - first < 11; at++) {
         const digit = (buffer[at] as number) - 48;
         if (digit < 0 || digit > 9) break;
         value = value * 10 + digit;

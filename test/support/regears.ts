@@ -10,6 +10,8 @@ const START_LIMIT_MS = 60_000;
 export interface RunningRegears {
   readonly port: number;
   readonly process: ChildProcess;
+  /** Its exit code when it has ended; null when a signal ended it. */
+  readonly exited: Promise<number | null>;
   /** Everything it has printed so far. */
   output(): string;
   /** Asks it to end and waits for that. Gives its exit code; null when a signal ended it. */
@@ -57,7 +59,7 @@ export async function startRegears(args: readonly string[] = []): Promise<Runnin
   } finally {
     clearTimeout(timer);
   }
-  return { port, process: child, output, stop };
+  return { port, process: child, exited, output, stop };
 }
 
 /** A port that nobody listens on now. */

@@ -54,6 +54,13 @@ describe("the command line", () => {
     expect(config(["--gears-option", "maxexecutions=7"])).toMatchObject({ maxExecutions: 7, gearsOption: [] });
   });
 
+  it("counts the limits of Python in megabytes when no unit is given", () => {
+    expect(config(["--python-memory-limit", "256", "--python-memfs-limit", "1gb"])).toMatchObject({
+      pythonMemoryLimit: 256 * 1024 ** 2,
+      pythonMemfsLimit: 1024 ** 3,
+    });
+  });
+
   it("knows its actions", () => {
     for (const action of ["help", "version", "snapshot", "healthcheck"])
       expect(loadStart([`--${action}`, "--port", "7"], {}).action).toBe(action);
@@ -222,7 +229,7 @@ describe("the table", () => {
       port: 0,
       maxExecutions: 3,
       executionThreads: 3,
-      pythonMemoryLimit: 512,
+      pythonMemoryLimit: 512 * 1024 * 1024,
     });
     expect(completeConfig({ maxExecutions: 4, gearsOption: ["MaxExecutions=3"] }).maxExecutions).toBe(4);
     expect(() => completeConfig({ gearsOption: ["MaxExecutions=x"] })).toThrow("gears option MaxExecutions: 'x'");

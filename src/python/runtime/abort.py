@@ -17,6 +17,8 @@ _SAFE = frozenset(
     for name in ("abort", "bridge", "calls", "errors", "flow", "loop", "main", "profiler", "records")
 )
 
+_WAITS = frozenset((bridge.receive.__code__, bridge.send_and_receive.__code__))
+
 _armed = set()
 
 
@@ -49,13 +51,9 @@ def _interrupted(_signal, frame):
     context.abort_requested = True
     _armed.add(context)
     _monitoring.set_events(_TOOL, _EVENTS)
-    if _may_raise(frame) or bridge_waits(frame):
+    # the bridge can be left at any point while it waits
+    if _may_raise(frame) or frame.f_code in _WAITS:
         raise GearsForceStopped()
-
-
-def bridge_waits(frame):
-    """Is this the bridge, waiting for a message of which nothing has been read?"""
-    return getattr(bridge, "waiting", False) and frame.f_code.co_filename == f"{RUNTIME_FILES}/bridge.py"
 
 
 def _strike(code, *_):

@@ -20,14 +20,20 @@ _sequence = itertools.count(1)
 # Calls that were interrupted by a nested job, and replies that came for them while that job ran.
 _interrupted = set()
 _early = {}
-# Set by main: runs one job at once.
-_perform = None
+# Nested jobs inside nested jobs; more would not fit on Python's stack.
+MAX_NESTED = 16
+_nested = 0
+# Seconds between looks for messages by busy flows.
+_LOOK_EVERY = 0.005
+_looked = 0.0
+# Set by main: runs one job at once, and ends one that can not be run.
+_perform = _give_up = None
 
 
-def connect(perform):
-    """Tells who runs nested jobs."""
-    global _perform
-    _perform = perform
+def connect(perform, give_up):
+    """Tells who runs nested jobs, and who refuses them."""
+    global _perform, _give_up
+    _perform, _give_up = perform, give_up
 
 
 def call(op, *args):
@@ -60,6 +66,17 @@ def post(op, *args):
 def log(level, message):
     """A line for the server's log; level is `debug`, `verbose`, `notice` or `warning`."""
     bridge.send(["post", "log", level, message])
+
+
+def serve_nested():
+    """Takes the messages that have come, and runs the nested jobs among them; looks at most every few milliseconds."""
+    global _looked
+    now = time.monotonic()
+    if now - _looked < _LOOK_EVERY:
+        return
+    while (message := bridge.receive(0)) is not None:
+        accept(message)
+    _looked = time.monotonic()
 
 
 def wait(timeout):
@@ -115,11 +132,17 @@ def _await_reply(sequence, message):
 
 
 def _run_nested(message):
+    global _nested
+    if _nested >= MAX_NESTED:
+        _give_up(message, "ERR executions inside executions are nested too deeply")
+        return
     running = events._get_running_loop()
     events._set_running_loop(None)
+    _nested += 1
     try:
         _perform(message)
     finally:
+        _nested -= 1
         events._set_running_loop(running)
 
 

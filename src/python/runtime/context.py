@@ -25,6 +25,11 @@ class Context:
         self.profile = bool(flags & PROFILE)
         self.no_async = bool(flags & NO_ASYNC)
 
+    @property
+    def declares(self):
+        """Do `run()` and `register()` wait for the end of this code? Only in a script's body."""
+        return False
+
     def lasting(self):
         """The Context of background work that this one starts."""
         return self
@@ -38,6 +43,9 @@ class Background(Context):
     def __init__(self, session):
         super().__init__(0, session, TRACEBACK)
 
+
+# What every session has in its globals from the start; the api module fills it.
+BASE_GLOBALS = {}
 
 # The running code's Context; None in code that has none. Coroutines inherit it, as asyncio copies context variables.
 CONTEXT = ContextVar("regears", default=None)

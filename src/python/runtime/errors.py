@@ -1,7 +1,7 @@
 """The exception classes that scripts see, and the texts that exceptions become."""
 
 import traceback
-from traceback import FrameSummary, TracebackException
+from traceback import FrameSummary, StackSummary, TracebackException
 
 # File names of this package's own code begin so; their frames are not shown to users.
 RUNTIME_FILES = "<regears>"
@@ -48,6 +48,14 @@ def error_text(error, with_traceback, entered=None):
         return f"Error type: <class '{type.__dict__['__name__'].__get__(type(error))}'>, Value: "
 
 
+def stopped_text(error=None):
+    """The text of the `gears.forcestopped` that ended something, whatever was going on there."""
+    error = error if isinstance(error, GearsForceStopped) else GearsForceStopped()
+    error.__suppress_context__ = True
+    error.__notes__ = []
+    return error_text(error, True, True)
+
+
 def bare_text(error):
     """`str(error)`, as exceptions leave coroutines."""
     return plain(_value_text(error))
@@ -72,9 +80,18 @@ def _value_text(error):
         return traceback._some_str(error) if hasattr(traceback, "_some_str") else "<exception str() failed>"
 
 
+class _Stack(StackSummary):
+    """Frames that get their heading even when there are none left."""
+
+    def __bool__(self):
+        return True
+
+
 def _clean(found):
     for part in (found, *_chain(found)):
-        part.stack[:] = [_without_markers(frame) for frame in part.stack if not frame.filename.startswith(RUNTIME_FILES)]
+        if part.stack or part is found:
+            frames = (_without_markers(frame) for frame in part.stack if not frame.filename.startswith(RUNTIME_FILES))
+            part.stack = _Stack(frames)
 
 
 def _chain(found):

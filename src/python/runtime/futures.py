@@ -7,8 +7,8 @@ from types import CoroutineType
 
 from . import atomics
 from .context import CONTEXT
-from .errors import GearsError, GearsForceStopped, bare_text, error_text
-from .loop import MAIN
+from .errors import GearsError, GearsForceStopped, bare_text, error_text, stopped_text
+from .loop import MAIN, GearsLoop
 from .records import Mark
 
 _STEPS_FILE = "<regears>/steps.py"
@@ -58,7 +58,9 @@ class Entry:
         if error is None:
             self.settle(task.result(), None)
         elif isinstance(error, GearsForceStopped) and self.flow.abort_requested:
-            self.flow.stop(error_text(error, self.flow.traceback))
+            text = stopped_text(error)
+            if not self.flow.stop(text):
+                self.settle(None, Mark(text))
         else:
             self.settle(None, Mark(bare_text(error)))
 
@@ -222,6 +224,7 @@ def _new_task(loop, coroutine, **options):
     return asyncio.Task(_guarded(coroutine), loop=loop, **options)
 
 
+GearsLoop.task_factory = staticmethod(_new_task)
 MAIN.set_task_factory(_new_task)
 
 

@@ -33,9 +33,13 @@ class _Waiter:
 class GearsLoop(BaseEventLoop):
     """One of these serves all sessions; `asyncio.run` makes further ones for as long as it runs."""
 
+    # makes the tasks of all loops; the futures module brings it
+    task_factory = None
+
     def __init__(self):
         super().__init__()
         self._selector = _Waiter()
+        self.set_task_factory(self.task_factory)
         self.set_exception_handler(_log_exception)
 
     def _process_events(self, event_list):

@@ -4,7 +4,7 @@ from types import CoroutineType
 
 
 class Mark:
-    """Travels in a record's place: an error (with its text), or the one sign that nothing can be had now."""
+    """Travels in a record's place: an error with its text, or, without one, a pause of the flow."""
 
     __slots__ = ("text",)
 
@@ -14,6 +14,9 @@ class Mark:
 
 # A step yields this when it waits for a coroutine or future: the flow is left alone until that has ended.
 PENDING = Mark(None)
+# A reader yields this every now and then, so that others have their turn, and the interpreter's loop is entered anew:
+# V8 can not replace its code while it runs.
+BREATH = Mark(None)
 
 
 class Step:

@@ -276,8 +276,8 @@ def _in_order(stage, source, queue):
         record = next(source, _END)
         if record is _END:
             source = None
-        elif record is PENDING:
-            yield PENDING
+        elif type(record) is Mark and record.text is None:
+            yield record
         elif type(record) is Mark:
             queue.append(Entry.settled(None, None, record))
         else:

@@ -1,0 +1,64 @@
+/**
+ * The server's own connections to the engine. They act as a user of their own, so that `requirepass` and ACL changes by
+ * clients do not lock the server out of its own engine. (An engine by URL is reached as the user in the URL.)
+ */
+import { randomBytes } from "node:crypto";
+import { type DirectConnection, EngineClient } from "./client.ts";
+import type { Engine } from "./engine.ts";
+
+/** The ACL user that the server acts as in an embedded engine. */
+export const INTERNAL_USER = "regears";
+
+/** An engine which may be able to serve one connection before the others. */
+interface PriorityEngine extends Engine {
+  connect(options?: { readonly priority?: boolean }): DirectConnection;
+}
+
+/** A connection of the server's own whose commands can be carried out at once. */
+export interface DirectClient {
+  readonly client: EngineClient;
+  /** Carries out what was sent, within the call, where the engine can. */
+  flush(): void;
+}
+
+export class InternalConnections {
+  readonly #engine: PriorityEngine;
+  #password: string | undefined;
+
+  constructor(engine: PriorityEngine) {
+    this.#engine = engine;
+  }
+
+  /**
+   * Creates the user. To be called right after the engine's start.
+   * @param requirepass the password that the engine was started with, if any
+   */
+  async start(requirepass: string): Promise<void> {
+    if (!this.#engine.embedded) return;
+    const client = new EngineClient(this.#engine.connect());
+    if (requirepass !== "") await client.call("AUTH", requirepass);
+    const password = randomBytes(24).toString("hex");
+    await client.call("ACL", "SETUSER", INTERNAL_USER, "reset", "on", `>${password}`, "~*", "&*", "+@all");
+    client.close();
+    this.#password = password;
+  }
+
+  /** Opens a connection that may do everything. */
+  open(): EngineClient {
+    return this.openDirect().client;
+  }
+
+  /**
+   * The same, with a handle on when its commands are carried out.
+   * @param options `priority`: it gets its bytes before all others, for listening to notifications
+   */
+  openDirect(options: { readonly priority?: boolean } = {}): DirectClient {
+    const connection = this.#engine.connect(options);
+    const client = new EngineClient(connection);
+    if (this.#password !== undefined) {
+      // its reply is the first to come; a failure shows in whatever is asked next
+      client.call("AUTH", INTERNAL_USER, this.#password).catch(() => {});
+    }
+    return { client, flush: () => connection.flushNow?.() };
+  }
+}

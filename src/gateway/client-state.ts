@@ -1,0 +1,78 @@
+/** What the gateway knows of a client's connection, all of it learned from the engine's replies. */
+import type { Protocol } from "../resp/reply.ts";
+import type { StagedTransaction } from "./staged.ts";
+
+/** What to do with the reply of a special command; gives the bytes for the client, or undefined for none. */
+export type ReplyHandler = (frame: Buffer) => Buffer | undefined;
+
+/** A transaction that the client is typing. */
+export class Transaction {
+  /** Commands that the engine has queued on the client's connection. */
+  queued = 0;
+  /** A SUBSCRIBE or the like is among the commands. */
+  subscribes = false;
+  /** Set as soon as a command was queued that the engine can not carry out. */
+  staged: StagedTransaction | undefined;
+  readonly #handlers = new Map<number, { readonly handle: ReplyHandler; readonly frames: number }>();
+
+  /** The engine has queued a command; `handle` is to see its reply, or its replies if it will have several `frames`. */
+  queue(handle: ReplyHandler, frames: number): void {
+    this.#handlers.set(this.queued++, { handle, frames });
+  }
+
+  /** True when replies of EXEC have to be looked at. */
+  get handled(): boolean {
+    return this.#handlers.size > 0;
+  }
+
+  /**
+   * What is to see each frame that EXEC brings. There can be more than EXEC's array is said to have: a SUBSCRIBE of
+   * several channels has a frame for each.
+   */
+  handlers(): (ReplyHandler | undefined)[] {
+    const list: (ReplyHandler | undefined)[] = [];
+    for (let place = 0; place < this.queued; place++) {
+      const entry = this.#handlers.get(place);
+      for (let frame = 0; frame < (entry?.frames ?? 1); frame++) list.push(entry?.handle);
+    }
+    return list;
+  }
+}
+
+export class ClientState {
+  protocol: Protocol = 2;
+  database = 0;
+  /** The arguments of the AUTH that made the client who it is. */
+  credentials: readonly Buffer[] | undefined;
+  transaction: Transaction | undefined;
+  monitoring = false;
+  /** `CLIENT REPLY`; `skip` lasts for one reply. */
+  replies: "on" | "off" | "skip" = "on";
+  /** Subscriptions by what they name. Redis counts channels and patterns together, shard channels apart. */
+  channels = 0;
+  patterns = 0;
+  shards = 0;
+
+  /** In RESP2 a subscriber may only change subscriptions, PING, QUIT and RESET. */
+  get restricted(): boolean {
+    return this.protocol === 2 && this.channels + this.patterns + this.shards > 0;
+  }
+
+  /** How many confirmations an unsubscription without names will have. */
+  confirmations(verb: string): number {
+    const count = verb === "unsubscribe" ? this.channels : verb === "punsubscribe" ? this.patterns : this.shards;
+    return Math.max(1, count);
+  }
+
+  /** Takes note of a confirmation: its verb and the number of subscriptions it tells. */
+  confirmed(verb: string, total: number): void {
+    if (verb.startsWith("s") && verb !== "subscribe") this.shards = total;
+    else if (verb.startsWith("p")) this.patterns = Math.max(0, total - this.channels);
+    else this.channels = Math.max(0, total - this.patterns);
+  }
+
+  /** RESET: a connection as new. */
+  reset(): void {
+    Object.assign(this, new ClientState());
+  }
+}

@@ -1,0 +1,65 @@
+/** What all clients of a server share. */
+import { EngineClient } from "../engine/client.ts";
+import { encodeCommand } from "../engine/encode.ts";
+import type { Engine } from "../engine/engine.ts";
+import { scalarText } from "../resp/frames.ts";
+import { AccessEpoch, Verdicts } from "./access.ts";
+import type { EngineGate } from "./gate.ts";
+import type { Interceptor } from "./interceptor.ts";
+import { GATEWAY_LIMITS, type GatewayDeps, type GatewayLimits } from "./limits.ts";
+import { Router } from "./router.ts";
+import type { SpliceSources } from "./splice.ts";
+
+/** How long a verdict about rights is trusted when others can change them, in milliseconds. */
+const VERDICT_LIFETIME = 1000;
+
+export class Gateway {
+  readonly engine: Engine;
+  readonly gate: EngineGate;
+  readonly limits: GatewayLimits;
+  readonly log: GatewayDeps["log"];
+  readonly interceptor: Interceptor | undefined;
+  readonly rights: AccessEpoch;
+  readonly router: Router;
+  readonly sources: SpliceSources;
+  readonly #now: () => number;
+  /** Must strangers authenticate? Then Redis' small limits for them apply. */
+  authRequired = false;
+  #questions = 0;
+
+  constructor(deps: GatewayDeps) {
+    this.engine = deps.engine;
+    this.gate = deps.gate;
+    this.limits = { ...GATEWAY_LIMITS, ...deps.limits };
+    this.log = deps.log;
+    this.interceptor = deps.interceptor;
+    this.rights = deps.rights ?? new AccessEpoch();
+    this.router = new Router(deps.commands, deps.interceptor?.always);
+    this.sources = {
+      commands: deps.commands,
+      infoSections: deps.infoSections ?? (() => ""),
+      moduleArgs: deps.moduleArgs ?? [],
+    };
+    this.#now = deps.now ?? (() => performance.now());
+  }
+
+  /** A new client's verdicts about its rights. */
+  verdicts(): Verdicts {
+    const lifetime = this.engine.embedded ? Number.POSITIVE_INFINITY : VERDICT_LIFETIME;
+    return new Verdicts(this.rights, lifetime, this.#now);
+  }
+
+  /** Asks the engine whether strangers must authenticate; an engine that can not be reached changes nothing. */
+  async learnAccess(): Promise<void> {
+    const client = new EngineClient(this.engine.connect());
+    const question = ++this.#questions;
+    try {
+      const reply = await client.rawCall(encodeCommand(["PING"]), 1);
+      if (question === this.#questions) this.authRequired = scalarText(reply).startsWith("NOAUTH");
+    } catch (reason) {
+      this.log.debug({ err: reason }, "the engine did not say whether clients must authenticate");
+    } finally {
+      client.close();
+    }
+  }
+}

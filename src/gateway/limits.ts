@@ -1,0 +1,40 @@
+/** What clients may use, and what the gateway's parts are given. */
+import type { CommandTable } from "../commands/command.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Logger } from "../log.ts";
+import { REQUEST_LIMITS, type RequestLimits } from "../resp/request.ts";
+import type { AccessEpoch } from "./access.ts";
+import type { EngineGate } from "./gate.ts";
+import type { Interceptor } from "./interceptor.ts";
+
+export interface GatewayLimits extends RequestLimits {
+  /** Most clients at a time. */
+  readonly maxClients: number;
+  /** Most bytes of replies that may wait for one client; beyond that it is disconnected. */
+  readonly maxOutput: number;
+  /** How long a client that has stopped sending still gets the replies it is owed, in milliseconds. */
+  readonly lingerMs: number;
+}
+
+export const GATEWAY_LIMITS: GatewayLimits = {
+  ...REQUEST_LIMITS,
+  maxClients: 10_000,
+  maxOutput: 1024 * 1024 * 1024,
+  lingerMs: 100,
+};
+
+export interface GatewayDeps {
+  readonly engine: Engine;
+  readonly commands: CommandTable;
+  readonly gate: EngineGate;
+  readonly limits?: Partial<GatewayLimits>;
+  readonly log: Pick<Logger, "debug" | "info" | "warn" | "error">;
+  readonly interceptor?: Interceptor;
+  /** Told of every change of rights that passes here; to be advanced by whoever else lets commands change rights. */
+  readonly rights?: AccessEpoch;
+  /** See {@link SpliceSources}. */
+  readonly infoSections?: (sections: readonly string[]) => string;
+  readonly moduleArgs?: readonly string[];
+  /** Milliseconds of a clock that never goes back. */
+  readonly now?: () => number;
+}

@@ -1,0 +1,127 @@
+/** The server's sockets: accepts clients, counts them, and lets them finish when the server stops. */
+import { lstatSync, unlinkSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { Gateway } from "./gateway.ts";
+import type { GatewayDeps } from "./limits.ts";
+import { ClientSession } from "./session.ts";
+
+export interface ListenerOptions {
+  /** TCP port, 0 for a free one; undefined: no TCP. */
+  readonly port?: number | undefined;
+  /** Addresses to listen on; 127.0.0.1 unless given. */
+  readonly bind?: readonly string[] | undefined;
+  /** Path of a unix socket. */
+  readonly unixSocket?: string | undefined;
+}
+
+const KEEP_ALIVE_MS = 300_000;
+const BACKLOG = 511;
+const TOO_MANY = "-ERR max number of clients reached\r\n";
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #gateway: Gateway;
+  readonly #servers: Server[] = [];
+  readonly #sessions = new Set<ClientSession>();
+  #nextId = 1;
+  #port = 0;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(options: ListenerOptions, deps: GatewayDeps) {
+    this.#options = options;
+    this.#gateway = new Gateway(deps);
+  }
+
+  /** Clients that are connected now. */
+  get clients(): number {
+    return this.#sessions.size;
+  }
+
+  /** The TCP port, once {@link listen} has ended. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /**
+   * Begins to listen, after the engine has been started.
+   * @throws the system's error when an address can not be used; then nothing is listened on
+   */
+  async listen(): Promise<void> {
+    const { bind = ["127.0.0.1"], port, unixSocket } = this.#options;
+    await this.#gateway.learnAccess();
+    try {
+      if (port !== undefined) {
+        for (const host of bind) {
+          const server = await this.#open({ host, port: this.#port || port, backlog: BACKLOG });
+          const address = server.address();
+          if (typeof address === "object" && address) this.#port = address.port;
+        }
+      }
+      if (unixSocket !== undefined) {
+        removeStaleSocket(unixSocket);
+        await this.#open({ path: unixSocket, backlog: BACKLOG });
+      }
+    } catch (reason) {
+      for (const server of this.#servers.splice(0)) server.close();
+      throw reason;
+    }
+  }
+
+  /**
+   * Stops accepting, lets clients have the replies they are owed, and closes them.
+   * @param graceMs how long to wait for replies, in milliseconds
+   */
+  async close(graceMs = 2000): Promise<void> {
+    const closed = this.#servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve)));
+    for (const session of [...this.#sessions]) session.finish();
+    if (this.#sessions.size > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, graceMs);
+        this.#onEmpty = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    for (const session of [...this.#sessions]) session.close();
+    await Promise.all(closed);
+  }
+
+  #open(address: { host?: string; port?: number; path?: string; backlog: number }): Promise<Server> {
+    const server = createServer({
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+    });
+    server.on("connection", (socket) => this.#accept(socket));
+    return new Promise((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(address, () => {
+        server.off("error", reject);
+        server.on("error", (reason) => this.#gateway.log.error({ err: reason }, "a client could not be accepted"));
+        this.#servers.push(server);
+        resolve(server);
+      });
+    });
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#sessions.size >= this.#gateway.limits.maxClients) {
+      socket.on("error", () => {});
+      socket.end(TOO_MANY, () => socket.destroy());
+      return;
+    }
+    const session = new ClientSession(this.#nextId++, socket, this.#gateway);
+    this.#sessions.add(session);
+    session.onClosed = () => {
+      this.#sessions.delete(session);
+      if (this.#sessions.size === 0) this.#onEmpty?.();
+    };
+  }
+}
+
+/** A socket left behind by a server that was killed would keep the path. Other kinds of files are left alone. */
+function removeStaleSocket(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) unlinkSync(path);
+}

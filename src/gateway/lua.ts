@@ -1,0 +1,147 @@
+/**
+ * Our commands inside Lua scripts. The engine does not know `RG.*`, so a script that may call them is run as a coroutine
+ * by a small library in the engine (scripts.lua): it comes back with the command, we run it, and resume the script with
+ * the reply. Meanwhile the engine is held, so the script stays as atomic as any. All other scripts go to the engine as
+ * they are.
+ *
+ * Limits: EVAL and EVALSHA only (no functions, no `EVAL_RO`); a script is taken to call our commands when its text or an
+ * argument contains `rg.` in any case.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { type EngineClient, encodeCommand } from "../engine/client.ts";
+import { ReplyError } from "../errors.ts";
+import { isError, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
+import { encodeWhole, type Reply, raw } from "../resp/reply.ts";
+import type { Interception, Interceptor, RequestView } from "./interceptor.ts";
+import { replyToMsgpack } from "./msgpack.ts";
+
+const LIBRARY = readFileSync(new URL("./scripts.lua", import.meta.url), "utf8");
+const OURS = /rg\./i;
+
+export interface LuaBridgeOptions {
+  /** Opens a connection that may load functions. */
+  readonly open: () => EngineClient;
+  /** Holds the engine, so that nobody else's command passes. */
+  readonly gate: { hold(owner: object): Promise<void>; release(owner: object): void };
+  /** Runs a command in place of the engine (one of ours, a hooked one); undefined when the engine is to run it. */
+  readonly run: (args: readonly Buffer[], owner: object) => Reply | Promise<Reply> | undefined;
+  /** Lower-case names of engine commands that `run` wants to see. */
+  readonly hooked: () => readonly string[];
+}
+
+/** How a script's client talks to the engine: on its own connection, with its rights and its database. */
+export interface LuaCaller {
+  readonly owner: object;
+  call(request: Buffer): Promise<Buffer>;
+}
+
+/** Scripts remembered for EVALSHA; more are forgotten, oldest first. */
+const MAX_SCRIPTS = 1_000;
+
+export class LuaBridge implements Interceptor {
+  readonly active = false;
+  readonly always = ["eval", "evalsha", "script"];
+  readonly #options: LuaBridgeOptions;
+  readonly #scripts = new Map<string, Buffer>();
+  #lastId = 0;
+
+  constructor(options: LuaBridgeOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The script of an EVAL or EVALSHA, when it may call our commands; undefined when the engine should run it.
+   * @param args the command's arguments without its name
+   */
+  scriptFor(name: string, args: readonly Buffer[]): Buffer | undefined {
+    const [first, ...rest] = args;
+    if (!first) return undefined;
+    const script = name === "eval" ? first : this.#scripts.get(first.toString("latin1").toLowerCase());
+    if (!script) return undefined;
+    if (name === "eval") this.remember(script);
+    const seen =
+      this.#options.hooked().length > 0 || [script, ...rest].some((part) => OURS.test(part.toString("latin1")));
+    return seen ? script : undefined;
+  }
+
+  /** Notes a script that EVALSHA may name later. */
+  remember(script: Buffer): void {
+    const sha = sha1(script);
+    this.#scripts.delete(sha);
+    this.#scripts.set(sha, Buffer.from(script));
+    if (this.#scripts.size > MAX_SCRIPTS) this.#scripts.delete(this.#scripts.keys().next().value ?? "");
+  }
+
+  /** What to do with a client's command: a script that may call us is run here. */
+  intercept(name: string, request: RequestView): Interception | undefined {
+    if (name === "script" && request.count > 2) this.#noteLoad(request);
+    if (name !== "eval" && name !== "evalsha") return undefined;
+    const args = request.copy(1);
+    const script = this.scriptFor(name, args);
+    if (!script) return undefined;
+    return {
+      kind: "replace",
+      run: ({ owner }, call) => this.run(script, args.slice(1), { owner, call }),
+    };
+  }
+
+  #noteLoad(request: RequestView): void {
+    if (request.view(1).toString("latin1").toLowerCase() === "load") this.remember(request.view(2));
+  }
+
+  /**
+   * Runs a script.
+   * @param args numkeys, keys and arguments
+   * @returns its reply
+   */
+  async run(script: Buffer, args: readonly Buffer[], caller: LuaCaller): Promise<Reply> {
+    const keyCount = Number(args[0]?.toString("latin1"));
+    if (!Number.isInteger(keyCount)) throw new ReplyError("ERR value is not an integer or out of range");
+    if (keyCount < 0) throw new ReplyError("ERR Number of keys can't be negative");
+    if (keyCount > args.length - 1) throw new ReplyError("ERR Number of keys can't be greater than number of args");
+    const keys = args.slice(1, keyCount + 1);
+    const id = String(++this.#lastId);
+    const hooked = JSON.stringify(Object.fromEntries(this.#options.hooked().map((name) => [name, true])));
+    const start = ["__regears_start", String(keyCount), ...keys, id, hooked, script, ...args.slice(keyCount + 1)];
+    await this.#options.gate.hold(caller.owner);
+    try {
+      let answer = await this.#call(caller, start);
+      for (;;) {
+        const children = splitAggregate(answer)?.children;
+        const kind = scalarText(children?.[0]);
+        if (!children || isError(answer)) return raw(answer);
+        if (kind === "done") return raw(children[1] ?? Buffer.from("$-1\r\n"));
+        if (kind === "fail") throw new ReplyError(failure(scalarText(children[1]), script));
+        const command = children.slice(1).map((child) => Buffer.from(scalarBytes(child) ?? ""));
+        const reply = this.#options.run(command, caller.owner);
+        const frame = reply ? encodeWhole(await reply, 2) : await caller.call(encodeCommand(command));
+        answer = await this.#call(caller, ["__regears_resume", "0", id, replyToMsgpack(frame)]);
+      }
+    } finally {
+      this.#options.gate.release(caller.owner);
+    }
+  }
+
+  /** Calls a function of the library, which is loaded when it is missing: at first, and after FUNCTION FLUSH. */
+  async #call(caller: LuaCaller, [name, count, ...rest]: (string | Buffer)[]): Promise<Buffer> {
+    const request = encodeCommand(["FCALL", name as string, count as string, ...rest]);
+    const answer = await caller.call(request);
+    if (!isError(answer) || !scalarText(answer).startsWith("ERR Function not found")) return answer;
+    const client = this.#options.open();
+    try {
+      await client.call("FUNCTION", "LOAD", "REPLACE", LIBRARY);
+    } finally {
+      client.close();
+    }
+    return caller.call(request);
+  }
+}
+
+const sha1 = (script: Buffer): string => createHash("sha1").update(script).digest("hex");
+
+/** An error that left the script, in the engine's words. */
+function failure(text: string, script: Buffer): string {
+  const line = /^ERR user_script:(\d+):/.exec(text)?.[1] ?? "1";
+  return `${text} script: ${sha1(script)}, on @user_script:${line}.`;
+}

@@ -1,0 +1,94 @@
+#!lua name=__regears
+-- Runs a client's Lua script so that it can call commands which the engine does not have: the script is a coroutine that
+-- yields the command, and the gateway resumes it with the reply. Loaded into the engine by lua.ts; paused scripts live in
+-- this library's `paused`, for the engine itself forgets everything between two calls.
+local paused = {}
+
+-- pcall and xpcall of Lua 5.1 can not be yielded across, so they are made of coroutines here.
+local function protected(handler, f, ...)
+  local co = coroutine.create(f)
+  local function go(...)
+    local results = { n = select('#', ...), ... }
+    if not results[1] then
+      return false, handler and handler(results[2]) or results[2]
+    end
+    if coroutine.status(co) == 'suspended' then
+      return go(coroutine.resume(co, coroutine.yield(unpack(results, 2, results.n))))
+    end
+    return unpack(results, 1, results.n)
+  end
+  return go(coroutine.resume(co, ...))
+end
+
+local function step(id, co, ...)
+  local ok, value = coroutine.resume(co, ...)
+  if ok and coroutine.status(co) == 'suspended' then
+    paused[id] = co
+    local reply = { 'call' }
+    for i = 1, #value do
+      reply[i + 1] = tostring(value[i])
+    end
+    return reply
+  end
+  paused[id] = nil
+  if ok then
+    return { 'done', value }
+  end
+  if type(value) == 'table' and value.err then
+    return { 'fail', value.err }
+  end
+  return { 'fail', 'ERR ' .. tostring(value) }
+end
+
+-- ARGV: id, pattern of commands that are not the engine's, script, the script's ARGV
+redis.register_function('__regears_start', function(keys, args)
+  local id, source = args[1], args[3]
+  local argv = {}
+  for i = 4, #args do
+    argv[i - 3] = args[i]
+  end
+  local chunk, problem = loadstring('local KEYS, ARGV, redis, server, pcall, xpcall = ... ' .. source, '@user_script')
+  if not chunk then
+    return { 'fail', 'ERR Error compiling script (new function): ' .. problem }
+  end
+  local engine, outside = redis, cjson.decode(args[2])
+  local function ask(...)
+    local name = ...
+    return type(name) == 'string' and (outside[name:lower()] or name:sub(1, 3):lower() == 'rg.')
+  end
+  local api = setmetatable({
+    call = function(...)
+      if not ask(...) then
+        return engine.call(...)
+      end
+      local reply = coroutine.yield({ ... })
+      if type(reply) == 'table' and reply.err then
+        error(reply)
+      end
+      return reply
+    end,
+    pcall = function(...)
+      if not ask(...) then
+        return engine.pcall(...)
+      end
+      return coroutine.yield({ ... })
+    end,
+  }, { __index = engine })
+  local try = function(f, ...)
+    return protected(nil, f, ...)
+  end
+  local xtry = function(f, handler)
+    return protected(handler, f)
+  end
+  return step(id, coroutine.create(chunk), keys, argv, api, api, try, xtry)
+end)
+
+-- ARGV: id, the reply as MessagePack
+redis.register_function('__regears_resume', function(keys, args)
+  return step(args[1], paused[args[1]], cmsgpack.unpack(args[2]))
+end)
+
+-- ARGV: id of a script that nobody will resume
+redis.register_function('__regears_forget', function(keys, args)
+  paused[args[1]] = nil
+end)

@@ -1,0 +1,446 @@
+/**
+ * One client: its socket, its engine connection, and the order between them.
+ *
+ * The engine's commands pass in runs, as bytes. A command of ours (or an intercepted one) is exclusive: it begins when
+ * all earlier replies of this client have been given, and nothing later is read until it has its reply.
+ */
+import type { Socket } from "node:net";
+import type { CommandContext, CommandRow } from "../commands/command.ts";
+import { ENGINE_DOWN } from "../engine/engine.ts";
+import { isError, scalarText } from "../resp/frames.ts";
+import { encode, encodeWhole, error, type Reply } from "../resp/reply.ts";
+import { RequestDecoder } from "../resp/request.ts";
+import { accessProbe, refusal, type Verdicts } from "./access.ts";
+import { ClientState } from "./client-state.ts";
+import { DOWN, EngineLink } from "./engine-link.ts";
+import type { Gateway } from "./gateway.ts";
+import type { Interception } from "./interceptor.ts";
+import { ClientOutput } from "./output.ts";
+import { Replies } from "./replies.ts";
+import type { Route } from "./router.ts";
+import { type Plan, planSpecial, type SpecialContext } from "./special.ts";
+import { isQueued, type Stage, StagedTransaction } from "./staged.ts";
+
+/** Undecoded bytes above which a client that has to wait is no longer read. */
+const BACKLOG_HIGH_WATER = 1024 * 1024;
+/** About the connection and not about data: never put before the interceptor, never kept for a stage of a transaction. */
+const CONNECTION_COMMANDS: ReadonlySet<string> = new Set([
+  ...["multi", "exec", "discard", "watch", "reset", "quit", "sync", "psync", "replconf"],
+]);
+const INTERNAL_ERROR: Reply = error("ERR internal error");
+const NO_SUBSCRIPTIONS = "ERR a transaction with RG commands can not subscribe or monitor";
+const PLAIN: Plan = { kind: "plain" };
+const NOTHING = Buffer.alloc(0);
+
+export class ClientSession {
+  /** Called once, when the client has gone. */
+  onClosed: () => void = () => {};
+
+  readonly #id: number;
+  readonly #socket: Socket;
+  readonly #gateway: Gateway;
+  readonly #state = new ClientState();
+  readonly #decoder: RequestDecoder;
+  readonly #output: ClientOutput;
+  readonly #replies: Replies;
+  readonly #engine: EngineLink;
+  readonly #verdicts: Verdicts;
+  readonly #special: SpecialContext;
+  #pumping = false;
+  /** An exclusive command is waiting or running. */
+  #busy = false;
+  #gateAwaited = false;
+  /** A staged transaction is being carried out: it goes on to its end even when the client leaves. */
+  #executing = false;
+  /** Nothing more is read from the client; what it is owed is still sent. */
+  #finishing = false;
+  #closed = false;
+  #onSettled: (() => void) | undefined;
+  #onDrained: (() => void) | undefined;
+  #running: AbortController | undefined;
+  #linger: NodeJS.Timeout | undefined;
+
+  constructor(id: number, socket: Socket, gateway: Gateway) {
+    this.#id = id;
+    this.#socket = socket;
+    this.#gateway = gateway;
+    this.#decoder = new RequestDecoder(gateway.limits);
+    this.#decoder.authenticated = !gateway.authRequired;
+    this.#output = this.#makeOutput();
+    this.#replies = new Replies(this.#state, {
+      send: (bytes) => this.#output.write(bytes),
+      settled: () => this.#settled(),
+    });
+    this.#engine = this.#makeLink();
+    this.#verdicts = gateway.verdicts();
+    this.#special = {
+      state: this.#state,
+      rights: gateway.rights,
+      sources: gateway.sources,
+      identified: (authenticated) => {
+        this.#verdicts.forget();
+        this.#decoder.authenticated = authenticated || !gateway.authRequired;
+      },
+      accessChanged: () => void gateway.learnAccess(),
+    };
+    socket.on("data", (chunk: Buffer) => this.#read(chunk));
+    socket.on("end", () => this.#ended());
+    socket.on("error", () => this.close());
+    socket.on("close", () => this.close());
+  }
+
+  /** Reads nothing more, sends the replies that are owed, then closes. */
+  finish(): void {
+    if (this.#finishing || this.#closed) return;
+    this.#finishing = true;
+    this.#socket.pause();
+    this.#endWhenSettled();
+  }
+
+  /** Closes at once; what runs for the client goes on without it. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#linger);
+    this.#socket.destroy();
+    this.#running?.abort();
+    this.#onDrained?.();
+    if (!this.#executing) this.#dropEngine();
+    this.onClosed();
+  }
+
+  #makeOutput(): ClientOutput {
+    return new ClientOutput(this.#socket, this.#gateway.limits.maxOutput, {
+      onFull: () => this.#engine.pause(),
+      onDrain: () => {
+        this.#engine.resume();
+        const waiting = this.#onDrained;
+        this.#onDrained = undefined;
+        waiting?.();
+      },
+      onOverflow: () => {
+        this.#gateway.log.warn({ client: this.#id }, "a client that does not read its replies was disconnected");
+        this.close();
+      },
+    });
+  }
+
+  #makeLink(): EngineLink {
+    return new EngineLink(this.#gateway.engine, this.#replies, {
+      onDrain: () => this.#pump(),
+      onEnd: () => this.#end(),
+      onRefused: (reason) => {
+        this.#gateway.log.debug({ err: reason, client: this.#id }, "the engine could not be reached for a client");
+        this.#settled();
+        this.#pump();
+      },
+      onBroken: (reason) => {
+        this.#gateway.log.error({ err: reason, client: this.#id }, "the engine's reply can not be read");
+        this.close();
+      },
+    });
+  }
+
+  // ---- from the client ----
+
+  #read(chunk: Buffer): void {
+    if (this.#finishing) return;
+    this.#decoder.feed(chunk);
+    this.#pump();
+    if (this.#decoder.backlog > BACKLOG_HIGH_WATER && this.#mustWait()) this.#socket.pause();
+  }
+
+  /** The client sends nothing more; it may still read what it asked for, but nobody waits long for that. */
+  #ended(): void {
+    this.#linger = setTimeout(() => this.close(), this.#gateway.limits.lingerMs);
+    this.#linger.unref();
+    this.#endWhenSettled();
+  }
+
+  #mustWait(): boolean {
+    return this.#busy || this.#engine.full || this.#closed || !this.#gateway.gate.isOpenFor(this);
+  }
+
+  /** Decodes and routes what has come, as far as it may go. */
+  #pump(): void {
+    if (this.#pumping || this.#closed) return;
+    this.#pumping = true;
+    const decoder = this.#decoder;
+    while (!this.#mustWait() && decoder.next()) this.#route();
+    this.#pumping = false;
+    const run = decoder.takeRun();
+    if (run) this.#engine.send(run);
+    if (decoder.failure) this.#unreadable(decoder.failure.text);
+    else if (!this.#mustWait()) {
+      if (this.#socket.isPaused() && !this.#finishing) this.#socket.resume();
+    } else if (!this.#gateAwaited && !this.#gateway.gate.isOpenFor(this)) this.#awaitGate();
+  }
+
+  #awaitGate(): void {
+    this.#gateAwaited = true;
+    this.#gateway.gate.whenOpen(this, () => {
+      this.#gateAwaited = false;
+      this.#pump();
+    });
+  }
+
+  #unreadable(text: string | undefined): void {
+    if (this.#finishing) return;
+    if (text === undefined) {
+      this.#gateway.log.warn({ client: this.#id }, "a client whose request is too big was disconnected");
+      this.close();
+      return;
+    }
+    this.#answer(error(text));
+    this.finish();
+  }
+
+  #route(): void {
+    const { interceptor, router } = this.#gateway;
+    const route = router.find(this.#decoder);
+    const intercepting = interceptor !== undefined && (interceptor.active || route?.watched === true);
+    if (route === undefined && !intercepting && this.#state.transaction?.staged === undefined) {
+      this.#replies.expect();
+      return;
+    }
+    const name = route?.name ?? this.#decoder.view(0).toString("latin1").toLowerCase();
+    const interception =
+      intercepting && !CONNECTION_COMMANDS.has(name) ? interceptor.intercept(name, this.#decoder, this.#id) : undefined;
+    if (interception) this.#intercepted(interception, this.#planFor(name, route));
+    else if (route?.row) this.#own(route.row);
+    else this.#pass(name, this.#planFor(name, route));
+  }
+
+  #planFor(name: string, route: Route | undefined): Plan {
+    return route?.special ? planSpecial(name, this.#decoder, this.#special) : PLAIN;
+  }
+
+  /** A command of the engine. */
+  #pass(name: string, plan: Plan): void {
+    const staged = this.#state.transaction?.staged;
+    if (staged) {
+      this.#passStaged(staged, name, plan);
+    } else if (plan.kind === "special") {
+      if (plan.instead) this.#beforeExclusive();
+      this.#replies.expectSpecial(plan.handle);
+      if (plan.instead) this.#engine.send(plan.instead);
+    } else if (plan.kind === "exec") this.#replies.expectExec();
+    else if (plan.kind === "confirmations") this.#replies.expectConfirmations(plan.verb, plan.names);
+    else this.#replies.expect();
+  }
+
+  // ---- commands of ours ----
+
+  #own(row: CommandRow): void {
+    const args = this.#decoder.copy(1);
+    const typedName = this.#decoder.view(0).toString();
+    this.#beforeExclusive();
+    const simple = this.#replies.empty && !this.#state.transaction && !this.#state.restricted && !this.#output.full;
+    if (!simple || !this.#verdicts.has(row.access) || this.#verdicts.get(row.access) !== undefined) {
+      this.#exclusive(() => this.#runOwn(row, args, typedName));
+      return;
+    }
+    // The common case without a detour: nothing to wait for, and perhaps an immediate reply.
+    const reply = this.#gateway.sources.commands.run(row, args, this.#context("client", typedName));
+    if (reply instanceof Promise) this.#exclusive(async () => this.#answer(await reply));
+    else this.#answer(reply);
+  }
+
+  async #runOwn(row: CommandRow, args: readonly Buffer[], typedName: string): Promise<void> {
+    const run = (caller: "client" | "multi"): Reply | Promise<Reply> =>
+      this.#gateway.sources.commands.run(row, args, this.#context(caller, typedName));
+    if (!this.#state.transaction) {
+      const refused = await this.#refusal(row);
+      this.#answer(refused === undefined ? await run("client") : error(refused));
+      return;
+    }
+    const probe = accessProbe(row.access, false);
+    const stage: Stage = async () => encodeWhole(await run("multi"), this.#state.protocol);
+    await this.#queueStage(probe.request, undefined, stage, (reply) => refusal(reply, probe, row.name) ?? "");
+  }
+
+  /** The engine's refusal if the client may not run this command. */
+  async #refusal({ access, name }: CommandRow): Promise<string | undefined> {
+    const subscriber = this.#state.restricted;
+    const probe = accessProbe(access, subscriber);
+    if (!subscriber && this.#verdicts.has(access)) return refusal(this.#verdicts.get(access), probe, name);
+    const epoch = this.#gateway.rights.value;
+    const reply = await this.#engine.ask(probe.request, 1);
+    const answer = isError(reply) ? scalarText(reply) : undefined;
+    if (!subscriber) this.#verdicts.keep(access, answer, epoch);
+    return refusal(answer, probe, name);
+  }
+
+  #intercepted(interception: Interception, plan: Plan): void {
+    const bytes = Buffer.from(this.#decoder.raw());
+    const typedName = this.#decoder.view(0).toString();
+    const replaces = interception.kind === "replace";
+    this.#beforeExclusive();
+    this.#exclusive(async () => {
+      const caller = this.#state.transaction ? "multi" : "client";
+      const stage: Stage = async (own) => {
+        const context = this.#context(caller, typedName);
+        const shown = plan.kind === "special" && !replaces ? (plan.handle(own) ?? own) : own;
+        const reply = await (replaces
+          ? interception.run(context, (request) => this.#engine.ask(request, 1))
+          : interception.settle(shown, context));
+        return reply ? encodeWhole(reply, this.#state.protocol) : shown;
+      };
+      if (caller === "client") this.#answerRaw(await stage(replaces ? NOTHING : await this.#engine.ask(bytes, 1)));
+      else if (replaces) await this.#queueStage(accessProbe("any", false).request, undefined, stage);
+      else await this.#queueStage(bytes, bytes, stage);
+    });
+  }
+
+  // ---- transactions ----
+
+  /**
+   * Queues something of ours in a transaction.
+   * @param queued what the engine queues in its place
+   * @param bytes what the engine is to carry out at EXEC, if anything
+   * @param translate makes the engine's refusal fit the command
+   */
+  async #queueStage(
+    queued: Buffer,
+    bytes: Buffer | undefined,
+    stage: Stage,
+    translate: (reply: string) => string = (reply) => reply,
+  ): Promise<void> {
+    const transaction = this.#state.transaction;
+    if (!transaction) return;
+    const staged = transaction.staged ?? new StagedTransaction(this.#gateway.engine, this.#state);
+    if (transaction.subscribes) {
+      transaction.staged = staged;
+      staged.abort();
+      this.#answer(error(NO_SUBSCRIPTIONS));
+      return;
+    }
+    const reply = await (staged.keeping
+      ? staged.keep(queued, { bytes, handle: undefined, stage })
+      : this.#engine.ask(queued, 1));
+    if (isQueued(reply)) {
+      if (!staged.keeping) staged.stageAt(transaction.queued++, stage);
+      transaction.staged = staged;
+      this.#answerRaw(reply);
+    } else this.#answer(error(translate(scalarText(reply))));
+  }
+
+  /** A command of the engine after one of ours in the same transaction. */
+  #passStaged(staged: StagedTransaction, name: string, plan: Plan): void {
+    const bytes = (plan.kind === "special" && plan.instead) || Buffer.from(this.#decoder.raw());
+    const handle = plan.kind === "special" ? plan.handle : undefined;
+    this.#beforeExclusive();
+    this.#exclusive(async () => {
+      if (name === "exec") return this.#executeStaged(staged);
+      if (CONNECTION_COMMANDS.has(name)) {
+        const reply = await this.#engine.ask(bytes, 1);
+        return this.#answerRaw(handle?.(reply) ?? reply);
+      }
+      if (plan.kind !== "confirmations" && name !== "monitor") {
+        return this.#answerRaw(await staged.keep(bytes, { bytes, handle, stage: undefined }));
+      }
+      staged.abort();
+      this.#answer(error(NO_SUBSCRIPTIONS));
+    });
+  }
+
+  async #executeStaged(staged: StagedTransaction): Promise<void> {
+    const transaction = this.#state.transaction;
+    if (!transaction) return;
+    const { gate } = this.#gateway;
+    this.#executing = true;
+    await gate.hold(this);
+    try {
+      this.#answerRaw(await staged.execute(transaction, (bytes, replies) => this.#engine.ask(bytes, replies)));
+    } finally {
+      gate.release(this);
+      this.#state.transaction = undefined;
+      this.#executing = false;
+      if (this.#closed) this.#dropEngine();
+    }
+  }
+
+  // ---- exclusive commands ----
+
+  /** What was decoded before the present command leaves for the engine; the command itself does not. */
+  #beforeExclusive(): void {
+    const run = this.#decoder.takeBefore();
+    if (run) this.#engine.send(run);
+  }
+
+  /** Runs a job when the client has all earlier replies; until it has ended nothing else of this client is done. */
+  #exclusive(job: () => Promise<void>): void {
+    this.#busy = true;
+    const start = (): void => void this.#runExclusive(job);
+    if (this.#replies.empty) start();
+    else this.#onSettled = start;
+  }
+
+  async #runExclusive(job: () => Promise<void>): Promise<void> {
+    try {
+      if (this.#output.full) await new Promise<void>((resolve) => (this.#onDrained = resolve));
+      if (!this.#closed) await job();
+    } catch (reason) {
+      if (reason !== DOWN) this.#gateway.log.error({ err: reason, client: this.#id }, "a command failed");
+      this.#answer(reason === DOWN ? error(ENGINE_DOWN) : INTERNAL_ERROR);
+    }
+    this.#busy = false;
+    this.#running = undefined;
+    this.#pump();
+    this.#endWhenSettled();
+  }
+
+  /** What a handler may know of this client; its signal is made only for those who ask. */
+  #context(caller: "client" | "multi", typedName: string): CommandContext {
+    this.#running = undefined;
+    const signal = (): AbortSignal => {
+      this.#running ??= new AbortController();
+      if (this.#closed) this.#running.abort();
+      return this.#running.signal;
+    };
+    return {
+      caller,
+      clientId: this.#id,
+      owner: this,
+      typedName,
+      get signal() {
+        return signal();
+      },
+    };
+  }
+
+  #answer(reply: Reply): void {
+    if (!this.#closed) this.#replies.answer(encode(reply, this.#state.protocol));
+  }
+
+  #answerRaw(bytes: Buffer): void {
+    if (!this.#closed) this.#replies.answer([bytes]);
+  }
+
+  // ---- the end ----
+
+  #settled(): void {
+    const next = this.#onSettled;
+    this.#onSettled = undefined;
+    next?.();
+    this.#endWhenSettled();
+  }
+
+  #endWhenSettled(): void {
+    const leaving = this.#finishing || this.#linger !== undefined;
+    if (leaving && !this.#closed && !this.#busy && this.#replies.empty) this.#end();
+  }
+
+  /** Sends what is left and closes. */
+  #end(): void {
+    if (this.#closed) return;
+    this.#finishing = true;
+    this.#output.flush();
+    this.#socket.destroySoon();
+  }
+
+  #dropEngine(): void {
+    this.#state.transaction?.staged?.discard();
+    this.#engine.close();
+  }
+}

@@ -1,0 +1,167 @@
+/** The engine's commands of which the gateway takes note: what they change, and what their replies are to look like. */
+import { isError, scalarText } from "../resp/frames.ts";
+import { encodeWhole, error } from "../resp/reply.ts";
+import type { AccessEpoch } from "./access.ts";
+import { type ClientState, type ReplyHandler, Transaction } from "./client-state.ts";
+import type { RequestView } from "./interceptor.ts";
+import { type SpliceSources, spliceFor } from "./splice.ts";
+
+/** How to count the replies of a command, and what to do with them. */
+export type Plan =
+  | { readonly kind: "plain" }
+  /** `instead`: what the engine gets in place of the command. */
+  | { readonly kind: "special"; readonly handle: ReplyHandler; readonly instead?: Buffer }
+  | { readonly kind: "confirmations"; readonly verb: string; readonly names: number }
+  | { readonly kind: "exec" };
+
+export interface SpecialContext {
+  readonly state: ClientState;
+  readonly rights: AccessEpoch;
+  readonly sources: SpliceSources;
+  /** The client is another user now, or (false) as it was when it came. */
+  identified(authenticated: boolean): void;
+  /** Whether strangers must authenticate may have changed. */
+  accessChanged(): void;
+}
+
+const PLAIN: Plan = { kind: "plain" };
+/** Any reply would do: an error says that the client may not use CLIENT, anything else that it may. */
+const CLIENT_REPLY_ON = Buffer.from("*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$2\r\nON\r\n");
+/** Refused for its arity, so that a transaction knows of it. */
+const WRONG_SYNC = Buffer.from("*2\r\n$4\r\nSYNC\r\n$1\r\nx\r\n");
+/** The subcommands of ACL and CONFIG after which a verdict about rights may be wrong. */
+const CHANGES_RIGHTS = /^(?:set|setuser|deluser|load)$/i;
+const REPLICATION_REFUSED = "ERR replication is not available through this server";
+
+/** Plans a special command by its name in lower case. */
+export function planSpecial(name: string, request: RequestView, context: SpecialContext): Plan {
+  const { state } = context;
+  const onSuccess = (act: (frame: Buffer) => void): Plan => ({
+    kind: "special",
+    handle: (frame) => {
+      if (!isError(frame)) act(frame);
+      return frame;
+    },
+  });
+  switch (name) {
+    case "multi":
+      return onSuccess(() => {
+        state.transaction = new Transaction();
+      });
+    case "exec":
+      return { kind: "exec" };
+    case "discard":
+      return onSuccess(() => {
+        state.transaction?.staged?.discard();
+        state.transaction = undefined;
+      });
+    case "reset":
+      return { kind: "special", handle: (frame) => resetBy(frame, context) };
+    case "auth": {
+      const credentials = request.copy(1);
+      return onSuccess(() => identify(credentials, context));
+    }
+    case "hello":
+      return planHello(request, context);
+    case "select": {
+      const database = Number(request.view(1).toString("latin1"));
+      return onSuccess(() => {
+        state.database = database;
+      });
+    }
+    case "monitor":
+      return onSuccess(() => {
+        state.monitoring = true;
+      });
+    case "client":
+      return planClient(request, state);
+    case "acl":
+    case "config":
+      if (!CHANGES_RIGHTS.test(request.view(1).toString("latin1"))) return PLAIN;
+      context.rights.advance();
+      return { kind: "special", handle: (frame) => changed(frame, context) };
+    case "command":
+    case "module":
+    case "info": {
+      const splice = spliceFor(name, request.copy(1), context.sources);
+      return splice ? { kind: "special", handle: (frame) => splice(frame, state.protocol) } : PLAIN;
+    }
+    case "sync":
+    case "psync":
+    case "replconf":
+      return { kind: "special", instead: WRONG_SYNC, handle: (frame) => refuseReplication(frame, state) };
+    case "quit":
+    case "watch":
+      return PLAIN;
+    default:
+      return { kind: "confirmations", verb: name, names: request.count - 1 };
+  }
+}
+
+/** RESET ends `CLIENT REPLY OFF` before it answers, but a SKIP is for its own reply. */
+function resetBy(frame: Buffer, { state, identified }: SpecialContext): Buffer | undefined {
+  if (isError(frame)) return frame;
+  const skipped = state.replies === "skip";
+  state.transaction?.staged?.discard();
+  state.reset();
+  identified(false);
+  return skipped ? undefined : frame;
+}
+
+function identify(credentials: readonly Buffer[], { state, identified }: SpecialContext): void {
+  state.credentials = credentials;
+  identified(true);
+}
+
+function changed(frame: Buffer, { rights, accessChanged }: SpecialContext): Buffer {
+  rights.advance();
+  accessChanged();
+  return frame;
+}
+
+function refuseReplication(frame: Buffer, { protocol }: ClientState): Buffer {
+  const about = scalarText(frame);
+  return about.startsWith("NO") ? frame : encodeWhole(error(REPLICATION_REFUSED), protocol);
+}
+
+function planHello(request: RequestView, context: SpecialContext): Plan {
+  const { state } = context;
+  let credentials: Buffer[] | undefined;
+  for (let index = 2; index + 2 < request.count; index++) {
+    const word = request.view(index).toString("latin1").toLowerCase();
+    if (word === "auth") credentials = request.copy(index + 1).slice(0, 2);
+    if (word === "auth") index += 2;
+    else if (word === "setname") index++;
+  }
+  const splice = spliceFor("hello", [], context.sources);
+  return {
+    kind: "special",
+    handle: (frame) => {
+      if (isError(frame)) return frame;
+      state.protocol = frame[0] === 37 ? 3 : 2;
+      if (credentials) identify(credentials, context);
+      return splice ? splice(frame, state.protocol) : frame;
+    },
+  };
+}
+
+/**
+ * `CLIENT REPLY` is carried out here: the engine goes on answering, so that replies can be counted, and they are
+ * suppressed on their way.
+ */
+function planClient(request: RequestView, state: ClientState): Plan {
+  const word = (index: number): string => request.view(index).toString("latin1").toLowerCase();
+  if (request.count !== 3 || word(1) !== "reply") return PLAIN;
+  const wanted = word(2);
+  if (wanted !== "on" && wanted !== "off" && wanted !== "skip") return PLAIN;
+  return {
+    kind: "special",
+    instead: CLIENT_REPLY_ON,
+    handle: (frame) => {
+      if (isError(frame)) return frame;
+      if (wanted === "skip" && state.replies === "off") return undefined;
+      state.replies = wanted;
+      return wanted === "on" ? frame : undefined;
+    },
+  };
+}

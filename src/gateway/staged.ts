@@ -1,0 +1,172 @@
+/**
+ * A transaction with commands that the engine does not know (`RG.*`, intercepted ones), carried out in stages.
+ *
+ * The engine's queue can not be cut, so from the first such command on, what follows is kept here. The client must still
+ * be told at once when a command is wrong or not allowed, which only the engine can say: the later commands are queued in
+ * a second connection (the twin: same user, same database) whose transaction is never executed. In place of an `RG.*`
+ * command the probe for its right is queued.
+ *
+ * At EXEC the gate is held, so that nobody else gets in between through this server. The client's own connection executes
+ * the part before the first such command: there WATCH decides, as ever. Then each stage in turn: our command, then the
+ * next part in a transaction of its own. All replies become one.
+ *
+ * Limits: no subscriptions, whose replies can not be counted in such a transaction; clients of an engine by URL that do not come through this server can get in between the stages; a command that
+ * the engine refuses only now (out of memory, rights lost since) fails its stage and not what is before it.
+ */
+import { EngineClient, EngineClosed } from "../engine/client.ts";
+import { encodeCommand } from "../engine/encode.ts";
+import type { Engine } from "../engine/engine.ts";
+import { FrameCollector, isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
+import type { ClientState, ReplyHandler, Transaction } from "./client-state.ts";
+import { DOWN } from "./engine-link.ts";
+
+/** Gives the reply of our own command, encoded; `own` is the engine's reply when the engine carries the command out. */
+export type Stage = (own: Buffer) => Promise<Buffer>;
+
+interface Kept {
+  /** What the engine is to carry out; undefined when the command is ours alone. */
+  readonly bytes: Buffer | undefined;
+  readonly handle: ReplyHandler | undefined;
+  readonly stage: Stage | undefined;
+}
+
+const MULTI = encodeCommand(["MULTI"]);
+const EXEC = encodeCommand(["EXEC"]);
+const DISCARD = encodeCommand(["DISCARD"]);
+const ABORTED = Buffer.from("-EXECABORT Transaction discarded because of previous errors.\r\n");
+const NOTHING = Buffer.alloc(0);
+
+export class StagedTransaction {
+  readonly #engine: Engine;
+  readonly #state: ClientState;
+  /** What becomes of the replies of the client's own connection, by their place in EXEC. */
+  readonly #stages = new Map<number, Stage>();
+  readonly #kept: Kept[] = [];
+  #twin: EngineClient | undefined;
+  #opening: EngineClient | undefined;
+  #twinRefusal: Buffer | undefined;
+  #broken = false;
+
+  constructor(engine: Engine, state: ClientState) {
+    this.#engine = engine;
+    this.#state = state;
+  }
+
+  /** Commands after this one have to be kept, rather than queued in the client's own connection. */
+  get keeping(): boolean {
+    return this.#kept.length > 0;
+  }
+
+  /** The engine has queued something on the client's own connection at `place` for this stage. */
+  stageAt(place: number, stage: Stage): void {
+    this.#stages.set(place, stage);
+  }
+
+  /**
+   * Queues a command in the twin.
+   * @param queued what the twin gets: the command, or a probe in its place
+   * @returns the engine's reply: `+QUEUED`, or an error which will abort the transaction
+   * @throws DOWN
+   */
+  async keep(queued: Buffer, kept: Kept): Promise<Buffer> {
+    const reply = await this.#ask(queued);
+    if (isError(reply)) this.#broken = true;
+    else this.#kept.push(kept);
+    return reply;
+  }
+
+  /** The client was told that a command is wrong: EXEC will carry nothing out. */
+  abort(): void {
+    this.#broken = true;
+  }
+
+  /** Forgets everything; the client's own connection is the caller's business. */
+  discard(): void {
+    this.#opening?.close();
+  }
+
+  /**
+   * Carries the transaction out; the gate is held by the caller.
+   * @param ask sends bytes on the client's own connection and gives one reply; the others of `replies` come before it
+   * @returns the reply for the client, and whether the transaction is over
+   */
+  async execute(transaction: Transaction, ask: (bytes: Buffer, replies: number) => Promise<Buffer>): Promise<Buffer> {
+    this.discard();
+    if (this.#broken) {
+      await ask(DISCARD, 1);
+      return ABORTED;
+    }
+    const first = await ask(EXEC, 1);
+    const aggregate = splitAggregate(first);
+    if (!aggregate) return first;
+    const replies: Buffer[] = [];
+    const handlers = transaction.handlers();
+    for (const [place, child] of aggregate.children.entries()) {
+      const stage = this.#stages.get(place);
+      replies.push(stage ? await stage(child) : (handlers[place]?.(child) ?? child));
+    }
+    await this.#executeKept(replies, ask);
+    return joinAggregate({ type: "*", children: replies });
+  }
+
+  async #executeKept(replies: Buffer[], ask: (bytes: Buffer, replies: number) => Promise<Buffer>): Promise<void> {
+    for (let next = 0; next < this.#kept.length; ) {
+      // A part ends with the first command that has a stage of its own: that has to run before the next part.
+      const part: Kept[] = [];
+      let kept = this.#kept[next];
+      for (; kept?.bytes; kept = this.#kept[++next]) {
+        part.push(kept);
+        if (!kept.stage) continue;
+        next++;
+        break;
+      }
+      if (part.length > 0) replies.push(...(await this.#executePart(part, ask)));
+      else if (kept?.stage) {
+        replies.push(await kept.stage(NOTHING));
+        next++;
+      }
+    }
+  }
+
+  async #executePart(
+    part: readonly Kept[],
+    ask: (bytes: Buffer, replies: number) => Promise<Buffer>,
+  ): Promise<Buffer[]> {
+    const bytes = Buffer.concat([MULTI, ...part.flatMap((kept) => kept.bytes ?? []), EXEC]);
+    const last = await ask(bytes, part.length + 2);
+    const children = splitAggregate(last)?.children;
+    const replies: Buffer[] = [];
+    for (const [index, { handle, stage }] of part.entries()) {
+      const child = children?.[index] ?? last;
+      replies.push(stage ? await stage(child) : (handle?.(child) ?? child));
+    }
+    return replies;
+  }
+
+  async #ask(bytes: Buffer): Promise<Buffer> {
+    try {
+      this.#twin ??= await this.#openTwin();
+      // A twin that is not what the client is must not be used, for it may not be in a transaction.
+      return this.#twinRefusal ?? (await this.#twin.rawCall(bytes, 1));
+    } catch (reason) {
+      if (!(reason instanceof EngineClosed)) throw reason;
+      this.#broken = true;
+      throw DOWN;
+    }
+  }
+
+  /** Makes the twin who the client is, and begins its transaction. */
+  async #openTwin(): Promise<EngineClient> {
+    const twin = new EngineClient(this.#engine.connect());
+    this.#opening = twin;
+    const { credentials, database } = this.#state;
+    const opening = [encodeCommand(["SELECT", String(database)]), MULTI];
+    if (credentials) opening.unshift(encodeCommand(["AUTH", ...credentials]));
+    const replies = await twin.rawCall(Buffer.concat(opening), opening.length);
+    this.#twinRefusal = new FrameCollector().push(replies).find(isError);
+    return twin;
+  }
+}
+
+/** Is this the engine's word that a command was queued? */
+export const isQueued = (frame: Buffer): boolean => scalarText(frame) === "QUEUED";

@@ -1,0 +1,252 @@
+/** The parts of a server and who knows whom. */
+import { readFileSync } from "node:fs";
+import { clusterCommands } from "./commands/cluster.ts";
+import type { CommandTable } from "./commands/command.ts";
+import { configCommands } from "./commands/config.ts";
+import { executionCommands } from "./commands/executions.ts";
+import { registrationCommands } from "./commands/registrations.ts";
+import { serverCommands } from "./commands/server.ts";
+import { sessionCommands } from "./commands/sessions.ts";
+import { createCommandTable } from "./commands/table.ts";
+import { type Config, engineConfig, RuntimeConfig } from "./config.ts";
+import { EngineCommands } from "./engine/commands.ts";
+import { EmbeddedEngine } from "./engine/embedded.ts";
+import type { Engine } from "./engine/engine.ts";
+import { InternalConnections } from "./engine/internal.ts";
+import { UpstreamEngine } from "./engine/upstream.ts";
+import { Ids } from "./executions/ids.ts";
+import { ExecutionRegistry } from "./executions/registry.ts";
+import { ExecutionRunner } from "./executions/runner.ts";
+import { SessionRegistry } from "./executions/session.ts";
+import { EngineGate } from "./gateway/gate.ts";
+import { firstOf, type Interceptor } from "./gateway/interceptor.ts";
+import { Listener } from "./gateway/listener.ts";
+import { LuaBridge } from "./gateway/lua.ts";
+import { createLog, type Logger } from "./log.ts";
+import { ownReply, PythonCalls } from "./python/calls.ts";
+import type { CallHandler } from "./python/host.ts";
+import { Pool } from "./python/pool.ts";
+import { loadAssets } from "./python/python-worker.ts";
+import { registrationCalls } from "./registrations/calls.ts";
+import { EventStarter } from "./registrations/events.ts";
+import { Hooks } from "./registrations/hooks.ts";
+import type { RegistrationSpec } from "./registrations/registration.ts";
+import { type ReaderSide, RegistrationRegistry } from "./registrations/registry.ts";
+import { Triggers } from "./registrations/triggers.ts";
+import type { Reply } from "./resp/reply.ts";
+
+export interface Parts {
+  readonly engine: Engine;
+  readonly engineCommands: EngineCommands;
+  readonly connections: InternalConnections;
+  readonly calls: PythonCalls;
+  readonly host: Pool;
+  readonly runner: ExecutionRunner;
+  readonly listener: Listener;
+  readonly log: Logger;
+  /** Resolves when the engine ended by itself (SHUTDOWN). */
+  readonly ended: Promise<void>;
+}
+
+const MB = 1024 * 1024;
+
+/** Builds everything; starts nothing. */
+export function buildParts(config: Config): Parts {
+  const log = createLog({ level: config.loglevel, file: config.logfile });
+  const runtime = new RuntimeConfig(config);
+  let end!: () => void;
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const engine = createEngine(config, log, end);
+  const connections = new InternalConnections(engine);
+  const gate = new EngineGate(() => {
+    if (engine instanceof EmbeddedEngine) engine.settle();
+  });
+
+  const engineCommands = new EngineCommands();
+  /** What the engine is not to see of the commands of scripts: hooked ones and ours. */
+  const runInPlace = (
+    args: readonly Buffer[],
+    owner: object,
+    caller: "script" | "lua",
+  ): Reply | Promise<Reply> | undefined =>
+    hooks.run(args, { canWait: false, owner }) ?? runOwn(table, args, owner, caller);
+
+  const handlers = new Map<string, CallHandler>();
+  const calls: PythonCalls = new PythonCalls({
+    connections,
+    engineCommands,
+    gate,
+    runOwn: (args, owner) => runInPlace(args, owner, "script"),
+    option: (key) => runtime.forScripts(key),
+    maxIdleMs: () => (engine.embedded ? 0 : runtime.get("ExecutionMaxIdleTime")),
+    onIdle: (task, error) => runner.abortTask(task, error),
+    log,
+  });
+  for (const [op, handler] of calls.handlers) handlers.set(op, handler);
+  const host: Pool = new Pool({
+    threads: config.executionThreads,
+    memoryLimitMb: config.pythonMemoryLimit / MB,
+    memfsLimitMb: config.pythonMemfsLimit / MB,
+    assets: () => loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log }),
+    calls: handlers,
+    posts: calls.posts,
+    onTaskEnd: (home, task) => calls.onTaskEnd(home, task),
+    onGone: (home) => calls.onGone(home),
+    log,
+  });
+
+  const ids = new Ids();
+  const sessions = new SessionRegistry();
+  const registry = new ExecutionRegistry(ids, {
+    maxExecutions: () => runtime.get("MaxExecutions"),
+    maxResultBytes: () => runtime.get("MaxResultsMemory"),
+  });
+  runtime.onChange("MaxExecutions", () => registry.limitChanged());
+  runtime.onChange("MaxResultsMemory", () => registry.evict());
+  const runner: ExecutionRunner = new ExecutionRunner({
+    host,
+    registry,
+    ids,
+    settings: {
+      traceback: () => runtime.get("PythonAttemptTraceback") !== 0,
+      profile: () => runtime.get("ProfileExecutions") !== 0,
+    },
+    timeoutMs: () => runtime.get("ExecutionTimeout"),
+  });
+  const starter = new EventStarter({
+    runner,
+    gate,
+    maxPerRegistration: () => runtime.get("MaxExecutionsPerRegistration"),
+  });
+  const triggers = new Triggers(starter);
+  const hooks: Hooks = new Hooks({
+    starter,
+    engineCommands,
+    isOwn: (name) => table.find(name) !== undefined,
+    runReal: (caller, task, args) => {
+      const reply = runOwn(table, args, task.owner, "script");
+      if (reply === undefined) return calls.engine(caller.home, task.owner, args, task);
+      return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
+    },
+    toPython: ownReply,
+  });
+  for (const [op, handler] of hooks.handlers) handlers.set(op, handler);
+  const registrations = new RegistrationRegistry({
+    ids,
+    host,
+    sessions,
+    readers: new Map([["CommandReader", commandReader(triggers, hooks)]]),
+  });
+  for (const [op, handler] of registrationCalls({ registrations, runner, session: (id) => sessions.find(id) })) {
+    handlers.set(op, handler);
+  }
+
+  const table: CommandTable = createCommandTable(
+    [
+      ...executionCommands({ runner, sessions, registrations }),
+      ...registrationCommands({ runner, registrations, triggers }),
+      ...sessionCommands({ runner, sessions, registrations }),
+      ...configCommands({ config: runtime }),
+      ...clusterCommands(),
+      ...serverCommands({
+        pythonMemory: () => {
+          const { total, peak, current } = host.memory();
+          return { totalAllocated: total, peakAllocated: peak, currentAllocated: current };
+        },
+      }),
+    ],
+    log,
+  );
+
+  const lua = new LuaBridge({
+    open: () => connections.open(),
+    gate,
+    run: (args, owner) => runInPlace(args, owner, "lua"),
+    hooked: () => hooks.commands,
+  });
+  const listener = new Listener(
+    {
+      port: config.port === 0 && config.unixsocket !== "" ? undefined : config.port,
+      bind: [config.bind],
+      unixSocket: config.unixsocket === "" ? undefined : config.unixsocket,
+    },
+    {
+      engine,
+      commands: table,
+      gate,
+      limits: { maxClients: config.maxclients, maxOutput: config.clientOutputLimit },
+      log,
+      interceptor: firstOf([hooksInterceptor(hooks), lua]),
+      infoSections: () => "",
+    },
+  );
+  return { engine, engineCommands, connections, calls, host, runner, listener, log, ended };
+}
+
+function createEngine(config: Config, log: Logger, onEnd: () => void): Engine {
+  const engineLog = { debug: (text: string) => log.debug(text), warn: (text: string) => log.warn(text) };
+  if (config.engine !== "embedded") {
+    const file = (path: string): { value: Buffer } | undefined => (path === "" ? undefined : { value: readFileSync(path) });
+    const [ca, cert, key] = [file(config.engineTlsCa), file(config.engineTlsCert), file(config.engineTlsKey)];
+    return new UpstreamEngine({
+      url: config.engine,
+      log: engineLog,
+      tls: {
+        ...(ca && { ca: ca.value }),
+        ...(cert && { cert: cert.value }),
+        ...(key && { key: key.value }),
+        insecure: config.engineTlsInsecure,
+      },
+    });
+  }
+  const engine = new EmbeddedEngine({
+    config: engineConfig(config),
+    scriptTimeLimitMs: config.scriptTimeLimit,
+    log: engineLog,
+  });
+  engine.onExit = onEnd;
+  return engine;
+}
+
+/** One reader, two kinds of registrations. */
+function commandReader(triggers: Triggers, hooks: Hooks): ReaderSide {
+  const side = (spec: RegistrationSpec): ReaderSide => (spec.trigger ? triggers : hooks);
+  return {
+    check: (spec, declared, replaced) => side(spec).check(spec, declared, replaced),
+    activate: (registration) => side(registration.spec).activate(registration),
+    deactivate: (registration, abortPending) => side(registration.spec).deactivate(registration, abortPending),
+  };
+}
+
+function hooksInterceptor(hooks: Hooks): Interceptor {
+  return {
+    get active() {
+      return hooks.active;
+    },
+    intercept: (name, request) => {
+      if (!hooks.applies(name, request.count, (index) => request.view(index))) return undefined;
+      const args = request.copy(0);
+      return {
+        kind: "replace",
+        run: ({ caller, owner }) =>
+          hooks.run(args, { canWait: caller === "client", owner }) ?? { type: "error", text: "ERR the hook is gone" },
+      };
+    },
+  };
+}
+
+const NEVER = new AbortController().signal;
+
+/** Runs one of our commands for code that can not wait. */
+function runOwn(
+  table: CommandTable,
+  args: readonly Buffer[],
+  owner: object,
+  caller: "script" | "lua",
+): Reply | Promise<Reply> | undefined {
+  const typedName = args[0]?.toString("utf8") ?? "";
+  const row = table.find(typedName);
+  return row && table.run(row, args.slice(1), { caller, clientId: 0, owner, signal: NEVER, typedName });
+}

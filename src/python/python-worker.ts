@@ -1,0 +1,227 @@
+/** Main side: one worker thread with a Python interpreter. It can be posted to, interrupted and ended; it is never restarted. */
+import { availableParallelism } from "node:os";
+import type { MessagePort, Worker } from "node:worker_threads";
+import { InternalError } from "../errors.ts";
+import type { PythonAssets } from "./snapshot.ts";
+import { createShared, Gamble, type Shared, SlotReceiver, SlotSender, Word } from "./channel.ts";
+import { spawnWorker } from "./spawn.ts";
+import { WASM_PAGE } from "./wasm-memory.ts";
+import type { WorkerNotice } from "./realm/outside.ts";
+
+export { loadAssets, type PythonAssets } from "./snapshot.ts";
+
+export interface PythonWorkerOptions {
+  readonly assets: PythonAssets;
+  /** Python's memory, in MiB; beyond it scripts get a MemoryError. */
+  readonly memoryLimitMb: number;
+  /** Files scripts may write, in MiB (they are kept in memory). */
+  readonly memfsLimitMb: number;
+  /** One complete message that Python has sent; the receiver owns the bytes. If it throws, the worker is ended. */
+  readonly onMessage: (bytes: Uint8Array) => void;
+  /** One line that Python has printed. */
+  readonly onOutput: (stream: "stdout" | "stderr", text: string) => void;
+  /** The worker is gone; called once, with a text for the log. */
+  readonly onExit: (reason: string) => void;
+}
+
+/** SIGINT, as Python counts signals. */
+const SIGINT = 2;
+/** Files and folders scripts may create. */
+const MEMFS_NODES = 50_000;
+/** How long main looks for the next message by itself after it has answered one. */
+const LINGER_MS = 0.05;
+
+const spinning = availableParallelism() > 1;
+
+export class PythonWorker {
+  /** Fulfilled when the interpreter serves; rejected with an InternalError when it dies before. */
+  readonly ready: Promise<void>;
+  readonly #options: PythonWorkerOptions;
+  readonly #shared: Shared = createShared();
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
+  readonly #sender: SlotSender;
+  readonly #receiver: SlotReceiver;
+  readonly #gamble = new Gamble(256);
+  #lingerUntil = 0;
+  #lingering = false;
+  #reason: string | undefined;
+  #gone = false;
+  #settleReady: { resolve: () => void; reject: (error: Error) => void } | undefined;
+
+  constructor(options: PythonWorkerOptions) {
+    this.#options = options;
+    const { assets, memoryLimitMb } = options;
+    const { snapshot, scripts } = assets;
+    const { worker, port } = spawnWorker({
+      module: assets.moduleFor(memoryLimitMb),
+      input: {
+        shared: this.#shared,
+        scripts: {
+          module: { source: scripts.module, cachedData: snapshot.moduleCache },
+          loader: { source: scripts.loader, cachedData: snapshot.loaderCache },
+        },
+        stdlib: assets.stdlib,
+        snapshot: snapshot.memory,
+        spinning,
+        options: {
+          makeSnapshot: false,
+          memfsBytes: options.memfsLimitMb * 1024 * 1024,
+          memfsNodes: MEMFS_NODES,
+          warmUp: assets.takeWarmUp(memoryLimitMb),
+          modules: {},
+          loader: "",
+        },
+      },
+    });
+    this.#worker = worker;
+    this.#port = port;
+    this.#sender = new SlotSender(this.#shared, "inbox", port);
+    this.#receiver = new SlotReceiver(this.#shared, "outbox");
+    this.ready = new Promise((resolve, reject) => {
+      this.#settleReady = { resolve, reject };
+    });
+    // Whoever does not wait for it learns of a failure by onExit.
+    this.ready.catch(() => {});
+    port.on("message", (message: Uint8Array | null) => this.#onPort(message));
+    worker.on("message", (notice: WorkerNotice) => this.#onNotice(notice));
+    worker.on("error", (error) => {
+      this.#reason ??= describe(error);
+    });
+    worker.on("exit", () => this.#onExit());
+  }
+
+  /** Size of Python's memory in bytes, as of its last message. It never shrinks. */
+  get heapBytes(): number {
+    return Atomics.load(this.#shared.words, Word.heapPages) * WASM_PAGE;
+  }
+
+  /** Sends a message to Python. The bytes are copied; a worker that is gone ignores it. */
+  post(bytes: Uint8Array): void {
+    if (this.#gone || bytes.length === 0) return;
+    if (this.#sender.fits(bytes.length)) this.#sender.sendBySlot(bytes);
+    else this.#sender.sendByPort(bytes);
+    this.#wake();
+    this.#linger();
+  }
+
+  /**
+   * Asks Python to interrupt a flow: its SIGINT handler runs and finds the handle by the bridge's `interrupt_target()`.
+   * It stays the target until {@link clearInterrupt}.
+   */
+  interrupt(flow: number): void {
+    Atomics.store(this.#shared.target, 0, BigInt(flow));
+    Atomics.store(this.#shared.words, Word.interrupt, SIGINT);
+    this.#wake();
+  }
+
+  /** Forgets the target, and the signal if Python has not seen it yet. */
+  clearInterrupt(): void {
+    Atomics.store(this.#shared.target, 0, 0n);
+    Atomics.store(this.#shared.words, Word.interrupt, 0);
+  }
+
+  /** Ends the thread, whatever it does. `onExit` is called for it. */
+  async terminate(): Promise<void> {
+    this.#reason ??= "terminated";
+    await this.#worker.terminate();
+  }
+
+  #wake(): void {
+    Atomics.add(this.#shared.words, Word.signal, 1);
+    Atomics.notify(this.#shared.words, Word.signal);
+  }
+
+  #onPort(message: Uint8Array | null): void {
+    this.#takeSlot();
+    if (message === null) return;
+    this.#receiver.countPortMessage();
+    const { words } = this.#shared;
+    Atomics.sub(words, Word.outboxKiB, Math.ceil(message.length / 1024));
+    if (Atomics.exchange(words, Word.workerStalled, 0) === 1) this.#wake();
+    this.#deliver(message);
+  }
+
+  /** Takes the message in the slot, if there is one. */
+  #takeSlot(): boolean {
+    const message = this.#receiver.peek();
+    if (message === undefined) return false;
+    const copy = Buffer.allocUnsafe(message.length);
+    copy.set(message);
+    this.#receiver.release();
+    this.#deliver(copy);
+    return true;
+  }
+
+  #deliver(bytes: Uint8Array): void {
+    if (this.#gone || this.#reason !== undefined) return;
+    try {
+      this.#options.onMessage(bytes);
+    } catch (error) {
+      this.#reason = `its message could not be handled: ${describe(error)}`;
+      void this.#worker.terminate();
+    }
+  }
+
+  /**
+   * An answer is mostly followed by the next call within microseconds, while waking this thread takes much longer. So for a
+   * moment main stays awake, turning its event loop, and the worker need not ring.
+   */
+  #linger(): void {
+    if (!spinning) return;
+    if (this.#lingering) this.#lingerUntil = performance.now() + LINGER_MS;
+    else if (this.#gamble.worthwhile) {
+      this.#lingerUntil = performance.now() + LINGER_MS;
+      this.#lingering = true;
+      Atomics.store(this.#shared.words, Word.mainPolls, 1);
+      setImmediate(this.#poll);
+    }
+  }
+
+  readonly #poll = (): void => {
+    if (this.#takeSlot()) this.#gamble.won();
+    else if (performance.now() >= this.#lingerUntil || this.#gone) {
+      this.#lingering = false;
+      Atomics.store(this.#shared.words, Word.mainPolls, 0);
+      // The worker may have filled the slot before it could see that.
+      if (!this.#takeSlot()) this.#gamble.lost();
+      return;
+    }
+    setImmediate(this.#poll);
+  };
+
+  #onNotice(notice: WorkerNotice): void {
+    switch (notice.kind) {
+      case "ready":
+        this.#settleReady?.resolve();
+        break;
+      case "died":
+        this.#reason ??= notice.reason;
+        break;
+      case "output":
+        Atomics.sub(this.#shared.words, Word.outputBytes, notice.bytes);
+        this.#options.onOutput(notice.stream, notice.text);
+        break;
+      case "log":
+        this.#options.onOutput("stderr", notice.text);
+        break;
+      case "snapshot":
+        break;
+    }
+  }
+
+  #onExit(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#port.close();
+    const reason = this.#reason ?? "the thread ended";
+    this.#settleReady?.reject(new InternalError(`the Python worker died: ${reason}`));
+    this.#options.onExit(reason);
+  }
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as { code?: unknown };
+  return code === "ERR_WORKER_OUT_OF_MEMORY" ? "out of memory (JavaScript's heap)" : error.message;
+}

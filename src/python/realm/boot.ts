@@ -1,0 +1,149 @@
+/**
+ * Runs inside the realm. Boots Pyodide from its pieces and gives the function that enters Python for ever.
+ */
+import { installDevice } from "./device.ts";
+import type { BootOptions, Host } from "./host.ts";
+import { guardImports } from "./imports.ts";
+import type { Pyodide, PyodideModule } from "./pyodide.ts";
+import { limitFileSystem } from "./quota.ts";
+import { installShims } from "./shims.ts";
+
+interface Imports {
+  readonly env: Record<string, unknown>;
+}
+
+interface Realm extends Vendor {
+  readonly WebAssembly: {
+    readonly Instance: new (module: object, imports: Imports) => object;
+    instantiateStreaming(response: unknown, imports: Imports): Promise<object>;
+  };
+}
+
+/** What the vendor's scripts define as globals. */
+interface Vendor {
+  loadPyodide(config: object): Promise<Pyodide>;
+  createPyodideModule(settings: object): Promise<PyodideModule>;
+}
+
+/** Before the vendor's scripts are evaluated: they look at the globals. */
+export function prepare(host: Host): (module: object, optionsJson: string) => Promise<() => void> {
+  const removeBootGlobals = installShims(host);
+  return (module, optionsJson) => boot(host, module, JSON.parse(optionsJson) as BootOptions, removeBootGlobals);
+}
+
+async function boot(
+  host: Host,
+  wasm: object,
+  options: BootOptions,
+  removeBootGlobals: () => void,
+): Promise<() => void> {
+  // 1. Pyodide itself, from the snapshot if there is one
+  let lock = (): void => {};
+  const realm = globalThis as unknown as Realm;
+  realm.WebAssembly.instantiateStreaming = async (_response, imports) => {
+    lock = guardImports(imports.env, host.die).lock;
+    try {
+      return { instance: new realm.WebAssembly.Instance(wasm, imports), module: wasm };
+    } catch (error) {
+      return host.die(`the interpreter can not be instantiated: ${error}`);
+    }
+  };
+  const snapshot = options.makeSnapshot ? undefined : takeSnapshot(host);
+  const python = await realm.loadPyodide({
+    indexURL: "regears:/",
+    packageBaseUrl: "regears:/",
+    lockFileContents: emptyLockFile,
+    jsglobals: Object.create(null),
+    createPyodideModule: realm.createPyodideModule,
+    env: { HOME: "/home/pyodide", PYTHONUTF8: "1" },
+    stdin: () => null,
+    stdout: (text: string) => host.log(text),
+    stderr: (text: string) => host.log(text),
+    ...(options.makeSnapshot ? { _makeSnapshot: true } : { _loadSnapshot: snapshot }),
+  });
+  removeBootGlobals();
+  python._api.on_fatal = (error) => host.die(`Python failed beyond repair: ${describeFatal(error)}`);
+
+  // 2. The runtime package; it is part of the snapshot
+  if (snapshot === undefined) installRuntime(python, options);
+  if (options.makeSnapshot) {
+    host.saveSnapshot(python.makeMemorySnapshot());
+    return () => {};
+  }
+
+  // 3. The ways out: the device, the standard streams, interrupts
+  for (const name of ["NODEFS", "IDBFS", "PROXYFS", "WORKERFS"]) delete python.FS.filesystems[name];
+  installDevice(python.FS, host);
+  python.setStdin({ stdin: () => null });
+  python.setStdout({ write: (bytes: Uint8Array) => host.output(1, bytes) });
+  python.setStderr({ write: (bytes: Uint8Array) => host.output(2, bytes) });
+  // Reading takes the signal in one step; a plain buffer would lose one that comes between Python's read and its store.
+  python.setInterruptBuffer(
+    Object.freeze({
+      __proto__: null,
+      get 0() {
+        return host.takeInterrupt();
+      },
+      set 0(_value: number) {},
+    }),
+  );
+  python.runPython("import regears.loader, regears.bridge; regears.loader.harden(); regears.bridge.open()");
+  limitFileSystem(python.FS, options.memfsBytes, options.memfsNodes);
+
+  // 4. Machine code for the interpreter's loop; the engine shares it between workers
+  if (options.warmUp) warmUp(python, host);
+
+  // 5. Python has the thread from here on
+  const serve = python._module.PyProxy_getPtr(python.runPython("import regears.main; regears.main.serve") as object);
+  return () => {
+    lock();
+    try {
+      if (python._module._PyObject_CallNoArgs(serve) === 0) python._module._PyErr_Print();
+      host.die("the runtime's loop ended");
+    } catch (error) {
+      host.die(`Python failed beyond repair: ${describeFatal(error)}`);
+    }
+  };
+}
+
+const emptyLockFile = JSON.stringify({
+  info: { arch: "wasm32", platform: "emscripten", version: "0", python: "3.14.2", abi_version: "2026_0" },
+  packages: {},
+});
+
+function takeSnapshot(host: Host): Uint8Array | undefined {
+  const size = host.fileSize("snapshot");
+  if (size < 0) return undefined;
+  const bytes = new Uint8Array(size);
+  host.takeFile("snapshot", bytes);
+  return bytes;
+}
+
+function installRuntime(python: Pyodide, options: BootOptions): void {
+  python.globals.set("modules", JSON.stringify(options.modules));
+  python.globals.set("loader", options.loader);
+  python.runPython(
+    "scope = {'__name__': 'regears.loader'}; exec(compile(loader, '<regears>/loader.py', 'exec'), scope); scope['install'](modules)",
+  );
+  for (const name of ["modules", "loader", "scope"]) python.globals.delete(name);
+}
+
+function warmUp(python: Pyodide, host: Host): void {
+  const end = host.now() + 700;
+  let first = 0;
+  for (let turn = 0; host.now() < end; turn++) {
+    const start = host.now();
+    python.runPython("import regears.loader; regears.loader.exercise()");
+    const took = host.now() - start;
+    if (turn === 0) first = took;
+    if (took < first * 0.4) return;
+  }
+}
+
+function describeFatal(error: unknown): string {
+  try {
+    return String((error as { message?: unknown }).message ?? error).slice(0, 500);
+  } catch {
+    return "unknown";
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * Runs inside the realm. The device that connects Python with main; `runtime/bridge.py` is its only user.
+ *
+ * write: sends a message, never waits for an answer. read: the next piece of the current message, waiting for one; a piece
+ * may be shorter than the message.
+ * lseek: commands, see {@link Host.control}.
+ */
+import type { Host } from "./host.ts";
+import type { DeviceOps, FileSystem } from "./pyodide.ts";
+
+const EACCES = 2;
+const EBADF = 8;
+
+export function installDevice(fs: FileSystem, host: Host): void {
+  let opened: number | null = null;
+  const checked = (result: number): number => {
+    if (result < 0) throw new fs.ErrnoError(-result);
+    return result;
+  };
+  const ops: DeviceOps = {
+    open(stream) {
+      if (opened !== null) throw new fs.ErrnoError(EACCES);
+      opened = stream.fd;
+    },
+    write: (_stream, memory, offset, length) => checked(host.send(memory.buffer, memory.byteOffset + offset, length)),
+    read: (_stream, memory, offset, length) => checked(host.receive(memory.buffer, memory.byteOffset + offset, length)),
+    llseek: (_stream, offset, whence) => checked(host.control(whence, offset)),
+  };
+  const device = fs.makedev(100, 1);
+  fs.registerDevice(device, ops);
+  fs.mkdev("/dev/gears", 0o600, device);
+
+  // `os.closerange(3, 100)` in a script must not take the worker down with it.
+  const { close } = fs;
+  fs.close = (stream) => {
+    if (opened !== null && stream.fd === opened) throw new fs.ErrnoError(EBADF);
+    close(stream);
+  };
+}

@@ -1,0 +1,57 @@
+/**
+ * What the worker gives to the realm that Pyodide runs in. The realm holds no other thing of Node's: these functions take
+ * and return primitives, or copy from and to buffers that belong to the realm, and never throw.
+ */
+export interface Host {
+  /** Text of bytes; undefined when `fatal` and they are not valid. */
+  decode(encoding: string, fatal: boolean, bytes: Uint8Array): string | undefined;
+  utf8Length(text: string): number;
+  /** Writes as much of the text as fits; gives the number of bytes. */
+  encodeInto(text: string, bytes: Uint8Array): number;
+  fillRandom(bytes: Uint8Array): void;
+  /** Milliseconds of a monotonic clock. */
+  now(): number;
+  /** Sets what is called with a timer's id when it is due. Timers only work until `serve` is entered. */
+  onTimer(fire: (id: number) => void): void;
+  setTimer(id: number, milliseconds: number): void;
+  /** Size of a file given to the worker (`stdlib`, `snapshot`), -1 when there is none. */
+  fileSize(name: string): number;
+  /** Copies such a file and forgets it. */
+  takeFile(name: string, into: Uint8Array): void;
+  /** Keeps the memory snapshot that was asked for. */
+  saveSnapshot(bytes: Uint8Array): void;
+  /** Text for the server's log about the worker itself. */
+  log(text: string): void;
+  /** Bytes printed by Python; gives their number. */
+  output(stream: number, bytes: Uint8Array): number;
+
+  /** Sends a message to main; gives its length or a negative errno. */
+  send(memory: ArrayBufferLike, offset: number, length: number): number;
+  /** Receives a piece of a message, waiting for one; gives its length, 0 when none came in time, or a negative errno. */
+  receive(memory: ArrayBufferLike, offset: number, length: number): number;
+  /**
+   * Commands:
+   * - 0 makes the last message unread again.
+   * - 1 asks for a number: with argument 0 the flow that main wants interrupted (0 for none), with 1 the size of the last message.
+   * - 2 says that the last message is done with, and until when (in terms of `now`) the next one is awaited. Without it, and
+   *   after a `send`, a message is awaited without a limit but soon.
+   */
+  control(command: number, argument: number): number;
+  /** Takes the pending signal: 2 or 0. */
+  takeInterrupt(): number;
+  /** The worker is beyond use: tells main why and ends the thread. Never returns. */
+  die(reason: string): never;
+}
+
+/** How a realm is to be booted; passed as JSON. */
+export interface BootOptions {
+  /** Build a snapshot instead of serving. */
+  readonly makeSnapshot: boolean;
+  readonly memfsBytes: number;
+  readonly memfsNodes: number;
+  readonly warmUp: boolean;
+  /** The runtime package: module name (of the package `regears`) to source text. Needed only without a snapshot. */
+  readonly modules: Readonly<Record<string, string>>;
+  /** Source text of the loader, which has to be run before there is a package. */
+  readonly loader: string;
+}

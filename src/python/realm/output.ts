@@ -1,0 +1,72 @@
+/**
+ * Runs in the worker: cuts what Python prints into lines. A script that prints without end must not fill main's memory: what
+ * main has not taken yet is bounded, and lines beyond that are counted and dropped.
+ */
+import { StringDecoder } from "node:string_decoder";
+import { Word } from "../channel.ts";
+import type { WorkerNotice } from "./outside.ts";
+
+/** A longer line is cut into several. */
+const MAX_LINE = 16 * 1024;
+/** Bytes of lines that main may be behind. */
+const MAX_BEHIND = 1024 * 1024;
+/** What a line costs besides its text. */
+const LINE_BYTES = 100;
+
+type Stream = "stdout" | "stderr";
+
+export class OutputLines {
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #notify: (notice: WorkerNotice) => void;
+  readonly #partial: Record<Stream, string> = { stdout: "", stderr: "" };
+  readonly #decoders: Record<Stream, StringDecoder> = {
+    stdout: new StringDecoder("utf8"),
+    stderr: new StringDecoder("utf8"),
+  };
+  #dropped = 0;
+
+  constructor(words: Int32Array<SharedArrayBuffer>, notify: (notice: WorkerNotice) => void) {
+    this.#words = words;
+    this.#notify = notify;
+  }
+
+  /** Takes printed bytes; sends the lines that are complete. */
+  write(stream: Stream, bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; at += MAX_LINE) {
+      const lines = (this.#partial[stream] + this.#decoders[stream].write(bytes.subarray(at, at + MAX_LINE))).split(
+        "\n",
+      );
+      const rest = lines.pop() ?? "";
+      for (const line of lines) this.#send(stream, line);
+      if (rest.length >= MAX_LINE) this.#send(stream, rest);
+      this.#partial[stream] = rest.length >= MAX_LINE ? "" : rest;
+    }
+  }
+
+  /** Sends what is left without an end of line. */
+  flush(): void {
+    for (const stream of ["stdout", "stderr"] as const) {
+      if (this.#partial[stream] !== "") this.#send(stream, this.#partial[stream]);
+      this.#partial[stream] = "";
+    }
+  }
+
+  #send(stream: Stream, text: string): void {
+    const bytes = text.length * 2 + LINE_BYTES;
+    if (Atomics.load(this.#words, Word.outputBytes) + bytes > MAX_BEHIND) {
+      this.#dropped++;
+      return;
+    }
+    if (this.#dropped > 0) {
+      const note = `[${this.#dropped} lines of output were dropped]`;
+      this.#dropped = 0;
+      this.#post("stderr", note, note.length * 2 + LINE_BYTES);
+    }
+    this.#post(stream, text, bytes);
+  }
+
+  #post(stream: Stream, text: string, bytes: number): void {
+    Atomics.add(this.#words, Word.outputBytes, bytes);
+    this.#notify({ kind: "output", stream, text, bytes });
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * Runs in the worker, outside the realm: what the realm gets of the outer world (see realm/host.ts). Whatever it is given
+ * may come from hostile code, so everything is checked and nothing is ever thrown into the realm: an object of this side's
+ * realm would be a way out.
+ */
+import { randomFillSync } from "node:crypto";
+import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import { Gamble, type Shared, SlotReceiver, SlotSender, Word } from "../channel.ts";
+import type { Host } from "./host.ts";
+import { OutputLines } from "./output.ts";
+
+/** What the worker tells main besides the messages of Python. */
+export type WorkerNotice =
+  | { readonly kind: "ready" }
+  | { readonly kind: "died"; readonly reason: string }
+  | { readonly kind: "output"; readonly stream: "stdout" | "stderr"; readonly text: string; readonly bytes: number }
+  | { readonly kind: "log"; readonly text: string }
+  | { readonly kind: "snapshot"; readonly bytes: Uint8Array<ArrayBuffer> };
+
+export interface HostParts {
+  readonly shared: Shared;
+  /** Python's messages, both ways. */
+  readonly port: MessagePort;
+  readonly notify: (notice: WorkerNotice, transfer?: ArrayBuffer[]) => void;
+  /** Files the realm may take once. */
+  readonly files: Map<string, Uint8Array>;
+}
+
+const EINTR = 27;
+const EINVAL = 28;
+const ENOMEM = 48;
+
+/** A single message may not be larger, so that no length overflows. */
+const MAX_MESSAGE = 2 ** 30;
+/** Main may be this far behind (KiB) before sending waits. */
+const OUTBOX_LIMIT_KIB = 256 * 1024;
+/** How long a reply is awaited without sleeping: waking a thread costs more than most replies take. */
+const SPIN_MS = 0.05;
+
+export function createHost(parts: HostParts, spinning: boolean): Host {
+  const { shared, port, notify, files } = parts;
+  const { words } = shared;
+  const sender = new SlotSender(shared, "outbox", port);
+  const receiver = new SlotReceiver(shared, "inbox");
+  const output = new OutputLines(words, notify);
+  const spin = new Gamble(64);
+  let fire: (id: number) => void = () => {};
+
+  /** The message being read, or read and not yet known to be done with. */
+  let message: Uint8Array | undefined;
+  let fromSlot = false;
+  let read = 0;
+  /** Until when to wait for the next message; undefined for a reply, which is expected soon. */
+  let deadline: number | undefined;
+
+  const release = (): void => {
+    if (message === undefined) return;
+    message = undefined;
+    if (fromSlot) receiver.release();
+  };
+  const next = (): boolean => {
+    read = 0;
+    message = receiver.peek();
+    fromSlot = message !== undefined;
+    if (message === undefined && receiver.portHasMore) {
+      const received = receiveMessageOnPort(port)?.message as unknown;
+      receiver.countPortMessage();
+      message = received instanceof Uint8Array ? received : undefined;
+    }
+    return message !== undefined;
+  };
+  const spinForMessage = (): boolean => {
+    const end = performance.now() + SPIN_MS;
+    do {
+      for (let i = 0; i < 50; i++) {
+        if (Atomics.load(words, Word.inbox) !== 0) return next();
+      }
+      if (next()) return true;
+    } while (performance.now() < end && Atomics.load(words, Word.interrupt) === 0);
+    return false;
+  };
+  /** Waits for a message. @returns 1 when there is one, 0 when the deadline has passed, or -EINTR. */
+  const waitForMessage = (): number => {
+    if (next()) return 1;
+    if (deadline === undefined && spinning && spin.worthwhile) {
+      if (spinForMessage()) {
+        spin.won();
+        return 1;
+      }
+      spin.lost();
+    }
+    for (;;) {
+      const seen = Atomics.load(words, Word.signal);
+      if (next()) return 1;
+      if (Atomics.load(words, Word.interrupt) !== 0) return -EINTR;
+      const left = (deadline ?? Number.POSITIVE_INFINITY) - performance.now();
+      if (left <= 0) return 0;
+      Atomics.wait(words, Word.signal, seen, left);
+    }
+  };
+  /** Waits until main has taken enough. @returns 0 or -EINTR; nothing is sent yet, so that Python may try again. */
+  const awaitRoom = (kib: number): number => {
+    while (Atomics.load(words, Word.outboxKiB) > OUTBOX_LIMIT_KIB) {
+      const seen = Atomics.load(words, Word.signal);
+      if (Atomics.load(words, Word.interrupt) !== 0) return -EINTR;
+      Atomics.store(words, Word.workerStalled, 1);
+      if (Atomics.load(words, Word.outboxKiB) > OUTBOX_LIMIT_KIB) Atomics.wait(words, Word.signal, seen);
+    }
+    Atomics.add(words, Word.outboxKiB, kib);
+    return 0;
+  };
+
+  return {
+    decode(encoding, fatal, bytes) {
+      try {
+        return decodeText(encoding, fatal, outerView(bytes));
+      } catch {
+        return undefined;
+      }
+    },
+    utf8Length: guard((text) => (typeof text === "string" ? Buffer.byteLength(text) : 0), 0),
+    encodeInto: guard((text, bytes) => (typeof text === "string" ? outerView(bytes).write(text, "utf8") : 0), 0),
+    fillRandom: guard((bytes) => void randomFillSync(outerView(bytes)), undefined),
+    now: () => performance.now(),
+    onTimer: guard((callback) => {
+      fire = callback;
+    }, undefined),
+    setTimer: guard((id, milliseconds) => void setTimeout(() => fire(id), milliseconds), undefined),
+    fileSize: guard((name) => files.get(name)?.length ?? -1, -1),
+    takeFile: guard((name, into) => {
+      const bytes = files.get(name);
+      if (bytes !== undefined) outerView(into).set(bytes);
+      files.delete(name);
+    }, undefined),
+    saveSnapshot: guard((bytes) => {
+      const copy = new Uint8Array(trimmed(outerView(bytes)));
+      notify({ kind: "snapshot", bytes: copy }, [copy.buffer]);
+    }, undefined),
+    log: guard((text) => {
+      if (typeof text === "string") notify({ kind: "log", text: text.slice(0, 2000) });
+    }, undefined),
+    output: guard((stream, bytes) => {
+      output.write(stream === 2 ? "stderr" : "stdout", outerView(bytes));
+      return bytes.length;
+    }, 0),
+
+    send(memory, offset, length) {
+      try {
+        if (length <= 0 || length > MAX_MESSAGE) return -EINVAL;
+        Atomics.store(words, Word.heapPages, memory.byteLength / 65536);
+        release();
+        deadline = undefined;
+        if (sender.fits(length)) {
+          sender.sendBySlot(new Uint8Array(memory, offset, length));
+          if (Atomics.load(words, Word.mainPolls) === 0) port.postMessage(null);
+          return length;
+        }
+        const stalled = awaitRoom(Math.ceil(length / 1024));
+        if (stalled < 0) return stalled;
+        sender.sendByPort(new Uint8Array(memory, offset, length));
+        return length;
+      } catch {
+        return -ENOMEM;
+      }
+    },
+    receive(memory, offset, length) {
+      try {
+        if (length <= 0) return 0;
+        if (message === undefined || read === message.length) {
+          release();
+          const outcome = waitForMessage();
+          if (outcome <= 0 || message === undefined) return outcome;
+        }
+        const size = Math.min(length, message.length - read);
+        new Uint8Array(memory, offset, size).set(
+          read === 0 && size === message.length ? message : message.subarray(read, read + size),
+        );
+        read += size;
+        return size;
+      } catch {
+        return -EINVAL;
+      }
+    },
+    control(command, argument) {
+      switch (command) {
+        case 0:
+          read = 0;
+          return 0;
+        case 1:
+          return argument === 0 ? Number(Atomics.load(shared.target, 0)) : (message?.length ?? 0);
+        case 2:
+          release();
+          deadline = argument;
+          return 0;
+        default:
+          return -EINVAL;
+      }
+    },
+    takeInterrupt: () => Atomics.exchange(words, Word.interrupt, 0),
+    die(reason) {
+      output.flush();
+      notify({ kind: "died", reason: typeof reason === "string" ? reason.slice(0, 1000) : "for an unknown reason" });
+      // Typed as if it ended at once; the thread does so at its next check, and until then nothing may happen here.
+      (process as { exit(code: number): void }).exit(1);
+      for (;;) Atomics.wait(words, Word.signal, Atomics.load(words, Word.signal), 1000);
+    },
+  };
+}
+
+/** The function with its errors swallowed. */
+function guard<A extends unknown[], R>(run: (...args: A) => R, otherwise: R): (...args: A) => R {
+  return (...args) => {
+    try {
+      return run(...args);
+    } catch {
+      return otherwise;
+    }
+  };
+}
+
+/** A buffer of this realm on the memory of one of the inner realm. */
+function outerView(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function decodeText(encoding: string, fatal: boolean, bytes: Buffer): string {
+  if (encoding === "utf-16le") return bytes.toString("utf16le");
+  if (encoding === "latin1") return bytes.toString("latin1");
+  if (!fatal) return bytes.toString("utf8");
+  return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+}
+
+/** Most of a snapshot's end is memory that was never used. */
+function trimmed(snapshot: Buffer): Buffer {
+  let length = snapshot.length;
+  while (length > 0 && snapshot[length - 1] === 0) length--;
+  return snapshot.subarray(0, Math.min(snapshot.length, Math.ceil(length / 65536) * 65536));
+}

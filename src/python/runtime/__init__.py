@@ -1,0 +1,1 @@
+"""The Python side of Regears: runs gears scripts inside the interpreter of a worker."""

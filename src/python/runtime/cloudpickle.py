@@ -1,0 +1,149 @@
+"""The module `cloudpickle` for scripts and for clients that send pickled functions (gearsclient).
+
+What we write, only we read; but pickles made by the real package must load. They name its functions for putting objects
+together, so those are here under the same names: this file follows the names and arguments of cloudpickle 3's format.
+"""
+
+import collections
+import enum
+import importlib
+import sys
+import types
+import typing
+import weakref
+
+from . import serialise
+from .serialise import dump, dumps, load, loads
+
+CloudPickler = Pickler = serialise.Pickler
+__version__ = "3.1"
+_EMPTY = object()
+# Classes by the id that the pickling side gave them, so that a class which comes twice is one class.
+_classes = weakref.WeakValueDictionary()
+
+
+def subimport(name):
+    return importlib.import_module(name)
+
+
+def dynamic_subimport(name, variables):
+    module = types.ModuleType(name)
+    vars(module).update(variables)
+    module.__dict__["__builtins__"] = sys.modules["builtins"].__dict__
+    return module
+
+
+def _builtin_type(name):
+    return type if name == "ClassType" else getattr(types, name)
+
+
+def _gen_ellipsis():
+    return ...
+
+
+def _gen_not_implemented():
+    return NotImplemented
+
+
+def _make_empty_cell():
+    return types.CellType()
+
+
+def _make_cell(value=_EMPTY):
+    return types.CellType() if value is _EMPTY else types.CellType(value)
+
+
+def _cell_set(cell, value):
+    cell.cell_contents = value
+
+
+def _make_function(code, globals, name, argdefs, closure):
+    globals["__builtins__"] = sys.modules["builtins"]
+    return types.FunctionType(code, globals, name, argdefs, closure)
+
+
+def _function_setstate(function, state):
+    attributes, slots = state
+    function.__dict__.update(attributes)
+    used = slots.pop("__globals__")
+    closure = slots.pop("__closure__")
+    # loading these was their purpose
+    slots.pop("_cloudpickle_submodules", None)
+    function.__globals__.update(used)
+    function.__globals__["__builtins__"] = sys.modules["builtins"]
+    for cell, given in zip(function.__closure__ or (), closure or ()):
+        try:
+            cell.cell_contents = given.cell_contents
+        except ValueError:
+            continue
+    for name, value in slots.items():
+        setattr(function, name, value)
+
+
+def _make_skeleton_class(type_constructor, name, bases, type_kwargs, class_tracker_id, extra):
+    made = types.new_class(name, bases, {"metaclass": type_constructor}, lambda space: space.update(type_kwargs))
+    return _tracked(class_tracker_id, made)
+
+
+def _make_skeleton_enum(bases, name, qualname, members, module, class_tracker_id, extra):
+    kind = type(bases[-1])
+    return _tracked(class_tracker_id, serialise.make_enum(kind, name, bases, module, qualname, members))
+
+
+def _class_setstate(cls, state):
+    attributes, _ = state
+    registry = None
+    for name, value in attributes.items():
+        if name == "_abc_impl":
+            registry = value
+        else:
+            setattr(cls, name, value)
+    for subclass in registry or ():
+        cls.register(subclass)
+    return cls
+
+
+def _make_typevar(name, bound, constraints, covariant, contravariant, class_tracker_id):
+    made = typing.TypeVar(name, *constraints, bound=bound, covariant=covariant, contravariant=contravariant)
+    return _tracked(class_tracker_id, made)
+
+
+def _make_dict_keys(items, is_ordered=False):
+    return (collections.OrderedDict if is_ordered else dict).fromkeys(items).keys()
+
+
+def _make_dict_values(items, is_ordered=False):
+    return (collections.OrderedDict if is_ordered else dict)(enumerate(items)).values()
+
+
+def _make_dict_items(items, is_ordered=False):
+    return (collections.OrderedDict if is_ordered else dict)(items).items()
+
+
+def _get_dataclass_field_type_sentinel(name):
+    import dataclasses
+
+    return getattr(dataclasses, name)
+
+
+def register_pickle_by_value(_module):
+    """What can be imported is pickled by name here."""
+
+
+unregister_pickle_by_value = register_pickle_by_value
+
+
+def _tracked(tracker, made):
+    if tracker is None:
+        return made
+    return _classes.setdefault(tracker, made)
+
+
+def install():
+    """Makes this importable as `cloudpickle` and, like there, `cloudpickle.cloudpickle`."""
+    module = sys.modules[__name__]
+    vars(module)["cloudpickle"] = module
+    sys.modules["cloudpickle"] = sys.modules["cloudpickle.cloudpickle"] = module
+
+
+__all__ = ("CloudPickler", "Pickler", "dump", "dumps", "load", "loads", "subimport")

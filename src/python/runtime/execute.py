@@ -1,0 +1,121 @@
+"""Functions of a script's globals that reach the engine, the configuration and the log."""
+
+from . import calls
+from .context import CONTEXT
+from .convert import command, revive, to_reply
+from .errors import GearsError, GearsFlatError, plain
+
+_LEVELS = ("debug", "verbose", "notice", "warning")
+
+
+def execute(*args):
+    """Runs an engine command and gives its reply; an error reply raises `gears.error`."""
+    if not args:
+        return []
+    name = args[0]
+    if not isinstance(name, str):
+        raise GearsError("the given command must be a string")
+    context = CONTEXT.get()
+    status, value = calls.request("execute", (command(plain(name), args[1:]), context.handle if context else 0))
+    if status == calls.OK:
+        return value
+    if status == calls.WITH_BYTES:
+        return revive(value)
+    raise GearsError(_engine_error(value))
+
+
+def call_next(*args):
+    """Runs the next hook of the hooked command, or the command itself. Arguments without the command's name."""
+    status, value = calls.request("call_next", (command("", args)[1:], _handle()))
+    if status == calls.OK:
+        return value
+    if status == calls.WITH_BYTES:
+        return revive(value)
+    raise GearsError(value if value in _OWN_ERRORS else _engine_error(value))
+
+
+def get_command():
+    """The client's command behind an event, as it was typed."""
+    return calls.call("get_command", _handle())
+
+
+def override_reply(*args):
+    """Sets the reply of the client's command behind an event."""
+    if len(args) != 1:
+        raise GearsError("Override reply must get a single argument")
+    calls.call("override_reply", to_reply(args[0]), _handle())
+
+
+def flat_error(*args):
+    """Raises an error that is shown without traceback."""
+    if len(args) != 1:
+        raise GearsError("not enough arguments for time flat error")
+    raise GearsFlatError(args[0])
+
+
+def hashtag():
+    """A hash tag of this node's lowest slot."""
+    return "06S"
+
+
+def log(*args, level="notice"):
+    """Writes to the server's log."""
+    if not 1 <= len(args) <= 2:
+        raise GearsError("log function must get a log message as input")
+    if len(args) == 2:
+        level = args[0]
+        calls.log("warning", "GEARS: log(level, message) is deprecated, use log(message, level=level) instead")
+    message = args[-1]
+    if not isinstance(message, str):
+        raise GearsError("Log message must be a string")
+    if not isinstance(level, str):
+        raise GearsError("Log level must be a sting (debug/verbose/notice/warning)")
+    if level not in _LEVELS:
+        raise GearsError("Log level should be one of the following : debug,verbose,notice,warning")
+    calls.log(plain(level), "GEARS: " + plain(message))
+
+
+def configGet(*args):
+    """The text of a user option or of an option that was set explicitly; None for others."""
+    if len(args) != 1:
+        raise GearsError("get_config function must get a single key input")
+    if not isinstance(args[0], str):
+        raise GearsError("get_config key must be a string")
+    return calls.call("config_get", plain(args[0]))
+
+
+def gearsConfigGet(key, default=None):
+    """`configGet` with a default."""
+    value = configGet(key)
+    return default if value is None else value
+
+
+def _deprecated(old, new, function):
+    def alias(*args, **kwargs):
+        calls.log("warning", f"GEARS: {old} is deprecated, use {new} instead")
+        return function(*args, **kwargs)
+
+    alias.__name__ = alias.__qualname__ = old
+    return alias
+
+
+Log = _deprecated("Log", "log", log)
+ConfigGet = _deprecated("ConfigGet", "configGet", configGet)
+GearsConfigGet = _deprecated("GearsConfigGet", "gearsConfigGet", gearsConfigGet)
+
+# Errors of call_next that are ours; all others are error replies of the engine.
+_OWN_ERRORS = frozenset(("Can not get CommandHook ctx", "Failed executing command"))
+
+
+def _handle():
+    context = CONTEXT.get()
+    return context.handle if context is not None else 0
+
+
+def _engine_error(text):
+    """How an error reply looks to scripts: two kinds are found before the command runs, and have the system's texts."""
+    if text.startswith("ERR unknown command"):
+        return "No such file or directory"
+    if text.startswith("ERR wrong number of arguments for '") and not text[35:].lower().startswith("rg."):
+        return "Invalid argument"
+    return text + "\r\n"

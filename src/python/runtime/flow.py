@@ -1,0 +1,227 @@
+"""Flows: one pass of a builder's steps over its reader's records."""
+
+import time
+import weakref
+from contextvars import Context as Variables
+
+from . import abort, atomics, calls, profiler
+from .context import CONTEXT, Context
+from .convert import to_replies
+from .errors import FlowAborted, GearsForceStopped, error_text, stopped_text
+from .loop import note_garbage
+from .records import BREATH, Mark, Stage, lines_of
+from .steps import RUNNERS
+
+# Results that are sent at once.
+BATCH = 4096
+
+DECLARED, RUNNING, WAITING, DONE = range(4)
+
+# Flows that have not ended, by handle.
+flows = {}
+
+
+class Flow(Context):
+    """An execution. Its steps are generators that pull from each other; where one has to wait, the pulling stops and
+    begins again from the end of the flow when that has come."""
+
+    __slots__ = (
+        "steps", "source", "results", "errors", "state", "tasks", "read_seconds", "inner",
+        "_future", "_kept", "_count", "_spent", "_reader", "_pipeline", "_stages", "_variables", "_woken",
+    )  # fmt: skip
+
+    def __init__(self, handle, session, steps, source, future=None, inner=False):
+        super().__init__(handle, session, 0)
+        self.steps = steps
+        self.source = source
+        self.results = []
+        self.errors = []
+        self.state = DECLARED
+        # coroutines in progress
+        self.tasks = set()
+        self.read_seconds = 0.0
+        # nobody but the awaitable gets its results
+        self.inner = inner
+        self._future = None if future is None else weakref.ref(future)
+        # results for the awaitable, if anybody holds that
+        self._kept = None
+        self._count = 0
+        self._spent = 0.0
+        self._reader = self._pipeline = None
+        self._stages = ()
+        self._variables = Variables()
+        self._woken = False
+
+    def start(self, flags):
+        """Runs as far as it gets."""
+        self.set_flags(flags)
+        if self._future is not None and self._future() is not None:
+            self._kept = []
+        self._pipeline = self._build()
+        self._run()
+
+    def wake(self):
+        """What it waited for has come: it goes on when the serve loop is free."""
+        if self.state in (RUNNING, WAITING) and not self._woken:
+            self._woken = True
+            calls.jobs.append(self._resume)
+
+    def failed(self, error, entered=None):
+        """What becomes of an exception from users' code: an error entry, or the end when this flow is being stopped."""
+        if self.abort_requested:
+            abort.disarm(self)
+            raise FlowAborted(stopped_text(error)) from None
+        return Mark(error_text(error, self.traceback, entered))
+
+    def stop(self, text):
+        """Ends with an error, at once, when it waits: a coroutine of it was stopped. False when it does not wait."""
+        abort.disarm(self)
+        if self.state != WAITING:
+            return False
+        calls.post("running", self.handle)
+        self.errors.append(text)
+        self._finish("done")
+        return True
+
+    def cancel(self):
+        """Ends without a trace if it waits; nothing happens to one that has not started or has ended."""
+        if self.state == WAITING:
+            self.results.clear()
+            self.errors.clear()
+            self._kept = self._kept and []
+            self._finish("aborted")
+
+    def discard(self):
+        """It will never be started."""
+        if self.state == DECLARED:
+            self.state = DONE
+            flows.pop(self.handle, None)
+            self._complete_future([[], []])
+
+    def _resume(self):
+        self._woken = False
+        if self.state == WAITING:
+            calls.post("running", self.handle)
+            self._run()
+
+    def _run(self):
+        self.state = RUNNING
+        # the call through C lets V8 use optimised code of the interpreter's loop
+        while (pause := self._variables.run(self._slice)) is BREATH:
+            calls.serve_nested()
+        if self.atomic:
+            atomics.leave(self)
+        if pause is None:
+            self._finish("done")
+            return
+        self.state = WAITING
+        self._flush()
+        calls.post("waiting", self.handle)
+
+    def _slice(self):
+        CONTEXT.set(self)
+        started = time.perf_counter()
+        profile = profiler.begin(self)
+        try:
+            return self._pull()
+        except FlowAborted as stopped:
+            self.errors.append(stopped.text)
+        except GearsForceStopped as error:
+            self.errors.append(stopped_text(error))
+        except BaseException as error:
+            self.errors.append(error_text(error, True, True))
+            calls.log("warning", f"internal error in an execution: {self.errors[-1]}")
+        finally:
+            profiler.end(profile)
+            abort.disarm(self)
+            self._spent += time.perf_counter() - started
+        return None
+
+    def _pull(self):
+        """Pulls records out of the last step. Gives the sign with which it pauses; None at the end."""
+        results = self.results
+        keep = results.append
+        for record in self._pipeline:
+            if type(record) is not Mark:
+                keep(record)
+                if len(results) >= BATCH:
+                    self._flush()
+            elif record.text is None:
+                return record
+            else:
+                self.errors.append(record.text)
+                # records that are on their way still come
+                self._reader.close()
+        return None
+
+    def _build(self):
+        steps = [step for step in self.steps if step.kind != "collect"] if not self.profile else self.steps
+        counts = bool(steps) and steps[0].kind == "count" and hasattr(self.source, "counted") and not self.profile
+        source = self._reader = self.source.counted(self) if counts else self.source.records(self)
+        if self.profile:
+            source = profiler.Timed(source)
+            self._stages = [source]
+        for step in steps[1:] if counts else steps:
+            run = RUNNERS.get(step.kind)
+            if run is not None:
+                source = run(Stage(self, step), source)
+            if self.profile:
+                source = profiler.Timed(source)
+                self._stages.append(source)
+        return iter(source)
+
+    def _flush(self):
+        """Hands on the results that there are."""
+        if not self.results:
+            return
+        self._count += len(self.results)
+        if self._kept is not None:
+            self._kept += self.results
+        if not self.inner:
+            calls.post("results", self.handle, to_replies(self.results))
+        self.results.clear()
+
+    def _finish(self, status):
+        self.state = DONE
+        flows.pop(self.handle, None)
+        abort.disarm(self)
+        for task in tuple(self.tasks):
+            task.cancel()
+        self.tasks.clear()
+        self._flush()
+        self._close()
+        total = round(self._spent * 1000, 3)
+        calls.post("done", self.handle, status, self.errors, total, self._read_ms(), self._step_ms(), self._count)
+        self._complete_future([self._kept or [], self.errors])
+        self.steps = self._stages = ()
+        self.source = self._kept = None
+        note_garbage()
+
+    def _close(self):
+        """Ends the generators; users' ones may run code then."""
+        pipeline, reader, self._pipeline, self._reader = self._pipeline, self._reader, None, None
+        for generator in (pipeline, reader):
+            try:
+                if hasattr(generator, "close"):
+                    self._variables.run(generator.close)
+            except BaseException as error:
+                calls.log("warning", f"error while an execution was ended: {error!r}")
+
+    def _complete_future(self, outcome):
+        future = None if self._future is None else self._future()
+        if future is not None and not future.done():
+            future.set_result(outcome)
+
+    def _read_ms(self):
+        read = self._stages[0].spent if self._stages else self.read_seconds
+        return round(read * 1000, 3)
+
+    def _step_ms(self):
+        """Per line of RG.GETEXECUTION, in its order: last first, and 0 for all but a step's first line."""
+        if not self._stages:
+            return []
+        out, before = [0.0], self._stages[0].spent
+        for step, timed in zip(self.steps, self._stages[1:]):
+            out[:0] = [round((timed.spent - before) * 1000, 3), *[0.0] * (lines_of(step) - 1)]
+            before = timed.spent
+        return out

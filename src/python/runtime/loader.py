@@ -1,0 +1,108 @@
+"""Brings the runtime package into the interpreter, and takes away what scripts must not have.
+
+The package `regears` is imported from memory: the snapshot of the interpreter drops files.
+"""
+
+import sys
+
+
+class _Finder:
+    """Finds and loads the modules of the package, whose sources it holds."""
+
+    def __init__(self, sources):
+        self._sources = sources
+
+    def find_spec(self, name, path=None, target=None):
+        from importlib.machinery import ModuleSpec
+
+        if name not in self._sources:
+            return None
+        spec = ModuleSpec(name, self, origin=self._origin(name), is_package=name == "regears")
+        spec.has_location = False
+        return spec
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        name = module.__name__
+        origin = self._origin(name)
+        module.__file__ = origin
+        exec(compile(self._sources[name], origin, "exec"), module.__dict__)
+
+    def get_source(self, name):
+        return self._sources.get(name)
+
+    @staticmethod
+    def _origin(name):
+        return "<regears>/" + (name.partition(".")[2] or "__init__") + ".py"
+
+
+def install(modules):
+    """Imports the whole package. Takes a JSON object of module names (`main` for `regears.main`) to source texts."""
+    import importlib
+    import json
+
+    # Pyodide's event loop needs JavaScript's; the runtime brings its own, which may replace this at its import.
+    from asyncio import events
+
+    events._set_running_loop(None)
+    events._set_event_loop_policy(None)
+
+    sources = {"regears": ""}
+    for name, text in json.loads(modules).items():
+        sources["regears" if name == "__init__" else "regears." + name] = text
+    sys.meta_path.insert(0, _Finder(sources))
+    for name in sources:
+        importlib.import_module(name)
+
+
+# Ways to JavaScript (calling it would end the worker) and to the wasm's functions: importing them is an ImportError.
+_FORBIDDEN = ("js", "pyodide_js", "pyodide", "_pyodide", "_pyodide_core", "ctypes", "_ctypes")
+
+
+def harden():
+    """To be called once in each worker, after the snapshot is restored and before scripts may run."""
+    import os
+    import random
+
+    for name in list(sys.modules):
+        if name.partition(".")[0] in _FORBIDDEN:
+            sys.modules[name] = None
+    for name in _FORBIDDEN:
+        sys.modules[name] = None
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not _is_pyodides(finder)]
+
+    # The snapshot holds the state of its maker, the same in every worker. (So it does the hash seed, which can not be
+    # changed any more: it is as random as the snapshot file, not as the process.)
+    random.seed()
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile._name_sequence = None
+
+    # They would end the worker, and with it the sessions of others.
+    os._exit = _refuse_exit
+    os.abort = _refuse_exit
+
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")
+
+
+def _is_pyodides(finder):
+    kind = finder if isinstance(finder, type) else type(finder)
+    return (kind.__module__ or "").partition(".")[0] in ("_pyodide", "pyodide")
+
+
+def _refuse_exit(status=0):
+    raise SystemExit(status)
+
+
+def exercise():
+    """A little of everything that the interpreter does in its hot paths, for the engine's optimiser."""
+
+    def fib(n):
+        return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+    records = [{"key": str(i), "value": fib(5)} for i in range(200)]
+    fib(17)
+    return sum(len(f"{r['key']}:{r['value']}") for r in records if r["key"] != "7")

@@ -1,0 +1,167 @@
+"""The worker's endless loop: takes jobs from the main thread and runs callbacks of the event loop in between."""
+
+import contextvars
+import gc
+import sys
+import time
+
+from . import abort, calls, loop, profiler, registrations, scripts, timers
+from . import api as _api  # noqa: F401 - fills the globals of scripts
+from .convert import revive
+from .errors import error_text
+from .flow import Flow, flows
+from .readers import GivenSource
+
+
+def serve():
+    """Runs for ever. To be called once in each worker, after the bridge was opened."""
+    loop.install()
+    abort.install()
+    calls.connect(perform, give_up)
+    sys.argv = ["Embeded"]
+    time.sleep = calls.sleep
+    main = loop.MAIN
+    while True:
+        if calls.jobs:
+            perform(calls.jobs.popleft())
+        if not calls.jobs or main.has_work:
+            main.turn()
+
+
+def perform(job):
+    """Runs one job: a message, or a function. Each begins without any context variables."""
+    try:
+        if callable(job):
+            job()
+            return
+        handler = _HANDLERS.get(job[0])
+        if handler is None:
+            calls.log("warning", f"unknown message {job[0]!r}")
+            return
+        # through C, so that V8 uses optimised code of the interpreter's loop
+        contextvars.Context().run(handler, *job[1:])
+    except BaseException as error:
+        text = error_text(error, True, True)
+        calls.log("warning", f"internal error: {text}")
+        give_up(job, text)
+
+
+def give_up(job, text):
+    """Ends what a job would have begun, with an error: the main thread waits for its end."""
+    if callable(job):
+        flow = getattr(job, "__self__", None)
+        if isinstance(flow, Flow):
+            _end(flow.handle, "done", [text])
+    elif job[0] == "script":
+        calls.post("script", job[1], "error", text, 0)
+    elif job[0] in ("start", "event"):
+        _end(job[1], "done", [text])
+
+
+def _end(handle, status, errors):
+    flows.pop(handle, None)
+    calls.post("done", handle, status, errors, 0, 0, [], 0)
+
+
+def _session(session_id):
+    """The latest session of that id that has registrations, or else time events; None when there is none."""
+    of_registrations = (registration.session for registration in reversed(registrations.registrations.values()))
+    of_timers = (session for session, _ in reversed(timers.timers.values()))
+    return next((session for session in (*of_registrations, *of_timers) if session.id == session_id), None)
+
+
+def _script(handle, session_id, code, flags):
+    scripts.run_script(handle, scripts.Session(session_id), code, flags)
+
+
+def _start(handle, _execution, flags):
+    flow = flows.get(handle)
+    if flow is None:
+        _end(handle, "aborted", [])
+    else:
+        flow.start(flags)
+
+
+def _event(handle, _execution, number, records, flags, _client=0):
+    registration = registrations.registrations.get(number)
+    if registration is None:
+        _end(handle, "aborted", [])
+        return
+    source = GivenSource(revive(records))
+    flow = flows[handle] = Flow(handle, registration.session, registration.steps, source)
+    flow.start(flags)
+
+
+def _discard(handle):
+    flow = flows.get(handle)
+    if flow is not None:
+        flow.discard()
+
+
+def _abort(handle):
+    flow = flows.get(handle)
+    if flow is not None:
+        flow.cancel()
+
+
+def _unregister(number):
+    registrations.unregister(number)
+    loop.note_garbage()
+
+
+def _registered(number):
+    registration = registrations.registrations.get(number)
+    if registration is None or registration.on_registered is None:
+        return
+    error = scripts.call_back(registration.session, registration.on_registered)
+    if error is not None:
+        calls.log("warning", f"error in onRegistered: {error}")
+
+
+def _restore(session_id, number, blob):
+    _remade(session_id, "restored", number, lambda session: registrations.restore(session, number, blob))
+
+
+def _restore_timer(session_id, number, blob):
+    _remade(session_id, "timer_restored", number, lambda session: timers.restore(session, number, blob))
+
+
+def _remade(session_id, op, number, remake):
+    try:
+        remake(_session(session_id) or scripts.Session(session_id))
+    except BaseException as error:
+        calls.post(op, number, "error", error_text(error, False))
+    else:
+        calls.post(op, number, "ok", "")
+
+
+def _profile(job, session_id, action, order=""):
+    session = _session(session_id)
+    if session is None:
+        calls.post("profile", job, "error", "session does not exists")
+    elif action == "reset":
+        session.profile = None
+        calls.post("profile", job, "ok", "")
+    else:
+        text, failed = profiler.report(session, order)
+        calls.post("profile", job, "error" if failed else "ok", text)
+
+
+_HANDLERS = {
+    "script": _script,
+    "start": _start,
+    "event": _event,
+    "discard": _discard,
+    "abort": _abort,
+    "unregister": _unregister,
+    "registered": _registered,
+    "restore": _restore,
+    "restore_timer": _restore_timer,
+    "timer": timers.fire,
+    "timer_drop": timers.drop,
+    "profile": _profile,
+}
+
+# What was imported so far is never garbage.
+gc.collect()
+gc.freeze()

@@ -1,0 +1,64 @@
+"""Measuring: time per step, and cProfile per session."""
+
+import cProfile
+import io
+import pstats
+import time
+
+from .errors import error_text
+
+
+class Timed:
+    """An iterator that sums up the time spent in another, with everything before it."""
+
+    __slots__ = ("spent", "_next")
+
+    def __init__(self, source):
+        self.spent = 0.0
+        self._next = source.__next__
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        started = time.perf_counter()
+        try:
+            return self._next()
+        finally:
+            self.spent += time.perf_counter() - started
+
+
+def begin(context):
+    """Starts to profile a session's code, if that is wanted and not yet going on."""
+    if not context.profile or context.session.profiling:
+        return None
+    session = context.session
+    if session.profile is None:
+        session.profile = cProfile.Profile()
+    try:
+        session.profile.enable()
+    except ValueError:  # another session's code is being profiled around this
+        return None
+    session.profiling = True
+    return session
+
+
+def end(session):
+    """Ends what `begin` gave."""
+    if session is not None:
+        session.profiling = False
+        session.profile.disable()
+
+
+def report(session, order):
+    """The text of the pstats report, and whether it is an error (nothing was profiled)."""
+    text = io.StringIO()
+    try:
+        stats = pstats.Stats(session.profile or cProfile.Profile(), stream=text)
+        stats.sort_stats(order or "tottime")
+        stats.print_stats()
+        stats.print_callers()
+        stats.print_callees()
+    except Exception as error:
+        return error_text(error, True, True), True
+    return text.getvalue(), False

@@ -1,0 +1,197 @@
+"""Readers of batch flows: what `run()` is given becomes a source, and a source gives a generator of records."""
+
+import time
+from types import FunctionType, GeneratorType
+
+from . import calls
+from .errors import GearsError, bare_text
+from .execute import execute
+from .records import BREATH, Mark
+
+
+# What a reader of columns gives between two of them.
+_PAUSE = (BREATH, None, None)
+# Records between two breaths of a flow.
+_STRIDE = range(256)
+
+
+class KeysSource:
+    """KeysReader: the keys that match a pattern, or one key by its name."""
+
+    def __init__(self, pattern, no_scan=False, read_value=True):
+        self.pattern = pattern
+        self.no_scan = no_scan
+        self.read_value = read_value
+
+    def records(self, flow):
+        chunks = self._chunks(flow, self.read_value)
+        if not self.read_value:
+            for keys, _, _ in chunks:
+                if type(keys) is Mark:
+                    yield keys
+                else:
+                    for key in keys:
+                        yield {"event": None, "key": key}
+            return
+        for keys, types, values in chunks:
+            if type(keys) is Mark:
+                yield keys
+            elif types is None:
+                for key, value in zip(keys, values):
+                    yield {"event": None, "key": key, "type": "string", "value": value}
+            else:
+                for key, kind, value in zip(keys, types, values):
+                    yield {"event": None, "key": key, "type": kind, "value": value}
+
+    def counted(self, flow):
+        """In place of the records and a step that counts them: nobody looks at them, so no value is read."""
+        count = 0
+        for keys, _, _ in self._chunks(flow, False):
+            if type(keys) is Mark:
+                yield keys
+            else:
+                count += len(keys)
+        if count:
+            yield count
+
+    def _chunks(self, flow, read_value):
+        reader, more, op, args = None, True, "keys_open", (self.pattern, self.no_scan, read_value, flow.handle)
+        try:
+            while more:
+                try:
+                    started = time.perf_counter()
+                    reader, more, keys, types, values = calls.call(op, *args)
+                    flow.read_seconds += time.perf_counter() - started
+                except BaseException as error:
+                    more = False
+                    keys, types, values = flow.failed(error), None, None
+                yield keys, types, values
+                yield _PAUSE
+                op, args = "keys_next", (reader,)
+        finally:
+            if reader is not None and more:
+                calls.post("keys_close", reader)
+
+
+class StreamSource:
+    """StreamReader: the messages of one stream after an id."""
+
+    def __init__(self, key, from_id="0-0"):
+        self.key = key
+        self.from_id = from_id
+
+    def records(self, flow):
+        try:
+            started = time.perf_counter()
+            reply = execute("XREAD", "STREAMS", self.key, self.from_id)
+            flow.read_seconds += time.perf_counter() - started
+        except GearsError as error:
+            failed = flow.failed(error)
+            failed.text = bare_text(error).removesuffix("\r\n")
+        except BaseException as error:
+            failed = flow.failed(error)
+        else:
+            for message, fields in reply[0][1] if reply else ():
+                yield {"key": self.key, "id": message, "value": dict(zip(fields[::2], fields[1::2]))}
+            return
+        yield failed
+
+
+class PythonSource:
+    """PythonReader: whatever a generator function yields."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def records(self, flow):
+        try:
+            first = self.function()
+        except BaseException as error:
+            record = flow.failed(error)
+        else:
+            record = first
+        if type(record) is not GeneratorType:
+            yield record
+            more = self.function
+        else:
+            more = record.__next__
+        while True:
+            for _ in _STRIDE:
+                if type(record) is Mark:
+                    return
+                try:
+                    record = more()
+                except StopIteration:
+                    return
+                except BaseException as error:
+                    record = flow.failed(error)
+                yield record
+            yield BREATH
+
+
+class GivenSource:
+    """The records of an event."""
+
+    def __init__(self, records):
+        self.given = records
+
+    def records(self, _flow):
+        yield from self.given
+
+
+def prepare(reader, arg, options):
+    """Checks the arguments of `run()` and gives the source. Raises `gears.error`."""
+    if reader == "PythonReader":
+        if type(arg) is not FunctionType:
+            raise GearsError("pyreader argument must be a function")
+        return PythonSource(arg)
+    if reader == "KeysReader":
+        _text(arg, "regex argument must be a string")
+        return KeysSource(
+            str(arg),
+            _flag(options.get("noScan", False), "exactMatch value is not boolean"),
+            _flag(options.get("readValue", True), "readValue value is not boolean"),
+        )
+    if reader == "StreamReader":
+        _text(arg, "regex argument must be a string")
+        from_id = options.get("fromId", "0-0")
+        _text(from_id, "fromId argument must be a string")
+        return StreamSource(str(arg), str(from_id))
+    raise GearsError("Given reader do not support run or not exists")
+
+
+def shardReaderCallback():
+    """Generator of ShardsIDReader."""
+    yield "1"
+
+
+def createKeysOnlyReader(pattern="*", count=1000, noScan=False, patternGenerator=None):
+    """Generator function of KeysOnlyReader."""
+
+    def keysOnlyReader():
+        wanted, exact = pattern, noScan
+        if patternGenerator is not None:
+            wanted, exact = patternGenerator()
+        if exact:
+            if execute("EXISTS", wanted) == 1:
+                yield wanted
+            return
+        cursor = "0"
+        while True:
+            cursor, keys = execute("SCAN", cursor, "MATCH", str(wanted), "COUNT", str(count))
+            yield from keys
+            if cursor == "0":
+                return
+
+    return keysOnlyReader
+
+
+def _text(value, error):
+    if not isinstance(value, str):
+        raise GearsError(error)
+
+
+def _flag(value, error):
+    if type(value) is not bool:
+        raise GearsError(error)
+    return value

@@ -1,0 +1,162 @@
+"""Registrations: what `register()` accepts, and the flows that events start."""
+
+from types import FunctionType
+
+from . import calls, serialise
+from .context import CONTEXT
+from .errors import GearsError, plain
+
+_MODES = frozenset(("sync", "async", "async_local"))
+_KEY_TYPES = frozenset(("empty", "string", "list", "hash", "set", "zset", "module", "stream"))
+_POLICIES = frozenset(("continue", "abort", "retry"))
+
+# By number, the part of a registration's id after the dash.
+registrations = {}
+
+
+class Registration:
+    """A stored flow and the session it lives in."""
+
+    __slots__ = ("number", "session", "reader", "steps", "on_registered")
+
+    def __init__(self, number, session, reader, steps, on_registered):
+        self.number = number
+        self.session = session
+        self.reader = reader
+        self.steps = steps
+        self.on_registered = on_registered
+
+
+def register(reader, desc, steps, options, take_made):
+    """Checks the arguments of `register()`, tells the main thread, and gives the id. Raises `gears.error`."""
+    context = CONTEXT.get()
+    if context is None:
+        raise GearsError("Can not create a gearsCtx on a python created thread")
+    check = _CHECKS.get(reader)
+    if check is None:
+        raise GearsError("given reader does not exists or does not support register")
+    mode = options.get("mode", "async")
+    if not isinstance(mode, str):
+        raise GearsError("execution mode must be a string")
+    if mode not in _MODES:
+        raise GearsError("unknown execution mode")
+    spec = {"reader": reader, "mode": plain(mode), "desc": desc, "session": context.session.id, **check(options, mode)}
+    on_registered = options.get("onRegistered")
+    if on_registered is not None and type(on_registered) is not FunctionType:
+        raise GearsError("OnRegistered argument must be a function")
+    spec["has_on_registered"] = on_registered is not None
+    spec["blob"] = serialise.pack_registration(context.session, reader, steps, on_registered)
+    text = calls.call("register", take_made(), spec, context.handle)
+    number = int(text.rpartition("-")[2])
+    registrations[number] = Registration(number, context.session, reader, steps, on_registered)
+    if context.declares:
+        context.registered.append(number)
+    return text
+
+
+def restore(session, number, blob):
+    """Makes a registration again from its serialised form. Raises when that is not possible."""
+    reader, steps, on_registered = serialise.unpack_registration(session, blob)
+    registrations[number] = Registration(number, session, reader, steps, on_registered)
+
+
+def unregister(number):
+    """Forgets a registration; its unfinished executions keep what they need."""
+    registrations.pop(number, None)
+
+
+def _keys(options, _mode):
+    return {
+        "prefix": _prefix(options),
+        "eventTypes": _words(options, "eventTypes", "given event type is not string"),
+        "keyTypes": _key_types(options),
+        "commands": _words(options, "commands", "given command type is not string"),
+        "readValue": _flag(options, "readValue", True, "readValue is not boolean"),
+    }
+
+
+def _stream(options, mode):
+    batch = _number(options, "batch", 1, "batch argument must be a number")
+    if batch <= 0:
+        raise GearsError("batch argument must be greater than 0")
+    policy = options.get("onFailedPolicy", "continue")
+    if not isinstance(policy, str):
+        raise GearsError("onFailedPolicy must be a string (Continue/Abort/Retry)")
+    if policy.lower() not in _POLICIES:
+        raise GearsError("onFailedPolicy must be Continue/Abort/Retry")
+    if mode == "sync" and policy.lower() != "continue":
+        raise GearsError("ExecutionMode sync can only be combined with OnFailedPolicy Continue")
+    return {
+        "prefix": _prefix(options),
+        "batch": batch,
+        "duration": _number(options, "duration", 0, "duration argument must be a number"),
+        "onFailedPolicy": plain(policy.lower()),
+        "onFailedRetryInterval": _number(options, "onFailedRetryInterval", 1, "retryInterval argument must be a number"),
+        "trimStream": _flag(options, "trimStream", True, "pyTrimmStream argument must be a boolean"),
+    }
+
+
+def _command(options, _mode):
+    trigger = _optional_text(options, "trigger", "trigger argument is not string")
+    hook = _optional_text(options, "hook", "hook argument is not string")
+    key_prefix = _optional_text(options, "keyprefix", "keyprefix argument is not string")
+    in_order = _flag(options, "inorder", False, "inorder argument is be boolean")
+    if trigger is None and hook is None:
+        raise GearsError("no trigger or hook argument was given")
+    if trigger is not None and (hook is not None or key_prefix is not None):
+        raise GearsError("trigger argument can not be given with keyprefix or hook")
+    return {"trigger": trigger, "hook": hook, "keyprefix": key_prefix, "inorder": in_order}
+
+
+_CHECKS = {"KeysReader": _keys, "StreamReader": _stream, "CommandReader": _command}
+
+
+def _prefix(options):
+    prefix = options.get("prefix", "*")
+    if not isinstance(prefix, str):
+        raise GearsError("regex argument must be a string")
+    return plain(prefix)
+
+
+def _words(options, name, error):
+    given = options.get(name)
+    if given is None:
+        return None
+    try:
+        words = list(given)
+    except TypeError:
+        raise GearsError(f"given {name} is not iterable") from None
+    for word in words:
+        if not isinstance(word, str):
+            raise GearsError(error)
+    return [plain(word) for word in words]
+
+
+def _key_types(options):
+    words = _words(options, "keyTypes", "given key type is not string")
+    if words is not None and not all(word in _KEY_TYPES for word in words):
+        raise GearsError("unknown key type")
+    return words
+
+
+def _flag(options, name, default, error):
+    value = options.get(name, default)
+    if type(value) is not bool:
+        raise GearsError(error)
+    return value
+
+
+def _number(options, name, default, error):
+    value = options.get(name, default)
+    if not isinstance(value, int):
+        raise GearsError(error)
+    return int(value)
+
+
+def _optional_text(options, name, error):
+    value = options.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise GearsError(error)
+    return plain(value)

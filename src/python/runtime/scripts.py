@@ -1,0 +1,107 @@
+"""Sessions and the scripts that begin them."""
+
+from . import abort, atomics, builder, calls, flow, registrations
+from .context import BASE_GLOBALS, CONTEXT, Background, Context
+from .errors import error_text, stopped_text
+from .loop import note_garbage
+from .records import describe
+
+
+class Session:
+    """One script with its global namespace; lives as long as an execution, registration or coroutine holds it."""
+
+    __slots__ = ("id", "globals", "profile", "profiling", "__weakref__")
+
+    def __init__(self, session_id):
+        self.id = session_id
+        self.globals = dict(BASE_GLOBALS)
+        self.globals["__name__"] = "not_main"
+        # of ProfileExecutions
+        self.profile = None
+        self.profiling = False
+
+
+class ScriptBody(Context):
+    """A script's top level. It declares at most one flow, which has the same handle."""
+
+    __slots__ = ("declared", "registered", "_declares")
+
+    def __init__(self, handle, session, flags):
+        super().__init__(handle, session, flags)
+        self.no_async = True
+        self.declared = None
+        self.registered = []
+        self._declares = True
+
+    @property
+    def declares(self):
+        """True while what is declared waits for the end of the body."""
+        return self._declares
+
+    def end(self):
+        """The body is over: what its functions do from now on takes effect at once, and is no part of its flow."""
+        self._declares = False
+        self.handle = 0
+
+    def lasting(self):
+        return Background(self.session)
+
+
+def run_script(handle, session, code, flags):
+    """Runs a script's body and tells how it ended."""
+    body = ScriptBody(handle, session, flags)
+    CONTEXT.set(body)
+    try:
+        error = _run_body(body, code)
+    finally:
+        abort.disarm(body)
+    if body.atomic:
+        atomics.leave(body)
+    body.end()
+    if error is not None:
+        for number in body.registered:
+            registrations.unregister(number)
+        calls.post("script", handle, "error", error, builder.take_made())
+        note_garbage()
+        return
+    run = None
+    if body.declared is not None:
+        declared, mode, reader = body.declared
+        flow.flows[handle] = declared
+        run = [mode, describe(declared.steps), reader]
+    else:
+        note_garbage()
+    body.declared = None
+    calls.post("script", handle, "ok", builder.take_made(), run, bool(body.registered))
+
+
+def call_back(session, function):
+    """Calls a function of a session that belongs to no execution. Gives the text of its error, or None."""
+    context = Background(session)
+    CONTEXT.set(context)
+    try:
+        value = function()
+    except BaseException as error:
+        return error_text(error, True)
+    finally:
+        if context.atomic:
+            atomics.leave(context)
+    if hasattr(value, "close") and hasattr(value, "cr_frame"):
+        value.close()
+        return "coroutines are not allowed here"
+    return None
+
+
+def _run_body(body, code):
+    try:
+        compiled = compile(code, "<string>", "exec", dont_inherit=True)
+    except BaseException as error:
+        return error_text(error, False)
+    try:
+        exec(compiled, body.session.globals)
+    except BaseException as error:
+        if body.abort_requested:
+            abort.disarm(body)
+            return stopped_text(error)
+        return error_text(error, body.traceback)
+    return None

@@ -1,0 +1,328 @@
+"""Callbacks as bytes: functions and classes by value, with what they refer to; everything importable by its name.
+
+A registration is packed with its functions' globals as they are at that moment. The globals of the session itself are only
+named: whoever loads brings a session, whose namespace all its registrations share again.
+"""
+
+import abc
+import dataclasses
+import dis
+import enum
+import importlib
+import importlib.util
+import io
+import marshal
+import pickle
+import sys
+import types
+
+from . import composed
+from .context import BASE_GLOBALS
+from .errors import GearsError, bare_text
+from .loop import MAIN
+from .records import Step
+
+# Code objects only load in the Python that made them.
+_HEADER = b"RGF1" + importlib.util.MAGIC_NUMBER
+
+_GLOBAL_OPS = frozenset(("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"))
+_NOT_OURS = frozenset(("not_main", "__main__", None))
+_DROPPED = frozenset(
+    (
+        "__dict__", "__weakref__", "__module__", "__slots__", "__abstractmethods__", "_abc_impl", "__annotate__",
+        "__annotate_func__", "__annotations__", "__annotations_cache__", "__static_attributes__", "__firstlineno__",
+        "__classdictcell__",
+    )
+)  # fmt: skip
+_ENUM_INTERNALS = frozenset(
+    (
+        "_generate_next_value_", "_member_names_", "_member_map_", "_member_type_", "_value2member_map_",
+        "_unhashable_values_", "_unhashable_values_map_", "_hashable_values_", "_new_member_", "_use_args_",
+        "_value_repr_", "__new__", "_flag_mask_", "_singles_mask_", "_all_bits_", "_boundary_", "_inverted_",
+    )
+)  # fmt: skip
+_SENTINELS = {
+    id(getattr(dataclasses, name)): name
+    for name in ("MISSING", "KW_ONLY", "_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR", "_HAS_DEFAULT_FACTORY")
+}
+
+
+def pack_registration(session, reader, steps, on_registered):
+    """A registration's flow as bytes. Raises `gears.error` that names the callback which can not be packed."""
+    flow = [
+        (step.kind, None if step.kind == "text" else step.function, step.extractor, step.start, step.length)
+        for step in steps
+    ]
+    try:
+        return _pack(session, (reader, flow, on_registered))
+    except BaseException as error:
+        callbacks = [item for _, function, extractor, *_ in flow for item in (function, extractor)]
+        for callback in (*callbacks, on_registered):
+            _pack_callback(session, callback)
+        raise _failure("", error) from None
+
+
+def unpack_registration(session, blob):
+    """What `pack_registration` packed: reader, steps and onRegistered. Raises `gears.error` for another Python's bytes."""
+    reader, flow, on_registered = _unpack(session, blob)
+    steps = [
+        Step(kind, _as_text if kind == "text" else function, extractor, start, length)
+        for kind, function, extractor, start, length in flow
+    ]
+    return reader, tuple(steps), on_registered
+
+
+def pack_function(session, function):
+    """One callback as bytes. Raises `gears.error`."""
+    return _pack_callback(session, function)
+
+
+def unpack_function(session, blob):
+    """What `pack_function` packed."""
+    return _unpack(session, blob)
+
+
+def dump(value, file, protocol=None, buffer_callback=None):
+    """Like `pickle.dump`, but with functions and classes by value."""
+    Pickler(file, protocol).dump(value)
+
+
+def dumps(value, protocol=None, buffer_callback=None):
+    """Like `pickle.dumps`, but with functions and classes by value."""
+    file = io.BytesIO()
+    Pickler(file, protocol).dump(value)
+    return file.getvalue()
+
+
+load, loads = pickle.load, pickle.loads
+
+
+class Pickler(pickle.Pickler):
+    """Pickles functions and classes that can not be imported by value."""
+
+    def __init__(self, file, protocol=None, buffer_callback=None, session=None):
+        super().__init__(file, pickle.HIGHEST_PROTOCOL if protocol is None else protocol)
+        self._session = session
+        # namespaces of functions that are not the session's, by identity
+        self._spaces = {}
+
+    def persistent_id(self, value):
+        if self._session is None:
+            return None
+        if value is self._session.globals:
+            return "globals"
+        return "loop" if value is MAIN else None
+
+    def reducer_override(self, value):
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
+        if isinstance(value, type):
+            return self._class(value)
+        if isinstance(value, types.ModuleType):
+            if sys.modules.get(value.__name__) is not value:
+                raise pickle.PicklingError(f"cannot pickle module '{value.__name__}', which can not be imported")
+            return importlib.import_module, (value.__name__,)
+        reduce = _REDUCERS.get(type(value))
+        if reduce is not None:
+            return reduce(value)
+        name = _SENTINELS.get(id(value))
+        return NotImplemented if name is None else (getattr, (dataclasses, name))
+
+    def _function(self, function):
+        recipe = function.__dict__.get("__recipe__")
+        if recipe is not None:
+            return composed.remake, recipe
+        if _importable(function):
+            return NotImplemented
+        code = function.__code__
+        names, attributes = set(), set()
+        _find_names(code, names, attributes)
+        space = function.__globals__
+        own = self._session is not None and space is self._session.globals
+        base = BASE_GLOBALS if own else {}
+        used = {name: space[name] for name in names if name in space and space[name] is not base.get(name, _NOWHERE)}
+        used.pop("__builtins__", None)
+        state = {
+            "globals": used,
+            "modules": _submodules(used, attributes),
+            "defaults": function.__defaults__,
+            "kwdefaults": function.__kwdefaults__,
+            "dict": function.__dict__,
+            "doc": function.__doc__,
+        }
+        made = (marshal.dumps(code), space if own else self._space(space), function.__name__, function.__qualname__)
+        return make_function, (*made, function.__module__, function.__closure__), state, None, None, set_function
+
+    def _space(self, space):
+        if id(space) not in self._spaces:
+            kept = {name: space[name] for name in ("__name__", "__package__", "__file__") if name in space}
+            # the original is kept alive so that its identity stays its own
+            self._spaces[id(space)] = (kept, space)
+        return self._spaces[id(space)][0]
+
+    def _class(self, cls):
+        if cls in _SPECIAL_TYPES:
+            return type, (_SPECIAL_TYPES[cls],)
+        if cls in _BUILT_IN:
+            return getattr, (types, _BUILT_IN[cls])
+        if _importable(cls):
+            return NotImplemented
+        space = dict(cls.__dict__)
+        if issubclass(cls, enum.Enum):
+            members = {name: member.value for name, member in cls.__members__.items()}
+            made = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__, members)
+            dropped = _DROPPED | _ENUM_INTERNALS | members.keys()
+            return make_enum, made, _kept(space, dropped), None, None, set_class
+        slots = space.get("__slots__", ())
+        slots = (slots,) if isinstance(slots, str) else tuple(slots)
+        made = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__)
+        made = (*made, slots if "__slots__" in space else None)
+        return make_class, made, _kept(space, _DROPPED | set(slots)), None, None, set_class
+
+
+def make_function(code, space, name, qualname, module, closure):
+    space.setdefault("__builtins__", sys.modules["builtins"])
+    function = types.FunctionType(marshal.loads(code), space, name, None, closure)
+    function.__qualname__ = qualname
+    function.__module__ = module
+    return function
+
+
+def set_function(function, state):
+    space = function.__globals__
+    for name in state["modules"]:
+        importlib.import_module(name)
+    for name, value in state["globals"].items():
+        # what another registration of the session brought already is shared
+        if name not in space or space[name] is BASE_GLOBALS.get(name, _NOWHERE):
+            space[name] = value
+    function.__defaults__ = state["defaults"]
+    function.__kwdefaults__ = state["kwdefaults"]
+    function.__dict__.update(state["dict"])
+    function.__doc__ = state["doc"]
+
+
+def make_cell():
+    return types.CellType()
+
+
+def set_cell(cell, state):
+    if state:
+        cell.cell_contents = state[0]
+
+
+def make_class(kind, name, bases, module, qualname, slots):
+    space = {"__module__": module, "__qualname__": qualname}
+    if slots is not None:
+        space["__slots__"] = slots
+    return types.new_class(name, bases, {"metaclass": kind}, lambda made: made.update(space))
+
+
+def make_enum(kind, name, bases, module, qualname, members):
+    space = kind.__prepare__(name, bases)
+    space["__module__"], space["__qualname__"] = module, qualname
+    for member, value in members.items():
+        space[member] = value
+    return kind.__new__(kind, name, bases, space)
+
+
+def set_class(cls, state):
+    for name, value in state.items():
+        type.__setattr__(cls, name, value)
+    if isinstance(cls, abc.ABCMeta):
+        abc.update_abstractmethods(cls)
+
+
+def _as_text(record):
+    return str(record)
+
+
+_NOWHERE = object()
+
+# Classes that say they are in `builtins`, but are only found here.
+_BUILT_IN = {value: name for name, value in vars(types).items() if isinstance(value, type)}
+_SPECIAL_TYPES = {type(None): None, type(...): ..., type(NotImplemented): NotImplemented}
+
+
+def _cell(cell):
+    try:
+        state = (cell.cell_contents,)
+    except ValueError:
+        state = None
+    return make_cell, (), state, None, None, set_cell
+
+
+_REDUCERS = {
+    types.CellType: _cell,
+    types.CodeType: lambda code: (marshal.loads, (marshal.dumps(code),)),
+    staticmethod: lambda method: (staticmethod, (method.__func__,)),
+    classmethod: lambda method: (classmethod, (method.__func__,)),
+    property: lambda value: (property, (value.fget, value.fset, value.fdel, value.__doc__)),
+    types.MappingProxyType: lambda value: (types.MappingProxyType, (dict(value),)),
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file, session):
+        super().__init__(file)
+        self._session = session
+
+    def persistent_load(self, name):
+        return self._session.globals if name == "globals" else MAIN
+
+
+def _pack(session, value):
+    file = io.BytesIO()
+    file.write(_HEADER)
+    Pickler(file, session=session).dump(value)
+    return file.getvalue()
+
+
+def _unpack(session, blob):
+    if not blob.startswith(_HEADER):
+        raise GearsError("Registration was serialised by another version of Python")
+    return _Unpickler(io.BytesIO(blob[len(_HEADER) :]), session).load()
+
+
+def _pack_callback(session, callback):
+    try:
+        return _pack(session, callback)
+    except BaseException as error:
+        raise _failure(getattr(callback, "__name__", ""), error) from None
+
+
+def _failure(name, error):
+    return GearsError(f"Error occured when serialized a python callback, callback={name} error={bare_text(error)}")
+
+
+def _importable(value):
+    """Can this be found by its module and name, in any interpreter?"""
+    module = getattr(value, "__module__", None)
+    if module in _NOT_OURS:
+        return False
+    found = sys.modules.get(module)
+    for name in value.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is value
+
+
+def _find_names(code, names, attributes):
+    """The global names that a function's code uses, and all names that could be attributes."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in _GLOBAL_OPS:
+            names.add(instruction.argval)
+    attributes.update(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            _find_names(constant, names, attributes)
+
+
+def _submodules(used, attributes):
+    """Modules that are reached as attributes of used ones: importing those alone would not load them."""
+    packages = [value.__name__ for value in used.values() if isinstance(value, types.ModuleType)]
+    return [name for package in packages for attribute in attributes if (name := f"{package}.{attribute}") in sys.modules]
+
+
+def _kept(space, dropped):
+    skip = (types.MemberDescriptorType, types.GetSetDescriptorType)
+    return {name: value for name, value in space.items() if name not in dropped and not isinstance(value, skip)}

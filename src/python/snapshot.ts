@@ -1,0 +1,95 @@
+/**
+ * Main side: what all Python workers share. The vendor's files, the snapshot of a booted interpreter, and the compiled wasm:
+ * one module for all workers, so that code which V8 has optimised for one is fast in the others from the start.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { obtainSnapshot, type Snapshot, type SnapshotParts } from "./snapshot-cache.ts";
+import { compile, WASM_PAGE, type WasmModule, withMemoryLimits } from "./wasm-memory.ts";
+
+/** Where messages about the worker machinery go. */
+export interface AssetsLog {
+  info(text: string): void;
+  warn(text: string): void;
+}
+
+export interface PythonAssets {
+  readonly snapshot: Snapshot;
+  readonly scripts: { readonly module: string; readonly loader: string };
+  readonly stdlib: Uint8Array;
+  /** The compiled interpreter whose memory can not grow beyond the limit. Compiles it (about 50 ms) the first time. */
+  moduleFor(memoryLimitMb: number): WasmModule;
+  /** True once for each limit: the first worker has to bring V8 to optimise the interpreter. */
+  takeWarmUp(memoryLimitMb: number): boolean;
+}
+
+/** Room above the snapshot before the memory has to grow for the first time, in pages. */
+const HEADROOM_PAGES = 128;
+
+const here = dirname(fileURLToPath(import.meta.url));
+
+/** Reads everything and gets the snapshot: from the cache, or by booting Python once.
+ * @param options.cacheDir the folder for the snapshot; by default in the user's cache folder.
+ * @param options.runtimeDir the folder of the runtime package, for tests; `bridge.py` and `loader.py` always are the product's.
+ * @throws InternalError when Python can not be booted. A cache that can not be read or written is only logged.
+ */
+export async function loadAssets(options: {
+  cacheDir?: string;
+  runtimeDir?: string;
+  log: AssetsLog;
+}): Promise<PythonAssets> {
+  const folder = dirname(createRequire(import.meta.url).resolve("pyodide/package.json"));
+  const wasm = readFileSync(join(folder, "pyodide.asm.wasm"));
+  const parts: SnapshotParts = {
+    wasm,
+    scripts: {
+      module: moduleScript(readFileSync(join(folder, "pyodide.asm.mjs"), "utf8")),
+      loader: readFileSync(join(folder, "pyodide.js"), "utf8"),
+    },
+    stdlib: new Uint8Array(readFileSync(join(folder, "python_stdlib.zip"))),
+    modules: readRuntime(options.runtimeDir ?? join(here, "runtime")),
+    version: (JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version: string }).version,
+  };
+  const snapshot = await obtainSnapshot(parts, options);
+  const compiled = new Map<number, WasmModule>();
+  const warmed = new Set<number>();
+  return {
+    snapshot,
+    scripts: parts.scripts,
+    stdlib: parts.stdlib,
+    moduleFor(limitMb) {
+      const minimum = Math.ceil(snapshot.memory.length / WASM_PAGE) + HEADROOM_PAGES;
+      const maximum = Math.max(minimum, Math.floor((limitMb * 1024 * 1024) / WASM_PAGE));
+      const module = compiled.get(maximum) ?? compile(withMemoryLimits(wasm, { minimum, maximum }));
+      compiled.set(maximum, module);
+      return module;
+    },
+    takeWarmUp(limitMb) {
+      const first = !warmed.has(limitMb);
+      warmed.add(limitMb);
+      return first;
+    },
+  };
+}
+
+/** The Emscripten module's script as a classic one: a realm has no module loader. */
+function moduleScript(source: string): string {
+  const classic = source
+    .replaceAll("import.meta.url", '"regears:/pyodide.asm.mjs"')
+    .replace(/export default _createPyodideModule;\s*$/, "globalThis.createPyodideModule = _createPyodideModule;");
+  return `(function () { "use strict"; ${classic}\n})()`;
+}
+
+function readRuntime(folder: string): Record<string, string> {
+  const modules: Record<string, string> = {};
+  for (const from of [folder, join(here, "runtime")]) {
+    for (const file of readdirSync(from).sort()) {
+      const name = file.replace(/\.py$/, "");
+      const wanted = from === folder || name === "bridge" || name === "loader";
+      if (file.endsWith(".py") && wanted) modules[name] = readFileSync(join(from, file), "utf8");
+    }
+  }
+  return modules;
+}

@@ -1,0 +1,43 @@
+/** Main side: starts a worker thread for Python. */
+import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import type { WasmModule } from "./wasm-memory.ts";
+import type { WorkerInput } from "./worker.ts";
+
+// Workers always run compiled code, also when this file itself is run from its source.
+const workerFile = new URL(
+  import.meta.url.endsWith(".ts") ? "../../dist/python/worker.js" : "./worker.js",
+  import.meta.url,
+);
+
+/** Memory for JavaScript's own objects: Python's memory and files are outside of it, and limited elsewhere. */
+const resourceLimits = {
+  maxOldGenerationSizeMb: 256,
+  // Python's C stack is JavaScript's: with less, deep recursion would end the worker and not the script.
+  stackSizeMb: 64,
+};
+
+export interface Spawned {
+  readonly worker: Worker;
+  /** Main's end of the port for Python's messages. */
+  readonly port: MessagePort;
+}
+
+/** Starts a worker; the module and the rest of its input are given to it at once. */
+export function spawnWorker(start: { module: WasmModule; input: Omit<WorkerInput, "port" | "modulePort"> }): Spawned {
+  const messages = new MessageChannel();
+  const modules = new MessageChannel();
+  modules.port1.postMessage(start.module);
+  const workerData: WorkerInput = { ...start.input, port: messages.port2, modulePort: modules.port2 };
+  const worker = new Worker(workerFile, {
+    name: "regears-python",
+    workerData,
+    transferList: [messages.port2, modules.port2],
+    resourceLimits,
+    // Nothing of the process is the scripts' business.
+    env: {},
+    argv: [],
+    execArgv: [],
+    stdin: false,
+  });
+  return { worker, port: messages.port1 };
+}

@@ -1,0 +1,108 @@
+/**
+ * The worker's entry: boots Python inside a realm of its own and never comes back. Runs compiled only. See realm/host.ts for
+ * what the realm gets; nothing else of this side may be reachable from there.
+ */
+import { readFileSync } from "node:fs";
+import vm from "node:vm";
+import {
+  type MessagePort,
+  moveMessagePortToContext,
+  parentPort,
+  receiveMessageOnPort,
+  workerData,
+} from "node:worker_threads";
+import type { Shared } from "./channel.ts";
+import type { BootOptions, Host } from "./realm/host.ts";
+import type { WasmModule } from "./wasm-memory.ts";
+import { createHost, type WorkerNotice } from "./realm/outside.ts";
+
+/** A script of Pyodide's, with V8's code cache for it. */
+export interface CachedScript {
+  readonly source: string;
+  readonly cachedData?: Uint8Array;
+}
+
+export interface WorkerInput {
+  readonly shared: Shared;
+  /** Python's messages. */
+  readonly port: MessagePort;
+  /** Holds one message: the compiled module. */
+  readonly modulePort: MessagePort;
+  readonly scripts: { readonly module: CachedScript; readonly loader: CachedScript };
+  readonly stdlib: Uint8Array;
+  readonly snapshot: Uint8Array | undefined;
+  readonly options: BootOptions;
+  /** May the worker spin for replies? */
+  readonly spinning: boolean;
+}
+
+/** With the notice of a snapshot: code caches that include what booting compiled. */
+export interface CodeCaches {
+  readonly kind: "caches";
+  readonly module: Uint8Array;
+  readonly loader: Uint8Array;
+}
+
+type Boot = (module: WasmModule, optionsJson: string) => Promise<() => void>;
+
+const input = workerData as WorkerInput;
+if (parentPort === null) throw new Error("worker.js runs in a worker thread only");
+const toMain = parentPort;
+const notify = (notice: WorkerNotice | CodeCaches, transfer?: ArrayBuffer[]): void =>
+  toMain.postMessage(notice, transfer);
+
+try {
+  // 1. A realm without anything of Node's, where no text can become code
+  const realm = vm.createContext(vm.constants.DONT_CONTEXTIFY, { codeGeneration: { strings: false, wasm: true } });
+  const files = new Map([["stdlib", input.stdlib]]);
+  if (input.snapshot !== undefined) files.set("snapshot", input.snapshot);
+  const host = createHost({ shared: input.shared, port: input.port, notify, files }, input.spinning);
+
+  // 2. Our code for the realm, then Pyodide's scripts
+  const prepare = vm.runInContext(realmSource(), realm, { filename: "regears-realm.js" }) as (host: Host) => Boot;
+  const boot = prepare(host);
+  const scripts = [input.scripts.module, input.scripts.loader].map(({ source, cachedData }, index) => {
+    const filename = ["pyodide.asm.js", "pyodide.js"][index] ?? "";
+    const script = new vm.Script(source, { filename, ...(cachedData && { cachedData: Buffer.from(cachedData) }) });
+    script.runInContext(realm);
+    return script;
+  });
+
+  // 3. The module, received through the realm so that it is an object of the realm's
+  const module = receiveMessageOnPort(moveMessagePortToContext(input.modulePort, realm))?.message as WasmModule;
+
+  // 4. Python
+  const serve = await boot(module, JSON.stringify(input.options));
+  if (input.options.makeSnapshot) {
+    const [moduleCache, loaderCache] = scripts.map((script) => new Uint8Array(script.createCachedData()));
+    if (moduleCache && loaderCache) notify({ kind: "caches", module: moduleCache, loader: loaderCache });
+  } else {
+    // 5. Should an object of this side ever leak into the realm, it shall not lead to a compiler
+    removeCompilers();
+    notify({ kind: "ready" });
+    serve();
+  }
+} catch (error) {
+  notify({ kind: "died", reason: `the worker can not start: ${error instanceof Error ? error.stack : String(error)}` });
+  process.exit(1);
+}
+
+/** The files of realm/ as one script, whose value is the function `prepare`. */
+function realmSource(): string {
+  const sources = ["shims", "imports", "quota", "device", "boot"].map((name) =>
+    readFileSync(new URL(`./realm/${name}.js`, import.meta.url), "utf8")
+      .replace(/^import .*$/gm, "")
+      .replace(/^export (?=(async )?(function|const|class))/gm, ""),
+  );
+  return `(function () { "use strict";\n${sources.map((source) => `${source}\n`).join("")}return prepare; })()`;
+}
+
+function removeCompilers(): void {
+  const functions = [() => {}, async () => {}, function* () {}, async function* () {}];
+  for (const sample of functions) {
+    const prototype = Object.getPrototypeOf(sample) as object;
+    Object.defineProperty(prototype, "constructor", { value: undefined, writable: false, configurable: false });
+  }
+  Reflect.deleteProperty(globalThis, "eval");
+  Reflect.deleteProperty(globalThis, "Function");
+}

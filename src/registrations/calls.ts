@@ -1,0 +1,96 @@
+/** Python's calls that declare registrations and start flows of their own. */
+import { ReplyError } from "../errors.ts";
+import type { ExecutionRunner } from "../executions/runner.ts";
+import { Session } from "../executions/session.ts";
+import type { CallContext, CallHandler, CallReply, PythonTask, StepInfo } from "../python/host.ts";
+import { encodeMarshal, type MarshalReader, type MarshalValue } from "../python/marshal.ts";
+import { ReplyStatus } from "../python/protocol.ts";
+import type { RegistrationSpec } from "./registration.ts";
+import type { RegistrationRegistry, ScriptDeclarations } from "./registry.ts";
+
+export interface RegistrationCallsOptions {
+  readonly registrations: RegistrationRegistry;
+  readonly runner: ExecutionRunner;
+  /** The live session of an id. */
+  readonly session: (id: string) => Session | undefined;
+}
+
+/** A script's body while it runs. */
+interface DeclaringTask extends PythonTask {
+  readonly declarations: ScriptDeclarations;
+}
+
+export function registrationCalls(options: RegistrationCallsOptions): Map<string, CallHandler> {
+  return new Map<string, CallHandler>([
+    ["register", (caller, args) => register(caller, args, options)],
+    ["run", (caller, args) => run(caller, args, options)],
+  ]);
+}
+
+/** `register()`: declared while a script's body runs, in effect at once elsewhere. Answers the id. */
+function register(caller: CallContext, args: MarshalReader, options: RegistrationCallsOptions): CallReply {
+  options.runner.ids.skip(0, args.int());
+  const fields = args.value() as Map<string, MarshalValue>;
+  const task = caller.task(args.int());
+  const spec = readSpec(fields);
+  if (task && isDeclaring(task)) return ok(task.declarations.add(spec).id);
+  const session = (task?.session as Session | undefined) ?? options.session(String(fields.get("session")));
+  if (!session) throw new ReplyError("the session of this registration is gone");
+  return ok(options.registrations.add(session, spec).id);
+}
+
+/** `run()` inside a step, coroutine or callback. Answers the flow's handle and the execution's id. */
+function run(caller: CallContext, args: MarshalReader, options: RegistrationCallsOptions): CallReply {
+  args.text(); // the mode: both are the same on a single node
+  const steps = (args.value() as [string, string, string][]).map(
+    ([type, name, arg]): StepInfo => ({ type, name, arg }),
+  );
+  args.text(); // the reader
+  const task = caller.task(args.int());
+  const id = args.text();
+  // a background coroutine of a script that registered nothing: its session is known to its interpreter only
+  const session = (task?.session as Session | undefined) ?? options.session(id) ?? new Session(id);
+  session.home ??= caller.home;
+  const flow = options.runner.startInner(session, steps);
+  return ok([flow.handle, flow.execution.id]);
+}
+
+const isDeclaring = (task: PythonTask): task is DeclaringTask => "declarations" in task;
+
+const ok = (value: MarshalValue): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
+
+/** A specification from Python, which has checked the types of its fields. */
+export function readSpec(fields: ReadonlyMap<string, MarshalValue>): RegistrationSpec {
+  const text = (name: string): string | undefined => {
+    const value = fields.get(name);
+    return value === null || value === undefined ? undefined : String(value);
+  };
+  const bytes = (name: string): Buffer | undefined => {
+    const value = text(name);
+    return value === undefined ? undefined : Buffer.from(value);
+  };
+  const words = (name: string): string[] | undefined => (fields.get(name) as string[] | null | undefined) ?? undefined;
+  const number = (name: string, otherwise: number): number => Number(fields.get(name) ?? otherwise);
+  return {
+    reader: text("reader") as RegistrationSpec["reader"],
+    mode: text("mode") as RegistrationSpec["mode"],
+    description: text("desc"),
+    // it is kept: a view would keep the whole message
+    blob: Buffer.from(fields.get("blob") as Buffer),
+    hasOnRegistered: fields.get("has_on_registered") === true,
+    prefix: bytes("prefix") ?? Buffer.from("*"),
+    eventTypes: words("eventTypes"),
+    keyTypes: words("keyTypes"),
+    commands: words("commands"),
+    readValue: fields.get("readValue") !== false,
+    batch: number("batch", 1),
+    duration: number("duration", 0),
+    onFailedPolicy: (text("onFailedPolicy") ?? "continue") as RegistrationSpec["onFailedPolicy"],
+    retryInterval: number("onFailedRetryInterval", 1),
+    trimStream: fields.get("trimStream") !== false,
+    trigger: bytes("trigger"),
+    hook: text("hook"),
+    keyPrefix: bytes("keyprefix"),
+    inOrder: fields.get("inorder") === true,
+  };
+}

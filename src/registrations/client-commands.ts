@@ -1,0 +1,134 @@
+/** Commands of clients that `KeysReader … commands=[…]` registrations are linked to: events.md, section 5. */
+import { isUtf8 } from "node:buffer";
+import type { EngineCommand } from "../engine/client.ts";
+import { ReplyError } from "../errors.ts";
+import type { CallContext, CallHandler, CallReply } from "../python/host.ts";
+import { encodeMarshal, type MarshalReader } from "../python/marshal.ts";
+import { ReplyStatus } from "../python/protocol.ts";
+import { resultToResp } from "../python/transcode.ts";
+import { type Reply, raw } from "../resp/reply.ts";
+
+const NO_CONTEXT = "Can not get command ctx";
+const ONCE = "Can only override reply once";
+
+/** One command of a client, from the moment it is sent until its reply is given. */
+export class ClientCommand {
+  readonly handle: number;
+  /** Lower case. */
+  readonly name: string;
+  /** As typed. */
+  readonly args: readonly Buffer[];
+  /** Its caller can wait for executions in the background. */
+  readonly canWait: boolean;
+  /** What its caller gets instead of the engine's reply. */
+  override: Reply | undefined;
+  readonly #keys: ReadonlySet<string>;
+  #linked = 0;
+  #free: (() => void) | undefined;
+
+  constructor(handle: number, args: readonly Buffer[], row: EngineCommand, canWait: boolean) {
+    this.handle = handle;
+    this.name = args[0]?.toString("latin1").toLowerCase() ?? "";
+    this.args = args;
+    this.canWait = canWait;
+    this.#keys = new Set(keysOf(args, row).map((key) => key.toString("latin1")));
+  }
+
+  /** Can it have caused an event of this key? */
+  touches(key: Buffer): boolean {
+    return this.#keys.has(key.toString("latin1"));
+  }
+
+  /** An execution was started for it. @returns to be called when that has ended */
+  link(): () => void {
+    this.#linked++;
+    return () => {
+      if (--this.#linked === 0) this.#free?.();
+    };
+  }
+
+  /** Resolves when all linked executions have ended. Undefined: they have. */
+  whenFree(): Promise<void> | undefined {
+    if (this.#linked === 0) return undefined;
+    return new Promise((resolve) => {
+      this.#free = resolve;
+    });
+  }
+}
+
+/** The commands in progress, by the handles that executions know them by. */
+export class ClientCommands {
+  /** For Python's `get_command` and `override_reply`. */
+  readonly handlers: ReadonlyMap<string, CallHandler>;
+  readonly #open = new Map<number, ClientCommand>();
+  #last = 0;
+
+  constructor() {
+    this.handlers = new Map<string, CallHandler>([
+      ["get_command", (caller, args) => this.#getCommand(caller, args)],
+      ["override_reply", (caller, args) => this.#overrideReply(caller, args)],
+    ]);
+  }
+
+  open(args: readonly Buffer[], row: EngineCommand, canWait: boolean): ClientCommand {
+    const command = new ClientCommand(++this.#last, args, row, canWait);
+    this.#open.set(command.handle, command);
+    return command;
+  }
+
+  close(command: ClientCommand): void {
+    this.#open.delete(command.handle);
+  }
+
+  #getCommand(caller: CallContext, args: MarshalReader): CallReply {
+    const words = this.#find(caller, args.int()).args.map((arg) => (isUtf8(arg) ? arg.toString("utf8") : arg));
+    const bytes = words.some((word) => typeof word !== "string");
+    return { status: bytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: encodeMarshal(words) };
+  }
+
+  #overrideReply(caller: CallContext, args: MarshalReader): CallReply {
+    const reply = resultToResp(args, true);
+    const command = this.#find(caller, args.int());
+    if (command.override) throw new ReplyError(ONCE);
+    command.override = raw(reply);
+    return { status: ReplyStatus.ok, value: encodeMarshal(null) };
+  }
+
+  /** The command that an execution is linked to. */
+  #find(caller: CallContext, handle: number): ClientCommand {
+    const command = this.#open.get(caller.task(handle)?.client ?? 0);
+    if (!command) throw new ReplyError(NO_CONTEXT);
+    return command;
+  }
+}
+
+function keysOf(args: readonly Buffer[], { firstKey, lastKey, keyStep }: EngineCommand): Buffer[] {
+  if (firstKey <= 0 || keyStep <= 0) return [];
+  const last = lastKey < 0 ? args.length + lastKey : lastKey;
+  const keys: Buffer[] = [];
+  for (let at = firstKey; at <= last && at < args.length; at += keyStep) keys.push(args[at] as Buffer);
+  return keys;
+}
+
+/**
+ * May these commands be listened to?
+ * @throws ReplyError with the text of the `gears.error`
+ */
+export function checkCommands(
+  commands: readonly string[],
+  prefix: Buffer,
+  table: ReadonlyMap<string, EngineCommand>,
+): void {
+  for (const name of commands) {
+    const row = table.get(name.toLowerCase());
+    if (!row) throw new ReplyError("bad reply on COMMAND command");
+    // newer engines let scripts call commands that block
+    if (row.flags.has("noscript") || (row.flags.has("blocking") && !row.movable)) {
+      throw new ReplyError("Can not hook a command which are not allowed inside a script");
+    }
+    if (row.movable) throw new ReplyError("Can not hook a command with moveable keys by key prefix");
+    if (row.firstKey <= 0) throw new ReplyError("Can not hook a command by key prefix with none positive first key");
+    if (row.keyStep <= 0) throw new ReplyError("Can not override a command by key prefix with none positive jump");
+  }
+  if (commands.length > 0 && prefix.length === 0) throw new ReplyError("Empty perfix given to command hooker");
+}

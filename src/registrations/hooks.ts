@@ -1,0 +1,182 @@
+/** CommandReader registrations with a hook: they run in place of a command. events.md, section 8. */
+import { isUtf8 } from "node:buffer";
+import { EngineCommands } from "../engine/commands.ts";
+import { ReplyError } from "../errors.ts";
+import type { Execution } from "../executions/execution.ts";
+import type { CallContext, CallHandler, CallReply, PythonTask } from "../python/host.ts";
+import type { MarshalReader } from "../python/marshal.ts";
+import { error, type Reply, raw } from "../resp/reply.ts";
+import type { EventStarter } from "./events.ts";
+import type { Registration, RegistrationSpec } from "./registration.ts";
+import type { ReaderSide } from "./registry.ts";
+import { NOT_SYNC, TRIGGER_CLIENT } from "./triggers.ts";
+
+export interface HooksOptions {
+  readonly starter: EventStarter;
+  readonly engineCommands: EngineCommands;
+  /** True for a command of ours. */
+  readonly isOwn: (name: string) => boolean;
+  /** Runs the real command for `call_next`: one of ours, or the engine's. */
+  readonly runReal: (caller: CallContext, task: PythonTask, args: readonly Buffer[]) => CallReply | Promise<CallReply>;
+  /** A reply as the value that `execute()` would return. @throws ReplyError for an error reply */
+  readonly toPython: (reply: Reply) => CallReply;
+}
+
+/** Who sent the hooked command. */
+export interface HookCaller {
+  /** False in MULTI, Lua and `execute()`. */
+  readonly canWait: boolean;
+  readonly owner: object;
+}
+
+/** What an execution of a hook may go on to with `call_next`. */
+interface HookContext {
+  readonly name: string;
+  readonly typedName: Buffer;
+  /** The hooks that are further inside, innermost first. */
+  readonly inner: readonly Registration[];
+  readonly caller: HookCaller;
+}
+
+export class Hooks implements ReaderSide {
+  readonly #options: HooksOptions;
+  /** By the command's lower-case name, oldest first. */
+  readonly #byCommand = new Map<string, Registration[]>();
+  readonly #contexts = new Map<number, HookContext>();
+  #lastContext = 0;
+  /** Calls from Python. */
+  readonly handlers: ReadonlyMap<string, CallHandler> = new Map<string, CallHandler>([
+    ["call_next", (caller, args) => this.#callNext(caller, args)],
+  ]);
+
+  constructor(options: HooksOptions) {
+    this.#options = options;
+  }
+
+  /** False while there is no hook at all. */
+  get active(): boolean {
+    return this.#byCommand.size > 0;
+  }
+
+  /** The names of the hooked commands. */
+  get commands(): string[] {
+    return [...this.#byCommand.keys()];
+  }
+
+  check(spec: RegistrationSpec, declared: readonly Registration[]): void {
+    const name = commandName(spec);
+    this.#checkCommand(name, spec.keyPrefix !== undefined);
+    if (this.#byCommand.get(name)?.some(({ spec: other }) => other.mode !== "sync")) {
+      throw new ReplyError("Can not override a none sync registration");
+    }
+    if (declared.some(({ spec: other }) => other.hook && commandName(other) === name && other.mode !== "sync")) {
+      throw new ReplyError("Can not override a none sync registration which already created on this session");
+    }
+  }
+
+  activate(registration: Registration): void {
+    const name = commandName(registration.spec);
+    this.#byCommand.set(name, [...(this.#byCommand.get(name) ?? []), registration]);
+  }
+
+  deactivate(registration: Registration): void {
+    const name = commandName(registration.spec);
+    const left = this.#byCommand.get(name)?.filter((other) => other !== registration) ?? [];
+    if (left.length > 0) this.#byCommand.set(name, left);
+    else this.#byCommand.delete(name);
+  }
+
+  /** Does a hook apply to this command? `word` gives its words, the name being 0. */
+  applies(name: string, count: number, word: (index: number) => Buffer): boolean {
+    const hooks = this.#byCommand.get(name);
+    return hooks !== undefined && this.#newest(hooks, name, count, word) !== undefined;
+  }
+
+  /** Runs the outermost hook that applies. @returns undefined when there is none */
+  run(args: readonly Buffer[], caller: HookCaller): Promise<Reply> | undefined {
+    const name = args[0]?.toString("latin1").toLowerCase() ?? "";
+    const hooks = this.#byCommand.get(name);
+    return hooks && this.#runFrom(hooks, name, args, caller);
+  }
+
+  #checkCommand(name: string, withPrefix: boolean): void {
+    if (this.#options.isOwn(name)) {
+      if (withPrefix) throw new ReplyError("Can not override a command by key prefix with none positive first key");
+      return;
+    }
+    const command = this.#options.engineCommands.find(name);
+    if (!command) throw new ReplyError("Can not override an unexisting command");
+    if (command.flags.has("noscript")) {
+      throw new ReplyError("Can not override a command which are not allowed inside a script");
+    }
+    if (!withPrefix) return;
+    if (command.movable) throw new ReplyError("Can not override a command with moveable keys by key prefix");
+    if (command.firstKey <= 0) {
+      throw new ReplyError("Can not override a command by key prefix with none positive first key");
+    }
+    if (command.keyStep <= 0) throw new ReplyError("Can not override a command by key prefix with none positive jump");
+  }
+
+  #newest(
+    hooks: readonly Registration[],
+    name: string,
+    count: number,
+    word: (index: number) => Buffer,
+  ): Registration | undefined {
+    return hooks.findLast(({ spec: { keyPrefix } }) => {
+      if (!keyPrefix) return true;
+      const command = this.#options.engineCommands.find(name);
+      const positions = command ? EngineCommands.keyPositions(command, count) : [];
+      return positions.some((at) => word(at).subarray(0, keyPrefix.length).equals(keyPrefix));
+    });
+  }
+
+  #runFrom(
+    hooks: readonly Registration[],
+    name: string,
+    args: readonly Buffer[],
+    caller: HookCaller,
+  ): Promise<Reply> | undefined {
+    const hook = this.#newest(hooks, name, args.length, (index) => args[index] as Buffer);
+    if (!hook) return undefined;
+    if (!caller.canWait && hook.spec.mode !== "sync") return Promise.resolve(error(NOT_SYNC));
+    const inner = hooks.slice(0, hooks.indexOf(hook));
+    const handle = ++this.#lastContext;
+    this.#contexts.set(handle, { name, typedName: args[0] as Buffer, inner, caller });
+    const record = args.map((arg) => (isUtf8(arg) ? arg.toString("utf8") : arg));
+    return this.#options.starter
+      .run(hook, [record], {
+        prefixRule: true,
+        noAsync: !caller.canWait,
+        client: handle,
+        ...(caller.canWait ? {} : { owner: caller.owner }),
+      })
+      .then(replyOf)
+      .finally(() => this.#contexts.delete(handle));
+  }
+
+  #callNext(caller: CallContext, reader: MarshalReader): CallReply | Promise<CallReply> {
+    const count = reader.list();
+    const rest: Buffer[] = [];
+    // the message does not outlive this call
+    for (let i = 0; i < count; i++) rest.push(Buffer.from(reader.bytes()));
+    const task = caller.task(reader.int());
+    const context = task && this.#contexts.get(task.client);
+    if (!context) {
+      throw new ReplyError(task?.client === TRIGGER_CLIENT ? "Failed executing command" : "Can not get CommandHook ctx");
+    }
+    const args = [context.typedName, ...rest];
+    const next = this.#runFrom(context.inner, context.name, args, { canWait: false, owner: task.owner });
+    return next ? next.then(this.#options.toPython) : this.#options.runReal(caller, task, args);
+  }
+}
+
+/** A hook answers with its only result. */
+function replyOf(execution: Execution): Reply {
+  const [first] = execution.errors;
+  if (first !== undefined) return error(first);
+  if (execution.resultCount !== 1) return error("Command hook must return exactly one result");
+  return raw(...execution.resultChunks);
+}
+
+const commandName = ({ hook }: RegistrationSpec): string => (hook ?? "").toLowerCase();

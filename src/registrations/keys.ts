@@ -1,0 +1,217 @@
+/** KeysReader registrations: events.md, sections 3 to 5. */
+import type { EngineCommand } from "../engine/client.ts";
+import type { Encoded } from "../python/marshal.ts";
+import { type ClientCommand, checkCommands } from "./client-commands.ts";
+import { type EventSource, type EventStarter, KEPT } from "./events.ts";
+import type { KeyReader } from "./key-reader.ts";
+import type { KeyEvents, Wanted } from "./notifications.ts";
+import { prefixTest } from "./prefix.ts";
+import type { Registration, RegistrationSpec } from "./registration.ts";
+import type { ReaderSide } from "./registry.ts";
+import type { SyncEvents } from "./sync-events.ts";
+
+export interface KeysRegistrationsOptions {
+  readonly events: KeyEvents;
+  readonly reader: KeyReader;
+  readonly starter: EventStarter;
+  readonly sync: SyncEvents;
+  /** The engine's commands by lower-case name. */
+  readonly commands: () => ReadonlyMap<string, EngineCommand>;
+}
+
+/** A registration with its filters made ready. */
+interface Filtered {
+  readonly registration: Registration;
+  readonly events: ReadonlySet<string> | undefined;
+  readonly types: ReadonlySet<string> | undefined;
+  readonly commands: ReadonlySet<string> | undefined;
+  readonly matches: (key: Buffer) => boolean;
+}
+
+interface KeyEvent {
+  readonly name: string;
+  readonly key: Buffer;
+  /** The client's command that caused it, if that is one that somebody listens to. */
+  readonly command: ClientCommand | undefined;
+  /** The key's type; undefined until it was asked for. */
+  type: string | undefined;
+}
+
+export class KeysRegistrations implements ReaderSide {
+  /** The command that is being carried out now, if `commands` of a registration name it. */
+  command: ClientCommand | undefined;
+
+  readonly #options: KeysRegistrationsOptions;
+  readonly #want: (wanted: Wanted) => void;
+  /** Oldest first. */
+  #filtered: Filtered[] = [];
+  #linkedNames: ReadonlySet<string> = new Set();
+  #syncCount = 0;
+  /** `sync` executions that hold the engine: what changes meanwhile fires nothing here. */
+  #suppressing = 0;
+  /** Events that wait for the type of an earlier one's key; undefined while nothing is asked for. */
+  #stalled: KeyEvent[] | undefined;
+  #onFlowing: (() => void)[] = [];
+
+  constructor(options: KeysRegistrationsOptions) {
+    this.#options = options;
+    this.#want = options.events.listen((name, key) => this.#onEvent(name, key));
+  }
+
+  /** How many registrations are in mode `sync`. */
+  get syncCount(): number {
+    return this.#syncCount;
+  }
+
+  /** The commands that some registration names, in lower case. */
+  get linkedNames(): ReadonlySet<string> {
+    return this.#linkedNames;
+  }
+
+  check({ commands, prefix }: RegistrationSpec): void {
+    checkCommands(commands ?? [], prefix, this.#options.commands());
+  }
+
+  activate(registration: Registration): void {
+    const { eventTypes, keyTypes, commands, prefix } = registration.spec;
+    const lower = (words: readonly string[]): Set<string> => new Set(words.map((word) => word.toLowerCase()));
+    const filtered: Filtered = {
+      registration,
+      events: eventTypes && lower(eventTypes),
+      types: keyTypes && new Set(keyTypes),
+      commands: commands && commands.length > 0 ? lower(commands) : undefined,
+      matches: prefixTest(prefix),
+    };
+    this.#filtered = [...this.#filtered, filtered].sort((a, b) => a.registration.number - b.registration.number);
+    this.#changed();
+  }
+
+  deactivate(registration: Registration, abortPending: boolean): void {
+    this.#filtered = this.#filtered.filter((other) => other.registration !== registration);
+    this.#changed();
+    this.#options.starter.retire(registration, abortPending);
+  }
+
+  /** Resolves when all events that came were tried. Undefined: they were. */
+  whenFlowing(): Promise<void> | undefined {
+    if (!this.#stalled) return undefined;
+    return new Promise((resolve) => this.#onFlowing.push(resolve));
+  }
+
+  #changed(): void {
+    this.#syncCount = this.#filtered.filter(({ registration }) => registration.spec.mode === "sync").length;
+    this.#linkedNames = new Set(this.#filtered.flatMap(({ commands }) => [...(commands ?? [])]));
+    const all = this.#filtered.some(({ events }) => events === undefined);
+    this.#want(all ? "all" : new Set(this.#filtered.flatMap(({ events }) => [...(events ?? [])])));
+  }
+
+  #onEvent(name: string, key: Buffer): void {
+    if (this.#suppressing > 0) return;
+    const { command } = this;
+    const event: KeyEvent = { name, key, command: command?.touches(key) ? command : undefined, type: undefined };
+    if (this.#stalled) this.#stalled.push(event);
+    else this.#try(event, this.#filtered, 0);
+  }
+
+  /** Tries the registrations from `first` on. @returns false when it goes on later */
+  #try(event: KeyEvent, filtered: readonly Filtered[], first: number): boolean {
+    for (let at = first; at < filtered.length; at++) {
+      const candidate = filtered[at] as Filtered;
+      if (!passes(candidate, event)) continue;
+      if (candidate.types && event.type === undefined) {
+        const known = this.#askType(event, () => this.#try(event, filtered, at) && this.#flow());
+        if (!known) return false;
+      }
+      if (candidate.types?.has(event.type ?? "") === false) continue;
+      this.#fire(candidate, event);
+    }
+    return true;
+  }
+
+  /** @returns false when the answer comes later; then `goOn` is called */
+  #askType(event: KeyEvent, goOn: () => void): boolean {
+    let later = false;
+    this.#options.reader.type(event.key, (type) => {
+      event.type = type;
+      if (later) goOn();
+    });
+    later = event.type === undefined;
+    if (later) this.#stalled ??= [];
+    return !later;
+  }
+
+  /** An event was tried to its end: the next ones follow. */
+  #flow(): void {
+    const stalled = this.#stalled ?? [];
+    for (let event = stalled.shift(); event; event = stalled.shift()) {
+      if (!this.#try(event, this.#filtered, 0)) return;
+    }
+    this.#stalled = undefined;
+    for (const resolve of this.#onFlowing.splice(0)) resolve();
+  }
+
+  #fire({ registration, commands }: Filtered, event: KeyEvent): void {
+    if (!registration.active) return;
+    const { starter, sync, reader } = this.#options;
+    const inline = registration.spec.mode === "sync";
+    const command = commands ? event.command : undefined;
+    const linked = command && (inline || command.canWait) ? command : undefined;
+    const source = new KeySource(reader, registration.spec.readValue, event.name, event.key, linked?.link());
+    if (!inline) {
+      starter.enqueue(registration, source, linked ? { kept: true, client: linked.handle } : KEPT);
+      return;
+    }
+    const noAsync = linked !== undefined && !linked.canWait;
+    const client = linked ? { client: linked.handle } : {};
+    sync.add((owner) => this.#runSync(registration, source, { kept: true, owner, noAsync, ...client }));
+  }
+
+  async #runSync(
+    registration: Registration,
+    source: KeySource,
+    options: { kept: true; owner: object; noAsync: boolean; client?: number },
+  ): Promise<void> {
+    this.#suppressing++;
+    try {
+      const { left } = await this.#options.starter.runInline(registration, source, options);
+      await left;
+      // by URL the last changes are told a moment later
+      await this.#options.events.barrier();
+    } finally {
+      this.#suppressing--;
+    }
+  }
+}
+
+/** All filters but the type, which may have to be asked for. */
+function passes({ events, commands, matches }: Filtered, { name, key, command }: KeyEvent): boolean {
+  if (events && !events.has(name)) return false;
+  if (commands && !(command && commands.has(command.name))) return false;
+  return matches(key);
+}
+
+/** What an execution of a KeysReader is started on: one record, read when it starts. */
+class KeySource implements EventSource {
+  readonly #reader: KeyReader;
+  readonly #readValue: boolean;
+  readonly #event: string;
+  /** Bytes as latin1: many wait, and a string is smaller than a view that keeps a whole chunk alive. */
+  readonly #key: string;
+  readonly #ended: (() => void) | undefined;
+
+  constructor(reader: KeyReader, readValue: boolean, event: string, key: Buffer, ended: (() => void) | undefined) {
+    this.#reader = reader;
+    this.#readValue = readValue;
+    this.#event = event;
+    this.#key = key.toString("latin1");
+    this.#ended = ended;
+  }
+
+  read(done: (records: [Encoded]) => void): void {
+    this.#reader.record(this.#event, Buffer.from(this.#key, "latin1"), this.#readValue, (record) => done([record]));
+  }
+
+  onEnd(): void {
+    this.#ended?.();
+  }
+}

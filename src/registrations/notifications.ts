@@ -1,0 +1,297 @@
+/**
+ * The engine's keyspace events. While somebody wants them, one connection listens to them, and the engine's
+ * `notify-keyspace-events` is what the users have set together with what is needed here; the users see only theirs.
+ *
+ * With an engine in this process events come before the reply of the command that caused them. By URL they come over
+ * another connection: {@link KeyEvents.barrier} waits for those of everything that the engine has answered.
+ */
+import { type CommandArgument, encodeCommand, type EngineValue } from "../engine/client.ts";
+import type { Logger } from "../log.ts";
+import type { RespReader } from "../python/transcode.ts";
+import type { Connections, DirectClient, EngineCalls } from "./engine-calls.ts";
+import type { Holdable } from "./events.ts";
+import { OwnMisses } from "./own-misses.ts";
+
+export type KeyEventListener = (event: string, key: Buffer, database: number) => void;
+
+/** Which events a listener wants, by name; `all` for every one. */
+export type Wanted = ReadonlySet<string> | "all";
+
+export interface KeyEventsOptions {
+  readonly connections: Connections;
+  readonly calls: EngineCalls;
+  /** Held while an engine by URL is being told, so that no client's command is missed. */
+  readonly gate: Pick<Holdable, "hold" | "release">;
+  readonly log: Pick<Logger, "warn">;
+}
+
+const PARAMETER = "notify-keyspace-events";
+const FLAGS = "EA";
+const MISS = "keymiss";
+/** Of the engine's own, not delivered. */
+const NEW_KEY = "new";
+const RECONNECT_MS = [100, 200, 500, 1_000, 2_000];
+
+export class KeyEvents {
+  /** Misses that the server's own reads cause. */
+  readonly misses = new OwnMisses((key) => this.#deliver(MISS, key, 0));
+  /** The connection had broken and stands again: events may have been missed. */
+  onReconnect: () => void = () => {};
+
+  readonly #options: KeyEventsOptions;
+  readonly #listeners: { readonly listener: KeyEventListener; wanted: Wanted }[] = [];
+  #listening: DirectClient | undefined;
+  #patterns: ReadonlySet<string> = new Set();
+  /** What the users have set; undefined until it was asked for. */
+  #userFlags: string | undefined;
+  /** What the engine has now. */
+  #flags = "";
+  #retry: NodeJS.Timeout | undefined;
+  #retries = 0;
+  /** Commands to an engine by URL that are not carried out yet. */
+  #underway = 0;
+  #held: Promise<void> | undefined;
+  readonly #holder = {};
+  #closed = false;
+  readonly #channels = new Map<string, { readonly database: number; readonly event: string }>();
+
+  constructor(options: KeyEventsOptions) {
+    this.#options = options;
+  }
+
+  /** True while events are wanted, so that the users' setting is not the engine's. */
+  get active(): boolean {
+    return this.#patterns.size > 0;
+  }
+
+  /**
+   * Adds a listener; those added first hear first. It hears nothing until it wants something.
+   * @returns tells what the listener wants
+   */
+  listen(listener: KeyEventListener): (wanted: Wanted) => void {
+    const entry: { readonly listener: KeyEventListener; wanted: Wanted } = { listener, wanted: new Set() };
+    this.#listeners.push(entry);
+    return (wanted) => {
+      entry.wanted = wanted;
+      this.#refresh();
+    };
+  }
+
+  /** Resolves when the events of all that the engine has answered were delivered. Undefined: they were. */
+  barrier(): Promise<void> | undefined {
+    if (this.#options.calls.atOnce || !this.#listening) return undefined;
+    return this.#listening.client.call("PING").then(
+      () => {},
+      () => {},
+    );
+  }
+
+  /** A client has set {@link PARAMETER}, and the engine has accepted it: ours are added again. */
+  learnUserFlags(): void {
+    this.#userFlags = undefined;
+    if (this.active) this.#applyFlags();
+  }
+
+  /** A reply of CONFIG GET with the users' setting in place of the engine's. */
+  maskConfig(reply: Buffer): Buffer {
+    const mark = Buffer.from(`$${PARAMETER.length}\r\n${PARAMETER}\r\n$`);
+    const at = this.active && this.#userFlags !== undefined ? reply.indexOf(mark) : -1;
+    if (at < 0) return reply;
+    const start = at + mark.length;
+    const line = reply.indexOf("\r\n", start);
+    const size = Number(reply.toString("latin1", start, line));
+    const user = this.#userFlags ?? "";
+    const value = Buffer.from(`${user.length}\r\n${user}`);
+    return Buffer.concat([reply.subarray(0, start), value, reply.subarray(line + 2 + size)]);
+  }
+
+  /** Ends the connections and gives the engine the users' setting back. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    if (this.active) this.#restoreFlags();
+    this.#patterns = new Set();
+    this.#listening?.client.close();
+    this.#listening = undefined;
+  }
+
+  // ---- what is wanted ----
+
+  #refresh(): void {
+    const patterns = this.#wantedPatterns();
+    const [before, now] = [this.#patterns, patterns];
+    const added = [...now].filter((pattern) => !before.has(pattern));
+    const removed = [...before].filter((pattern) => !now.has(pattern));
+    if (added.length === 0 && removed.length === 0) return;
+    const wasActive = this.active;
+    this.#patterns = patterns;
+    if (!this.active) {
+      if (wasActive) this.#restoreFlags();
+      this.#listening?.client.close();
+      this.#listening = undefined;
+      clearTimeout(this.#retry);
+      return;
+    }
+    this.#applyFlags();
+    if (!this.#listening) this.#connect();
+    else {
+      if (added.length > 0) this.#tell("PSUBSCRIBE", ...added);
+      if (removed.length > 0) this.#tell("PUNSUBSCRIBE", ...removed);
+    }
+  }
+
+  #wantedPatterns(): Set<string> {
+    const names = new Set<string>();
+    for (const { wanted } of this.#listeners) {
+      if (wanted === "all") return new Set(["__keyevent@*__:*"]);
+      for (const name of wanted) names.add(name);
+    }
+    return new Set([...names].map((name) => `__keyevent@*__:${name.replace(/[\\*?[\]]/g, "\\$&")}`));
+  }
+
+  #wantsMisses(): boolean {
+    return this.#listeners.some(({ wanted }) => wanted === "all" || wanted.has(MISS));
+  }
+
+  // ---- the engine's setting ----
+
+  #applyFlags(): void {
+    if (this.#userFlags !== undefined) {
+      this.#setMerged(this.#userFlags);
+      return;
+    }
+    this.#run(["CONFIG", "GET", PARAMETER], (reply) => {
+      const flags = reply && !reply.isError && reply.arrayLength() === 2 ? (reply.bulk(), reply.bulk()) : undefined;
+      this.#userFlags = flags?.toString("latin1") ?? "";
+      this.#flags = this.#userFlags;
+      if (this.active) this.#setMerged(this.#userFlags);
+    });
+  }
+
+  #setMerged(user: string): void {
+    const misses = this.#wantsMisses();
+    this.#set(mergeFlags(user, misses ? `${FLAGS}m` : FLAGS));
+    if (this.misses.listening !== misses) this.misses.clear();
+    this.misses.listening = misses;
+  }
+
+  #restoreFlags(): void {
+    this.misses.listening = false;
+    this.misses.clear();
+    if (this.#userFlags !== undefined) this.#set(this.#userFlags);
+    this.#userFlags = undefined;
+  }
+
+  #set(flags: string): void {
+    if (flags === this.#flags) return;
+    this.#flags = flags;
+    this.#run(["CONFIG", "SET", PARAMETER, flags], (reply) => {
+      if (!reply?.isError) return;
+      this.#options.log.warn(`key events will not be seen: the engine refuses CONFIG SET ${PARAMETER}: ${reply.line()}`);
+    });
+  }
+
+  #run(args: readonly CommandArgument[], done: (reply: RespReader | undefined) => void): void {
+    this.#begin();
+    this.#options.calls.run(encodeCommand(args), 1, (reply) => {
+      done(reply);
+      this.#end();
+    });
+  }
+
+  /** Until the engine has done what it was told, no client may go on. */
+  #begin(): void {
+    if (this.#options.calls.atOnce || this.#closed) return;
+    if (this.#underway++ === 0) this.#held = this.#options.gate.hold(this.#holder);
+  }
+
+  #end(): void {
+    if (this.#underway === 0 || --this.#underway > 0) return;
+    void this.#held?.then(() => this.#options.gate.release(this.#holder));
+  }
+
+  // ---- the connection ----
+
+  #connect(): void {
+    const direct = this.#options.connections.openDirect({ priority: true });
+    this.#listening = direct;
+    direct.client.onPush = (_kind, [, channel, key]) => this.#onMessage(channel, key);
+    direct.client.onClose = () => {
+      if (this.#listening !== direct) return;
+      this.#listening = undefined;
+      if (this.active && !this.#closed) this.#reconnectLater();
+    };
+    this.#tell("PSUBSCRIBE", ...this.#patterns);
+  }
+
+  #reconnectLater(): void {
+    const delay = RECONNECT_MS[Math.min(this.#retries++, RECONNECT_MS.length - 1)];
+    this.#retry = setTimeout(() => {
+      if (!this.active || this.#closed) return;
+      // the engine may be another one now, with a setting of its own
+      const merged = this.#flags;
+      this.#run(["CONFIG", "GET", PARAMETER], (reply) => {
+        if (!reply || reply.isError || reply.arrayLength() !== 2) return;
+        reply.bulk();
+        const flags = reply.bulk()?.toString("latin1") ?? "";
+        if (!sameFlags(flags, merged)) this.#userFlags = flags;
+        this.#flags = flags;
+        this.#applyFlags();
+      });
+      this.#connect();
+    }, delay);
+    this.#retry.unref();
+  }
+
+  #tell(...args: string[]): void {
+    const direct = this.#listening;
+    if (!direct) return;
+    this.#begin();
+    const again = this.#retries > 0 && args[0] === "PSUBSCRIBE";
+    direct.client
+      .call(...args)
+      .then(
+        () => {
+          if (!again) return;
+          this.#retries = 0;
+          this.onReconnect();
+        },
+        () => {},
+      )
+      .finally(() => this.#end());
+    direct.flush();
+  }
+
+  #onMessage(channel: EngineValue | undefined, key: EngineValue | undefined): void {
+    if (!Buffer.isBuffer(channel) || !Buffer.isBuffer(key)) return;
+    const name = channel.toString("latin1");
+    let known = this.#channels.get(name);
+    if (!known) {
+      // __keyevent@0__:set
+      const at = name.indexOf("__:");
+      known = { database: Number(name.slice(11, at)), event: channel.toString("utf8", at + 3) };
+      if (this.#channels.size < 10_000) this.#channels.set(name, known);
+    }
+    if (known.event === NEW_KEY) return;
+    if (known.event === MISS && known.database === 0 && this.misses.take(key)) return;
+    this.#deliver(known.event, key, known.database);
+  }
+
+  #deliver(event: string, key: Buffer, database: number): void {
+    for (const { listener, wanted } of this.#listeners) {
+      if (wanted === "all" || wanted.has(event)) listener(event, key, database);
+    }
+  }
+}
+
+/** All flags of both. */
+const mergeFlags = (user: string, ours: string): string => [...new Set([...user, ...ours])].join("");
+
+/** The letters that the engine sums up as `A`. */
+const ALL = "g$lshzxetd";
+
+/** Do two settings mean the same? The engine writes them in an order of its own. */
+function sameFlags(one: string, other: string): boolean {
+  const normal = (flags: string): string => [...new Set(flags.replace("A", ALL))].sort().join("");
+  return normal(one) === normal(other);
+}

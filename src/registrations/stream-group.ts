@@ -1,0 +1,230 @@
+/**
+ * One stream as all StreamReader registrations share it: through one consumer group with one consumer. What was delivered
+ * and not acknowledged is delivered again to whoever reads the stream for the first time, also after a restart.
+ */
+import { encodeCommand, encodeCommands } from "../engine/client.ts";
+import { Encoded, MarshalWriter } from "../python/marshal.ts";
+import type { RespReader } from "../python/transcode.ts";
+import type { EngineCalls } from "./engine-calls.ts";
+import type { OwnMisses } from "./own-misses.ts";
+
+const GROUP = "__gears_consumer_group__";
+const CONSUMER = "__gears_client__";
+
+/** Messages as an execution gets them. */
+export interface Batch {
+  readonly ids: readonly string[];
+  /** In the order of the stream. */
+  readonly records: Encoded[];
+}
+
+const NOTHING: Batch = { ids: [], records: [] };
+
+export class StreamGroup {
+  readonly #calls: EngineCalls;
+  readonly #misses: OwnMisses;
+  readonly #key: Buffer;
+  /** Delivered and not acknowledged, as far as is known here. */
+  readonly #unacknowledged = new Set<string>();
+  /** Those of them that executions are working on. */
+  readonly #busy = new Set<string>();
+  /** What is before this id can be trimmed as soon as nobody needs it. */
+  #processed = "0-0";
+
+  constructor(key: Buffer, calls: EngineCalls, misses: OwnMisses) {
+    this.#key = key;
+    this.#calls = calls;
+    this.#misses = misses;
+  }
+
+  /** True when nothing needs to be remembered. */
+  get idle(): boolean {
+    return this.#unacknowledged.size === 0;
+  }
+
+  /** Reads the messages that were delivered earlier, never acknowledged, and are in nobody's hands. */
+  readUnacknowledged(done: (batch: Batch) => void): void {
+    const token = this.#misses.expect(this.#key, 1);
+    const read = ["XREADGROUP", "GROUP", GROUP, CONSUMER, "STREAMS", this.#key, "0"];
+    this.#calls.run(encodeCommands([this.#create(), read]), 2, (replies) => {
+      if (!replies) {
+        token.settle(0);
+        done(NOTHING);
+        return;
+      }
+      token.settle(isMissing(replies) ? 1 : 0);
+      done(this.#take(replies));
+    });
+  }
+
+  /** Reads up to `count` new messages. */
+  readNew(count: number, done: (batch: Batch) => void, again = true): void {
+    const token = this.#misses.expect(this.#key, 1);
+    const read = ["XREADGROUP", "GROUP", GROUP, CONSUMER, "COUNT", String(count), "STREAMS", this.#key, ">"];
+    this.#calls.run(encodeCommand(read), 1, (reply) => {
+      if (!reply?.isError) {
+        token.settle(0);
+        done(reply ? this.#take(reply) : NOTHING);
+        return;
+      }
+      const noGroup = reply.line().startsWith("NOGROUP");
+      if (!noGroup || !again) {
+        token.settle(0);
+        done(NOTHING);
+        return;
+      }
+      // the stream was deleted, and perhaps made again
+      this.#calls.run(encodeCommand(this.#create()), 1, (created) => {
+        const missing = created !== undefined && isMissing(created);
+        token.settle(missing ? 1 : 0);
+        this.#unacknowledged.clear();
+        this.#processed = "0-0";
+        if (missing) done(NOTHING);
+        else this.readNew(count, done, false);
+      });
+    });
+  }
+
+  /** Tells whether more than `count` messages were never delivered. */
+  hasMoreThan(count: number, done: (more: boolean) => void): void {
+    const token = this.#misses.expect(this.#key, 1);
+    this.#calls.run(encodeCommand(["XINFO", "GROUPS", this.#key]), 1, (reply) => {
+      if (!reply || reply.isError) {
+        token.settle(reply?.line().startsWith("ERR no such key") ? 1 : 0);
+        done(false);
+        return;
+      }
+      token.settle(0);
+      const last = lastDelivered(reply);
+      const start = last === undefined ? "-" : `(${last}`;
+      const range = encodeCommand(["XRANGE", this.#key, start, "+", "COUNT", String(count + 1)]);
+      this.#calls.run(range, 1, (messages) => {
+        done(messages !== undefined && !messages.isError && messages.arrayLength() > count);
+      });
+    });
+  }
+
+  /** Messages were dealt with. @param trim they are not needed in the stream any more */
+  acknowledge(ids: readonly string[], trim: boolean, done: () => void): void {
+    this.giveBack(ids);
+    for (const id of ids) this.#unacknowledged.delete(id);
+    const last = ids.at(-1);
+    if (last === undefined) {
+      done();
+      return;
+    }
+    const commands: (string | Buffer)[][] = [["XACK", this.#key, GROUP, ...ids]];
+    if (trim) {
+      const next = following(last);
+      if (compareIds(next, this.#processed) > 0) this.#processed = next;
+      commands.push(["XTRIM", this.#key, "MINID", "=", this.#firstNeeded()]);
+    }
+    const token = this.#misses.expect(this.#key, 1);
+    this.#calls.run(encodeCommands(commands), commands.length, (replies) => {
+      if (replies?.line() !== "0") {
+        token.settle(0);
+        done();
+        return;
+      }
+      // nothing was acknowledged: probably the stream is gone, and asking for it was a miss
+      this.#calls.run(encodeCommand(["OBJECT", "ENCODING", this.#key]), 1, (encoding) => {
+        token.settle(encoding?.isNil ? 1 : 0);
+        done();
+      });
+    });
+  }
+
+  /** An execution does not work on these any more; they stay unacknowledged. */
+  giveBack(ids: readonly string[]): void {
+    for (const id of ids) this.#busy.delete(id);
+  }
+
+  #create(): (string | Buffer)[] {
+    return ["XGROUP", "CREATE", this.#key, GROUP, "0"];
+  }
+
+  #firstNeeded(): string {
+    let first = this.#processed;
+    for (const id of this.#unacknowledged) if (compareIds(id, first) < 0) first = id;
+    return first;
+  }
+
+  /** Takes the messages of an XREADGROUP reply. Those that were deleted meanwhile come without fields. */
+  #take(reply: RespReader): Batch {
+    if (reply.isError || reply.isNil) {
+      reply.isError ? reply.line() : reply.arrayLength();
+      return NOTHING;
+    }
+    reply.arrayLength();
+    reply.arrayLength();
+    const key = reply.at;
+    reply.bulk();
+    const ids: string[] = [];
+    const records: Encoded[] = [];
+    for (let left = reply.arrayLength(); left > 0; left--) {
+      reply.arrayLength();
+      const id = reply.bulk()?.toString("latin1") ?? "";
+      const gone = reply.isNil;
+      const record = gone ? undefined : this.#record(reply, key, id);
+      if (gone) reply.arrayLength();
+      if (this.#busy.has(id)) continue;
+      ids.push(id);
+      if (record) records.push(record);
+    }
+    const [first] = ids;
+    // smaller ids than before: the stream was made anew
+    if (first !== undefined && compareIds(first, this.#processed) < 0) this.#processed = "0-0";
+    for (const id of ids) {
+      this.#unacknowledged.add(id);
+      this.#busy.add(id);
+    }
+    return { ids, records };
+  }
+
+  #record(reply: RespReader, key: number, id: string): Encoded {
+    const out = new MarshalWriter().dict().text("key");
+    const at = reply.at;
+    reply.at = key;
+    reply.transcode(out);
+    reply.at = at;
+    out.text("id").text(id).text("value");
+    reply.transcodePairs(out);
+    return new Encoded(out.dictEnd().finish());
+  }
+}
+
+/** The reply of XGROUP CREATE says that there is no stream. */
+const isMissing = (created: RespReader): boolean =>
+  created.line().startsWith("ERR The XGROUP subcommand requires the key to exist");
+
+/** Finds our group in a reply of XINFO GROUPS. */
+function lastDelivered(reply: RespReader): string | undefined {
+  let found: string | undefined;
+  for (let groups = reply.arrayLength(); groups > 0; groups--) {
+    let ours = false;
+    for (let fields = reply.arrayLength() / 2; fields > 0; fields--) {
+      const name = reply.bulk()?.toString("latin1");
+      const value = reply.type === 0x3a ? reply.line() : reply.bulk()?.toString("latin1");
+      if (name === "name") ours = value === GROUP;
+      if (name === "last-delivered-id" && ours) found = value;
+    }
+  }
+  return found;
+}
+
+const partsOf = (id: string): [bigint, bigint] => {
+  const [ms = "0", seq = "0"] = id.split("-");
+  return [BigInt(ms), BigInt(seq)];
+};
+
+function compareIds(one: string, other: string): number {
+  const [a, b] = [partsOf(one), partsOf(other)];
+  if (a[0] !== b[0]) return a[0] < b[0] ? -1 : 1;
+  return a[1] === b[1] ? 0 : a[1] < b[1] ? -1 : 1;
+}
+
+/** The smallest id after this one. */
+const following = (id: string): string => {
+  const [ms, seq] = partsOf(id);
+  return seq === 2n ** 64n - 1n ? `${ms + 1n}-0` : `${ms}-${seq + 1n}`;
+};

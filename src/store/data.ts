@@ -1,0 +1,274 @@
+/** The embedded engine's data on the disk: one file, loaded at the start and replaced by each snapshot. */
+import { join } from "node:path";
+import type { InternalConnections } from "../engine/internal.ts";
+import { InternalError } from "../errors.ts";
+import type { EngineGate } from "../gateway/gate.ts";
+import type { Logger } from "../log.ts";
+import {
+  codeOf,
+  DISK,
+  type FileSystem,
+  keepCopy,
+  prepareFor,
+  previousOf,
+  replaceFile,
+  setAside,
+  textOf,
+} from "./disk.ts";
+import { countOfChanges, DataReplaced, dumpData } from "./dump.ts";
+import { DamagedSnapshot, SnapshotReader, SnapshotWriter } from "./snapshot-format.ts";
+import { type LoadOutcome, loadData } from "./undump.ts";
+
+export const DATA_FILE = "regears-data.rgs";
+
+export interface DataSnapshotsOptions {
+  readonly directory: string;
+  readonly connections: Pick<InternalConnections, "open">;
+  readonly gate: EngineGate;
+  /** Version of Regears, for people who look into the file. */
+  readonly version: string;
+  readonly log: Pick<Logger, "info" | "warn" | "error">;
+  /** Libraries of functions that are the server's own; `__regears` unless given. */
+  readonly ownLibraries?: ReadonlySet<string>;
+  readonly disk?: FileSystem;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+/** How it stands with the snapshots. */
+export interface SnapshotStatus {
+  readonly saving: boolean;
+  /** Milliseconds since 1970: of the last snapshot, at first of the start. */
+  readonly lastSave: number;
+  readonly lastFailed: boolean;
+  /** Milliseconds since 1970 of the last attempt. */
+  readonly lastAttempt: number;
+  /** Milliseconds that the last snapshot took; undefined before the first one. */
+  readonly lastTookMs: number | undefined;
+}
+
+/** A snapshot is being made already. */
+export class SaveInProgress extends Error {
+  override name = "SaveInProgress";
+}
+
+class Interrupted extends Error {
+  override name = "Interrupted";
+}
+
+/** Snapshots that are begun anew before clients have to wait, and in all. */
+const FREE_ATTEMPTS = 3;
+const ATTEMPTS = 5;
+/** A snapshot that goes on beside clients leaves them at least half of the time, but is not held up for longer than this. */
+const LONGEST_PAUSE_MS = 20;
+
+export class DataSnapshots {
+  readonly #options: DataSnapshotsOptions;
+  readonly #path: string;
+  readonly #disk: FileSystem;
+  readonly #now: () => number;
+  #running: Promise<void> | undefined;
+  #interrupted = false;
+  /** The engine's count of changes in the last snapshot. */
+  #savedCount = 0;
+  #lastSave: number;
+  #lastAttempt = 0;
+  #lastFailed = false;
+  #lastTookMs: number | undefined;
+
+  constructor(options: DataSnapshotsOptions) {
+    this.#options = options;
+    this.#path = join(options.directory, DATA_FILE);
+    this.#disk = options.disk ?? DISK;
+    this.#now = options.now ?? Date.now;
+    this.#lastSave = this.#now();
+  }
+
+  get status(): SnapshotStatus {
+    return {
+      saving: this.#running !== undefined,
+      lastSave: this.#lastSave,
+      lastFailed: this.#lastFailed,
+      lastAttempt: this.#lastAttempt,
+      lastTookMs: this.#lastTookMs,
+    };
+  }
+
+  /**
+   * Brings what was kept into the engine, which must be empty and not yet in use. A damaged file is replaced by the one
+   * before it, or by what can be read of it; nothing is deleted, and the log tells.
+   * @throws InternalError when what is kept can not be reached, or the engine ends
+   */
+  async load(): Promise<void> {
+    try {
+      await prepareFor(this.#disk, this.#path);
+    } catch (error) {
+      // It may still be readable.
+      this.#options.log.error(`the data will not be kept: ${textOf(error)}`);
+    }
+    const client = this.#options.connections.open();
+    try {
+      // The engine itself can not save; that must not make it refuse writes when a client asks it to.
+      await client.call("CONFIG", "SET", "stop-writes-on-bgsave-error", "no");
+      await this.#loadBest();
+      this.#savedCount = await countOfChanges(client);
+    } finally {
+      client.close();
+    }
+    this.#lastSave = this.#now();
+  }
+
+  /** How much was changed since the last snapshot. */
+  async changes(): Promise<number> {
+    const client = this.#options.connections.open();
+    try {
+      const count = await countOfChanges(client);
+      // The engine sets it back when it believes to have saved.
+      return count >= this.#savedCount ? count - this.#savedCount : count;
+    } finally {
+      client.close();
+    }
+  }
+
+  /**
+   * Makes a snapshot and puts it in the place of the last one, which is kept as `.bak`.
+   * @param exclusive let clients wait meanwhile
+   * @param owner in whose name they wait, when that one holds the gate already
+   * @throws SaveInProgress; else what went wrong, which is logged: what was on the disk is still there
+   */
+  save(exclusive: boolean, owner: object = this): Promise<void> {
+    if (this.#running) return Promise.reject(new SaveInProgress("a snapshot is being made"));
+    this.#interrupted = false;
+    this.#running = this.#save(exclusive, owner).finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /** Ends a snapshot that is being made beside clients; the file stays as it was. */
+  async interrupt(): Promise<void> {
+    this.#interrupted = true;
+    await this.#running?.catch(() => {});
+  }
+
+  /** The last snapshot before the end: of everything, in place of one that is being made. @throws what went wrong */
+  async saveLast(owner: object = this): Promise<void> {
+    await this.interrupt();
+    await this.save(true, owner);
+  }
+
+  async #save(exclusive: boolean, owner: object): Promise<void> {
+    const { log } = this.#options;
+    const begin = performance.now();
+    this.#lastAttempt = this.#now();
+    try {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          await this.#attempt(exclusive || attempt > FREE_ATTEMPTS, owner);
+          break;
+        } catch (error) {
+          if (!(error instanceof DataReplaced) || attempt === ATTEMPTS) throw error;
+        }
+      }
+      this.#lastSave = this.#now();
+      this.#lastTookMs = performance.now() - begin;
+      if (this.#lastFailed) log.info("the data is kept again");
+      this.#lastFailed = false;
+    } catch (error) {
+      if (!(error instanceof Interrupted)) {
+        if (!this.#lastFailed) log.error(`the data can not be saved: ${textOf(error)}`);
+        this.#lastFailed = true;
+      }
+      throw error;
+    }
+  }
+
+  async #attempt(exclusive: boolean, owner: object): Promise<void> {
+    const { connections, gate, ownLibraries = new Set(["__regears"]), version } = this.#options;
+    let count = 0;
+    await replaceFile(this.#disk, this.#path, async (file) => {
+      const out = new SnapshotWriter(file);
+      await out.write({ kind: "info", text: JSON.stringify({ regears: version, begun: new Date(this.#now()) }) });
+      count = await dumpData(out, {
+        connections,
+        gate,
+        ownLibraries,
+        exclusive,
+        owner,
+        pause: (tookMs) => this.#pause(tookMs),
+      });
+      await out.finish();
+    });
+    this.#savedCount = count;
+  }
+
+  async #pause(tookMs: number): Promise<void> {
+    if (this.#interrupted) throw new Interrupted();
+    if (tookMs > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(tookMs, LONGEST_PAUSE_MS)));
+  }
+
+  /** The file, else the one before it, else what can be read of the file. */
+  async #loadBest(): Promise<void> {
+    const { log } = this.#options;
+    const damaged: string[] = [];
+    for (const path of [this.#path, previousOf(this.#path)]) {
+      const state = await this.#verify(path);
+      if (state === "missing") continue;
+      if (state === "good") {
+        if (damaged.length > 0) log.warn(`the data of the snapshot before is used: ${path}`);
+        await this.#loadFrom(path, false);
+        return;
+      }
+      const aside = await setAside(this.#disk, path, "corrupt", new Date(this.#now()));
+      log.error(`the data in ${path} is damaged: ${state.message}. The file is now ${aside}`);
+      damaged.push(aside);
+    }
+    const [first] = damaged;
+    if (first !== undefined) await this.#loadFrom(first, true);
+  }
+
+  async #verify(path: string): Promise<"missing" | "good" | DamagedSnapshot> {
+    try {
+      await this.#read(path, async (reader) => {
+        while (await reader.next());
+      });
+      return "good";
+    } catch (error) {
+      if (error instanceof DamagedSnapshot) return error;
+      if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return "missing";
+      throw new InternalError(`the data in ${path} can not be read: ${textOf(error)}`);
+    }
+  }
+
+  async #loadFrom(path: string, salvage: boolean): Promise<void> {
+    const { connections, log } = this.#options;
+    const begin = performance.now();
+    const client = connections.open();
+    let outcome: LoadOutcome;
+    let keys: number;
+    try {
+      outcome = await this.#read(path, (reader) => loadData(client, reader, this.#now(), salvage));
+      const info = String(await client.call("INFO", "keyspace"));
+      keys = [...info.matchAll(/^db\d+:keys=(\d+)/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+    } finally {
+      client.close();
+    }
+    const { expired, refused, reason, damage } = outcome;
+    const seconds = ((performance.now() - begin) / 1000).toFixed(3);
+    const had = expired > 0 ? `, ${expired} had expired` : "";
+    if (damage === undefined) log.info(`${keys} keys loaded in ${seconds} seconds${had}`);
+    else log.warn(`${keys} keys could be read of ${path}${had}; the rest is lost: ${damage}`);
+    if (refused === 0) return;
+    const copy = await keepCopy(this.#disk, path, "refused", new Date(this.#now()));
+    log.error(`the engine refuses ${refused} keys or libraries of the snapshot (${reason}); it is kept as ${copy}`);
+  }
+
+  async #read<T>(path: string, use: (reader: SnapshotReader) => Promise<T>): Promise<T> {
+    const file = await this.#disk.open(path, "r");
+    try {
+      return await use(new SnapshotReader(file, (await file.stat()).size));
+    } finally {
+      await file.close();
+    }
+  }
+}

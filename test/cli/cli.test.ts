@@ -1,0 +1,107 @@
+/** The program as its users start it: output, exit codes, signals. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { connectClient } from "../support/client.ts";
+import { freePort, type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "regears-cli-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const finish = async (...args: string[]): Promise<{ code: number | null; output: string }> => {
+  const { exited, output } = runRegears(args);
+  const code = await exited;
+  return { code, output: output() };
+};
+
+describe("without a server", () => {
+  it("prints its help and its version", async () => {
+    const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+    expect(await finish("--version")).toEqual({ code: 0, output: `regears ${version}\n` });
+    const help = await finish("--help");
+    expect(help.code).toBe(0);
+    expect(help.output).toContain("--max-executions ");
+  });
+
+  it("ends with 2 for a wrong option, and says which", async () => {
+    expect(await finish("--prot", "1")).toEqual({
+      code: 2,
+      output: "regears: unknown option 'prot'; did you mean 'port'?\nregears --help lists the options.\n",
+    });
+  });
+
+  it("is not healthy", async () => {
+    const { code, output } = await finish("--healthcheck", "--port", String(await freePort()));
+    expect(code).toBe(1);
+    expect(output).toContain("ECONNREFUSED");
+  });
+});
+
+describe("a server", () => {
+  let server: RunningRegears | undefined;
+  afterEach(async () => {
+    await server?.stop("SIGKILL");
+    server = undefined;
+  });
+  const ask = async (...command: string[]) => {
+    const client = await connectClient(server?.port ?? 0);
+    try {
+      return await client.call(...command);
+    } finally {
+      client.close();
+    }
+  };
+
+  it("takes its configuration from a file, answers, is healthy and stops when told", async () => {
+    const file = join(folder, "regears.conf");
+    writeFileSync(file, "maxexecutions 7\nsave 60 1\ngears-option color 'dark blue'\nmaxmemory 64mb\n");
+    server = await startRegears(["--config", file, "--dir", folder]);
+    expect(await ask("RG.CONFIGGET", "MaxExecutions", "color")).toEqual([7, "dark blue"]);
+    expect(await ask("CONFIG", "GET", "maxmemory")).toEqual(["maxmemory", String(64 * 1024 * 1024)]);
+    expect(server.output()).toContain("save 60 1 has no effect: data are kept in memory only");
+    expect(await finish("--healthcheck", "--port", String(server.port))).toEqual({ code: 0, output: "" });
+    expect(await server.stop("SIGTERM")).toBe(0);
+    expect(server.output()).toContain("SIGTERM: stopping");
+  });
+
+  it("is healthy also when it wants a password", async () => {
+    server = await startRegears(["--requirepass", "secret"]);
+    await expect(ask("PING")).rejects.toThrow("NOAUTH");
+    expect((await finish("--healthcheck", "--port", String(server.port))).code).toBe(0);
+  });
+
+  it("logs to a file and says nothing", async () => {
+    const logfile = join(folder, "regears.log");
+    const port = await freePort();
+    const { child, exited, output } = runRegears(["--port", String(port), "--logfile", logfile]);
+    await expect.poll(() => readLog(logfile), { timeout: 30_000 }).toContain("Ready to accept connections");
+    child.kill("SIGTERM");
+    expect(await exited).toBe(0);
+    expect(output()).toBe("");
+    const lines = readLog(logfile).trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line).level)).toContain("notice");
+  });
+
+  it("ends with 1 when its port is taken", async () => {
+    server = await startRegears();
+    const { code, output } = await finish("--port", String(server.port));
+    expect(code).toBe(1);
+    expect(output).toContain(String(server.port));
+    expect(output).not.toContain("    at ");
+  });
+
+  it("ends with 0 after SHUTDOWN", async () => {
+    server = await startRegears();
+    await expect(ask("SHUTDOWN")).rejects.toThrow("closed");
+    expect(await server.exited).toBe(0);
+  });
+});
+
+function readLog(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

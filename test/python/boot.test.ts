@@ -1,0 +1,119 @@
+/** Booting: with and without a cached snapshot, from a damaged one, without a place to keep it. */
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadAssets } from "../../src/python/python-worker.ts";
+import { fixtures, TestWorker } from "./support.ts";
+
+const runtimeDir = join(fixtures, "runtime");
+let cacheDir = "";
+const logged: string[] = [];
+const log = {
+  info: (text: string) => logged.push(`info ${text}`),
+  warn: (text: string) => logged.push(`warn ${text}`),
+};
+const snapshots = (): string[] => readdirSync(cacheDir);
+
+async function boot(from: { cacheDir?: string }): Promise<{ answer: unknown; milliseconds: number }> {
+  logged.length = 0;
+  const start = performance.now();
+  const assets = await loadAssets({ ...from, runtimeDir, log });
+  await using worker = await TestWorker.start(assets);
+  const milliseconds = performance.now() - start;
+  return { answer: await worker.value("import sys; result = list(sys.version_info[:2])"), milliseconds };
+}
+
+beforeAll(() => {
+  cacheDir = mkdtempSync(join(tmpdir(), "regears-boot-"));
+});
+afterAll(() => rmSync(cacheDir, { recursive: true, force: true }));
+
+describe("the snapshot", () => {
+  it("is made when there is none, and kept", async () => {
+    const { answer, milliseconds } = await boot({ cacheDir });
+    expect(answer).toEqual([3, 14]);
+    expect(snapshots()).toHaveLength(1);
+    expect(logged.join()).toMatch(/made the snapshot/);
+    console.log(`ready without a snapshot: ${Math.round(milliseconds)} ms`);
+  });
+
+  it("is used when it is there", async () => {
+    const { answer, milliseconds } = await boot({ cacheDir });
+    expect(answer).toEqual([3, 14]);
+    expect(logged).toEqual([]);
+    console.log(`ready with a snapshot: ${Math.round(milliseconds)} ms`);
+  });
+
+  it.each([
+    ["a flipped byte", (file: string) => flip(file, 5_000_000)],
+    ["a flipped byte of the checksum", (file: string) => flip(file, 0)],
+    ["a cut file", (file: string) => truncateSync(file, 1_000_000)],
+    ["an empty file", (file: string) => truncateSync(file, 0)],
+  ])("is made anew after %s", async (_name, damage) => {
+    const [name = ""] = snapshots();
+    damage(join(cacheDir, name));
+    const { answer } = await boot({ cacheDir });
+    expect(answer).toEqual([3, 14]);
+    expect(logged[0]).toMatch(/^warn .* damaged/);
+    expect(snapshots()).toEqual([name]);
+    logged.length = 0;
+    await loadAssets({ cacheDir, runtimeDir, log });
+    expect(logged).toEqual([]);
+  });
+
+  it("is made each time where nothing can be written", async () => {
+    const file = join(cacheDir, "file");
+    writeFileSync(file, "");
+    const { answer } = await boot({ cacheDir: join(file, "not-a-folder") });
+    expect(answer).toEqual([3, 14]);
+    expect(logged.join()).toMatch(/warn the snapshot of Python can not be kept/);
+    rmSync(file);
+  });
+
+  it("depends on the runtime", async () => {
+    const other = mkdtempSync(join(tmpdir(), "regears-runtime-"));
+    writeFileSync(join(other, "main.py"), `${readFileSync(join(runtimeDir, "main.py"), "utf8")}\nMARK = 7\n`);
+    const assets = await loadAssets({ cacheDir, runtimeDir: other, log });
+    expect(snapshots()).toHaveLength(2);
+    await using worker = await TestWorker.start(assets);
+    expect(await worker.value("import regears.main; result = regears.main.MARK")).toBe(7);
+    rmSync(other, { recursive: true });
+  });
+
+  it("that can not be made is an error with its reason", async () => {
+    const broken = mkdtempSync(join(tmpdir(), "regears-runtime-"));
+    writeFileSync(join(broken, "main.py"), "raise ValueError('no runtime today')\n");
+    await expect(loadAssets({ cacheDir, runtimeDir: broken, log })).rejects.toThrow(/no runtime today/);
+    rmSync(broken, { recursive: true });
+  });
+});
+
+describe("a restored interpreter", () => {
+  it("does not repeat randomness, and shares what a worker may share", async () => {
+    const assets = await loadAssets({ cacheDir, runtimeDir, log });
+    const code =
+      "import os, random, tempfile, uuid\nresult = [random.random(), os.urandom(8), tempfile.mktemp(), str(uuid.uuid4())]";
+    await using first = await TestWorker.start(assets);
+    await using second = await TestWorker.start(assets);
+    const values = [await first.value(code), await second.value(code)] as unknown[][];
+    for (let i = 0; i < 4; i++) expect(values[0]?.[i]).not.toEqual(values[1]?.[i]);
+  });
+
+  it("does not read a folder that belongs to somebody else", async () => {
+    if (process.getuid?.() !== 0) return;
+    const [name = ""] = snapshots();
+    chmodSync(join(cacheDir, name), 0o644);
+    const { chownSync } = await import("node:fs");
+    for (const file of snapshots()) chownSync(join(cacheDir, file), 12345, 12345);
+    const { answer } = await boot({ cacheDir });
+    expect(answer).toEqual([3, 14]);
+    expect(logged[0]).toMatch(/belongs to somebody else/);
+  });
+});
+
+function flip(file: string, at: number): void {
+  const bytes = readFileSync(file);
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  writeFileSync(file, bytes);
+}

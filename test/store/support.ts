@@ -1,0 +1,120 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach } from "vitest";
+import { EngineClient, type EngineValue } from "../../src/engine/client.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded.ts";
+import { InternalConnections } from "../../src/engine/internal.ts";
+import { EngineGate } from "../../src/gateway/gate.ts";
+import type { RegistrationSpec } from "../../src/registrations/registration.ts";
+import { DataSnapshots, type DataSnapshotsOptions } from "../../src/store/data.ts";
+
+const cleanUps: (() => Promise<unknown> | unknown)[] = [];
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+export async function newDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "regears-store-"));
+  cleanUps.push(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** A log that remembers its lines, with their level in front. */
+export class Lines {
+  readonly lines: string[] = [];
+  readonly info = (text: unknown): void => void this.lines.push(`info ${text}`);
+  readonly warn = (text: unknown): void => void this.lines.push(`warn ${text}`);
+  readonly error = (text: unknown): void => void this.lines.push(`error ${text}`);
+
+  matching(pattern: RegExp): string[] {
+    return this.lines.filter((line) => pattern.test(line));
+  }
+}
+
+export interface DataServer {
+  readonly engine: EmbeddedEngine;
+  readonly client: EngineClient;
+  readonly connections: InternalConnections;
+  readonly gate: EngineGate;
+  readonly snapshots: DataSnapshots;
+  readonly log: Lines;
+  stop(): Promise<void>;
+}
+
+/** An embedded engine with the data of a directory. */
+export async function startData(
+  directory: string,
+  options: Partial<DataSnapshotsOptions> = {},
+  config: Readonly<Record<string, string>> = {},
+): Promise<DataServer> {
+  const engine = new EmbeddedEngine({ config });
+  await engine.start();
+  const connections = new InternalConnections(engine);
+  await connections.start(config.requirepass ?? "");
+  const log = new Lines();
+  const gate = new EngineGate();
+  const snapshots = new DataSnapshots({ directory, connections, gate, version: "1.2.3", log, ...options });
+  await snapshots.load();
+  const stop = (): Promise<void> => engine.stop();
+  cleanUps.push(stop);
+  return { engine, client: connections.open(), connections, gate, snapshots, log, stop };
+}
+
+/** Everything in the engine: what a snapshot has to bring back. */
+export async function contents(client: EngineClient): Promise<Map<string, string>> {
+  const all = new Map<string, string>();
+  const info = String(await client.call("INFO", "keyspace"));
+  for (const [, database] of info.matchAll(/^db(\d+):/gm)) {
+    await client.call("SELECT", String(database));
+    for (const key of (await client.call("KEYS", "*")) as Buffer[]) {
+      const type = String(await client.call("TYPE", key));
+      const [value, expiry] = await client.pipeline([VALUE[type]?.(key) ?? ["DUMP", key], ["PEXPIRETIME", key]]);
+      const fields = Array.isArray(value) ? value.map(shown).sort().join() : shown(value);
+      all.set(`${database} ${key.toString("latin1")}`, `${type} ${fields} ${shown(expiry)}`);
+    }
+  }
+  await client.call("SELECT", "0");
+  return all;
+}
+
+/** Of those that DUMP does not show in a fixed order. */
+const VALUE: Readonly<Record<string, (key: Buffer) => (string | Buffer)[]>> = {
+  set: (key) => ["SMEMBERS", key],
+  hash: (key) => ["EVAL", HASH, "1", key],
+};
+
+const HASH = `
+local pairs = redis.call('HGETALL', KEYS[1])
+for i = 1, #pairs, 2 do
+  pairs[i] = #pairs[i] .. ':' .. pairs[i] .. pairs[i + 1] .. redis.call('HPEXPIRETIME', KEYS[1], 'FIELDS', 1, pairs[i])[1]
+end
+return pairs`;
+
+const shown = (value: EngineValue | undefined): string =>
+  Buffer.isBuffer(value) ? value.toString("base64") : String(value);
+
+/** A specification whose fields that matter here are given. */
+export const spec = (fields: Partial<RegistrationSpec> = {}): RegistrationSpec => ({
+  reader: "KeysReader",
+  mode: "async",
+  description: undefined,
+  blob: Buffer.from([0, 255, 10]),
+  hasOnRegistered: false,
+  prefix: Buffer.from("*"),
+  eventTypes: undefined,
+  keyTypes: undefined,
+  commands: undefined,
+  readValue: true,
+  batch: 1,
+  duration: 0,
+  onFailedPolicy: "continue",
+  retryInterval: 1,
+  trimStream: true,
+  trigger: undefined,
+  hook: undefined,
+  keyPrefix: undefined,
+  inOrder: false,
+  ...fields,
+});
