@@ -4,6 +4,7 @@ import { clusterCommands } from "./commands/cluster.ts";
 import type { CommandTable } from "./commands/command.ts";
 import { configCommands } from "./commands/config.ts";
 import { executionCommands } from "./commands/executions.ts";
+import { infoSections } from "./commands/info.ts";
 import { registrationCommands } from "./commands/registrations.ts";
 import { serverCommands } from "./commands/server.ts";
 import { sessionCommands } from "./commands/sessions.ts";
@@ -18,7 +19,8 @@ import { Ids } from "./executions/ids.ts";
 import { ExecutionRegistry } from "./executions/registry.ts";
 import { ExecutionRunner } from "./executions/runner.ts";
 import { SessionRegistry } from "./executions/session.ts";
-import { EngineGate } from "./gateway/gate.ts";
+import { EngineGate } from "./engine/gate.ts";
+import { AccessEpoch } from "./gateway/access.ts";
 import { firstOf, type Interceptor } from "./gateway/interceptor.ts";
 import { Listener } from "./gateway/listener.ts";
 import { LuaBridge } from "./gateway/lua.ts";
@@ -28,10 +30,12 @@ import type { CallHandler } from "./python/host.ts";
 import { Pool } from "./python/pool.ts";
 import { loadAssets } from "./python/python-worker.ts";
 import { registrationCalls } from "./registrations/calls.ts";
+import { createEventReaders, type EventReaders } from "./registrations/event-readers.ts";
 import { EventStarter } from "./registrations/events.ts";
 import { Hooks } from "./registrations/hooks.ts";
 import type { RegistrationSpec } from "./registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "./registrations/registry.ts";
+import { TimeEvents } from "./registrations/timers.ts";
 import { Triggers } from "./registrations/triggers.ts";
 import type { Reply } from "./resp/reply.ts";
 
@@ -43,6 +47,7 @@ export interface Parts {
   readonly host: Pool;
   readonly runner: ExecutionRunner;
   readonly listener: Listener;
+  readonly events: EventReaders;
   readonly log: Logger;
   /** Resolves when the engine ended by itself (SHUTDOWN). */
   readonly ended: Promise<void>;
@@ -64,6 +69,7 @@ export function buildParts(config: Config): Parts {
     if (engine instanceof EmbeddedEngine) engine.settle();
   });
 
+  const rights = new AccessEpoch();
   const engineCommands = new EngineCommands();
   /** What the engine is not to see of the commands of scripts: hooked ones and ours. */
   const runInPlace = (
@@ -80,6 +86,8 @@ export function buildParts(config: Config): Parts {
     gate,
     runOwn: (args, owner) => runInPlace(args, owner, "script"),
     option: (key) => runtime.forScripts(key),
+    around: (args, sender, send) => events.interceptor.around(args, sender, send),
+    onRightsChanged: () => rights.advance(),
     maxIdleMs: () => (engine.embedded ? 0 : runtime.get("ExecutionMaxIdleTime")),
     onIdle: (task, error) => runner.abortTask(task, error),
     log,
@@ -93,7 +101,10 @@ export function buildParts(config: Config): Parts {
     calls: handlers,
     posts: calls.posts,
     onTaskEnd: (home, task) => calls.onTaskEnd(home, task),
-    onGone: (home) => calls.onGone(home),
+    onGone: (home) => {
+      calls.onGone(home);
+      timers.onGone(home);
+    },
     log,
   });
 
@@ -119,7 +130,17 @@ export function buildParts(config: Config): Parts {
     runner,
     gate,
     maxPerRegistration: () => runtime.get("MaxExecutionsPerRegistration"),
+    readsAtOnce: engine.embedded,
   });
+  const events: EventReaders = createEventReaders({
+    connections,
+    gate,
+    starter,
+    engineCommands,
+    embedded: engine.embedded,
+    log,
+  });
+  for (const [op, handler] of events.handlers) handlers.set(op, handler);
   const triggers = new Triggers(starter);
   const hooks: Hooks = new Hooks({
     starter,
@@ -127,7 +148,7 @@ export function buildParts(config: Config): Parts {
     isOwn: (name) => table.find(name) !== undefined,
     runReal: (caller, task, args) => {
       const reply = runOwn(table, args, task.owner, "script");
-      if (reply === undefined) return calls.engine(caller.home, task.owner, args, task);
+      if (reply === undefined) return calls.engine(caller.home, task.owner, args, task, false);
       return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
     },
     toPython: ownReply,
@@ -137,8 +158,15 @@ export function buildParts(config: Config): Parts {
     ids,
     host,
     sessions,
-    readers: new Map([["CommandReader", commandReader(triggers, hooks)]]),
+    readers: new Map([
+      ["CommandReader", commandReader(triggers, hooks)],
+      ["KeysReader", events.keys],
+      ["StreamReader", events.streams],
+    ]),
   });
+  const timers = new TimeEvents({ connections, gate, host, session: (id) => sessions.find(id), log });
+  for (const [op, handler] of timers.handlers) handlers.set(op, handler);
+  for (const [op, take] of timers.posts) calls.posts.set(op, take);
   for (const [op, handler] of registrationCalls({ registrations, runner, session: (id) => sessions.find(id) })) {
     handlers.set(op, handler);
   }
@@ -176,13 +204,20 @@ export function buildParts(config: Config): Parts {
       engine,
       commands: table,
       gate,
-      limits: { maxClients: config.maxclients, maxOutput: config.clientOutputLimit },
+      limits: {
+        maxClients: config.maxclients,
+        maxOutput: config.clientOutputLimit,
+        maxBulk: config.protoMaxBulkLen,
+        maxBuffer: config.clientQueryBufferLimit,
+      },
       log,
-      interceptor: firstOf([hooksInterceptor(hooks), lua]),
-      infoSections: () => "",
+      rights,
+      interceptor: firstOf([hooksInterceptor(hooks), lua, events.interceptor]),
+      infoSections: (sections) =>
+        infoSections(sections, { registry, registrations, sessions, memory: () => host.memory() }),
     },
   );
-  return { engine, engineCommands, connections, calls, host, runner, listener, log, ended };
+  return { engine, engineCommands, connections, calls, host, runner, listener, events, log, ended };
 }
 
 function createEngine(config: Config, log: Logger, onEnd: () => void): Engine {

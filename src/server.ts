@@ -18,12 +18,13 @@ export interface RegearsServer extends AsyncDisposable {
  */
 export async function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
   const config = completeConfig(options);
-  const { engine, engineCommands, connections, host, runner, listener, log, ended } = buildParts(config);
+  const { engine, engineCommands, connections, host, runner, listener, events, log, ended } = buildParts(config);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
     closing ??= (async () => {
       await listener.close();
       runner.abortAll();
+      events.close();
       await host.stop();
       await engine.stop();
     })();

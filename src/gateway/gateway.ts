@@ -4,7 +4,7 @@ import { encodeCommand } from "../engine/encode.ts";
 import type { Engine } from "../engine/engine.ts";
 import { scalarText } from "../resp/frames.ts";
 import { AccessEpoch, Verdicts } from "./access.ts";
-import type { EngineGate } from "./gate.ts";
+import type { EngineGate } from "../engine/gate.ts";
 import type { Interceptor } from "./interceptor.ts";
 import { GATEWAY_LIMITS, type GatewayDeps, type GatewayLimits } from "./limits.ts";
 import { Router } from "./router.ts";

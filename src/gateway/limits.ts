@@ -4,7 +4,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { Logger } from "../log.ts";
 import { REQUEST_LIMITS, type RequestLimits } from "../resp/request.ts";
 import type { AccessEpoch } from "./access.ts";
-import type { EngineGate } from "./gate.ts";
+import type { EngineGate } from "../engine/gate.ts";
 import type { Interceptor } from "./interceptor.ts";
 
 export interface GatewayLimits extends RequestLimits {

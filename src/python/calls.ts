@@ -3,7 +3,7 @@ import { type EngineClient, encodeCommand } from "../engine/client.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import { ReplyError } from "../errors.ts";
-import type { EngineGate } from "../gateway/gate.ts";
+import type { EngineGate } from "../engine/gate.ts";
 import type { Logger } from "../log.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { CallContext, CallHandler, CallReply, PythonTask } from "./host.ts";
@@ -24,6 +24,14 @@ export interface PythonCallsOptions {
   readonly maxIdleMs: () => number;
   /** The engine did not answer in time: the execution is to be stopped with this error. */
   readonly onIdle: (task: PythonTask, error: string) => void;
+  /** Sends a command and deals with the events that it causes before its reply is given. */
+  readonly around: (
+    args: readonly Buffer[],
+    sender: { readonly owner: object; readonly canWait: boolean; readonly links: boolean },
+    send: () => Buffer | Promise<Buffer>,
+  ) => Buffer | Promise<Buffer>;
+  /** A script ran a command that may have changed users' rights. */
+  readonly onRightsChanged: () => void;
   readonly log: Logger;
 }
 
@@ -92,18 +100,27 @@ export class PythonCalls {
     return this.engine(caller.home, owner, args, task);
   }
 
-  /** Runs a command in the engine for Python code, past all hooks. @throws ReplyError with the engine's error */
+  /**
+   * Runs a command in the engine for Python code, past all hooks.
+   * @param links `commands` of KeysReader registrations may name it
+   * @throws ReplyError with the engine's error
+   */
   engine(
     home: object,
     owner: object,
     args: readonly Buffer[],
     task?: PythonTask,
+    links = true,
   ): CallReply | Promise<CallReply> {
     const name = (args[0] as Buffer).toString("latin1").toLowerCase();
     this.#checkArity(name, args.length);
+    if (name === "acl" || name === "config") this.#options.onRightsChanged();
     const special = this.#special(name, args);
     if (special) return special(home, owner);
-    const reply = this.#raw(home, owner, encodeCommand(args), 1, task);
+    // the arguments are views of a message that does not outlive this call
+    const bytes = encodeCommand(args);
+    const sender = { owner, canWait: false, links };
+    const reply = this.#options.around(args, sender, () => this.#raw(home, owner, bytes, 1, task));
     return reply instanceof Promise ? reply.then(engineReply) : engineReply(reply);
   }
 

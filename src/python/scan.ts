@@ -118,53 +118,51 @@ export class KeyScan {
   /** Reads types and values. The keys stand in `keys` as bulks, which is just how a command wants its arguments. */
   async #withValues(keys: RespReader, count: number): Promise<KeyBatch> {
     const start = keys.at;
-    const rawKeys = keys.source.subarray(start, keys.end);
-    if (this.#expected === "string") {
-      const head = Buffer.from(`*${count + 1}\r\n$4\r\nMGET\r\n`);
-      const reply = new RespReader(await this.#call(Buffer.concat([head, rawKeys]), 1));
-      if (reply.isError) throw new InternalError(`MGET failed: ${reply.line()}`);
-      const begin = reply.at;
-      const batch = this.#allStrings(keys, count, reply);
-      if (batch) return batch;
-      keys.at = start;
-      reply.at = begin;
-      reply.arrayLength();
-      return this.#mixed(keys, count, () => {
-        if (!reply.isNil) return entryAt(reply, "string");
-        reply.bulk();
-        return undefined;
-      });
-    }
-    const names = readNames(keys, count);
-    const replies = new RespReader(
-      await this.#call(Buffer.concat(names.map((name) => command("HGETALL", name))), count),
-    );
+    const type = this.#expected;
+    const replies =
+      type === "string"
+        ? await this.#call(mget(keys.source.subarray(start, keys.end), count), 1)
+        : await this.#call(hgetallEach(keys, count), count);
+    const reader = new RespReader(replies);
+    if (type === "string" && reader.isError) throw new InternalError(`MGET failed: ${reader.line()}`);
     keys.at = start;
+    const batch = this.#allOfOneType(keys, count, reader, type);
+    if (batch) return batch;
+    keys.at = start;
+    const again = new RespReader(replies);
+    if (type === "string") again.arrayLength();
     return this.#mixed(keys, count, () => {
-      // a missing key answers an empty hash, another type an error: both are looked at again
-      if (replies.isError) {
-        replies.line();
-        return undefined;
-      }
-      const entry = entryAt(replies, "hash");
-      return entry.empty ? undefined : entry;
+      if (isAnswer(again, type)) return entryAt(again, type);
+      skip(again);
+      return undefined;
     });
   }
 
-  /** The fast path: every value is there, so the columns are written in one go. Undefined when a key is no string. */
-  #allStrings(keys: RespReader, count: number, reply: RespReader): KeyBatch | undefined {
-    const values = new MarshalWriter(reply.source.length + 16).list(count);
-    reply.arrayLength();
+  /** The fast path: every key is of the expected type, so the columns are written in one go. Undefined when one is not. */
+  #allOfOneType(
+    keys: RespReader,
+    count: number,
+    reply: RespReader,
+    type: "string" | "hash",
+  ): KeyBatch | undefined {
+    const values = new MarshalWriter(reply.source.length + (reply.source.length >> 1) + 16).list(count);
+    if (type === "string") reply.arrayLength();
     for (let i = 0; i < count; i++) {
-      if (reply.isNil) return undefined;
-      reply.transcode(values);
+      if (!isAnswer(reply, type)) return undefined;
+      if (type === "string") reply.transcode(values);
+      else reply.transcodePairs(values);
     }
     const column = new MarshalWriter(keys.end - keys.at + 16).list(count);
     for (let i = 0; i < count; i++) keys.transcode(column);
+    let types: MarshalWriter | undefined;
+    if (type !== "string") {
+      types = new MarshalWriter(count * 12).list(count);
+      for (let i = 0; i < count; i++) types.textBytes(HASH, 0, HASH.length);
+    }
     return {
       count,
       keys: column,
-      types: undefined,
+      types,
       values,
       wroteBytes: keys.wroteBytes || reply.wroteBytes,
       more: this.#cursor !== undefined,
@@ -220,7 +218,6 @@ export class KeyScan {
 interface Entry {
   readonly type: string;
   readonly value?: { readonly source: Buffer; readonly start: number; readonly end: number };
-  readonly empty?: boolean;
 }
 
 const KIND_NAMES: Record<string, string> = {
@@ -238,6 +235,30 @@ const READ_BY_TYPE: Record<string, (name: Buffer) => Buffer> = {
   list: (name) => command("LRANGE", name, "0", "-1"),
 };
 
+const HASH = Buffer.from("hash");
+const HGETALL = Buffer.from("*2\r\n$7\r\nHGETALL\r\n");
+
+/** Did the question for the expected type find a value? A missing key answers nil or an empty hash, another type an error. */
+const isAnswer = (reply: RespReader, type: "string" | "hash"): boolean =>
+  type === "string" ? !reply.isNil : !reply.isError && !reply.isEmptyArray;
+
+/** One MGET for keys that are encoded already. */
+const mget = (rawKeys: Buffer, count: number): Buffer =>
+  Buffer.concat([Buffer.from(`*${count + 1}\r\n$4\r\nMGET\r\n`), rawKeys]);
+
+/** A HGETALL for each key. */
+function hgetallEach(keys: RespReader, count: number): Buffer {
+  const out = Buffer.allocUnsafeSlow(keys.end - keys.at + count * HGETALL.length);
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    const from = keys.at;
+    keys.bulk();
+    at += HGETALL.copy(out, at);
+    at += keys.source.copy(out, at, from, keys.at);
+  }
+  return out;
+}
+
 const emptyBatch = (withValues: boolean): KeyBatch => ({
   count: 0,
   keys: new MarshalWriter(8).list(0),
@@ -249,9 +270,8 @@ const emptyBatch = (withValues: boolean): KeyBatch => ({
 
 function entryAt(reply: RespReader, type: string): Entry {
   const start = reply.at;
-  const empty = reply.source[start + 1] === 48 && reply.source[start + 2] === 13;
   skip(reply);
-  return { type, value: { source: reply.source, start, end: reply.at }, empty };
+  return { type, value: { source: reply.source, start, end: reply.at } };
 }
 
 function skip(reply: RespReader): void {

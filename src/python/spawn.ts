@@ -12,8 +12,9 @@ const workerFile = new URL(
 /** Memory for JavaScript's own objects: Python's memory and files are outside of it, and limited elsewhere. */
 const resourceLimits = {
   maxOldGenerationSizeMb: 256,
-  // Python's C stack is JavaScript's: with less, deep recursion would end the worker and not the script.
-  stackSizeMb: 64,
+  // Python's guard counts its own C stack (10 MB), but wasm's frames also lie here and are larger: with 64, deep destructors
+  // or a high recursion limit would end the worker and not the script. Only what is used is ever allocated.
+  stackSizeMb: 256,
 };
 
 export interface Spawned {

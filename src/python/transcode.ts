@@ -42,6 +42,11 @@ export class RespReader {
     return (this.type === DOLLAR || this.type === STAR) && this.source[this.at + 1] === MINUS;
   }
 
+  /** True when the next reply is an array without elements. */
+  get isEmptyArray(): boolean {
+    return this.type === STAR && this.source[this.at + 1] === 48;
+  }
+
   /** Reads the head of an array and gives its length (0 for a nil). */
   arrayLength(): number {
     if (this.type !== STAR) throw new InternalError("engine: expected an array");

@@ -1,6 +1,7 @@
 /** Commands of clients that `KeysReader … commands=[…]` registrations are linked to: events.md, section 5. */
 import { isUtf8 } from "node:buffer";
 import type { EngineCommand } from "../engine/client.ts";
+import { EngineCommands } from "../engine/commands.ts";
 import { ReplyError } from "../errors.ts";
 import type { CallContext, CallHandler, CallReply } from "../python/host.ts";
 import { encodeMarshal, type MarshalReader } from "../python/marshal.ts";
@@ -9,6 +10,7 @@ import { resultToResp } from "../python/transcode.ts";
 import { type Reply, raw } from "../resp/reply.ts";
 
 const NO_CONTEXT = "Can not get command ctx";
+const FIRST_HANDLE = -1_000;
 const ONCE = "Can only override reply once";
 
 /** One command of a client, from the moment it is sent until its reply is given. */
@@ -31,7 +33,8 @@ export class ClientCommand {
     this.name = args[0]?.toString("latin1").toLowerCase() ?? "";
     this.args = args;
     this.canWait = canWait;
-    this.#keys = new Set(keysOf(args, row).map((key) => key.toString("latin1")));
+    const positions = EngineCommands.keyPositions(row, args.length);
+    this.#keys = new Set(positions.map((at) => args[at]?.toString("latin1") ?? ""));
   }
 
   /** Can it have caused an event of this key? */
@@ -61,7 +64,8 @@ export class ClientCommands {
   /** For Python's `get_command` and `override_reply`. */
   readonly handlers: ReadonlyMap<string, CallHandler>;
   readonly #open = new Map<number, ClientCommand>();
-  #last = 0;
+  /** Going down, below those of triggers and hooks: an execution has only one such handle. */
+  #last = FIRST_HANDLE;
 
   constructor() {
     this.handlers = new Map<string, CallHandler>([
@@ -71,7 +75,7 @@ export class ClientCommands {
   }
 
   open(args: readonly Buffer[], row: EngineCommand, canWait: boolean): ClientCommand {
-    const command = new ClientCommand(++this.#last, args, row, canWait);
+    const command = new ClientCommand(--this.#last, args, row, canWait);
     this.#open.set(command.handle, command);
     return command;
   }
@@ -102,14 +106,6 @@ export class ClientCommands {
   }
 }
 
-function keysOf(args: readonly Buffer[], { firstKey, lastKey, keyStep }: EngineCommand): Buffer[] {
-  if (firstKey <= 0 || keyStep <= 0) return [];
-  const last = lastKey < 0 ? args.length + lastKey : lastKey;
-  const keys: Buffer[] = [];
-  for (let at = firstKey; at <= last && at < args.length; at += keyStep) keys.push(args[at] as Buffer);
-  return keys;
-}
-
 /**
  * May these commands be listened to?
  * @throws ReplyError with the text of the `gears.error`
@@ -117,10 +113,10 @@ function keysOf(args: readonly Buffer[], { firstKey, lastKey, keyStep }: EngineC
 export function checkCommands(
   commands: readonly string[],
   prefix: Buffer,
-  table: ReadonlyMap<string, EngineCommand>,
+  engineCommands: EngineCommands,
 ): void {
   for (const name of commands) {
-    const row = table.get(name.toLowerCase());
+    const row = engineCommands.find(name.toLowerCase());
     if (!row) throw new ReplyError("bad reply on COMMAND command");
     // newer engines let scripts call commands that block
     if (row.flags.has("noscript") || (row.flags.has("blocking") && !row.movable)) {

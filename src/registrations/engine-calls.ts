@@ -1,21 +1,12 @@
 /** Short commands of the registrations to the engine, answered within the call where the engine is in this process. */
-import type { EngineClient } from "../engine/client.ts";
+import type { DirectClient, InternalConnections } from "../engine/internal.ts";
 import { RespReader } from "../python/transcode.ts";
 
-/** A connection whose commands can be carried out at once. */
-export interface DirectClient {
-  readonly client: EngineClient;
-  /** Carries out what was sent, within the call, where the engine can. */
-  flush(): void;
-}
-
 /** Opens connections of the server's own. */
-export interface Connections {
-  openDirect(options?: { readonly priority?: boolean }): DirectClient;
-}
+export type Connections = Pick<InternalConnections, "openDirect">;
 
-/** A long reply comes in parts of 64 KiB, one with each flush. */
-const MAX_FLUSHES = 65_536;
+/** A long reply comes in parts of 64 KiB, one with each flush: enough for the longest value. */
+const MAX_FLUSHES = 16_384;
 
 export class EngineCalls {
   /** True when the engine answers within the call. */
@@ -36,13 +27,17 @@ export class EngineCalls {
    */
   run(bytes: Buffer, replies: number, done: (replies: RespReader | undefined) => void): void {
     const direct = this.#open();
-    let answered = false;
+    let answer: { readonly reader: RespReader | undefined } | undefined;
+    let waiting = true;
     direct.client.rawCallNow(bytes, replies, (error, data) => {
-      answered = true;
-      done(error === undefined ? new RespReader(data) : undefined);
+      answer = { reader: error === undefined ? new RespReader(data) : undefined };
+      if (!waiting) done(answer.reader);
     });
-    if (!this.atOnce) return;
-    for (let flushes = 0; !answered && flushes < MAX_FLUSHES; flushes++) direct.flush();
+    for (let flushes = 0; this.atOnce && !answer && flushes < MAX_FLUSHES; flushes++) direct.flush();
+    waiting = false;
+    // Not inside the callback: the client delivers nothing more before that has returned, and `done` may call again.
+    const given = answer as { readonly reader: RespReader | undefined } | undefined;
+    if (given) done(given.reader);
   }
 
   /** Ends the connection. */

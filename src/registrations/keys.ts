@@ -1,5 +1,5 @@
 /** KeysReader registrations: events.md, sections 3 to 5. */
-import type { EngineCommand } from "../engine/client.ts";
+import type { EngineCommands } from "../engine/commands.ts";
 import type { Encoded } from "../python/marshal.ts";
 import { type ClientCommand, checkCommands } from "./client-commands.ts";
 import { type EventSource, type EventStarter, KEPT } from "./events.ts";
@@ -15,8 +15,7 @@ export interface KeysRegistrationsOptions {
   readonly reader: KeyReader;
   readonly starter: EventStarter;
   readonly sync: SyncEvents;
-  /** The engine's commands by lower-case name. */
-  readonly commands: () => ReadonlyMap<string, EngineCommand>;
+  readonly engineCommands: EngineCommands;
 }
 
 /** A registration with its filters made ready. */
@@ -69,7 +68,7 @@ export class KeysRegistrations implements ReaderSide {
   }
 
   check({ commands, prefix }: RegistrationSpec): void {
-    checkCommands(commands ?? [], prefix, this.#options.commands());
+    checkCommands(commands ?? [], prefix, this.#options.engineCommands);
   }
 
   activate(registration: Registration): void {

@@ -6,9 +6,10 @@
  * another connection: {@link KeyEvents.barrier} waits for those of everything that the engine has answered.
  */
 import { type CommandArgument, encodeCommand, type EngineValue } from "../engine/client.ts";
+import type { DirectClient } from "../engine/internal.ts";
 import type { Logger } from "../log.ts";
 import type { RespReader } from "../python/transcode.ts";
-import type { Connections, DirectClient, EngineCalls } from "./engine-calls.ts";
+import type { Connections, EngineCalls } from "./engine-calls.ts";
 import type { Holdable } from "./events.ts";
 import { OwnMisses } from "./own-misses.ts";
 

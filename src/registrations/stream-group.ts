@@ -113,25 +113,26 @@ export class StreamGroup {
       done();
       return;
     }
-    const commands: (string | Buffer)[][] = [["XACK", this.#key, GROUP, ...ids]];
-    if (trim) {
-      const next = following(last);
-      if (compareIds(next, this.#processed) > 0) this.#processed = next;
-      commands.push(["XTRIM", this.#key, "MINID", "=", this.#firstNeeded()]);
-    }
     const token = this.#misses.expect(this.#key, 1);
-    this.#calls.run(encodeCommands(commands), commands.length, (replies) => {
-      if (replies?.line() !== "0") {
+    this.#calls.run(encodeCommand(["XACK", this.#key, GROUP, ...ids]), 1, (reply) => {
+      if (reply?.line() !== "0") {
         token.settle(0);
-        done();
+        if (trim) this.#trim(last, done);
+        else done();
         return;
       }
-      // nothing was acknowledged: probably the stream is gone, and asking for it was a miss
+      // The stream was deleted. If there is one of that name again, its messages are other ones: nothing is trimmed.
       this.#calls.run(encodeCommand(["OBJECT", "ENCODING", this.#key]), 1, (encoding) => {
         token.settle(encoding?.isNil ? 1 : 0);
         done();
       });
     });
+  }
+
+  #trim(last: string, done: () => void): void {
+    const next = following(last);
+    if (compareIds(next, this.#processed) > 0) this.#processed = next;
+    this.#calls.run(encodeCommand(["XTRIM", this.#key, "MINID", "=", this.#firstNeeded()]), 1, () => done());
   }
 
   /** An execution does not work on these any more; they stay unacknowledged. */
@@ -151,10 +152,7 @@ export class StreamGroup {
 
   /** Takes the messages of an XREADGROUP reply. Those that were deleted meanwhile come without fields. */
   #take(reply: RespReader): Batch {
-    if (reply.isError || reply.isNil) {
-      reply.isError ? reply.line() : reply.arrayLength();
-      return NOTHING;
-    }
+    if (reply.isError || reply.isNil) return NOTHING;
     reply.arrayLength();
     reply.arrayLength();
     const key = reply.at;

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { InternalConnections } from "../engine/internal.ts";
 import { InternalError } from "../errors.ts";
-import type { EngineGate } from "../gateway/gate.ts";
+import type { EngineGate } from "../engine/gate.ts";
 import type { Logger } from "../log.ts";
 import {
   codeOf,
@@ -153,7 +153,9 @@ export class DataSnapshots {
 
   /** The last snapshot before the end: of everything, in place of one that is being made. @throws what went wrong */
   async saveLast(owner: object = this): Promise<void> {
-    await this.interrupt();
+    // Whoever else waited for the end may have begun the next one.
+    do await this.interrupt();
+    while (this.#running);
     await this.save(true, owner);
   }
 

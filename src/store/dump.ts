@@ -9,7 +9,7 @@
 import type { EngineClient, EngineValue } from "../engine/client.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import { InternalError } from "../errors.ts";
-import type { EngineGate } from "../gateway/gate.ts";
+import type { EngineGate } from "../engine/gate.ts";
 import { ChangedKeys } from "./changes.ts";
 import type { Entry, SnapshotWriter } from "./snapshot-format.ts";
 

@@ -4,8 +4,8 @@
  */
 import type { InternalConnections } from "../engine/internal.ts";
 import { encodeCommand } from "../engine/encode.ts";
-import type { EngineGate } from "../gateway/gate.ts";
-import type { Interception, Interceptor, RequestView } from "../gateway/interceptor.ts";
+import type { EngineGate } from "../engine/gate.ts";
+import type { EngineCall, Interception, Interceptor, RequestView } from "../gateway/interceptor.ts";
 import { scalarBytes } from "../resp/frames.ts";
 import { error, integer, raw, type Reply, status } from "../resp/reply.ts";
 import { type DataSnapshots, SaveInProgress } from "./data.ts";
@@ -18,9 +18,6 @@ export interface SaveCommandsOptions {
   readonly scheduled: boolean;
 }
 
-/** A command that the engine carries out in another form. */
-type Hold = Extract<Interception, { kind: "hold" }> & { readonly instead?: Buffer };
-
 /** What the engine answers because it can not write a file. */
 const CAN_NOT_SAVE = "-ERR\r\n";
 const CAN_NOT_EXIT = "-ERR Errors trying to SHUTDOWN";
@@ -28,11 +25,11 @@ const SCHEDULED = "+Background saving scheduled";
 
 const IN_PROGRESS = error("ERR Background save already in progress");
 const FAILED = error("ERR");
+const NOT_IN_TRANSACTIONS = error("ERR Command 'shutdown' not allowed inside a transaction");
 
 export class SaveCommands implements Interceptor {
-  readonly active = true;
-  /** No other commands are of interest. */
-  readonly names: ReadonlySet<string> = new Set(["save", "bgsave", "lastsave", "shutdown", "info"]);
+  readonly active = false;
+  readonly always = ["save", "bgsave", "lastsave", "shutdown", "info"];
   readonly #options: SaveCommandsOptions;
 
   constructor(options: SaveCommandsOptions) {
@@ -91,17 +88,19 @@ export class SaveCommands implements Interceptor {
     );
     const saves = words.includes("save") || (this.#options.scheduled && !words.includes("nosave"));
     if (!saves || !words.every((word) => ["save", "now", "force"].includes(word))) return undefined;
-    const force = words.includes("force");
     return {
-      // Told to save, the engine refuses to exit: there is still time to do so.
-      instead: encodeCommand(["SHUTDOWN", "SAVE"]),
-      ...hold((reply) => (reply.toString().startsWith(CAN_NOT_EXIT) ? this.#saveAndExit(force) : undefined)),
+      kind: "replace",
+      run: ({ caller }, ask) =>
+        caller === "multi" ? NOT_IN_TRANSACTIONS : this.#saveAndExit(ask, words.includes("force")),
     };
   }
 
   /** Nobody writes between the snapshot and the engine's end. Without a snapshot it goes on, unless it is forced. */
-  async #saveAndExit(force: boolean): Promise<undefined> {
+  async #saveAndExit(ask: EngineCall, force: boolean): Promise<Reply> {
     const { gate, snapshots, connections } = this.#options;
+    // Told to save, the engine refuses to exit: there is still time to do so.
+    const reply = await ask(encodeCommand(["SHUTDOWN", "SAVE"]));
+    if (!reply.toString().startsWith(CAN_NOT_EXIT)) return raw(reply);
     await gate.hold(this);
     try {
       const saved = await snapshots.saveLast(this).then(
@@ -110,15 +109,13 @@ export class SaveCommands implements Interceptor {
       );
       // The engine's end closes all its connections, and with them those of the clients.
       if (saved || force) {
-        await connections
-          .open()
-          .call("SHUTDOWN", "NOSAVE", "FORCE")
-          .catch(() => {});
+        const client = connections.open();
+        await client.call("SHUTDOWN", "NOSAVE", "FORCE").catch(() => {});
       }
     } finally {
       gate.release(this);
     }
-    return undefined;
+    return raw(reply);
   }
 
   /** Puts our figures in the place of the engine's. */
@@ -148,7 +145,7 @@ const EQUALS = 61;
 
 const seconds = (ms: number): number => Math.floor(ms / 1000);
 
-const hold = (settle: (reply: Buffer) => Reply | undefined | Promise<Reply | undefined>): Hold => ({
+const hold = (settle: (reply: Buffer) => Reply | undefined | Promise<Reply | undefined>): Interception => ({
   kind: "hold",
   settle,
 });

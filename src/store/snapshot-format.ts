@@ -18,6 +18,8 @@ const HEAD = 5;
 const CHECKSUM = 4;
 /** Bytes gathered before they are written, and read at once. */
 const BUFFER_SIZE = 256 * 1024;
+/** From this length on a value is written as it is, and not copied next to others before. */
+const BIG_VALUE = 64 * 1024;
 
 const Kind = { info: 1, entries: 2, removed: 3, library: 4, end: 5 } as const;
 
@@ -57,9 +59,12 @@ export class SnapshotWriter {
       case "info":
         return this.#chunk(Kind.info, [Buffer.from(chunk.text)]);
       case "entries":
-        return this.#chunk(Kind.entries, [word(chunk.database), ...chunk.entries.flatMap(entryParts)]);
+        return this.#chunk(Kind.entries, entryParts(chunk.database, chunk.entries));
       case "removed":
-        return this.#chunk(Kind.removed, [word(chunk.database), ...chunk.keys.flatMap(counted)]);
+        return this.#chunk(Kind.removed, [
+          word(chunk.database),
+          ...chunk.keys.flatMap((key) => [word(key.length), key]),
+        ]);
       case "library":
         return this.#chunk(Kind.library, [chunk.code]);
     }
@@ -76,28 +81,29 @@ export class SnapshotWriter {
     head.writeUInt32LE(body.reduce((sum, part) => sum + part.length, 0));
     head[4] = kind;
     const sum = body.reduce((crc, part) => crc32(part, crc), crc32(head));
-    for (const part of [head, ...body, word(sum)]) await this.#add(part);
+    for (const part of [head, ...body, word(sum)]) {
+      this.#gathered.push(part);
+      this.#size += part.length;
+    }
     this.#chunks++;
-  }
-
-  async #add(part: Uint8Array): Promise<void> {
-    this.#gathered.push(part);
-    this.#size += part.length;
     if (this.#size >= BUFFER_SIZE) await this.#flush();
   }
 
   async #flush(): Promise<void> {
+    let small: Uint8Array[] = [];
     const gathered = this.#gathered;
     this.#gathered = [];
     this.#size = 0;
-    const last = gathered.at(-1);
-    // A big value is not copied once more.
-    if (last !== undefined && last.length >= BUFFER_SIZE) {
-      await this.#file.appendFile(Buffer.concat(gathered.slice(0, -1)));
-      await this.#file.appendFile(last);
-    } else {
-      await this.#file.appendFile(Buffer.concat(gathered));
+    for (const part of gathered) {
+      if (part.length < BIG_VALUE) {
+        small.push(part);
+        continue;
+      }
+      await this.#file.appendFile(Buffer.concat(small));
+      await this.#file.appendFile(part);
+      small = [];
     }
+    await this.#file.appendFile(Buffer.concat(small));
   }
 }
 
@@ -107,13 +113,28 @@ function word(value: number): Buffer {
   return bytes;
 }
 
-const counted = (bytes: Buffer): Buffer[] => [word(bytes.length), bytes];
-
-function entryParts({ key, expiresAt, value }: Entry): Buffer[] {
-  const middle = Buffer.alloc(12);
-  middle.writeDoubleLE(expiresAt);
-  middle.writeUInt32LE(value.length, 8);
-  return [...counted(key), middle, value];
+/** The body of a chunk of entries; big values are parts of their own, so that they are not copied. */
+function entryParts(database: number, entries: readonly Entry[]): Buffer[] {
+  const isBig = ({ value }: Entry): boolean => value.length >= BIG_VALUE;
+  const size = entries.reduce((sum, entry) => sum + 16 + entry.key.length + (isBig(entry) ? 0 : entry.value.length), 4);
+  const joined = Buffer.allocUnsafe(size);
+  const parts: Buffer[] = [];
+  let begin = 0;
+  let at = joined.writeUInt32LE(database);
+  for (const entry of entries) {
+    const { key, expiresAt, value } = entry;
+    at = joined.writeUInt32LE(key.length, at);
+    at += key.copy(joined, at);
+    at = joined.writeDoubleLE(expiresAt, at);
+    at = joined.writeUInt32LE(value.length, at);
+    if (isBig(entry)) {
+      parts.push(joined.subarray(begin, at), value);
+      begin = at;
+    } else {
+      at += value.copy(joined, at);
+    }
+  }
+  return [...parts, joined.subarray(begin, at)];
 }
 
 export class SnapshotReader {

@@ -1,7 +1,7 @@
 import { appendFile, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { EngineClient } from "../../src/engine/client.ts";
+import type { EngineClient } from "../../src/engine/client.ts";
 import { DATA_FILE, SaveInProgress } from "../../src/store/data.ts";
 import { DISK, type FileSystem } from "../../src/store/disk.ts";
 import { contents, newDirectory, startData } from "./support.ts";
@@ -143,8 +143,20 @@ describe("a snapshot", () => {
       await first.snapshots.save(false);
       expect(moves).toBeGreaterThan(began);
       const second = await startData(directory);
-      const tokens = [...(await contents(second.client)).keys()].flatMap((name) => /token:(\d+)/.exec(name)?.[1] ?? []);
+      const read = await second.client.pipeline([
+        ["GET", "count"],
+        ["KEYS", "token:*"],
+        ["SELECT", "5"],
+        ["KEYS", "token:*"],
+      ]);
+      const [here, away] = [read[1] as Buffer[], read[3] as Buffer[]].map((keys) =>
+        keys.map((key) => key.toString().split(":").map(Number)),
+      ) as [number[][], number[][]];
+      const tokens = [...here, ...away].map(([, token]) => token);
       expect(new Set(tokens).size).toBe(total);
+      const renames = [...here, ...away].reduce((sum, [, , version = 0]) => sum + version, 0);
+      const onTheirWay = away.filter(([, , version = 0]) => version % 3 === 2).length;
+      expect(renames + onTheirWay).toBe(Number(read[0]));
       expect(tokens.length).toBe(total);
       await second.stop();
     }
@@ -158,11 +170,13 @@ describe("a snapshot", () => {
     const fill = async (): Promise<void> => {
       await first.client.pipeline(Array.from({ length: 3000 }, (_, i) => ["SET", `k${i}`, "v"]));
     };
+    const batches = async (): Promise<number> =>
+      Number(/cmdstat_eval_ro:calls=(\d+)/.exec(String(await first.client.call("INFO", "commandstats")))?.[1] ?? 0);
     for (const replace of [["FLUSHALL"], ["SWAPDB", "0", "3"]]) {
       await fill();
+      const begun = await batches();
       const saving = first.snapshots.save(false);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-      expect(first.snapshots.status.saving).toBe(true);
+      while ((await batches()) < begun + 3) await new Promise((resolve) => setImmediate(resolve));
       await first.client.pipeline([replace, ["SET", "after", replace.join(" ")]]);
       await saving;
       const second = await startData(directory);

@@ -78,7 +78,11 @@ describe("the file of registrations", () => {
   it("is written soon, once for changes that come together", async () => {
     const directory = await newDirectory();
     let writes = 0;
-    const disk = { ...DISK, rename: (from: string, to: string) => (writes++, DISK.rename(from, to)) } as FileSystem;
+    const rename: FileSystem["rename"] = (from, to) => {
+      writes++;
+      return DISK.rename(from, to);
+    };
+    const disk = { ...DISK, rename };
     const { store } = open(directory, { disk });
     for (let i = 0; i < 100; i++) store.saveRegistrations(named(`s${i}`));
     await vi.waitFor(() => readFile(join(directory, REGISTRATIONS_FILE)), { timeout: 1000, interval: 5 });

@@ -2,10 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
-import { EngineClient, type EngineValue } from "../../src/engine/client.ts";
+import type { EngineClient, EngineValue } from "../../src/engine/client.ts";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
 import { InternalConnections } from "../../src/engine/internal.ts";
-import { EngineGate } from "../../src/gateway/gate.ts";
+import { EngineGate } from "../../src/engine/gate.ts";
 import type { RegistrationSpec } from "../../src/registrations/registration.ts";
 import { DataSnapshots, type DataSnapshotsOptions } from "../../src/store/data.ts";
 

@@ -11,8 +11,13 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" })
 
 /** Open to all. */
 const COMMON = ["errors.ts", "config.ts", "log.ts"];
-const ENGINE_INTERFACE = ["engine/engine.ts", "engine/client.ts"];
+/** The interface, and what is built on it for any engine. */
+const ENGINE_INTERFACE = ["engine.ts", "client.ts", "encode.ts", "internal.ts", "commands.ts"].map(
+  (file) => `engine/${file}`,
+);
 const PYTHON_INTERFACE = ["python/host.ts", "python/marshal.ts", "python/protocol.ts", "python/transcode.ts"];
+/** What others need to take part in a client's commands: holding the engine, and the seam before it. */
+const GATEWAY_INTERFACE = ["engine/gate.ts", "gateway/interceptor.ts"];
 
 /** What the files under a path may import besides their own folder and what is common; the first match counts. */
 const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = [
@@ -20,10 +25,13 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["engine/", ["resp/"]],
   ["python/realm/", ["python/protocol.ts", "python/channel.ts"]],
   ["python/worker.ts", ["python/realm/", "python/protocol.ts", "python/channel.ts", "python/wasm-memory.ts"]],
-  ["python/", ["engine/", "resp/", "commands/command.ts", "gateway/gate.ts"]],
+  ["python/", ["engine/", "resp/", "commands/command.ts", ...GATEWAY_INTERFACE]],
   ["executions/", [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, "resp/"]],
-  ["registrations/", [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, "resp/", "executions/"]],
-  ["store/", [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, "resp/", "executions/", "registrations/"]],
+  ["registrations/", [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, ...GATEWAY_INTERFACE, "resp/", "executions/"]],
+  [
+    "store/",
+    [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, "resp/", "executions/", "registrations/", ...GATEWAY_INTERFACE],
+  ],
   ["commands/", [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, "resp/", "executions/", "registrations/"]],
   ["gateway/", ["commands/", "engine/", "resp/"]],
   ["config", ["config/"]],

@@ -50,11 +50,13 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   let message: Uint8Array | undefined;
   let fromSlot = false;
   let read = 0;
+  /** It was read but is not done with: it will be read again. */
+  let unread = false;
   /** Until when to wait for the next message; undefined for a reply, which is expected soon. */
   let deadline: number | undefined;
 
   const release = (): void => {
-    if (message === undefined) return;
+    if (message === undefined || unread) return;
     message = undefined;
     if (fromSlot) receiver.release();
   };
@@ -166,11 +168,12 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     receive(memory, offset, length) {
       try {
         if (length <= 0) return 0;
-        if (message === undefined || read === message.length) {
+        if (message === undefined || (read === message.length && !unread)) {
           release();
           const outcome = waitForMessage();
           if (outcome <= 0 || message === undefined) return outcome;
         }
+        unread = false;
         const size = Math.min(length, message.length - read);
         new Uint8Array(memory, offset, size).set(
           read === 0 && size === message.length ? message : message.subarray(read, read + size),
@@ -184,6 +187,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     control(command, argument) {
       switch (command) {
         case 0:
+          unread = message !== undefined;
           read = 0;
           return 0;
         case 1:

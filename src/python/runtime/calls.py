@@ -1,4 +1,4 @@
-"""Traffic with the main thread: calls that wait for their reply, posts that do not, and the jobs that come in meanwhile."""
+"""Traffic with the main thread: calls that wait for their reply, posts that do not, and jobs that come in meanwhile."""
 
 import asyncio.events as events
 import itertools

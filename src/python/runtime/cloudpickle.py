@@ -5,7 +5,6 @@ together, so those are here under the same names: this file follows the names an
 """
 
 import collections
-import enum
 import importlib
 import sys
 import types

@@ -149,7 +149,7 @@ def isAsyncAllow():
 
 
 def _running_step():
-    """The step whose callback is running, and that callback's frame; found on the stack, so that steps need not note it."""
+    """The step whose callback is running, and that callback's frame. Found on the stack: steps need not note it."""
     callback = None
     frame = sys._getframe(2)
     while frame is not None:

@@ -40,14 +40,19 @@ class _Finder:
 
 def install(modules):
     """Imports the whole package. Takes a JSON object of module names (`main` for `regears.main`) to source texts."""
+    import asyncio
     import importlib
     import json
+    import time
 
-    # Pyodide's event loop needs JavaScript's; the runtime brings its own, which may replace this at its import.
-    from asyncio import events
+    from pyodide import webloop
 
-    events._set_running_loop(None)
-    events._set_event_loop_policy(None)
+    # Pyodide's event loop is JavaScript's, which never turns here. The runtime brings its own, at its import or later.
+    asyncio.run = webloop._orig_run
+    time.sleep = webloop._orig_sleep
+    asyncio.events._set_running_loop(None)
+    asyncio.events._set_event_loop_policy(None)
+    sys.set_asyncgen_hooks(None, None)
 
     sources = {"regears": ""}
     for name, text in json.loads(modules).items():
@@ -57,8 +62,12 @@ def install(modules):
         importlib.import_module(name)
 
 
-# Ways to JavaScript (calling it would end the worker) and to the wasm's functions: importing them is an ImportError.
-_FORBIDDEN = ("js", "pyodide_js", "pyodide", "_pyodide", "_pyodide_core", "ctypes", "_ctypes")
+# Ways to JavaScript (calling it would end the worker), to the wasm's functions and to broken memory: importing them is an
+# ImportError.
+_FORBIDDEN = (
+    *("js", "pyodide_js", "pyodide", "_pyodide", "_pyodide_core", "ctypes", "_ctypes"),
+    *("_testcapi", "_testinternalcapi", "_testlimitedcapi", "_xxtestfuzz"),
+)
 
 
 def harden():
@@ -71,6 +80,7 @@ def harden():
             sys.modules[name] = None
     for name in _FORBIDDEN:
         sys.modules[name] = None
+    sys.excepthook = sys.__excepthook__
     sys.meta_path[:] = [finder for finder in sys.meta_path if not _is_pyodides(finder)]
 
     # The snapshot holds the state of its maker, the same in every worker. (So it does the hash seed, which can not be

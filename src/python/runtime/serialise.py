@@ -1,7 +1,7 @@
 """Callbacks as bytes: functions and classes by value, with what they refer to; everything importable by its name.
 
-A registration is packed with its functions' globals as they are at that moment. The globals of the session itself are only
-named: whoever loads brings a session, whose namespace all its registrations share again.
+A registration is packed with its functions' globals as they are at that moment. The namespace of the session itself is
+only named: whoever loads brings a session, whose namespace all its registrations share again.
 """
 
 import abc
@@ -63,7 +63,7 @@ def pack_registration(session, reader, steps, on_registered):
 
 
 def unpack_registration(session, blob):
-    """What `pack_registration` packed: reader, steps and onRegistered. Raises `gears.error` for another Python's bytes."""
+    """What `pack_registration` packed: reader, steps, onRegistered. Raises `gears.error` for another Python's bytes."""
     reader, flow, on_registered = _unpack(session, blob)
     steps = [
         Step(kind, _as_text if kind == "text" else function, extractor, start, length)
@@ -320,7 +320,8 @@ def _find_names(code, names, attributes):
 def _submodules(used, attributes):
     """Modules that are reached as attributes of used ones: importing those alone would not load them."""
     packages = [value.__name__ for value in used.values() if isinstance(value, types.ModuleType)]
-    return [name for package in packages for attribute in attributes if (name := f"{package}.{attribute}") in sys.modules]
+    names = (f"{package}.{attribute}" for package in packages for attribute in attributes)
+    return [name for name in names if name in sys.modules]
 
 
 def _kept(space, dropped):

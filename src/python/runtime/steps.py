@@ -256,7 +256,8 @@ def _key(stage, record):
         key = stage.extractor(record)
         if type(key) is str:
             return key
-        return refuse_coroutine(key, _NO_EXTRACTOR_COROUTINE) or (plain(key) if isinstance(key, str) else plain(repr(key)))
+        refused = refuse_coroutine(key, _NO_EXTRACTOR_COROUTINE)
+        return refused or plain(key if isinstance(key, str) else repr(key))
     except BaseException as error:
         return stage.failed(error)
 

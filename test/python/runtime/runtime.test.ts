@@ -314,6 +314,35 @@ reply()
     ).toEqual(["[[1], ['ValueError', 'ValueError', 'TypeError']]"]);
   });
 
+  test("nested jobs run between the records of a busy flow that asks for nothing", () => {
+    expect(
+      python.json(`
+main.flows[50] = {"results": [], "done": None}
+usual = main.receive
+def receive(timeout_ms=None):
+    # comes when the flow is in progress
+    if main.flows.get(1) and main.flows[1]["done"] is None and timeout_ms == 0 and main.flows[50]["done"] is None:
+        return ["nested", ["event", 50, "id", main.trigger("n"), [["n"]], 9, 0]]
+    return usual(timeout_ms)
+main.receive = receive
+main.ask("RG.PYEXECUTE", """
+import time
+seen = []
+end = time.monotonic() + 5
+GB('CommandReader').foreach(lambda x: seen.append(1)).register(trigger='n', mode='sync')
+def forever():
+    while not seen and time.monotonic() < end:
+        yield 1
+    if seen:
+        yield 'served'
+GB('PythonReader').filter(lambda x: x == 'served').count().map(lambda n: execute('SET', 'served', n)).run(forever)
+""")
+main.serve(lambda: "served" in main.engine.data)
+main.engine.data["served"]
+`),
+    ).toBe("1");
+  });
+
   test("executions that call themselves end with an error, not with the interpreter", () => {
     const [first, after] = python.json(`
 main.ask("RG.PYEXECUTE", "GB('CommandReader').map(lambda x: execute('RG.TRIGGER', 't')).register(trigger='t', mode='sync')")

@@ -1,0 +1,83 @@
+/** The sections that INFO shows beside the engine's: commands.md, section 14. */
+import type { ExecutionRegistry } from "../executions/registry.ts";
+import type { SessionRegistry } from "../executions/session.ts";
+import type { Registration } from "../registrations/registration.ts";
+import type { RegistrationRegistry } from "../registrations/registry.ts";
+import { formatDouble, sessionText } from "./registrations.ts";
+
+export interface InfoSources {
+  readonly registry: ExecutionRegistry;
+  readonly registrations: RegistrationRegistry;
+  readonly sessions: SessionRegistry;
+  /** Bytes of the interpreters' heaps. */
+  readonly memory: () => { total: number; peak: number; current: number };
+}
+
+/** INFO's arguments that show modules' sections. */
+const SHOWING = new Set(["rg", "everything", "modules"]);
+
+/**
+ * The text of our sections, lines ended by CRLF.
+ * @param sections INFO's arguments in lower case; without any the modules' sections are not shown
+ */
+export function infoSections(sections: readonly string[], sources: InfoSources): string {
+  if (!sections.some((section) => SHOWING.has(section))) return "";
+  const { registry, registrations, sessions } = sources;
+  const { total, peak, current } = sources.memory();
+  const all = registrations.list();
+  const parts: [string, string[]][] = [
+    ["rg", [`rg_nexecutions:${registry.size}`, `rg_nregistrations:${all.length}`]],
+    ["rg_regisrations", all.map((registration) => `rg_${registration.id}:${registrationText(registration)}`)],
+    ["rg_plugins", ["rg_GearsPythonPlugin:version=10000"]],
+    ["rg_python_stats", [`rg_TotalAllocated:${total}`, `rg_PeakAllocated:${peak}`, `rg_CurrAllocated:${current}`]],
+    ["rg_python_requirements", []],
+    [
+      "rg_python_sessions",
+      [...sessions.live(), ...sessions.dead()].map((session) => `rg_${session.id}:${sessionText(session)}`),
+    ],
+  ];
+  return parts.map(([name, lines]) => [`# ${name}`, ...lines, ""].join("\r\n")).join("\r\n");
+}
+
+function registrationText({ spec, statistics, status, session }: Registration): string {
+  const list = (values: readonly string[] | undefined): string => values?.join("|") ?? "None";
+  const fields: [string, string | number][] = [
+    ["desc", spec.description ?? "None"],
+    ["reader", spec.reader],
+    ["mode", spec.mode],
+    ["numTriggered", statistics.triggered],
+    ["numSuccess", statistics.success],
+    ["numFailures", statistics.failures],
+    ["numAborted", statistics.aborted],
+    ["lastRunDurationMS", statistics.lastMs],
+    ["totalRunDurationMS", statistics.totalMs],
+    ["avgRunDurationMS", formatDouble(statistics.averageMs)],
+  ];
+  if (spec.reader === "StreamReader") {
+    fields.push(["lastEstimatedLagMS", statistics.lastLagMs], ["avgEstimatedLagMS", formatDouble(statistics.averageLagMs)]);
+  }
+  fields.push(["lastError", statistics.lastError ?? "None"]);
+  if (spec.reader === "KeysReader") {
+    fields.push(
+      ["regex", spec.prefix.toString()],
+      ["eventTypes", list(spec.eventTypes)],
+      ["keyTypes", list(spec.keyTypes)],
+      ["hookCommands", list(spec.commands)],
+    );
+  } else if (spec.reader === "StreamReader") {
+    fields.push(
+      ["batchSize", spec.batch],
+      ["durationMS", spec.duration],
+      ["stream", spec.prefix.toString()],
+      ["trimStream", spec.trimStream ? 1 : 0],
+      ["onFailedPolicy", spec.onFailedPolicy],
+      ["retryInterval", spec.retryInterval],
+      ["status", status],
+    );
+  } else {
+    fields.push(["trigger", spec.trigger?.toString() ?? spec.hook ?? ""], ["inorder", spec.inOrder ? 1 : 0]);
+  }
+  fields.push(["PD", sessionText(session).replaceAll(",", "|")]);
+  // a line of INFO ends where its text does
+  return fields.map(([name, value]) => `${name}=${String(value).replace(/[\r\n]/g, " ")}`).join(",");
+}

@@ -1,0 +1,74 @@
+/** KeysReader and StreamReader registrations with all that they need, put together. */
+import type { EngineCommands } from "../engine/commands.ts";
+import type { Logger } from "../log.ts";
+import type { CallHandler } from "../python/host.ts";
+import { ClientCommands } from "./client-commands.ts";
+import { type Connections, EngineCalls } from "./engine-calls.ts";
+import { EventInterceptor } from "./event-interceptor.ts";
+import type { EventStarter, Holdable } from "./events.ts";
+import { KeyReader } from "./key-reader.ts";
+import { KeysRegistrations } from "./keys.ts";
+import { KeyEvents } from "./notifications.ts";
+import type { Clock } from "./stream-state.ts";
+import { StreamRegistrations } from "./streams.ts";
+import { SyncEvents } from "./sync-events.ts";
+
+export interface EventReadersOptions {
+  readonly connections: Connections;
+  /** The engine is in this process: it answers within the call, and tells events before replies. */
+  readonly embedded: boolean;
+  readonly gate: Holdable;
+  readonly starter: EventStarter;
+  readonly engineCommands: EngineCommands;
+  readonly log: Pick<Logger, "warn" | "error">;
+  readonly clock?: Clock;
+  /** Events that may wait before writers have to; 1 000 000 unless given. */
+  readonly maxBacklog?: number;
+}
+
+export interface EventReaders {
+  readonly keys: KeysRegistrations;
+  readonly streams: StreamRegistrations;
+  readonly events: KeyEvents;
+  readonly interceptor: EventInterceptor;
+  /** Python's `get_command` and `override_reply`. */
+  readonly handlers: ReadonlyMap<string, CallHandler>;
+  /**
+   * Runs the `sync` executions that commands of `owner` have caused, see {@link SyncEvents.settle}.
+   * @returns undefined when there is nothing to wait for
+   */
+  settle(owner: object): Promise<void> | undefined;
+  /** Gives the engine the users' settings back and ends connections and timers. */
+  close(): void;
+}
+
+export function createEventReaders(options: EventReadersOptions): EventReaders {
+  const { connections, embedded, gate, starter, engineCommands, log, clock, maxBacklog } = options;
+  const calls = new EngineCalls(connections, embedded);
+  const events = new KeyEvents({ connections, calls, gate, log });
+  const sync = new SyncEvents({
+    gate,
+    log,
+    barrier: () => events.barrier()?.then(() => keys.whenFlowing()),
+  });
+  // the streams come first: of an XADD they hear before the KeysReader registrations do
+  const streams = new StreamRegistrations({ events, calls, starter, sync, ...(clock ? { clock } : {}) });
+  const reader = new KeyReader(calls, events.misses);
+  const keys = new KeysRegistrations({ events, reader, starter, sync, engineCommands });
+  events.onReconnect = () => streams.rescan();
+  const clientCommands = new ClientCommands();
+  const interceptor = new EventInterceptor({
+    ...{ keys, streams, sync, events, starter, clientCommands, gate, engineCommands },
+    ...(maxBacklog === undefined ? {} : { maxBacklog }),
+  });
+  return {
+    ...{ keys, streams, events, interceptor },
+    handlers: clientCommands.handlers,
+    settle: (owner) => sync.settle(owner),
+    close: () => {
+      streams.close();
+      events.close();
+      calls.close();
+    },
+  };
+}

@@ -1,0 +1,82 @@
+/** What one StreamReader registration knows of one stream. */
+import type { StreamGroup } from "./stream-group.ts";
+
+/** Time and timers, so that tests can do without waiting. Milliseconds. */
+export interface Clock {
+  now(): number;
+  setTimeout(action: () => void, ms: number): unknown;
+  clearTimeout(timer: unknown): void;
+}
+
+export const SYSTEM_CLOCK: Clock = {
+  now: () => performance.now(),
+  setTimeout: (action, ms) => setTimeout(action, ms).unref(),
+  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
+};
+
+export class StreamState {
+  readonly group: StreamGroup;
+  /** The look for messages that were never acknowledged was begun. */
+  contacted = false;
+  /** An execution of this stream is waiting, running, or just being dealt with. */
+  active = false;
+  /** Everything that is there is to be processed, without waiting for full batches. */
+  flush = false;
+  /** The timer of an incomplete batch has fired. */
+  due = false;
+  timer: unknown;
+  /** How often in a row its interpreter died. */
+  losses = 0;
+  #waiting = 0;
+  /** When messages came, oldest first; those of one moment together. */
+  readonly #arrivals: { readonly at: number; count: number }[] = [];
+
+  constructor(group: StreamGroup) {
+    this.group = group;
+  }
+
+  /** Messages that were added and not taken for a batch. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** When the first waiting one came; undefined when none waits. */
+  get oldest(): number | undefined {
+    return this.#arrivals[0]?.at;
+  }
+
+  arrived(at: number): void {
+    this.#waiting++;
+    const last = this.#arrivals.at(-1);
+    if (last?.at === at) last.count++;
+    else this.#arrivals.push({ at, count: 1 });
+  }
+
+  /** Takes messages for a batch. @returns when the first of them came; undefined when that is not known */
+  take(count: number): number | undefined {
+    const first = this.oldest;
+    this.#waiting = Math.max(0, this.#waiting - count);
+    for (let left = count; left > 0 && this.#arrivals[0]; ) {
+      const entry = this.#arrivals[0];
+      const taken = Math.min(left, entry.count);
+      entry.count -= taken;
+      left -= taken;
+      if (entry.count === 0) this.#arrivals.shift();
+    }
+    return first;
+  }
+
+  /** Nothing waits, whatever was counted. */
+  drained(): void {
+    this.#waiting = 0;
+    this.#arrivals.length = 0;
+  }
+
+  /** As if it had never been looked at. */
+  reset(): void {
+    this.contacted = false;
+    this.flush = false;
+    this.due = false;
+    this.drained();
+  }
+}

@@ -1,0 +1,398 @@
+/** StreamReader registrations: events.md, section 6. */
+import { encodeCommand } from "../engine/client.ts";
+import { ReplyError } from "../errors.ts";
+import type { Execution } from "../executions/execution.ts";
+import type { Encoded } from "../python/marshal.ts";
+import type { EngineCalls } from "./engine-calls.ts";
+import { type EventSource, type EventStarter, KEPT } from "./events.ts";
+import type { KeyEvents, Wanted } from "./notifications.ts";
+import { prefixTest } from "./prefix.ts";
+import type { Registration, RegistrationSpec } from "./registration.ts";
+import type { Pausing, ReaderSide } from "./registry.ts";
+import { type Batch, StreamGroup } from "./stream-group.ts";
+import { type Clock, StreamState, SYSTEM_CLOCK } from "./stream-state.ts";
+import type { SyncEvents } from "./sync-events.ts";
+
+export interface StreamRegistrationsOptions {
+  readonly events: KeyEvents;
+  readonly calls: EngineCalls;
+  readonly starter: EventStarter;
+  readonly sync: SyncEvents;
+  readonly clock?: Clock;
+}
+
+/** A registration with the streams that it has met, by their keys as latin1. */
+interface Reading {
+  readonly registration: Registration;
+  readonly matches: (key: Buffer) => boolean;
+  readonly streams: Map<string, StreamState>;
+  retry: unknown;
+  /** Raised to end a scan. */
+  scan: number;
+}
+
+/** What to read next: everything unacknowledged, or so many new messages. */
+type Work = "unacknowledged" | number;
+
+const ADDED: Wanted = new Set(["xadd"]);
+const SCAN_COUNT = "1000";
+const GLOB = /[*?[\\]/;
+/** Streams that a registration remembers; of more, the idle ones are forgotten, oldest first. */
+const MAX_STREAMS = 100_000;
+/** A batch whose interpreter dies again and again is given up. */
+const MAX_LOSSES = 3;
+
+export class StreamRegistrations implements ReaderSide {
+  readonly pausing: Pausing;
+  readonly #options: StreamRegistrationsOptions;
+  readonly #clock: Clock;
+  readonly #want: (wanted: Wanted) => void;
+  /** In the order of activation. */
+  readonly #readings = new Map<Registration, Reading>();
+  readonly #groups = new Map<string, StreamGroup>();
+
+  constructor(options: StreamRegistrationsOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+    this.#want = options.events.listen((_event, key, database) => this.#onAdded(key, database));
+    this.pausing = {
+      pause: (registration) => this.#pause(registration),
+      unpause: (registration) => this.#unpause(registration),
+    };
+  }
+
+  /** How many registrations are in mode `sync`. */
+  get syncCount(): number {
+    return [...this.#readings.keys()].filter(({ spec }) => spec.mode === "sync").length;
+  }
+
+  check(spec: RegistrationSpec): void {
+    if (spec.batch < 1) throw new ReplyError("batch argument must be a positive number");
+  }
+
+  activate(registration: Registration): void {
+    const { prefix } = registration.spec;
+    const reading: Reading = {
+      registration,
+      matches: prefixTest(prefix),
+      streams: new Map(),
+      retry: undefined,
+      scan: 0,
+    };
+    this.#readings.set(registration, reading);
+    this.#want(ADDED);
+    this.#scan(reading);
+  }
+
+  deactivate(registration: Registration): void {
+    const reading = this.#readings.get(registration);
+    if (!reading) return;
+    this.#readings.delete(registration);
+    if (this.#readings.size === 0) this.#want(new Set());
+    this.#halt(reading);
+    this.#options.starter.retire(registration, true);
+  }
+
+  /** Looks for messages that were added unnoticed. */
+  rescan(): void {
+    for (const reading of this.#readings.values()) if (isReading(reading)) this.#scan(reading);
+  }
+
+  /** Ends all timers. */
+  close(): void {
+    for (const reading of this.#readings.values()) this.#halt(reading);
+  }
+
+  // ---- events ----
+
+  /** The registration made last comes first; with `sync` ones that means that it gets everything. */
+  #onAdded(key: Buffer, database: number): void {
+    // records are read from database 0
+    if (database !== 0) return;
+    for (const reading of [...this.#readings.values()].reverse()) {
+      if (!isReading(reading) || !reading.matches(key)) continue;
+      const state = this.#stateOf(reading, key);
+      state.arrived(this.#clock.now());
+      this.#pump(reading, state);
+    }
+  }
+
+  #stateOf(reading: Reading, key: Buffer): StreamState {
+    const name = key.toString("latin1");
+    const known = reading.streams.get(name);
+    if (known) return known;
+    if (reading.streams.size >= MAX_STREAMS) this.#forgetOne(reading);
+    // the key is a view of a larger chunk
+    const group = this.#groups.get(name) ?? new StreamGroup(Buffer.from(key), this.#options.calls, this.#options.events.misses);
+    this.#groups.set(name, group);
+    const state = new StreamState(group);
+    reading.streams.set(name, state);
+    return state;
+  }
+
+  // ---- what there is to do ----
+
+  /** Goes on with a stream: at once, or inside the command that caused it. */
+  #pump(reading: Reading, state: StreamState): void {
+    if (state.active || !isReading(reading)) return;
+    if (reading.registration.spec.mode === "sync") {
+      state.active = true;
+      this.#options.sync.add((owner) => this.#runInline(reading, state, owner));
+      return;
+    }
+    state.active = true;
+    this.#decide(reading, state, (work) => {
+      if (work === undefined) {
+        state.active = false;
+        return;
+      }
+      const source = this.#source(reading, state, work, () => {
+        state.active = false;
+        this.#pump(reading, state);
+      });
+      this.#options.starter.enqueue(reading.registration, source, KEPT);
+    });
+  }
+
+  async #runInline(reading: Reading, state: StreamState, owner: object): Promise<void> {
+    const { starter } = this.#options;
+    for (;;) {
+      const work = await new Promise<Work | undefined>((resolve) => this.#decide(reading, state, resolve));
+      if (work === undefined) break;
+      let dealtWith!: () => void;
+      const done = new Promise<void>((resolve) => {
+        dealtWith = resolve;
+      });
+      const source = this.#source(reading, state, work, dealtWith);
+      const { execution, left } = await starter.runInline(reading.registration, source, { kept: true, owner });
+      await left;
+      if (!execution.isFinished) {
+        // it waits for a coroutine: nobody waits for that, and the stream goes on afterwards
+        void done.then(() => {
+          state.active = false;
+          this.#pump(reading, state);
+        });
+        return;
+      }
+      await done;
+    }
+    state.active = false;
+  }
+
+  /** Finds out what to read next. Undefined: nothing, until more comes. */
+  #decide(reading: Reading, state: StreamState, done: (work: Work | undefined) => void): void {
+    const { batch } = reading.registration.spec;
+    if (!isReading(reading)) done(undefined);
+    else if (!state.contacted) {
+      state.contacted = true;
+      done("unacknowledged");
+    } else if (state.waiting >= batch) done(batch);
+    else if (state.flush) {
+      // what comes while this is asked counts from zero
+      const counted = state.waiting;
+      state.group.hasMoreThan(0, (more) => {
+        if (more) return done(batch);
+        state.flush = false;
+        state.take(counted);
+        this.#decide(reading, state, done);
+      });
+    } else if (state.due && state.waiting > 0) done(batch);
+    else {
+      state.due = false;
+      this.#startTimer(reading, state);
+      done(undefined);
+    }
+  }
+
+  /** An incomplete batch does not wait longer than `duration`. */
+  #startTimer(reading: Reading, state: StreamState): void {
+    const { duration } = reading.registration.spec;
+    const { oldest } = state;
+    if (duration <= 0 || oldest === undefined || state.timer !== undefined) return;
+    const left = Math.max(0, oldest + duration - this.#clock.now());
+    state.timer = this.#clock.setTimeout(() => {
+      state.timer = undefined;
+      state.due = true;
+      this.#pump(reading, state);
+    }, left);
+  }
+
+  // ---- executions ----
+
+  /** @param dealtWith called when the execution has ended and all that follows from it was done */
+  #source(reading: Reading, state: StreamState, work: Work, dealtWith: () => void): EventSource {
+    let batch: Batch | undefined;
+    let since: number | undefined;
+    if (work !== "unacknowledged") {
+      since = state.take(work);
+      state.due = false;
+      this.#clock.clearTimeout(state.timer);
+      state.timer = undefined;
+    }
+    return {
+      read: (done: (records: Encoded[]) => void) => {
+        const take = (read: Batch): void => {
+          batch = read;
+          if (work !== "unacknowledged" && read.ids.length < work) state.drained();
+          done(read.records);
+        };
+        if (work === "unacknowledged") state.group.readUnacknowledged(take);
+        else state.group.readNew(work, take);
+      },
+      onEnd: (execution) => {
+        if (since !== undefined && execution.status === "done") {
+          reading.registration.statistics.lag(Math.round(this.#clock.now() - since));
+        }
+        this.#ended(reading, state, batch?.ids ?? [], execution, dealtWith);
+      },
+    };
+  }
+
+  #ended(
+    reading: Reading,
+    state: StreamState,
+    ids: readonly string[],
+    execution: Execution,
+    dealtWith: () => void,
+  ): void {
+    const { spec } = reading.registration;
+    const [error] = execution.errors;
+    const acknowledge = (): void => {
+      state.losses = 0;
+      state.group.acknowledge(ids, spec.trimStream, dealtWith);
+    };
+    if (execution.status === "done" && error === undefined) {
+      acknowledge();
+      return;
+    }
+    const leave = (): void => {
+      state.group.giveBack(ids);
+      dealtWith();
+    };
+    if (execution.status === "aborted") leave();
+    else if (error?.startsWith("PAUSE")) {
+      this.#stop(reading, "PAUSED");
+      leave();
+    } else if (spec.onFailedPolicy === "abort") {
+      this.#stop(reading, "ABORTED");
+      leave();
+    } else if (spec.onFailedPolicy === "retry") {
+      this.#retryLater(reading);
+      leave();
+    } else if (execution.lost && ++state.losses < MAX_LOSSES) {
+      // whatever it did or did not do: the same messages again, but not at once
+      state.group.giveBack(ids);
+      state.contacted = false;
+      state.flush = true;
+      this.#clock.setTimeout(dealtWith, spec.retryInterval * 1_000);
+    } else acknowledge();
+  }
+
+  // ---- status ----
+
+  #pause(registration: Registration): void {
+    const reading = this.#readings.get(registration);
+    if (reading && registration.status !== "ABORTED") this.#stop(reading, "PAUSED");
+  }
+
+  #unpause(registration: Registration): void {
+    const reading = this.#readings.get(registration);
+    if (!reading || registration.status === "OK") return;
+    this.#clock.clearTimeout(reading.retry);
+    registration.status = "OK";
+    this.#scan(reading);
+  }
+
+  /** No more events until somebody says so. Batches that have not begun are discarded. */
+  #stop(reading: Reading, status: Registration["status"]): void {
+    const { registration } = reading;
+    if (registration.status === status || !registration.active) return;
+    registration.status = status;
+    this.#halt(reading);
+    this.#options.starter.abortWaiting(registration);
+  }
+
+  #retryLater(reading: Reading): void {
+    const { registration } = reading;
+    if (registration.status !== "OK" || !registration.active) return;
+    this.#stop(reading, "WAITING_FOR_RETRY_ON_FAILURE");
+    reading.retry = this.#clock.setTimeout(() => {
+      if (registration.status !== "WAITING_FOR_RETRY_ON_FAILURE" || !registration.active) return;
+      registration.status = "OK";
+      this.#scan(reading);
+    }, registration.spec.retryInterval * 1_000);
+  }
+
+  /** Ends timers and scans, and forgets what is known of the streams. */
+  #halt(reading: Reading): void {
+    reading.scan++;
+    this.#clock.clearTimeout(reading.retry);
+    for (const [name, state] of reading.streams) {
+      this.#clock.clearTimeout(state.timer);
+      state.timer = undefined;
+      state.reset();
+      if (state.active) continue;
+      reading.streams.delete(name);
+      this.#forgetGroup(name, state.group);
+    }
+  }
+
+  #forgetOne({ streams }: Reading): void {
+    for (const [name, state] of streams) {
+      if (state.active || state.waiting > 0) continue;
+      streams.delete(name);
+      this.#forgetGroup(name, state.group);
+      return;
+    }
+  }
+
+  #forgetGroup(name: string, group: StreamGroup): void {
+    if (!group.idle || [...this.#readings.values()].some(({ streams }) => streams.has(name))) return;
+    this.#groups.delete(name);
+  }
+
+  // ---- streams that are there already ----
+
+  /** Finds the streams of a registration, in the background. The prefix is taken as a glob pattern. */
+  #scan(reading: Reading): void {
+    const { prefix } = reading.registration.spec;
+    const { calls } = this.#options;
+    const number = ++reading.scan;
+    if (prefix.length === 0) return;
+    if (!GLOB.test(prefix.toString("latin1"))) {
+      calls.run(encodeCommand(["OBJECT", "ENCODING", prefix]), 1, (encoding) => {
+        if (encoding && !encoding.isError && encoding.bulk()?.toString("latin1") === "stream") this.#found(reading, prefix);
+      });
+      return;
+    }
+    const step = (cursor: Buffer | string): void => {
+      if (reading.scan !== number) return;
+      const command = ["SCAN", cursor, "MATCH", prefix, "COUNT", SCAN_COUNT, "TYPE", "stream"];
+      calls.run(encodeCommand(command), 1, (reply) => {
+        if (!reply || reply.isError || reading.scan !== number) return;
+        reply.arrayLength();
+        const next = Buffer.from(reply.bulk() ?? "0");
+        for (let left = reply.arrayLength(); left > 0; left--) this.#found(reading, reply.bulk() ?? prefix);
+        // others get their turn in between
+        if (next.toString("latin1") !== "0") setImmediate(() => step(next));
+      });
+    };
+    step("0");
+  }
+
+  #found(reading: Reading, key: Buffer): void {
+    if (!isReading(reading)) return;
+    const known = reading.streams.get(key.toString("latin1"));
+    const state = known ?? this.#stateOf(reading, key);
+    const flush = (): void => {
+      state.flush = true;
+      this.#pump(reading, state);
+    };
+    // it has been met already: only if more waits than was noticed there is something to catch up with
+    if (known?.contacted) state.group.hasMoreThan(state.waiting, (more) => more && flush());
+    else flush();
+  }
+}
+
+const isReading = ({ registration }: Reading): boolean => registration.active && registration.status === "OK";
+

@@ -1,0 +1,238 @@
+/** Registrations on a real embedded engine, with functions of the test in place of Python. */
+import { EngineClient, EngineError, type EngineValue, encodeCommand } from "../../src/engine/client.ts";
+import { EngineCommands } from "../../src/engine/commands.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded.ts";
+import { InternalConnections } from "../../src/engine/internal.ts";
+import { Ids } from "../../src/executions/ids.ts";
+import { ExecutionRegistry } from "../../src/executions/registry.ts";
+import { ExecutionRunner } from "../../src/executions/runner.ts";
+import { Session, SessionRegistry } from "../../src/executions/session.ts";
+import { EngineGate } from "../../src/engine/gate.ts";
+import { createEventReaders } from "../../src/registrations/event-readers.ts";
+import { EventStarter } from "../../src/registrations/events.ts";
+import type { Registration, RegistrationSpec } from "../../src/registrations/registration.ts";
+import { RegistrationRegistry } from "../../src/registrations/registry.ts";
+import type { Clock } from "../../src/registrations/stream-state.ts";
+import { FakeHost, type FlowFunction, type Record } from "./fake-host.ts";
+
+/** Time that stands still until a test moves it. */
+export class FakeClock implements Clock {
+  #now = 0;
+  #timers: { readonly at: number; readonly action: () => void }[] = [];
+
+  now(): number {
+    return this.#now;
+  }
+
+  setTimeout(action: () => void, ms: number): unknown {
+    const timer = { at: this.#now + ms, action };
+    this.#timers.push(timer);
+    return timer;
+  }
+
+  clearTimeout(timer: unknown): void {
+    this.#timers = this.#timers.filter((other) => other !== timer);
+  }
+
+  forward(ms: number): void {
+    this.#now += ms;
+    const due = this.#timers.filter(({ at }) => at <= this.#now);
+    this.#timers = this.#timers.filter(({ at }) => at > this.#now);
+    for (const { action } of due) action();
+  }
+}
+
+type Spec = Partial<Omit<RegistrationSpec, "prefix">> & { readonly prefix?: string };
+
+const DEFAULTS = {
+  reader: "KeysReader",
+  mode: "async",
+  description: undefined,
+  blob: Buffer.from("blob"),
+  hasOnRegistered: false,
+  prefix: Buffer.from("*"),
+  eventTypes: undefined,
+  keyTypes: undefined,
+  commands: undefined,
+  readValue: true,
+  batch: 1,
+  duration: 0,
+  onFailedPolicy: "continue",
+  retryInterval: 1,
+  trimStream: true,
+  trigger: undefined,
+  hook: undefined,
+  keyPrefix: undefined,
+  inOrder: false,
+} as const;
+
+export type World = Awaited<ReturnType<typeof createWorld>>;
+
+export async function createWorld(options: { maxPerRegistration?: number; maxBacklog?: number } = {}) {
+  const engine = new EmbeddedEngine();
+  await engine.start();
+  const connections = new InternalConnections(engine);
+  await connections.start("");
+  const engineCommands = new EngineCommands();
+  const admin = connections.open();
+  await engineCommands.load(admin);
+  const gate = new EngineGate(() => engine.settle());
+  const host = new FakeHost();
+  const ids = new Ids();
+  const sessions = new SessionRegistry();
+  const registry = new ExecutionRegistry(ids, { maxExecutions: () => 1_000, maxResultBytes: () => 0 });
+  const runner = new ExecutionRunner({
+    ...{ host, registry, ids },
+    settings: { traceback: () => true, profile: () => false },
+    timeoutMs: () => 0,
+  });
+  const limits = { perRegistration: options.maxPerRegistration ?? 100 };
+  const starter = new EventStarter({
+    ...{ runner, gate },
+    maxPerRegistration: () => limits.perRegistration,
+    readsAtOnce: true,
+  });
+  const clock = new FakeClock();
+  const problems: string[] = [];
+  const log = { warn: (text: unknown) => void problems.push(String(text)), error: (fault: unknown) => void problems.push(String(fault)) };
+  const readers = createEventReaders({
+    ...{ connections, gate, starter, engineCommands, clock, log },
+    embedded: true,
+    ...(options.maxBacklog === undefined ? {} : { maxBacklog: options.maxBacklog }),
+  });
+  const registrations = new RegistrationRegistry({
+    ...{ ids, host, sessions },
+    readers: new Map([
+      ["KeysReader", readers.keys],
+      ["StreamReader", readers.streams],
+    ]),
+  });
+
+  /** Registers a function. */
+  const register = (spec: Spec, action: FlowFunction = () => {}): Registration => {
+    const session = new Session(undefined);
+    const prefix = Buffer.from(spec.prefix ?? "*");
+    const registration = registrations.add(session, { ...DEFAULTS, ...spec, prefix });
+    host.functions.set(registration.number, action);
+    return registration;
+  };
+
+  /** `execute()` of a flow. */
+  const execute = async (owner: object, ...words: (string | Buffer)[]): Promise<EngineValue> => {
+    const args = words.map((word) => Buffer.from(word as string));
+    const sender = { owner, canWait: false, links: true };
+    const send = async (): Promise<Buffer> => {
+      await new Promise<void>((resolve) => gate.whenOpen(owner, resolve));
+      return admin.rawCall(encodeCommand(args), 1);
+    };
+    return decode(await readers.interceptor.around(args, sender, send));
+  };
+
+  return {
+    ...{ engine, gate, host, registry, runner, sessions, registrations, readers, starter, clock, limits, problems },
+    ...{ register, execute, admin },
+    /** Opens a client that goes through the interceptor, as those of the gateway do. */
+    client: () => new TestClient(new EngineClient(engine.connect()), gate, readers.interceptor),
+    /** Resolves when nothing is in progress any more. */
+    idle: async (): Promise<void> => {
+      for (let quiet = 0; quiet < 5; ) {
+        await new Promise((resolve) => setImmediate(resolve));
+        const busy = registrations.list().some(({ pending }) => pending.size > 0) || runner.pending.length > 0;
+        quiet = busy ? 0 : quiet + 1;
+      }
+    },
+    close: async (): Promise<void> => {
+      readers.close();
+      await engine.stop();
+    },
+  };
+}
+
+/** A client: one command at a time. */
+export class TestClient {
+  readonly #client: EngineClient;
+  readonly #gate: EngineGate;
+  readonly #interceptor: World["readers"]["interceptor"];
+
+  constructor(client: EngineClient, gate: EngineGate, interceptor: World["readers"]["interceptor"]) {
+    this.#client = client;
+    this.#gate = gate;
+    this.#interceptor = interceptor;
+  }
+
+  /** Sends a command as one line of words. */
+  line(text: string): Promise<EngineValue> {
+    return this.send(...text.split(" "));
+  }
+
+  /** Sends a command. Errors come as values. */
+  async send(...words: (string | Buffer)[]): Promise<EngineValue> {
+    const args = words.map((word) => Buffer.from(word as string));
+    const name = String(args[0]).toLowerCase();
+    const view = { count: args.length, view: (at: number) => args[at] as Buffer, copy: (from: number) => args.slice(from) };
+    await new Promise<void>((resolve) => this.#gate.whenOpen(this, resolve));
+    const ask = (request: Buffer): Promise<Buffer> => this.#client.rawCall(request, 1);
+    const interception = this.#interceptor.active || name === "config" ? this.#interceptor.intercept(name, view) : undefined;
+    const context = { caller: "client", clientId: 1, owner: this, typedName: name, signal: new AbortController().signal } as const;
+    if (interception?.kind === "replace") return decode(joined(await interception.run(context, ask)));
+    const own = await ask(encodeCommand(args));
+    const reply = await interception?.settle(own, context);
+    return decode(reply ? joined(reply) : own);
+  }
+
+  /** Sends commands as a transaction that nobody looks at, and gives the replies of EXEC. */
+  async multi(...lines: string[]): Promise<EngineValue> {
+    const commands = [["MULTI"], ...lines.map((line) => line.split(" ")), ["EXEC"]];
+    return (await this.#client.pipeline(commands)).at(-1) ?? null;
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
+
+function joined(reply: { readonly type: string; readonly chunks?: readonly Uint8Array[] }): Buffer {
+  if (reply.type !== "raw" || !reply.chunks) throw new Error(`unexpected reply ${reply.type}`);
+  return Buffer.concat(reply.chunks);
+}
+
+/** A reply as a value; errors too. */
+const decode = (bytes: Buffer): EngineValue => decodeAt(bytes, { at: 0 });
+
+function decodeAt(bytes: Buffer, position: { at: number }): EngineValue {
+  const end = bytes.indexOf("\r\n", position.at);
+  const type = String.fromCharCode(bytes[position.at] ?? 0);
+  const line = bytes.toString("utf8", position.at + 1, end);
+  position.at = end + 2;
+  if (type === "+") return Buffer.from(line);
+  if (type === "-") return new EngineError(line);
+  if (type === ":") return Number(line);
+  const size = Number(line);
+  if (size < 0) return null;
+  if (type === "*") return Array.from({ length: size }, () => decodeAt(bytes, position));
+  position.at += size + 2;
+  return bytes.subarray(position.at - size - 2, position.at - 2);
+}
+
+/** Texts instead of bytes, for comparisons. */
+export function plain(value: unknown): unknown {
+  if (Buffer.isBuffer(value)) return value.toString();
+  if (value instanceof EngineError) return `-${value.message}`;
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [key, plain(item)]));
+  return value;
+}
+
+/** A record as one line: event, key, type, value. */
+export function line(record: Record | undefined): string {
+  const { event, key, type, value } = plain(record) as { [name: string]: unknown };
+  return `${event} ${key} ${type} ${JSON.stringify(value)}`;
+}
+
+/** The counters as in section 13 of the specification of events. */
+export const counts = ({ statistics }: Registration): number[] => [
+  statistics.triggered,
+  statistics.success,
+  statistics.failures,
+  statistics.aborted,
+];
