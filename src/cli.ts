@@ -1,9 +1,9 @@
 /** The program: command line and environment to a running server, signals to a clean stop, failures to exit codes. */
-import { readFileSync } from "node:fs";
 import { type Config, ConfigError, helpText, loadStart, type Start } from "./config.ts";
 import { InternalError } from "./errors.ts";
 import { ping } from "./healthcheck.ts";
 import { createLog } from "./log.ts";
+import { version } from "./version.ts";
 
 /** 0: ended as asked; 1: failed while starting or running; 2: the command line or configuration is wrong. */
 type ExitCode = 0 | 1 | 2;
@@ -37,13 +37,13 @@ async function main(args: readonly string[]): Promise<ExitCode | undefined> {
 }
 
 async function serve({ config, warnings }: Start): Promise<undefined> {
-  process.chdir(config.dir);
+  if (config.dir !== "") process.chdir(config.dir);
   const log = createLog({ level: config.loglevel, file: config.logfile });
   for (const warning of warnings) log.warn(warning);
   let stopping: Promise<never> | undefined;
   // Loaded only here, so that --healthcheck and --help are quick.
   const { createServer } = await import("./server.ts");
-  const started = createServer({ ...config, dir: "." });
+  const started = createServer({ ...config, dir: config.dir === "" ? "" : "." });
   for (const signal of ["SIGTERM", "SIGINT"] as const)
     process.on(signal, () => {
       if (stopping) process.exit(1);
@@ -72,11 +72,6 @@ async function snapshot(config: Config): Promise<ExitCode> {
   const { loadAssets } = await import("./python/snapshot.ts");
   await loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log });
   return 0;
-}
-
-function version(): string {
-  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** A port in use or an engine out of reach is told in a line; where anything else came from is worth the stack. */

@@ -37,6 +37,8 @@ import type { RegistrationSpec } from "./registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "./registrations/registry.ts";
 import { TimeEvents } from "./registrations/timers.ts";
 import { Triggers } from "./registrations/triggers.ts";
+import { Persistence } from "./store/persistence.ts";
+import { version } from "./version.ts";
 import type { Reply } from "./resp/reply.ts";
 
 export interface Parts {
@@ -48,12 +50,15 @@ export interface Parts {
   readonly runner: ExecutionRunner;
   readonly listener: Listener;
   readonly events: EventReaders;
+  readonly persistence: Persistence;
   readonly log: Logger;
   /** Resolves when the engine ended by itself (SHUTDOWN). */
   readonly ended: Promise<void>;
 }
 
 const MB = 1024 * 1024;
+/** Serialised functions load in this minor version only. */
+const PYTHON_VERSION = "3.14";
 
 /** Builds everything; starts nothing. */
 export function buildParts(config: Config): Parts {
@@ -163,7 +168,18 @@ export function buildParts(config: Config): Parts {
       ["KeysReader", events.keys],
       ["StreamReader", events.streams],
     ]),
+    kept: () => persistence.kept(),
   });
+  const persistence: Persistence = new Persistence({
+    directory: config.dir,
+    save: config.save,
+    embedded: engine.embedded,
+    versions: { regears: version(), python: PYTHON_VERSION },
+    ...{ connections, gate, registrations, sessions, ids, host, log },
+  });
+  for (const op of ["restored", "timer_restored"]) {
+    calls.posts.set(op, (_home, args) => noteRestored(args.int(), args.text(), args.text(), log));
+  }
   const timers = new TimeEvents({ connections, gate, host, session: (id) => sessions.find(id), log });
   for (const [op, handler] of timers.handlers) handlers.set(op, handler);
   for (const [op, take] of timers.posts) calls.posts.set(op, take);
@@ -192,7 +208,8 @@ export function buildParts(config: Config): Parts {
     open: () => connections.open(),
     gate,
     run: (args, owner) => runInPlace(args, owner, "lua"),
-    hooked: () => hooks.commands,
+    hooked: () => [...hooks.commands, ...events.interceptor.commandsOfScripts],
+    around: (args, owner, send) => events.interceptor.around(args, { owner, canWait: false, links: true }, send),
   });
   const listener = new Listener(
     {
@@ -212,12 +229,17 @@ export function buildParts(config: Config): Parts {
       },
       log,
       rights,
-      interceptor: firstOf([hooksInterceptor(hooks), lua, events.interceptor]),
+      interceptor: firstOf([...persistence.interceptors, hooksInterceptor(hooks), lua, events.interceptor]),
       infoSections: (sections) =>
         infoSections(sections, { registry, registrations, sessions, memory: () => host.memory() }),
     },
   );
-  return { engine, engineCommands, connections, calls, host, runner, listener, events, log, ended };
+  return { engine, engineCommands, connections, calls, host, runner, listener, events, persistence, log, ended };
+}
+
+/** Python has made a registration of an earlier run again, or could not. */
+function noteRestored(number: number, outcome: string, text: string, log: Logger): void {
+  if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
 }
 
 function createEngine(config: Config, log: Logger, onEnd: () => void): Engine {

@@ -18,28 +18,36 @@ export interface RegearsServer extends AsyncDisposable {
  */
 export async function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
   const config = completeConfig(options);
-  const { engine, engineCommands, connections, host, runner, listener, events, log, ended } = buildParts(config);
+  const { engine, engineCommands, connections, host, runner, listener, events, persistence, log, ended } = buildParts(config);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
     closing ??= (async () => {
+      persistence.pause();
       await listener.close();
       runner.abortAll();
-      events.close();
       await host.stop();
+      events.close();
+      await persistence.close(alive);
       await engine.stop();
     })();
     return closing;
   };
-  const stopped = ended.then(close);
+  let alive = true;
+  const stopped = ended.then(() => {
+    alive = false;
+    return close();
+  });
   const startEngine = async (): Promise<void> => {
     await engine.start();
     await connections.start(config.requirepass);
+    await persistence.loadData();
     const client = connections.open();
     await engineCommands.load(client);
     client.close();
   };
   try {
     await Promise.all([startEngine(), host.start()]);
+    await persistence.restore();
     await listener.listen();
   } catch (error) {
     await close().catch(() => {});

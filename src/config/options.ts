@@ -258,7 +258,18 @@ export const OPTIONS = {
     default: "",
     summary: "where the prepared Python image is kept between starts; empty is the user's cache directory",
   },
-  dir: { kind: "text", section: "server", default: ".", summary: "working directory of the server" },
+  dir: {
+    kind: "text",
+    section: "server",
+    default: "",
+    summary: "directory where registrations and data are kept over restarts; empty keeps nothing",
+  },
+  save: {
+    kind: "text",
+    section: "server",
+    default: "3600 1 300 100 60 10000",
+    summary: "with `dir`: data are saved after so many seconds if so many keys have changed; empty is never",
+  },
   loglevel: {
     kind: "choice",
     section: "server",

@@ -28,7 +28,7 @@ const ENGINE_SETTINGS = new RegExp(
 
 /** Persistence and the like: the setup goes on, but the person should know. */
 const MISSED: readonly { readonly names: RegExp; readonly harmless: readonly string[]; readonly why: string }[] = [
-  { names: /^(save|appendonly)$/, harmless: ["", "no"], why: "data are kept in memory only" },
+  { names: /^appendonly$/, harmless: ["no"], why: "data are saved as snapshots only, see `save`" },
   { names: /^protected-mode$/, harmless: ["no"], why: "set requirepass and bind instead" },
   { names: /^databases$/, harmless: ["16"], why: "the embedded engine always has 16" },
   { names: /^unixsocketperm$/, harmless: [], why: "the socket gets the permissions of the process's umask" },

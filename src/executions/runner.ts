@@ -13,8 +13,12 @@ import type { Session } from "./session.ts";
 export interface Declarations {
   /** How many registrations were declared. */
   readonly count: number;
-  /** Makes them take effect. @throws ReplyError when one can not. */
-  commit(): void;
+  /**
+   * Makes them take effect, within the call.
+   * @returns resolves when the script may be answered; undefined: at once
+   * @throws ReplyError when one can not take effect
+   */
+  commit(): Promise<void> | undefined;
   /** Forgets them. */
   discard(): void;
 }
@@ -248,8 +252,9 @@ class Script implements PythonTask {
       return;
     }
     const registered = this.declarations.count > 0;
+    let settled: Promise<void> | undefined;
     try {
-      this.declarations.commit();
+      settled = this.declarations.commit();
     } catch (error) {
       if (!(error instanceof ReplyError)) throw error;
       if (outcome.run) this.#runner.host.tell(this.session, ["discard", this.handle]);
@@ -257,11 +262,16 @@ class Script implements PythonTask {
       return;
     }
     if (registered) this.#runner.ids.skip(1, 1);
-    if (outcome.run && this.#stopping) {
-      this.#runner.host.tell(this.session, ["discard", this.handle]);
-      this.#aborted();
-    } else if (outcome.run) this.#startFlow(outcome.run.steps, registered);
-    else this.#finish(OK, []);
+    const { run } = outcome;
+    const goOn = (): void => {
+      if (run && this.#stopping) {
+        this.#runner.host.tell(this.session, ["discard", this.handle]);
+        this.#aborted();
+      } else if (run) this.#startFlow(run.steps, registered);
+      else this.#finish(OK, []);
+    };
+    if (settled) void settled.then(goOn);
+    else goOn();
   }
 
   stop(): void {

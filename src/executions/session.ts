@@ -9,6 +9,7 @@ export interface OwnedRegistration {
   readonly number: number;
   /** The registration as Python serialised it. */
   readonly blob: Buffer;
+  readonly hasOnRegistered: boolean;
 }
 
 export class Session implements PythonSession {
@@ -36,8 +37,11 @@ export class Session implements PythonSession {
 
   revive(): readonly (readonly MarshalValue[])[] | undefined {
     if (this.registrations.size === 0) return undefined;
-    const parts = [...this.registrations.values()].map(({ number, blob }) => [number, blob]);
-    return [["restore", this.id, parts]];
+    const all = [...this.registrations.values()];
+    return [
+      ...all.map(({ number, blob }) => ["restore", this.id, number, blob]),
+      ...all.flatMap(({ number, hasOnRegistered }) => (hasOnRegistered ? [["registered", 0, number]] : [])),
+    ];
   }
 }
 

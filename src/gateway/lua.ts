@@ -26,8 +26,10 @@ export interface LuaBridgeOptions {
   readonly gate: { hold(owner: object): Promise<void>; release(owner: object): void };
   /** Runs a command in place of the engine (one of ours, a hooked one); undefined when the engine is to run it. */
   readonly run: (args: readonly Buffer[], owner: object) => Reply | Promise<Reply> | undefined;
-  /** Lower-case names of engine commands that `run` wants to see. */
+  /** Lower-case names of engine commands that `run` or `around` want to see; `*` is all. */
   readonly hooked: () => readonly string[];
+  /** Sends a command of the engine and deals with what it causes before its reply is given. */
+  readonly around: (args: readonly Buffer[], owner: object, send: () => Promise<Buffer>) => Buffer | Promise<Buffer>;
 }
 
 /** How a script's client talks to the engine: on its own connection, with its rights and its database. */
@@ -115,7 +117,8 @@ export class LuaBridge implements Interceptor {
         if (kind === "fail") throw new ReplyError(failure(scalarText(children[1]), script));
         const command = children.slice(1).map((child) => Buffer.from(scalarBytes(child) ?? ""));
         const reply = this.#options.run(command, caller.owner);
-        const frame = reply ? encodeWhole(await reply, 2) : await caller.call(encodeCommand(command));
+        const send = (): Promise<Buffer> => caller.call(encodeCommand(command));
+        const frame = reply ? encodeWhole(await reply, 2) : await this.#options.around(command, caller.owner, send);
         answer = await this.#call(caller, ["__regears_resume", "0", id, replyToMsgpack(frame)]);
       }
     } finally {

@@ -54,7 +54,7 @@ redis.register_function('__regears_start', function(keys, args)
   local engine, outside = redis, cjson.decode(args[2])
   local function ask(...)
     local name = ...
-    return type(name) == 'string' and (outside[name:lower()] or name:sub(1, 3):lower() == 'rg.')
+    return type(name) == 'string' and (outside['*'] or outside[name:lower()] or name:sub(1, 3):lower() == 'rg.')
   end
   local api = setmetatable({
     call = function(...)

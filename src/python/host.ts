@@ -80,11 +80,13 @@ export interface PythonHost {
   abort(task: PythonTask): void;
   /** The session has registrations from now on: its interpreter is remembered, and made again if it dies. */
   retain(session: PythonSession): void;
+  /** Makes a session of an earlier run, or of an interpreter that died, in some interpreter. */
+  adopt(session: PythonSession): void;
   /** Its last registration is gone. */
   release(session: PythonSession): void;
   /** Sends a message about a session's state (`discard`, `unregister`, …); dropped when the session has no interpreter. */
   tell(session: PythonSession, message: readonly MarshalValue[]): void;
-  /** Asks a session something. @throws ReplyError with Python's text when it can not answer */
+  /** Asks a session something; the message gets the question's number in second place. @throws ReplyError with Python's text when it can not answer */
   ask(session: PythonSession, question: readonly MarshalValue[]): Promise<string>;
   /** True while an interpreter is booting, so that queued scripts will start in a moment. */
   readonly booting: boolean;

@@ -84,6 +84,8 @@ export class Pool implements PythonHost {
   readonly #queue: PythonTask[] = [];
   readonly #started = new Map<number, PythonTask>();
   readonly #aborting = new Map<PythonTask, NodeJS.Timeout>();
+  /** Sessions to be made again as soon as there is an interpreter for them. */
+  readonly #orphans = new Set<PythonSession>();
   #running = 0;
   #lastHandle = 0;
   #growTimer: NodeJS.Timeout | undefined;
@@ -180,6 +182,14 @@ export class Pool implements PythonHost {
     this.#homeOf(session)?.sessions.add(session);
   }
 
+  adopt(session: PythonSession): void {
+    const messages = session.revive();
+    if (session.home !== undefined || !messages) return;
+    const home = this.#leastLoaded((candidate) => candidate.ready);
+    if (home) this.#settleIn(session, home, messages);
+    else this.#orphans.add(session);
+  }
+
   release(session: PythonSession): void {
     this.#homeOf(session)?.sessions.delete(session);
   }
@@ -239,27 +249,33 @@ export class Pool implements PythonHost {
   }
 
   #pickIdle(): Home | undefined {
+    return this.#leastLoaded((home) => home.idle);
+  }
+
+  #pickHome(): Home | undefined {
+    return this.#pickIdle() ?? this.#leastLoaded((home) => home.ready);
+  }
+
+  /** The interpreter with the fewest sessions among those that will do. */
+  #leastLoaded(willDo: (home: Home) => boolean): Home | undefined {
     let best: Home | undefined;
     for (const home of this.#homes) {
-      if (home.idle && (best === undefined || home.sessions.size < best.sessions.size)) best = home;
+      if (willDo(home) && (best === undefined || home.sessions.size < best.sessions.size)) best = home;
     }
     return best;
   }
 
-  #pickHome(): Home | undefined {
-    return this.#pickIdle() ?? [...this.#homes].find((home) => home.ready);
+  /** The session lives here from now on; `messages` make it again when it lived elsewhere before. */
+  #settleIn(session: PythonSession, home: Home, messages: readonly (readonly MarshalValue[])[] | undefined): void {
+    session.home = home;
+    this.#orphans.delete(session);
+    if (!messages) return;
+    home.sessions.add(session);
+    for (const message of messages) home.worker.post(encodeMarshal(message));
   }
 
   #begin(task: PythonTask, home: Home): void {
-    const { session } = task;
-    if (session.home !== home) {
-      session.home = home;
-      const messages = session.revive();
-      if (messages) {
-        home.sessions.add(session);
-        for (const message of messages) home.worker.post(encodeMarshal(message));
-      }
-    }
+    if (task.session.home !== home) this.#settleIn(task.session, home, task.session.revive());
     home.tasks.set(task.handle, task);
     this.#started.set(task.handle, task);
     if (task.takesThread) this.#running++;
@@ -304,6 +320,7 @@ export class Pool implements PythonHost {
     home.worker.ready.then(
       () => {
         home.ready = true;
+        for (const session of [...this.#orphans]) this.adopt(session);
         this.#drain();
       },
       () => {},
@@ -324,7 +341,10 @@ export class Pool implements PythonHost {
       task.onLost(reason);
     }
     for (const { reject } of home.questions.values()) reject(new ReplyError(`ERR ${lostInterpreter(reason)}`));
-    for (const session of home.sessions) session.home = undefined;
+    for (const session of home.sessions) {
+      session.home = undefined;
+      this.#orphans.add(session);
+    }
     for (const task of this.#queue.filter((queued) => queued.session.home === home)) {
       task.session.home = undefined;
       if (task.session.revive() !== undefined) continue;
@@ -332,7 +352,7 @@ export class Pool implements PythonHost {
       task.onLost(reason);
     }
     // at once, and not when it is needed: somebody just waited for this one
-    if (this.#homes.size === 0 || this.#queue.length > 0) this.#boot();
+    if (this.#homes.size === 0 || this.#queue.length > 0 || this.#orphans.size > 0) this.#boot();
     this.#drain();
   }
 
@@ -388,7 +408,7 @@ export class Pool implements PythonHost {
       return;
     }
     const handle = reader.int();
-    if (op === "profile") {
+    if (op === "answer") {
       const question = home.questions.get(handle);
       home.questions.delete(handle);
       if (reader.text() === "ok") question?.resolve(reader.text());

@@ -1,6 +1,6 @@
 /** Main side: one worker thread with a Python interpreter. It can be posted to, interrupted and ended; it is never restarted. */
 import { availableParallelism } from "node:os";
-import type { MessagePort, Worker } from "node:worker_threads";
+import { type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads";
 import { InternalError } from "../errors.ts";
 import type { PythonAssets } from "./snapshot.ts";
 import { createShared, Gamble, type Shared, SlotReceiver, SlotSender, Word } from "./channel.ts";
@@ -12,7 +12,7 @@ export { loadAssets, type PythonAssets } from "./snapshot.ts";
 
 export interface PythonWorkerOptions {
   readonly assets: PythonAssets;
-  /** Python's memory, in MiB; beyond it scripts get a MemoryError. */
+  /** Python's memory, in MiB; beyond it scripts get a MemoryError. Less than the booted interpreter takes (33) is raised to that. */
   readonly memoryLimitMb: number;
   /** Files scripts may write, in MiB (they are kept in memory). */
   readonly memfsLimitMb: number;
@@ -46,6 +46,8 @@ export class PythonWorker {
   #lingerUntil = 0;
   #lingering = false;
   #reason: string | undefined;
+  /** Nothing more is delivered: somebody ended the worker. */
+  #closed = false;
   #gone = false;
   #settleReady: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
@@ -124,6 +126,7 @@ export class PythonWorker {
   /** Ends the thread, whatever it does. `onExit` is called for it. */
   async terminate(): Promise<void> {
     this.#reason ??= "terminated";
+    this.#closed = true;
     await this.#worker.terminate();
   }
 
@@ -154,11 +157,12 @@ export class PythonWorker {
   }
 
   #deliver(bytes: Uint8Array): void {
-    if (this.#gone || this.#reason !== undefined) return;
+    if (this.#closed) return;
     try {
       this.#options.onMessage(bytes);
     } catch (error) {
-      this.#reason = `its message could not be handled: ${describe(error)}`;
+      this.#reason ??= `its message could not be handled: ${describe(error)}`;
+      this.#closed = true;
       void this.#worker.terminate();
     }
   }
@@ -202,9 +206,6 @@ export class PythonWorker {
         Atomics.sub(this.#shared.words, Word.outputBytes, notice.bytes);
         this.#options.onOutput(notice.stream, notice.text);
         break;
-      case "log":
-        this.#options.onOutput("stderr", notice.text);
-        break;
       case "snapshot":
         break;
     }
@@ -213,6 +214,11 @@ export class PythonWorker {
   #onExit(): void {
     if (this.#gone) return;
     this.#gone = true;
+    // What it sent before it died counts.
+    for (let last = receiveMessageOnPort(this.#port); last !== undefined; last = receiveMessageOnPort(this.#port)) {
+      this.#onPort(last.message as Uint8Array | null);
+    }
+    this.#takeSlot();
     this.#port.close();
     const reason = this.#reason ?? "the thread ended";
     this.#settleReady?.reject(new InternalError(`the Python worker died: ${reason}`));

@@ -179,7 +179,7 @@ function build(parts: SnapshotParts): Promise<Snapshot> {
       end(() => reject(new InternalError(`the snapshot of Python can not be made: ${why} ${log.join("\n")}`.trim())));
     const timer = setTimeout(() => fail("it takes too long"), BUILD_TIMEOUT_MS);
     worker.on("message", (notice: WorkerNotice | CodeCaches) => {
-      if (notice.kind === "log") log.push(notice.text);
+      if (notice.kind === "output") log.push(notice.text);
       else if (notice.kind === "died") fail(notice.reason);
       else if (notice.kind === "snapshot") memory = notice.bytes;
       else if (notice.kind === "caches" && memory !== undefined) {

@@ -52,6 +52,9 @@ const notify = (notice: WorkerNotice | CodeCaches, transfer?: ArrayBuffer[]): vo
   toMain.postMessage(notice, transfer);
 
 try {
+  // Older versions would give a realm whose global object is backed by one of ours.
+  if (vm.constants?.DONT_CONTEXTIFY === undefined) throw new Error("Node 20.18, 22.8 or later is needed");
+
   // 1. A realm without anything of Node's, where no text can become code
   const realm = vm.createContext(vm.constants.DONT_CONTEXTIFY, { codeGeneration: { strings: false, wasm: true } });
   const files = new Map([["stdlib", input.stdlib]]);

@@ -70,6 +70,7 @@ export function readSpec(fields: ReadonlyMap<string, MarshalValue>): Registratio
     return value === undefined ? undefined : Buffer.from(value);
   };
   const words = (name: string): string[] | undefined => (fields.get(name) as string[] | null | undefined) ?? undefined;
+  const commands = words("commands");
   const number = (name: string, otherwise: number): number => Number(fields.get(name) ?? otherwise);
   return {
     reader: text("reader") as RegistrationSpec["reader"],
@@ -81,7 +82,8 @@ export function readSpec(fields: ReadonlyMap<string, MarshalValue>): Registratio
     prefix: bytes("prefix") ?? Buffer.from("*"),
     eventTypes: words("eventTypes"),
     keyTypes: words("keyTypes"),
-    commands: words("commands"),
+    // an empty list means none given
+    commands: commands && commands.length > 0 ? commands : undefined,
     readValue: fields.get("readValue") !== false,
     batch: number("batch", 1),
     duration: number("duration", 0),

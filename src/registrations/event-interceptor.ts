@@ -69,6 +69,11 @@ export class EventInterceptor implements Interceptor {
     return this.#holds || this.#options.keys.linkedNames.size > 0 || this.backlogged;
   }
 
+  /** Names of the commands of Lua scripts that have to come one by one through {@link around}; `*` is all. */
+  get commandsOfScripts(): readonly string[] {
+    return this.#holds ? ["*"] : [...this.#options.keys.linkedNames];
+  }
+
   /** Too many events wait: clients that cause more have to wait too. */
   get backlogged(): boolean {
     this.#backlogged ||= this.#options.starter.waiting > this.#maxBacklog;
@@ -116,7 +121,9 @@ export class EventInterceptor implements Interceptor {
     const concerned = this.#holds || (sender.links && this.#options.keys.linkedNames.has(name));
     const row = concerned ? this.#concerned(name, args.length) : undefined;
     if (!row) return send();
-    const run = this.#run(row, args, sender, async () => send());
+    // the arguments may be views of a message that does not outlive this call
+    const own = args.map((arg) => Buffer.from(arg));
+    const run = this.#run(row, own, sender, async () => send());
     return run.then((reply) => encodeWhole(reply, 2));
   }
 

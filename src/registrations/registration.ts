@@ -124,4 +124,8 @@ export class Registration implements OwnedRegistration {
   get blob(): Buffer {
     return this.spec.blob;
   }
+
+  get hasOnRegistered(): boolean {
+    return this.spec.hasOnRegistered;
+  }
 }

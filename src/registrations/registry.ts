@@ -30,6 +30,8 @@ export interface RegistrationRegistryOptions {
   readonly host: PythonHost;
   readonly sessions: SessionRegistry;
   readonly readers: ReadonlyMap<RegisterReader, ReaderSide>;
+  /** Resolves when all changes so far would survive a restart, as far as they are to. */
+  readonly kept?: () => Promise<unknown>;
 }
 
 /** The declarations of one script: made while its body runs, in effect when it has ended well. */
@@ -75,9 +77,10 @@ export class RegistrationRegistry {
         return registration;
       },
       commit: () => {
-        if (declared.length === 0) return;
+        if (declared.length === 0) return undefined;
         if (replaced) this.replace(replaced);
         for (const registration of declared) this.#activate(registration);
+        return this.#settled(declared);
       },
       discard: () => {
         for (const { number } of declared) this.#options.host.tell(session, ["unregister", number]);
@@ -91,6 +94,7 @@ export class RegistrationRegistry {
     this.#reader(spec).check(spec, [], undefined);
     const registration = this.#create(session, spec);
     this.#activate(registration);
+    void this.#callOnRegistered(registration);
     return registration;
   }
 
@@ -146,9 +150,19 @@ export class RegistrationRegistry {
     this.#options.sessions.add(session);
     this.#options.host.retain(session);
     registration.active = true;
-    if (registration.spec.hasOnRegistered) this.#options.host.tell(session, ["registered", registration.number]);
     this.#reader(registration.spec).activate(registration);
     this.onChange();
+  }
+
+  /** Resolves when onRegistered of all was called and what is kept is on disk. */
+  async #settled(declared: readonly Registration[]): Promise<void> {
+    await Promise.all([this.#options.kept?.(), ...declared.map((registration) => this.#callOnRegistered(registration))]);
+  }
+
+  async #callOnRegistered({ session, number, hasOnRegistered }: Registration): Promise<void> {
+    if (!hasOnRegistered) return;
+    // an error in it is logged by Python; if its interpreter dies, it is called again when the session is made again
+    await this.#options.host.ask(session, ["registered", number]).catch(() => {});
   }
 
   #reader(spec: RegistrationSpec): ReaderSide {

@@ -143,6 +143,35 @@ describe("nonsense", () => {
   });
 });
 
+describe("the last messages", () => {
+  it("of a worker that crashes still arrive", async () => {
+    for (const size of [10, 100_000]) {
+      await using worker = await TestWorker.start(assets);
+      worker.post(
+        "run",
+        `for i in range(5): bridge.send([i, bytes(${size})])\nimport faulthandler\nfaulthandler._sigsegv()`,
+      );
+      for (let i = 0; i < 5; i++) expect((await worker.answer())[0]).toBe(i);
+      expect(await worker.gone).toMatch(/beyond repair/);
+    }
+  });
+
+  it("of a worker that was terminated do not", async () => {
+    const worker = await TestWorker.start(assets);
+    let messages = 0;
+    worker.onMessage = () => {
+      messages++;
+    };
+    worker.post("run", "while True: bridge.send(['x'])");
+    await until(() => messages > 10, "some arrive");
+    const done = worker.worker.terminate();
+    const before = messages;
+    await done;
+    await worker.gone;
+    expect(messages).toBe(before);
+  });
+});
+
 describe("printing", () => {
   it("gives lines", async () => {
     await python.value(
@@ -150,6 +179,10 @@ describe("printing", () => {
     );
     await until(() => python.output.length >= 5, "the lines arrive");
     expect(python.output).toEqual(["stdout: one", "stdout: two", "stderr: é", "stdout: \\ud800", "stdout: no end"]);
+  });
+
+  it("has no other way", async () => {
+    expect((await python.run("open('/dev/tty', 'rb')")).slice(0, 2)).toEqual(["error", "FileNotFoundError"]);
   });
 
   it("without end is bounded, and says so", async () => {

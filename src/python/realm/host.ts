@@ -20,7 +20,7 @@ export interface Host {
   takeFile(name: string, into: Uint8Array): void;
   /** Keeps the memory snapshot that was asked for. */
   saveSnapshot(bytes: Uint8Array): void;
-  /** Text for the server's log about the worker itself. */
+  /** A line of Pyodide's own, for the log. */
   log(text: string): void;
   /** Bytes printed by Python; gives their number. */
   output(stream: number, bytes: Uint8Array): number;

@@ -14,7 +14,6 @@ export type WorkerNotice =
   | { readonly kind: "ready" }
   | { readonly kind: "died"; readonly reason: string }
   | { readonly kind: "output"; readonly stream: "stdout" | "stderr"; readonly text: string; readonly bytes: number }
-  | { readonly kind: "log"; readonly text: string }
   | { readonly kind: "snapshot"; readonly bytes: Uint8Array<ArrayBuffer> };
 
 export interface HostParts {
@@ -139,7 +138,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
       notify({ kind: "snapshot", bytes: copy }, [copy.buffer]);
     }, undefined),
     log: guard((text) => {
-      if (typeof text === "string") notify({ kind: "log", text: text.slice(0, 2000) });
+      if (typeof text === "string") output.write("stderr", Buffer.from(`${text.slice(0, 2000)}\n`));
     }, undefined),
     output: guard((stream, bytes) => {
       output.write(stream === 2 ? "stderr" : "stdout", outerView(bytes));

@@ -109,13 +109,14 @@ def _unregister(number):
     loop.note_garbage()
 
 
-def _registered(number):
+def _registered(job, number):
     registration = registrations.registrations.get(number)
-    if registration is None or registration.on_registered is None:
-        return
-    error = scripts.call_back(registration.session, registration.on_registered)
-    if error is not None:
-        calls.log("warning", f"error in onRegistered: {error}")
+    if registration is not None and registration.on_registered is not None:
+        error = scripts.call_back(registration.session, registration.on_registered)
+        if error is not None:
+            calls.log("warning", f"GEARS: error in onRegistered of session {registration.session.id}: {error}")
+    if job:
+        calls.post("answer", job, "ok", "")
 
 
 def _restore(session_id, number, blob):
@@ -138,13 +139,13 @@ def _remade(session_id, op, number, remake):
 def _profile(job, session_id, action, order=""):
     session = _session(session_id)
     if session is None:
-        calls.post("profile", job, "error", "session does not exists")
+        calls.post("answer", job, "error", "session does not exists")
     elif action == "reset":
         session.profile = None
-        calls.post("profile", job, "ok", "")
+        calls.post("answer", job, "ok", "")
     else:
         text, failed = profiler.report(session, order)
-        calls.post("profile", job, "error" if failed else "ok", text)
+        calls.post("answer", job, "error" if failed else "ok", text)
 
 
 _HANDLERS = {
