@@ -184,7 +184,8 @@ export class ExecutionRunner {
   }
 }
 
-const timeoutText = (limit: number): string => `Execution was stopped: it ran longer than execution-timeout (${limit} ms)`;
+const timeoutText = (limit: number): string =>
+  `Execution was stopped: it ran longer than execution-timeout (${limit} ms)`;
 
 /** A script's body as a task; its flow, if it declares one, follows as a task of the same handle. */
 class Script implements PythonTask {

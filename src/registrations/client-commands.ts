@@ -110,11 +110,7 @@ export class ClientCommands {
  * May these commands be listened to?
  * @throws ReplyError with the text of the `gears.error`
  */
-export function checkCommands(
-  commands: readonly string[],
-  prefix: Buffer,
-  engineCommands: EngineCommands,
-): void {
+export function checkCommands(commands: readonly string[], prefix: Buffer, engineCommands: EngineCommands): void {
   for (const name of commands) {
     const row = engineCommands.find(name.toLowerCase());
     if (!row) throw new ReplyError("bad reply on COMMAND command");

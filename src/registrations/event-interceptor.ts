@@ -94,7 +94,8 @@ export class EventInterceptor implements Interceptor {
       const args = request.copy(0);
       return {
         kind: "replace",
-        run: ({ owner, caller }, ask) => this.#run(row, args, { owner, canWait: caller === "client", links: true }, ask),
+        run: ({ owner, caller }, ask) =>
+          this.#run(row, args, { owner, canWait: caller === "client", links: true }, ask),
       };
     }
     if (!this.backlogged || !row.flags.has("write")) return undefined;
@@ -111,11 +112,7 @@ export class EventInterceptor implements Interceptor {
    * @param send sends it, in the name of the sender's owner
    * @returns what the caller gets, as RESP2
    */
-  around(
-    args: readonly Buffer[],
-    sender: Sender,
-    send: () => Buffer | Promise<Buffer>,
-  ): Buffer | Promise<Buffer> {
+  around(args: readonly Buffer[], sender: Sender, send: () => Buffer | Promise<Buffer>): Buffer | Promise<Buffer> {
     const name = args[0]?.toString("latin1").toLowerCase() ?? "";
     if (name === "config" && this.#options.events.active) return this.#aroundConfig(args, send);
     const concerned = this.#holds || (sender.links && this.#options.keys.linkedNames.has(name));

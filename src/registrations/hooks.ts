@@ -163,7 +163,9 @@ export class Hooks implements ReaderSide {
     const task = caller.task(reader.int());
     const context = task && this.#contexts.get(task.client);
     if (!context) {
-      throw new ReplyError(task?.client === TRIGGER_CLIENT ? "Failed executing command" : "Can not get CommandHook ctx");
+      throw new ReplyError(
+        task?.client === TRIGGER_CLIENT ? "Failed executing command" : "Can not get CommandHook ctx",
+      );
     }
     const args = [context.typedName, ...rest];
     const next = this.#runFrom(context.inner, context.name, args, { canWait: false, owner: task.owner });

@@ -188,7 +188,9 @@ export class KeyEvents {
     this.#flags = flags;
     this.#run(["CONFIG", "SET", PARAMETER, flags], (reply) => {
       if (!reply?.isError) return;
-      this.#options.log.warn(`key events will not be seen: the engine refuses CONFIG SET ${PARAMETER}: ${reply.line()}`);
+      this.#options.log.warn(
+        `key events will not be seen: the engine refuses CONFIG SET ${PARAMETER}: ${reply.line()}`,
+      );
     });
   }
 

@@ -156,7 +156,10 @@ export class RegistrationRegistry {
 
   /** Resolves when onRegistered of all was called and what is kept is on disk. */
   async #settled(declared: readonly Registration[]): Promise<void> {
-    await Promise.all([this.#options.kept?.(), ...declared.map((registration) => this.#callOnRegistered(registration))]);
+    await Promise.all([
+      this.#options.kept?.(),
+      ...declared.map((registration) => this.#callOnRegistered(registration)),
+    ]);
   }
 
   async #callOnRegistered({ session, number, hasOnRegistered }: Registration): Promise<void> {

@@ -123,7 +123,8 @@ export class StreamRegistrations implements ReaderSide {
     if (known) return known;
     if (reading.streams.size >= MAX_STREAMS) this.#forgetOne(reading);
     // the key is a view of a larger chunk
-    const group = this.#groups.get(name) ?? new StreamGroup(Buffer.from(key), this.#options.calls, this.#options.events.misses);
+    const group =
+      this.#groups.get(name) ?? new StreamGroup(Buffer.from(key), this.#options.calls, this.#options.events.misses);
     this.#groups.set(name, group);
     const state = new StreamState(group);
     reading.streams.set(name, state);
@@ -361,7 +362,8 @@ export class StreamRegistrations implements ReaderSide {
     if (prefix.length === 0) return;
     if (!GLOB.test(prefix.toString("latin1"))) {
       calls.run(encodeCommand(["OBJECT", "ENCODING", prefix]), 1, (encoding) => {
-        if (encoding && !encoding.isError && encoding.bulk()?.toString("latin1") === "stream") this.#found(reading, prefix);
+        if (encoding && !encoding.isError && encoding.bulk()?.toString("latin1") === "stream")
+          this.#found(reading, prefix);
       });
       return;
     }
@@ -395,4 +397,3 @@ export class StreamRegistrations implements ReaderSide {
 }
 
 const isReading = ({ registration }: Reading): boolean => registration.active && registration.status === "OK";
-

@@ -104,6 +104,7 @@ result = time.perf_counter() - start`,
       expect(calls).toBe(20_000);
       results.push((Number(seconds) / 20_000) * 1e6);
     }
+    console.log(`round trip of a call, in microseconds: ${results.map((us) => us.toFixed(1)).join(", ")}`);
   });
 });
 

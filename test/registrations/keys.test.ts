@@ -51,7 +51,10 @@ describe("which events fire", () => {
   it.each(table)("after %j: %s", async (before, command, expected) => {
     const seen: string[] = [];
     if (before) await send(before);
-    world.register({ mode: "sync" }, ({ records }) => void seen.push(`${records[0]?.get("event")} ${records[0]?.get("key")}`));
+    world.register(
+      { mode: "sync" },
+      ({ records }) => void seen.push(`${records[0]?.get("event")} ${records[0]?.get("key")}`),
+    );
     await send(command);
     expect(seen).toEqual(expected);
   });
@@ -229,7 +232,11 @@ describe("sync", () => {
       await world.execute(task.owner, "SET", "counter", "changed");
     });
     await send("SET counter start");
-    const replies = await Promise.all([client.line("SET p:1 v"), other.line("SET counter other"), other.line("GET counter")]);
+    const replies = await Promise.all([
+      client.line("SET p:1 v"),
+      other.line("SET counter other"),
+      other.line("GET counter"),
+    ]);
     expect(during).toBe("start");
     expect(plain(replies)).toEqual(["OK", "OK", "other"]);
   });
@@ -335,7 +342,11 @@ describe("background", () => {
     await world.admin.pipeline(burst);
     const listed = world.registry.list().filter(({ status }) => status === "created");
     expect(listed).toHaveLength(20_000);
-    expect(listed.every(({ number, id }, at) => at === 0 || (number > (listed[at - 1]?.number ?? 0) && id.endsWith(`-${number}`)))).toBe(true);
+    expect(
+      listed.every(
+        ({ number, id }, at) => at === 0 || (number > (listed[at - 1]?.number ?? 0) && id.endsWith(`-${number}`)),
+      ),
+    ).toBe(true);
     expect(counts(registration)).toEqual([20_000, 0, 0, 0]);
     world.host.resume();
     await world.idle();
@@ -447,7 +458,8 @@ describe("unregistering", () => {
   });
 
   it("gives the engine its setting back with the last one", async () => {
-    const flags = async (): Promise<unknown> => plain(await world.admin.call("CONFIG", "GET", "notify-keyspace-events"));
+    const flags = async (): Promise<unknown> =>
+      plain(await world.admin.call("CONFIG", "GET", "notify-keyspace-events"));
     await world.admin.call("CONFIG", "SET", "notify-keyspace-events", "Kx");
     const [one, two] = [world.register({ eventTypes: ["set"] }), world.register({})];
     expect(await flags()).toEqual(["notify-keyspace-events", "AKEm"]);
@@ -473,7 +485,10 @@ describe("CONFIG of notify-keyspace-events", () => {
     await world.idle();
     expect(seen).toEqual(['set k string "1"']);
     world.registrations.remove(registration, false);
-    expect(plain(await world.admin.call("CONFIG", "GET", "notify-keyspace-events"))).toEqual(["notify-keyspace-events", "xE"]);
+    expect(plain(await world.admin.call("CONFIG", "GET", "notify-keyspace-events"))).toEqual([
+      "notify-keyspace-events",
+      "xE",
+    ]);
   });
 });
 
@@ -510,7 +525,10 @@ describe("commands=[…]", () => {
 
   it("gives the command as typed", async () => {
     const seen: unknown[] = [];
-    world.register({ eventTypes: ["keymiss"], commands: ["get"], mode: "sync" }, (run) => void seen.push(call(run, "get_command")));
+    world.register(
+      { eventTypes: ["keymiss"], commands: ["get"], mode: "sync" },
+      (run) => void seen.push(call(run, "get_command")),
+    );
     await send("gEt x");
     expect(seen).toEqual([["gEt", "x"]]);
   });

@@ -1,8 +1,9 @@
-/** Registrations on a real embedded engine, with functions of the test in place of Python. */
+/** Registrations on a real engine, with functions of the test in place of Python. */
 import { EngineClient, EngineError, type EngineValue, encodeCommand } from "../../src/engine/client.ts";
 import { EngineCommands } from "../../src/engine/commands.ts";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
 import { InternalConnections } from "../../src/engine/internal.ts";
+import { UpstreamEngine } from "../../src/engine/upstream.ts";
 import { Ids } from "../../src/executions/ids.ts";
 import { ExecutionRegistry } from "../../src/executions/registry.ts";
 import { ExecutionRunner } from "../../src/executions/runner.ts";
@@ -68,15 +69,18 @@ const DEFAULTS = {
 
 export type World = Awaited<ReturnType<typeof createWorld>>;
 
-export async function createWorld(options: { maxPerRegistration?: number; maxBacklog?: number } = {}) {
-  const engine = new EmbeddedEngine();
+/** @param options `url` of an engine; the embedded one unless given */
+export async function createWorld(options: { maxPerRegistration?: number; maxBacklog?: number; url?: string } = {}) {
+  const engine = options.url === undefined ? new EmbeddedEngine() : new UpstreamEngine({ url: options.url });
   await engine.start();
   const connections = new InternalConnections(engine);
   await connections.start("");
   const engineCommands = new EngineCommands();
   const admin = connections.open();
   await engineCommands.load(admin);
-  const gate = new EngineGate(() => engine.settle());
+  const gate = new EngineGate(() => {
+    if (engine instanceof EmbeddedEngine) engine.settle();
+  });
   const host = new FakeHost();
   const ids = new Ids();
   const sessions = new SessionRegistry();
@@ -90,14 +94,17 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
   const starter = new EventStarter({
     ...{ runner, gate },
     maxPerRegistration: () => limits.perRegistration,
-    readsAtOnce: true,
+    readsAtOnce: engine.embedded,
   });
   const clock = new FakeClock();
   const problems: string[] = [];
-  const log = { warn: (text: unknown) => void problems.push(String(text)), error: (fault: unknown) => void problems.push(String(fault)) };
+  const log = {
+    warn: (text: unknown) => void problems.push(String(text)),
+    error: (fault: unknown) => void problems.push(String(fault)),
+  };
   const readers = createEventReaders({
     ...{ connections, gate, starter, engineCommands, clock, log },
-    embedded: true,
+    embedded: engine.embedded,
     ...(options.maxBacklog === undefined ? {} : { maxBacklog: options.maxBacklog }),
   });
   const registrations = new RegistrationRegistry({
@@ -169,11 +176,22 @@ export class TestClient {
   async send(...words: (string | Buffer)[]): Promise<EngineValue> {
     const args = words.map((word) => Buffer.from(word as string));
     const name = String(args[0]).toLowerCase();
-    const view = { count: args.length, view: (at: number) => args[at] as Buffer, copy: (from: number) => args.slice(from) };
+    const view = {
+      count: args.length,
+      view: (at: number) => args[at] as Buffer,
+      copy: (from: number) => args.slice(from),
+    };
     await new Promise<void>((resolve) => this.#gate.whenOpen(this, resolve));
     const ask = (request: Buffer): Promise<Buffer> => this.#client.rawCall(request, 1);
-    const interception = this.#interceptor.active || name === "config" ? this.#interceptor.intercept(name, view) : undefined;
-    const context = { caller: "client", clientId: 1, owner: this, typedName: name, signal: new AbortController().signal } as const;
+    const interception =
+      this.#interceptor.active || name === "config" ? this.#interceptor.intercept(name, view) : undefined;
+    const context = {
+      caller: "client",
+      clientId: 1,
+      owner: this,
+      typedName: name,
+      signal: new AbortController().signal,
+    } as const;
     if (interception?.kind === "replace") return decode(joined(await interception.run(context, ask)));
     const own = await ask(encodeCommand(args));
     const reply = await interception?.settle(own, context);

@@ -330,12 +330,15 @@ describe("when it does not go well", () => {
   it("ABORTED: goes on with the failed message when it is unpaused", async () => {
     const seen: string[] = [];
     let bad = true;
-    const registration = world.register({ reader: "StreamReader", prefix: "s", onFailedPolicy: "abort" }, ({ records }) => {
-      for (const record of records) {
-        seen.push(String(record.get("id")));
-        if (bad) throw new Error("failed");
-      }
-    });
+    const registration = world.register(
+      { reader: "StreamReader", prefix: "s", onFailedPolicy: "abort" },
+      ({ records }) => {
+        for (const record of records) {
+          seen.push(String(record.get("id")));
+          if (bad) throw new Error("failed");
+        }
+      },
+    );
     await add("s", "0-1");
     await world.idle();
     bad = false;
@@ -405,10 +408,13 @@ describe("when it does not go well", () => {
 
   it("discards what has not begun when it stops, and counts that as aborted", async () => {
     const { batches, note } = noting();
-    const registration = world.register({ reader: "StreamReader", prefix: "s:*", onFailedPolicy: "abort" }, async (run) => {
-      await note(run);
-      if (run.records[0]?.get("key") === "s:1") throw new Error("failed");
-    });
+    const registration = world.register(
+      { reader: "StreamReader", prefix: "s:*", onFailedPolicy: "abort" },
+      async (run) => {
+        await note(run);
+        if (run.records[0]?.get("key") === "s:1") throw new Error("failed");
+      },
+    );
     await add("s:1", "0-1");
     await add("s:2", "0-2");
     await add("s:3", "0-3");
