@@ -50,10 +50,11 @@ export interface Parts {
   readonly runner: ExecutionRunner;
   readonly listener: Listener;
   readonly events: EventReaders;
+  readonly timers: TimeEvents;
   readonly persistence: Persistence;
   readonly log: Logger;
-  /** Resolves when the engine ended by itself (SHUTDOWN). */
-  readonly ended: Promise<void>;
+  /** Resolves when the engine ended by itself: by SHUTDOWN, or for the reason given. */
+  readonly ended: Promise<Error | undefined>;
 }
 
 const MB = 1024 * 1024;
@@ -64,8 +65,8 @@ const PYTHON_VERSION = "3.14";
 export function buildParts(config: Config): Parts {
   const log = createLog({ level: config.loglevel, file: config.logfile });
   const runtime = new RuntimeConfig(config);
-  let end!: () => void;
-  const ended = new Promise<void>((resolve) => {
+  let end!: (reason?: Error) => void;
+  const ended = new Promise<Error | undefined>((resolve) => {
     end = resolve;
   });
   const engine = createEngine(config, log, end);
@@ -170,19 +171,20 @@ export function buildParts(config: Config): Parts {
     ]),
     kept: () => persistence.kept(),
   });
+  const timers: TimeEvents = new TimeEvents({
+    ...{ connections, gate, host, log },
+    session: (id) => sessions.find(id),
+  });
+  for (const [op, handler] of timers.handlers) handlers.set(op, handler);
+  for (const [op, take] of timers.posts) calls.posts.set(op, take);
   const persistence: Persistence = new Persistence({
     directory: config.dir,
     save: config.save,
     embedded: engine.embedded,
     versions: { regears: version(), python: PYTHON_VERSION },
-    ...{ connections, gate, registrations, sessions, ids, host, log },
+    ...{ connections, gate, registrations, sessions, ids, host, timers, log },
   });
-  for (const op of ["restored", "timer_restored"]) {
-    calls.posts.set(op, (_home, args) => noteRestored(args.int(), args.text(), args.text(), log));
-  }
-  const timers = new TimeEvents({ connections, gate, host, session: (id) => sessions.find(id), log });
-  for (const [op, handler] of timers.handlers) handlers.set(op, handler);
-  for (const [op, take] of timers.posts) calls.posts.set(op, take);
+  calls.posts.set("restored", (_home, args) => noteRestored(args.int(), args.text(), args.text(), log));
   for (const [op, handler] of registrationCalls({ registrations, runner, session: (id) => sessions.find(id) })) {
     handlers.set(op, handler);
   }
@@ -190,8 +192,8 @@ export function buildParts(config: Config): Parts {
   const table: CommandTable = createCommandTable(
     [
       ...executionCommands({ runner, sessions, registrations }),
-      ...registrationCommands({ runner, registrations, triggers }),
-      ...sessionCommands({ runner, sessions, registrations }),
+      ...registrationCommands({ runner, registrations, triggers, compat: config.gearsCompat }),
+      ...sessionCommands({ runner, sessions, registrations, compat: config.gearsCompat }),
       ...configCommands({ config: runtime }),
       ...clusterCommands(),
       ...serverCommands({
@@ -234,7 +236,7 @@ export function buildParts(config: Config): Parts {
         infoSections(sections, { registry, registrations, sessions, memory: () => host.memory() }),
     },
   );
-  return { engine, engineCommands, connections, calls, host, runner, listener, events, persistence, log, ended };
+  return { engine, engineCommands, connections, calls, host, runner, listener, events, timers, persistence, log, ended };
 }
 
 /** Python has made a registration of an earlier run again, or could not. */
@@ -242,7 +244,7 @@ function noteRestored(number: number, outcome: string, text: string, log: Logger
   if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
 }
 
-function createEngine(config: Config, log: Logger, onEnd: () => void): Engine {
+function createEngine(config: Config, log: Logger, onEnd: (reason?: Error) => void): Engine {
   const engineLog = { debug: (text: string) => log.debug(text), warn: (text: string) => log.warn(text) };
   if (config.engine !== "embedded") {
     const file = (path: string): { value: Buffer } | undefined => (path === "" ? undefined : { value: readFileSync(path) });
@@ -263,7 +265,7 @@ function createEngine(config: Config, log: Logger, onEnd: () => void): Engine {
     scriptTimeLimitMs: config.scriptTimeLimit,
     log: engineLog,
   });
-  engine.onExit = onEnd;
+  engine.onExit = (_code, reason) => onEnd(reason);
   return engine;
 }
 

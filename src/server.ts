@@ -5,7 +5,7 @@ import { buildParts } from "./parts.ts";
 export interface RegearsServer extends AsyncDisposable {
   /** The TCP port it listens on; undefined when it listens on a Unix socket only. */
   readonly port: number | undefined;
-  /** Resolves when the server has stopped by itself, e.g. after SHUTDOWN. */
+  /** Resolves when the server has stopped by itself, e.g. after SHUTDOWN; rejects when a fault of the engine made it stop. */
   readonly stopped: Promise<void>;
   /** Stops: no new work, replies that are being made are finished, then connections close. */
   close(): Promise<void>;
@@ -18,12 +18,14 @@ export interface RegearsServer extends AsyncDisposable {
  */
 export async function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
   const config = completeConfig(options);
-  const { engine, engineCommands, connections, host, runner, listener, events, persistence, log, ended } = buildParts(config);
+  const { engine, engineCommands, connections, host, runner, listener, events, timers, persistence, log, ended } =
+    buildParts(config);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
     closing ??= (async () => {
       persistence.pause();
       await listener.close();
+      timers.stop();
       runner.abortAll();
       await host.stop();
       events.close();
@@ -33,10 +35,13 @@ export async function createServer(options: Partial<Config> = {}): Promise<Regea
     return closing;
   };
   let alive = true;
-  const stopped = ended.then(() => {
+  const stopped = ended.then(async (fault) => {
     alive = false;
-    return close();
+    await close();
+    if (fault) throw fault;
   });
+  // Whoever does not wait for it finds the fault in the log.
+  stopped.catch(() => {});
   const startEngine = async (): Promise<void> => {
     await engine.start();
     await connections.start(config.requirepass);

@@ -14,7 +14,11 @@ export interface RegistrationCommandsOptions {
   readonly runner: ExecutionRunner;
   readonly registrations: RegistrationRegistry;
   readonly triggers: Triggers;
+  readonly compat: GearsCompat;
 }
+
+/** Whose replies are given: clients of 1.2.1 may refuse the fields that came later (`gears-compat`). */
+export type GearsCompat = "1.2.13" | "1.2.1";
 
 const OK = status("OK");
 const MANY = Number.POSITIVE_INFINITY;
@@ -34,7 +38,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       minArgs: 0,
       maxArgs: MANY,
       syntax: "",
-      run: () => array(registrations.list().map((registration) => describeRegistration(registration, true))),
+      run: () => array(registrations.list().map((registration) => describeRegistration(registration, { compat: options.compat, withSession: true }))),
     },
     {
       ...common,
@@ -165,20 +169,20 @@ function pause(
 }
 
 /** One element of RG.DUMPREGISTRATIONS. @param withSession with the `PD` pair */
-export function describeRegistration(registration: Registration, withSession: boolean): Reply {
+export function describeRegistration(
+  registration: Registration,
+  { compat, withSession }: { compat: GearsCompat; withSession: boolean },
+): Reply {
   const { spec, statistics } = registration;
   const stream = spec.reader === "StreamReader";
+  const timed = compat !== "1.2.1";
   const data: Reply[] = [
     ...pair("mode", text(spec.mode)),
     ...pair("numTriggered", integer(statistics.triggered)),
     ...pair("numSuccess", integer(statistics.success)),
     ...pair("numFailures", integer(statistics.failures)),
     ...pair("numAborted", integer(statistics.aborted)),
-    ...pair("lastRunDurationMS", integer(statistics.lastMs)),
-    ...pair("totalRunDurationMS", integer(statistics.totalMs)),
-    ...pair("avgRunDurationMS", text(formatDouble(statistics.averageMs))),
-    ...(stream ? pair("lastEstimatedLagMS", integer(statistics.lastLagMs)) : []),
-    ...(stream ? pair("avgEstimatedLagMS", text(formatDouble(statistics.averageLagMs))) : []),
+    ...(timed ? durations(registration) : []),
     ...pair("lastError", statistics.lastError === undefined ? nil() : text(statistics.lastError)),
     ...pair("args", array(readerArguments(registration))),
     ...(stream ? pair("status", text(registration.status)) : []),
@@ -191,6 +195,21 @@ export function describeRegistration(registration: Registration, withSession: bo
     ...(withSession ? pair("PD", text(sessionText(registration.session))) : []),
     ...pair("ExecutionThreadPool", text("DefaultPool")),
   ]);
+}
+
+/** What RedisGears tells of times, later than 1.2.1. */
+function durations({ spec, statistics }: Registration): Reply[] {
+  const run = [
+    ...pair("lastRunDurationMS", integer(statistics.lastMs)),
+    ...pair("totalRunDurationMS", integer(statistics.totalMs)),
+    ...pair("avgRunDurationMS", text(formatDouble(statistics.averageMs))),
+  ];
+  if (spec.reader !== "StreamReader") return run;
+  return [
+    ...run,
+    ...pair("lastEstimatedLagMS", integer(statistics.lastLagMs)),
+    ...pair("avgEstimatedLagMS", text(formatDouble(statistics.averageLagMs))),
+  ];
 }
 
 function readerArguments({ spec }: Registration): Reply[] {

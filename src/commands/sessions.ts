@@ -5,12 +5,13 @@ import type { Session, SessionRegistry } from "../executions/session.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
 import { array, integer, nil, type Reply, status, text } from "../resp/reply.ts";
 import type { CommandRow } from "./command.ts";
-import { describeRegistration } from "./registrations.ts";
+import { describeRegistration, type GearsCompat } from "./registrations.ts";
 
 export interface SessionCommandsOptions {
   readonly runner: ExecutionRunner;
   readonly sessions: SessionRegistry;
   readonly registrations: RegistrationRegistry;
+  readonly compat: GearsCompat;
 }
 
 const MANY = Number.POSITIVE_INFINITY;
@@ -42,7 +43,8 @@ export function sessionCommands(options: SessionCommandsOptions): CommandRow[] {
   ];
 }
 
-function dumpSessions(args: readonly Buffer[], { sessions, registrations }: SessionCommandsOptions): Reply {
+function dumpSessions(args: readonly Buffer[], options: SessionCommandsOptions): Reply {
+  const { sessions } = options;
   let verbose = false;
   let dead = false;
   for (let at = 0; at < args.length; at++) {
@@ -59,7 +61,7 @@ function dumpSessions(args: readonly Buffer[], { sessions, registrations }: Sess
           args.slice(at + 1).map((id) => {
             const session = sessions.find(id.toString("utf8"));
             return session
-              ? describeSession(session, verbose, registrations)
+              ? describeSession(session, verbose, options)
               : text(`Session ${id.toString("utf8")} does not exists`);
           }),
         );
@@ -68,14 +70,15 @@ function dumpSessions(args: readonly Buffer[], { sessions, registrations }: Sess
     }
   }
   const listed = dead ? sessions.dead() : sessions.live();
-  return array(listed.map((session) => describeSession(session, verbose, registrations)));
+  return array(listed.map((session) => describeSession(session, verbose, options)));
 }
 
-function describeSession(session: Session, verbose: boolean, registrations: RegistrationRegistry): Reply {
+function describeSession(session: Session, verbose: boolean, options: SessionCommandsOptions): Reply {
+  const { registrations, compat } = options;
   const owned = [...session.registrations.values()].flatMap(({ id }) => {
     const registration = registrations.find(Buffer.from(id));
     if (!registration) return [];
-    return [verbose ? describeRegistration(registration, false) : text(id)];
+    return [verbose ? describeRegistration(registration, { compat, withSession: false }) : text(id)];
   });
   return array([
     text("ID"),

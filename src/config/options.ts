@@ -277,6 +277,13 @@ export const OPTIONS = {
     choices: ["debug", "verbose", "notice", "warning"],
     summary: "least important messages that are logged",
   },
+  "gears-compat": {
+    kind: "choice",
+    section: "server",
+    default: "1.2.13",
+    choices: ["1.2.13", "1.2.1"],
+    summary: "RedisGears whose replies are given; `1.2.1` has no durations and lags in registrations, for strict clients",
+  },
   logfile: { kind: "text", section: "server", default: "", summary: "file to log to; empty is standard output" },
 
   "execution-max-idle-time": {

@@ -127,6 +127,12 @@ export class EmbeddedConnection implements EngineConnection {
   }
 }
 
+/** Valkey's own guards against deep recursion count on a native stack, which is larger than the one of Node.js. */
+function explain(error: unknown): string {
+  if (!(error instanceof RangeError)) return "";
+  return ": a script needed more stack than there is (node --stack-size=6000 gives it as much as Valkey has)";
+}
+
 export class EmbeddedEngine implements Engine {
   readonly description = "embedded";
   readonly embedded = true;
@@ -372,7 +378,7 @@ export class EmbeddedEngine implements Engine {
     const reason =
       error instanceof EngineExit && code === 0
         ? undefined
-        : new InternalError("the embedded engine has ended by a fault", { cause: error });
+        : new InternalError(`the embedded engine has ended by a fault${explain(error)}`, { cause: error });
     this.#end = reason === undefined ? { code } : { code, reason };
     if (reason !== undefined) this.#log.warn(`${reason.message}: ${String(error)}`);
     this.#closeAll();

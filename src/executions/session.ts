@@ -17,6 +17,8 @@ export class Session implements PythonSession {
   readonly description: string | undefined;
   home: object | undefined;
   readonly registrations = new Map<number, OwnedRegistration>();
+  /** Functions of its time events as Python serialised them, by number. */
+  readonly timers = new Map<number, Buffer>();
   /** Executions that are unfinished or stored. */
   executions = 0;
   /** Replaced by another session, but still in use. */
@@ -35,11 +37,17 @@ export class Session implements PythonSession {
     return this.registrations.size + this.executions;
   }
 
+  /** Is it made again when its interpreter dies? */
+  get isKept(): boolean {
+    return this.registrations.size > 0 || this.timers.size > 0;
+  }
+
   revive(): readonly (readonly MarshalValue[])[] | undefined {
-    if (this.registrations.size === 0) return undefined;
+    if (!this.isKept) return undefined;
     const all = [...this.registrations.values()];
     return [
       ...all.map(({ number, blob }) => ["restore", this.id, number, blob]),
+      ...[...this.timers].map(([number, blob]) => ["restore_timer", this.id, number, blob]),
       ...all.flatMap(({ number, hasOnRegistered }) => (hasOnRegistered ? [["registered", 0, number]] : [])),
     ];
   }

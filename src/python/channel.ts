@@ -25,6 +25,8 @@ export const Word = {
   outputBytes: 5,
   /** 1 when the worker waits for `outboxKiB` to sink. */
   workerStalled: 6,
+  /** Calls that the sandbox answered with an error. */
+  denials: 7,
   /** Three words per direction, see {@link SlotWord}. */
   inbox: 8,
   outbox: 12,

@@ -63,6 +63,35 @@ export interface PythonTask {
   onLost(reason: string): void;
 }
 
+/** What is told of the interpreters. */
+export interface InterpreterFigures {
+  readonly interpreters: readonly {
+    readonly number: number;
+    readonly state: "booting" | "idle" | "busy";
+    readonly heapBytes: number;
+    /** Sessions with registrations that live in it. */
+    readonly sessions: number;
+    readonly tasks: number;
+  }[];
+  /** Most interpreters at a time. */
+  readonly limit: number;
+  /** Executions that run, of those that count towards ExecutionThreads. */
+  readonly running: number;
+  /** Tasks that wait to be started. */
+  readonly queued: number;
+  readonly oldestWaitMs: number;
+  /** Tasks that had to wait and have waited enough, and how long they did together. */
+  readonly waits: number;
+  readonly waitMs: number;
+  /** Calls from Python by operation, and messages that want no answer. */
+  readonly calls: ReadonlyMap<string, number>;
+  readonly posts: number;
+  /** Interpreters that died or had to be ended, by reason. */
+  readonly restarts: ReadonlyMap<string, number>;
+  /** System calls that the sandbox answered with an error. */
+  readonly denials: number;
+}
+
 /** Runs tasks in interpreters. */
 export interface PythonHost {
   /** Boots the first interpreter. */

@@ -4,23 +4,25 @@
  */
 import type { Logger } from "../log.ts";
 import { InternalError, ReplyError } from "../errors.ts";
-import type {
-  CallContext,
-  CallHandler,
-  FlowOutcome,
-  PythonHost,
-  PythonSession,
-  PythonTask,
-  ScriptOutcome,
-} from "./host.ts";
+import { type Demand, missingIsolated, missingShared } from "./growth.ts";
+import { Home, readFlowOutcome, readScriptOutcome } from "./home.ts";
+import type { CallHandler, InterpreterFigures, PythonHost, PythonSession, PythonTask } from "./host.ts";
 import { encodeMarshal, MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
 import { ReplyStatus } from "./protocol.ts";
 import { PythonWorker } from "./python-worker.ts";
 import type { PythonAssets } from "./snapshot.ts";
+import { restartReason, Tally } from "./tally.ts";
 
 export interface PoolOptions {
   /** Executions that may run at once (ExecutionThreads). One interpreter more may exist, for bodies of scripts. */
   readonly threads: number;
+  /** Given: each session has an interpreter that no other session has ever used. */
+  readonly isolation?: {
+    /** Most interpreters at a time. */
+    readonly maxInterpreters: number;
+    /** Is there anything that will call a session's code again, besides its tasks and registrations? */
+    readonly inUse: (session: PythonSession) => boolean;
+  };
   readonly memoryLimitMb: number;
   readonly memfsLimitMb: number;
   readonly assets: () => Promise<PythonAssets>;
@@ -43,38 +45,6 @@ const INTERRUPT_EVERY_MS = 25;
 /** Milliseconds of everybody being busy after which one more interpreter is booted. */
 const GROW_AFTER_MS = 5;
 
-/** One interpreter. */
-class Home implements CallContext {
-  readonly worker: PythonWorker;
-  readonly #pool: Pool;
-  ready = false;
-  /** The task it was given and has not ended. */
-  current: PythonTask | undefined;
-  /** All its started tasks, waiting ones too. */
-  readonly tasks = new Map<number, PythonTask>();
-  /** Questions that wait for their answers. */
-  readonly questions = new Map<number, { resolve(text: string): void; reject(error: Error): void }>();
-  /** Sessions that live here and will be asked for again. */
-  readonly sessions = new Set<PythonSession>();
-
-  constructor(pool: Pool, worker: (home: Home) => PythonWorker) {
-    this.#pool = pool;
-    this.worker = worker(this);
-  }
-
-  get home(): object {
-    return this;
-  }
-
-  get idle(): boolean {
-    return this.ready && this.current === undefined;
-  }
-
-  task(handle: number): PythonTask | undefined {
-    return this.tasks.get(handle) ?? this.#pool.started(handle);
-  }
-}
-
 /** The pool of interpreters. */
 export class Pool implements PythonHost {
   readonly #options: PoolOptions;
@@ -92,6 +62,8 @@ export class Pool implements PythonHost {
   #stopped = false;
   #peak = 0;
   #freed = 0;
+  #lastHome = 0;
+  readonly #tally = new Tally();
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -140,6 +112,7 @@ export class Pool implements PythonHost {
     }
     this.#queue.push(task);
     this.#drain();
+    if (this.#queue.at(-1) === task) this.#tally.queued(task);
   }
 
   runNow(task: PythonTask): void {
@@ -156,6 +129,7 @@ export class Pool implements PythonHost {
     const at = this.#queue.indexOf(task);
     if (at < 0) return false;
     this.#queue.splice(at, 1);
+    this.#tally.dequeued(task);
     return true;
   }
 
@@ -173,7 +147,7 @@ export class Pool implements PythonHost {
       }
       this.#log.warn(`a script of session ${task.session.id} does not stop: its interpreter is replaced`);
       this.#endAbort(task);
-      void home.worker.terminate();
+      this.#terminate(home, "unstoppable");
     }, INTERRUPT_EVERY_MS);
     this.#aborting.set(task, timer);
   }
@@ -185,13 +159,18 @@ export class Pool implements PythonHost {
   adopt(session: PythonSession): void {
     const messages = session.revive();
     if (session.home !== undefined || !messages) return;
-    const home = this.#leastLoaded((candidate) => candidate.ready);
-    if (home) this.#settleIn(session, home, messages);
-    else this.#orphans.add(session);
+    const home = this.#leastLoaded((candidate) => candidate.ready && this.#isOpen(candidate));
+    if (home) {
+      this.#settleIn(session, home, messages);
+      return;
+    }
+    this.#orphans.add(session);
+    this.#grow();
   }
 
   release(session: PythonSession): void {
     this.#homeOf(session)?.sessions.delete(session);
+    this.#drain();
   }
 
   ask(session: PythonSession, question: readonly MarshalValue[]): Promise<string> {
@@ -206,6 +185,29 @@ export class Pool implements PythonHost {
 
   tell(session: PythonSession, message: readonly MarshalValue[]): void {
     this.#homeOf(session)?.worker.post(encodeMarshal(message));
+  }
+
+  /** What there is to tell of the interpreters, for people who watch the server. */
+  figures(): InterpreterFigures {
+    const homes = [...this.#homes];
+    const { calls, posts, restarts, waits, waitMs, oldestWaitMs } = this.#tally;
+    return {
+      interpreters: homes.map((home) => home.figures),
+      limit: this.#limit,
+      running: this.#running,
+      queued: this.#queue.length,
+      ...{ calls, posts, restarts, waits, waitMs, oldestWaitMs },
+      denials: homes.reduce((sum, home) => sum + home.worker.denials, this.#tally.denials),
+    };
+  }
+
+  get #limit(): number {
+    return this.#options.isolation?.maxInterpreters ?? this.#options.threads + 1;
+  }
+
+  /** May another session come to live there? */
+  #isOpen(home: Home): boolean {
+    return this.#options.isolation === undefined || home.tenant === undefined;
   }
 
   #homeOf(session: PythonSession): Home | undefined {
@@ -226,34 +228,60 @@ export class Pool implements PythonHost {
         continue;
       }
       this.#queue.splice(at, 1);
+      this.#tally.dequeued(task);
       home.current = task;
       this.#begin(task, home);
       home.worker.post(encodeMarshal(task.message()));
     }
-    if (this.#missing() > 0) {
-      this.#growTimer ??= setTimeout(() => {
-        this.#growTimer = undefined;
-        for (let missing = this.#missing(); missing > 0; missing--) this.#boot();
-      }, GROW_AFTER_MS);
+    if (this.#options.isolation) this.#vacate(this.#options.isolation.inUse);
+    this.#grow();
+  }
+
+  #grow(): void {
+    if (this.#missing() <= 0) return;
+    this.#growTimer ??= setTimeout(() => {
+      this.#growTimer = undefined;
+      for (let missing = this.#missing(); missing > 0; missing--) this.#boot();
+    }, GROW_AFTER_MS);
+  }
+
+  /** With isolation: ends interpreters whose session has ended, and refuses scripts that could wait for ever for one. */
+  #vacate(inUse: (session: PythonSession) => boolean): void {
+    for (const home of [...this.#homes]) {
+      const { tenant } = home;
+      if (!tenant || !home.abandoned || inUse(tenant)) continue;
+      if (this.#queue.some((task) => task.session === tenant)) continue;
+      tenant.home = undefined;
+      this.#forget(home);
+      this.#terminate(home, "session ended");
+    }
+    const settled = (home: Home): boolean => home.sessions.size > 0;
+    if (this.#homes.size < this.#limit || ![...this.#homes].every(settled)) return;
+    for (const task of this.#queue.filter(({ session }) => session.home === undefined && !session.revive())) {
+      this.withdraw(task);
+      const error = `ERR all ${this.#limit} Python interpreters belong to sessions with registrations (max-interpreters)`;
+      task.onScript({ ok: false, error, builders: 0 });
     }
   }
 
-  /** How many interpreters to boot: one for each script that waits, and a spare one while everybody is busy. */
   #missing(): number {
-    if (this.#stopped) return 0;
-    const homes = [...this.#homes];
-    if (homes.some((home) => home.idle)) return 0;
-    const booting = homes.filter((home) => !home.ready).length;
-    const waiting = this.#queue.filter((task) => task.session.home === undefined).length;
-    return Math.min(Math.max(waiting, 1) - booting, this.#options.threads + 1 - homes.length);
+    if (this.#stopped || !this.#assets) return 0;
+    const demand: Demand = {
+      homes: [...this.#homes],
+      threads: this.#options.threads,
+      limit: this.#limit,
+      queue: this.#queue,
+      orphans: this.#orphans,
+    };
+    return this.#options.isolation ? missingIsolated(demand) : missingShared(demand);
   }
 
   #pickIdle(): Home | undefined {
-    return this.#leastLoaded((home) => home.idle);
+    return this.#leastLoaded((home) => home.idle && this.#isOpen(home));
   }
 
   #pickHome(): Home | undefined {
-    return this.#pickIdle() ?? this.#leastLoaded((home) => home.ready);
+    return this.#pickIdle() ?? this.#leastLoaded((home) => home.ready && this.#isOpen(home));
   }
 
   /** The interpreter with the fewest sessions among those that will do. */
@@ -268,6 +296,7 @@ export class Pool implements PythonHost {
   /** The session lives here from now on; `messages` make it again when it lived elsewhere before. */
   #settleIn(session: PythonSession, home: Home, messages: readonly (readonly MarshalValue[])[] | undefined): void {
     session.home = home;
+    home.tenant ??= session;
     this.#orphans.delete(session);
     if (!messages) return;
     home.sessions.add(session);
@@ -305,7 +334,8 @@ export class Pool implements PythonHost {
     const assets = this.#assets;
     if (!assets) throw new InternalError("the pool was not started");
     const home = new Home(
-      this,
+      ++this.#lastHome,
+      (handle) => this.started(handle),
       (self) =>
         new PythonWorker({
           assets,
@@ -329,10 +359,8 @@ export class Pool implements PythonHost {
   }
 
   #onExit(home: Home, reason: string): void {
-    if (!this.#homes.delete(home)) return;
-    this.#freed += home.worker.heapBytes;
-    this.#options.onGone(home);
-    if (this.#stopped) return;
+    if (!this.#forget(home) || this.#stopped) return;
+    this.#tally.countRestart(home.ending ?? restartReason(reason));
     this.#log.error({ reason }, "a Python interpreter died and is replaced");
     for (const task of [...home.tasks.values()]) {
       if (this.#isRunning(task)) this.#running--;
@@ -356,6 +384,20 @@ export class Pool implements PythonHost {
     this.#drain();
   }
 
+  /** @returns false when it was forgotten before */
+  #forget(home: Home): boolean {
+    if (!this.#homes.delete(home)) return false;
+    this.#freed += home.worker.heapBytes;
+    this.#tally.denials += home.worker.denials;
+    this.#options.onGone(home);
+    return true;
+  }
+
+  #terminate(home: Home, why: string): void {
+    home.ending = why;
+    void home.worker.terminate();
+  }
+
   readonly #waiting = new Set<PythonTask>();
 
   #isRunning(task: PythonTask): boolean {
@@ -373,7 +415,7 @@ export class Pool implements PythonHost {
     } catch (error) {
       // only code that writes to the device itself can send nonsense
       this.#log.error({ err: error }, "a Python interpreter sent a malformed message and is replaced");
-      void home.worker.terminate();
+      this.#terminate(home, "sandbox");
     }
   }
 
@@ -382,6 +424,7 @@ export class Pool implements PythonHost {
     const op = reader.text();
     const handler = this.#options.calls.get(op);
     if (!handler) throw new InternalError(`unknown call ${op}`);
+    this.#tally.countCall(op);
     const answer = (status: number, value: Buffer): void => {
       const out = new MarshalWriter(value.length + 32).list(4).text("reply").int(seq).int(status);
       home.worker.post(out.encoded(value).finish());
@@ -402,6 +445,7 @@ export class Pool implements PythonHost {
 
   #onPost(home: Home, reader: MarshalReader): void {
     const op = reader.text();
+    this.#tally.posts++;
     const other = this.#options.posts.get(op);
     if (other) {
       other(home, reader);
@@ -454,23 +498,3 @@ export class Pool implements PythonHost {
 }
 
 const lostInterpreter = (reason: string): string => `the Python interpreter died: ${reason}`;
-
-function readScriptOutcome(reader: MarshalReader): ScriptOutcome {
-  if (reader.text() === "error") return { ok: false, error: reader.text(), builders: reader.int() };
-  const builders = reader.int();
-  const run = reader.value();
-  if (run === null) return { ok: true, builders, run: undefined };
-  const [mode, steps, source] = run as [string, [string, string, string][], string];
-  return {
-    ok: true,
-    builders,
-    run: { mode, steps: steps.map(([type, name, arg]) => ({ type, name, arg })), reader: source },
-  };
-}
-
-function readFlowOutcome(reader: MarshalReader): FlowOutcome {
-  const status = reader.text() === "aborted" ? "aborted" : "done";
-  const errors = (reader.value() as MarshalValue[]).map(String);
-  const [totalMs, readMs] = [Number(reader.value()), Number(reader.value())];
-  return { status, errors, totalMs, readMs, stepMs: (reader.value() as MarshalValue[]).map(Number) };
-}

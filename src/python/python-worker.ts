@@ -98,6 +98,11 @@ export class PythonWorker {
     return Atomics.load(this.#shared.words, Word.heapPages) * WASM_PAGE;
   }
 
+  /** Calls out of the sandbox that were answered with an error. */
+  get denials(): number {
+    return Atomics.load(this.#shared.words, Word.denials);
+  }
+
   /** Sends a message to Python. The bytes are copied; a worker that is gone ignores it. */
   post(bytes: Uint8Array): void {
     if (this.#gone || bytes.length === 0) return;

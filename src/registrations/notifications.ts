@@ -162,8 +162,7 @@ export class KeyEvents {
       return;
     }
     this.#run(["CONFIG", "GET", PARAMETER], (reply) => {
-      const flags = reply && !reply.isError && reply.arrayLength() === 2 ? (reply.bulk(), reply.bulk()) : undefined;
-      this.#userFlags = flags?.toString("latin1") ?? "";
+      this.#userFlags = flagsOf(reply) ?? "";
       this.#flags = this.#userFlags;
       if (this.active) this.#setMerged(this.#userFlags);
     });
@@ -234,9 +233,8 @@ export class KeyEvents {
       // the engine may be another one now, with a setting of its own
       const merged = this.#flags;
       this.#run(["CONFIG", "GET", PARAMETER], (reply) => {
-        if (!reply || reply.isError || reply.arrayLength() !== 2) return;
-        reply.bulk();
-        const flags = reply.bulk()?.toString("latin1") ?? "";
+        const flags = flagsOf(reply);
+        if (flags === undefined) return;
         if (!sameFlags(flags, merged)) this.#userFlags = flags;
         this.#flags = flags;
         this.#applyFlags();
@@ -285,6 +283,13 @@ export class KeyEvents {
       if (wanted === "all" || wanted.has(event)) listener(event, key, database);
     }
   }
+}
+
+/** The value in a reply of CONFIG GET. */
+function flagsOf(reply: RespReader | undefined): string | undefined {
+  if (!reply || reply.isError || reply.arrayLength() !== 2) return undefined;
+  reply.bulk();
+  return reply.bulk()?.toString("latin1");
 }
 
 /** All flags of both. */

@@ -135,7 +135,7 @@ export class RegistrationRegistry {
 
   #forget({ session, number }: Registration): void {
     this.#options.host.tell(session, ["unregister", number]);
-    if (session.registrations.size === 0) this.#options.host.release(session);
+    if (!session.isKept) this.#options.host.release(session);
     this.#options.sessions.release(session);
   }
 

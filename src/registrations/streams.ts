@@ -50,6 +50,7 @@ export class StreamRegistrations implements ReaderSide {
   /** In the order of activation. */
   readonly #readings = new Map<Registration, Reading>();
   readonly #groups = new Map<string, StreamGroup>();
+  #syncCount = 0;
 
   constructor(options: StreamRegistrationsOptions) {
     this.#options = options;
@@ -63,7 +64,7 @@ export class StreamRegistrations implements ReaderSide {
 
   /** How many registrations are in mode `sync`. */
   get syncCount(): number {
-    return [...this.#readings.keys()].filter(({ spec }) => spec.mode === "sync").length;
+    return this.#syncCount;
   }
 
   check(spec: RegistrationSpec): void {
@@ -80,6 +81,7 @@ export class StreamRegistrations implements ReaderSide {
       scan: 0,
     };
     this.#readings.set(registration, reading);
+    if (registration.spec.mode === "sync") this.#syncCount++;
     this.#want(ADDED);
     this.#scan(reading);
   }
@@ -88,6 +90,7 @@ export class StreamRegistrations implements ReaderSide {
     const reading = this.#readings.get(registration);
     if (!reading) return;
     this.#readings.delete(registration);
+    if (registration.spec.mode === "sync") this.#syncCount--;
     if (this.#readings.size === 0) this.#want(new Set());
     this.#halt(reading);
     this.#options.starter.retire(registration, true);

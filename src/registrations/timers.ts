@@ -16,12 +16,22 @@ export interface TimeEventsOptions {
   readonly log: Pick<Logger, "warn">;
 }
 
+/** What is needed to make a time event again. Only those with a key are. */
+export interface TimeEventSpec {
+  readonly number: number;
+  readonly seconds: number;
+  /** Deleting this key ends the time event. */
+  readonly key: string;
+  /** The function as Python serialised it. */
+  readonly blob: Buffer;
+}
+
 interface TimeEvent {
   readonly number: number;
   readonly session: Session;
   readonly seconds: number;
-  /** Deleting this key ends the time event. */
-  readonly key: string | undefined;
+  /** Undefined: it can not be stopped, and ends with its interpreter. */
+  readonly kept: TimeEventSpec | undefined;
   timer: NodeJS.Timeout | undefined;
   /** In whose name the engine is held while the function runs. */
   holder: object | undefined;
@@ -30,74 +40,121 @@ interface TimeEvent {
 /** What stands in a time event's key, for people who look at it: an engine has no type for it. */
 const keyText = (seconds: number): string => `time event of Regears, every ${seconds} s; delete this key to stop it`;
 
+/** Milliseconds until a time event looks again for the interpreter that is to be made for it. */
+const INTERPRETER_SOON_MS = 100;
+
 export class TimeEvents {
+  /** Called after each time event with a key that came or went. */
+  onChange: () => void = () => {};
+
   readonly #options: TimeEventsOptions;
   readonly #events = new Map<number, TimeEvent>();
   #last = 0;
+  #stopped = false;
   readonly handlers: ReadonlyMap<string, CallHandler> = new Map<string, CallHandler>([
     ["time_event", (caller, args) => this.#create(caller, args)],
   ]);
   readonly posts: ReadonlyMap<string, (home: object, args: MarshalReader) => void> = new Map([
     ["timer", (_home: object, args: MarshalReader) => this.#ended(args.int(), args.text(), args.text())],
+    ["timer_restored", (_home: object, args: MarshalReader) => this.#restored(args.int(), args.text(), args.text())],
   ]);
 
   constructor(options: TimeEventsOptions) {
     this.#options = options;
   }
 
-  /** Ends all. */
+  /** Calls none any more. They are still kept. */
   stop(): void {
+    this.#stopped = true;
     for (const { timer } of this.#events.values()) clearTimeout(timer);
-    this.#events.clear();
+  }
+
+  /** Those that outlive a restart. */
+  list(): { readonly session: Session; readonly spec: TimeEventSpec }[] {
+    return [...this.#events.values()].flatMap(({ session, kept }) => (kept ? [{ session, spec: kept }] : []));
+  }
+
+  /** Makes one of an earlier run again; Python is told when its session gets an interpreter. */
+  restore(session: Session, spec: TimeEventSpec): void {
+    this.#last = Math.max(this.#last, spec.number);
+    this.#add(session, spec.number, spec.seconds, spec);
+  }
+
+  /** An interpreter died: what it held is free again, and what can not be made again has ended. */
+  onGone(home: object): void {
+    for (const event of [...this.#events.values()]) {
+      if (event.session.home !== home && event.holder !== home) continue;
+      const running = event.holder !== undefined;
+      this.#letGo(event);
+      if (event.kept === undefined) this.#end(event, "its interpreter died");
+      else if (running) this.#schedule(event);
+    }
   }
 
   /** `registerTE()`: answers the time event's number, or False when its key exists. */
   async #create(caller: CallContext, args: MarshalReader): Promise<CallReply> {
     const seconds = args.int();
     const key = args.value() as string | null;
-    args.value(); // the function as bytes
+    // it is kept: a view would keep the whole message
+    const blob = Buffer.from(args.value() as Buffer);
     const id = args.text();
     const task = caller.task(args.int());
-    const session = (task?.session as Session | undefined) ?? this.#options.session(id) ?? new Session(id);
+    const session = (task?.session as Session | undefined) ?? this.#sessionOf(id);
     session.home ??= caller.home;
     if (key !== null && !(await this.#ask("SET", key, keyText(seconds), "NX"))) return ok(false);
-    const event: TimeEvent = {
-      number: ++this.#last,
-      session,
-      seconds,
-      key: key ?? undefined,
-      timer: undefined,
-      holder: undefined,
-    };
-    this.#events.set(event.number, event);
-    this.#schedule(event);
-    return ok(event.number);
+    const number = ++this.#last;
+    this.#add(session, number, seconds, key === null ? undefined : { number, seconds, key, blob });
+    return ok(number);
   }
 
-  #schedule(event: TimeEvent): void {
-    event.timer = setTimeout(() => void this.#fire(event), Math.max(event.seconds * 1000, 1));
+  /** The session of code that belongs to no execution: with registrations, with time events, or unknown so far. */
+  #sessionOf(id: string): Session {
+    const own = [...this.#events.values()].find(({ session }) => session.id === id)?.session;
+    return this.#options.session(id) ?? own ?? new Session(id);
+  }
+
+  #add(session: Session, number: number, seconds: number, kept: TimeEventSpec | undefined): void {
+    const event: TimeEvent = { number, session, seconds, kept, timer: undefined, holder: undefined };
+    this.#events.set(number, event);
+    if (kept) {
+      session.timers.set(number, kept.blob);
+      this.#options.host.retain(session);
+      this.onChange();
+    }
+    this.#schedule(event);
+  }
+
+  #schedule(event: TimeEvent, ms = event.seconds * 1000): void {
+    if (this.#stopped || !this.#events.has(event.number)) return;
+    clearTimeout(event.timer);
+    event.timer = setTimeout(() => void this.#fire(event), Math.max(ms, 1));
     event.timer.unref();
   }
 
   async #fire(event: TimeEvent): Promise<void> {
     const { host, gate, log } = this.#options;
     try {
-      if (event.key !== undefined && (await this.#ask("EXISTS", event.key)) !== 1) {
-        this.#drop(event);
+      if (event.kept && (await this.#ask("EXISTS", event.kept.key)) !== 1) {
+        host.tell(event.session, ["timer_drop", event.number]);
+        this.#end(event);
         return;
       }
     } catch (error) {
-      log.warn({ err: error }, "a time event could not look for its key; it tries again");
+      if (!this.#stopped) log.warn({ err: error }, "a time event could not look for its key; it tries again");
       this.#schedule(event);
       return;
     }
     const holder = event.session.home;
     if (!holder) {
-      log.warn(`a time event of session ${event.session.id} ended: its interpreter is gone`);
-      this.#events.delete(event.number);
+      this.#schedule(event, INTERPRETER_SOON_MS);
       return;
     }
     await gate.hold(holder);
+    if (this.#stopped || event.session.home !== holder || !this.#events.has(event.number)) {
+      gate.release(holder);
+      this.#schedule(event, INTERPRETER_SOON_MS);
+      return;
+    }
     event.holder = holder;
     host.tell(event.session, ["nested", ["timer", event.number]]);
   }
@@ -106,21 +163,15 @@ export class TimeEvents {
     const event = this.#events.get(number);
     if (!event?.holder) return;
     this.#letGo(event);
-    if (outcome === "ok") {
-      this.#schedule(event);
-      return;
-    }
-    this.#options.log.warn(`GEARS: a time event of session ${event.session.id} failed and was stopped: ${text}`);
-    this.#events.delete(number);
+    if (outcome === "ok") this.#schedule(event);
+    else this.#end(event, `it failed: ${text}`);
   }
 
-  /** An interpreter died: what it held is free again. */
-  onGone(home: object): void {
-    for (const event of this.#events.values()) {
-      if (event.holder !== home) continue;
-      this.#letGo(event);
-      this.#schedule(event);
-    }
+  #restored(number: number, outcome: string, text: string): void {
+    const event = this.#events.get(number);
+    if (outcome === "ok" || !event) return;
+    this.#letGo(event);
+    this.#end(event, `it could not be made again: ${text}`);
   }
 
   #letGo(event: TimeEvent): void {
@@ -128,9 +179,16 @@ export class TimeEvents {
     event.holder = undefined;
   }
 
-  #drop(event: TimeEvent): void {
-    this.#events.delete(event.number);
-    this.#options.host.tell(event.session, ["timer_drop", event.number]);
+  #end(event: TimeEvent, why?: string): void {
+    const { host, log } = this.#options;
+    const { session, number, kept } = event;
+    clearTimeout(event.timer);
+    this.#events.delete(number);
+    if (why !== undefined) log.warn(`GEARS: a time event of session ${session.id} was stopped: ${why}`);
+    if (!kept) return;
+    session.timers.delete(number);
+    if (!session.isKept) host.release(session);
+    this.onChange();
   }
 
   async #ask(...command: string[]): Promise<unknown> {

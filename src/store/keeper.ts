@@ -3,13 +3,18 @@ import type { Ids } from "../executions/ids.ts";
 import { Session } from "../executions/session.ts";
 import type { Registration } from "../registrations/registration.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
-import type { Store, StoredSession } from "./store.ts";
+import type { TimeEvents, TimeEventSpec } from "../registrations/timers.ts";
+import type { Store, StoredRegistration, StoredSession } from "./store.ts";
 
 export interface KeeperOptions {
   readonly store: Store;
   readonly registrations: RegistrationRegistry;
   readonly ids: Ids;
+  readonly timers?: KeptTimers;
 }
+
+/** What is kept of the time events. */
+export type KeptTimers = Pick<TimeEvents, "list" | "restore" | "onChange">;
 
 export class RegistrationKeeper {
   readonly #options: KeeperOptions;
@@ -26,9 +31,10 @@ export class RegistrationKeeper {
    * @throws InternalError when what is kept can not be reached
    */
   async restore(): Promise<number> {
-    const { store, registrations, ids } = this.#options;
-    const count = restoreSessions(await store.loadRegistrations(), registrations, ids);
+    const { store, registrations, ids, timers } = this.#options;
+    const count = restoreSessions(await store.loadRegistrations(), registrations, ids, timers);
     registrations.onChange = () => this.#note();
+    if (timers) timers.onChange = () => this.#note();
     return count;
   }
 
@@ -40,7 +46,9 @@ export class RegistrationKeeper {
 
   /** Writes what has changed and ends. What is unregistered afterwards, because the server stops, is still kept. */
   async close(): Promise<void> {
-    this.#options.registrations.onChange = () => {};
+    const { registrations, timers } = this.#options;
+    registrations.onChange = () => {};
+    if (timers) timers.onChange = () => {};
     this.#hand();
     await this.#options.store.close();
   }
@@ -55,37 +63,45 @@ export class RegistrationKeeper {
   #hand(): void {
     if (!this.#changed) return;
     this.#changed = false;
-    this.#options.store.saveRegistrations(storedSessions(this.#options.registrations.list()));
+    const { store, registrations, timers } = this.#options;
+    store.saveRegistrations(storedSessions(registrations.list(), timers?.list()));
   }
 }
 
-/** Registrations as they are kept: by session, sessions in the order of their oldest registration. */
-export function storedSessions(registrations: readonly Registration[]): StoredSession[] {
-  const bySession = new Map<Session, Registration[]>();
-  for (const registration of registrations) {
-    const known = bySession.get(registration.session);
-    if (known) known.push(registration);
-    else bySession.set(registration.session, [registration]);
-  }
-  return [...bySession].map(([{ id, description, requirements }, own]) => ({
-    id,
-    description,
-    requirements,
-    registrations: own.map(({ number, spec }) => ({ number, spec })),
+/** Registrations and time events as they are kept: by session, sessions in the order of their oldest registration. */
+export function storedSessions(
+  registrations: readonly Registration[],
+  timers: ReturnType<TimeEvents["list"]> = [],
+): StoredSession[] {
+  const bySession = new Map<Session, { own: StoredRegistration[]; timed: TimeEventSpec[] }>();
+  const entry = (session: Session): { own: StoredRegistration[]; timed: TimeEventSpec[] } => {
+    const known = bySession.get(session) ?? { own: [], timed: [] };
+    bySession.set(session, known);
+    return known;
+  };
+  for (const { session, number, spec } of registrations) entry(session).own.push({ number, spec });
+  for (const { session, spec } of timers) entry(session).timed.push(spec);
+  return [...bySession].map(([{ id, description, requirements }, { own, timed }]) => ({
+    ...{ id, description, requirements },
+    registrations: own,
+    ...(timed.length > 0 && { timers: timed }),
   }));
 }
 
 /**
- * Makes sessions and their registrations again under their old ids, oldest registration first; ids continue above them.
+ * Makes sessions, their registrations and their time events again under their old ids, oldest registration first; ids
+ * continue above them.
  * @returns how many registrations there were
  */
 export function restoreSessions(
   stored: readonly StoredSession[],
   registry: Pick<RegistrationRegistry, "restore">,
   ids: Pick<Ids, "atLeastRegistration">,
+  timeEvents?: KeptTimers,
 ): number {
-  const all = stored.flatMap(({ id, description, requirements, registrations }) => {
+  const all = stored.flatMap(({ id, description, requirements, registrations, timers }) => {
     const session = new Session(id, description, requirements);
+    for (const spec of timers ?? []) timeEvents?.restore(session, spec);
     return registrations.map((registration) => ({ session, ...registration }));
   });
   all.sort((a, b) => a.number - b.number);

@@ -9,7 +9,7 @@ import type { PythonHost } from "../python/host.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
 import { DataSnapshots } from "./data.ts";
 import { FileStore } from "./file.ts";
-import { RegistrationKeeper } from "./keeper.ts";
+import { type KeptTimers, RegistrationKeeper } from "./keeper.ts";
 import { SaveCommands } from "./save-commands.ts";
 import { parseSavePoints, SaveSchedule } from "./schedule.ts";
 import { NullStore } from "./store.ts";
@@ -27,6 +27,7 @@ export interface PersistenceOptions {
   readonly sessions: SessionRegistry;
   readonly ids: Ids;
   readonly host: PythonHost;
+  readonly timers: KeptTimers;
   /** Of Regears and of Python, to tell what a file was made by. */
   readonly versions: { readonly regears: string; readonly python: string };
   readonly log: Logger;
@@ -48,7 +49,8 @@ export class Persistence {
     const { directory, connections, gate, versions, log } = options;
     const points = parseSavePoints(options.save);
     const store = directory === "" ? new NullStore(log) : new FileStore({ directory, versions, log });
-    this.#keeper = new RegistrationKeeper({ store, registrations: options.registrations, ids: options.ids });
+    const { registrations, ids, timers } = options;
+    this.#keeper = new RegistrationKeeper({ store, registrations, ids, timers });
     this.#saves = points.length > 0;
     if (directory === "" || !options.embedded) {
       this.interceptors = [];
@@ -72,9 +74,10 @@ export class Persistence {
 
   /** Brings the registrations back and begins to save. To be called when the data are there and Python runs. */
   async restore(): Promise<void> {
-    const { sessions, host, log } = this.#options;
+    const { sessions, host, timers, log } = this.#options;
     const count = await this.#keeper.restore();
-    for (const session of sessions.live()) host.adopt(session);
+    const withTimers = timers.list().map(({ session }) => session);
+    for (const session of new Set([...sessions.live(), ...withTimers])) host.adopt(session);
     if (count > 0) log.info(`${count} registrations of an earlier run are back`);
     this.#schedule?.start();
   }

@@ -40,6 +40,12 @@ interface Content extends Versions {
     readonly description?: string;
     readonly requirements: readonly string[];
     readonly registrations: readonly { readonly number: number; readonly spec: Readonly<Record<string, Json>> }[];
+    readonly timers?: readonly {
+      readonly number: number;
+      readonly seconds: number;
+      readonly key: string;
+      readonly blob: { readonly base64: string };
+    }[];
   }[];
 }
 
@@ -69,11 +75,14 @@ export function encodeRegistrations(sessions: readonly StoredSession[], versions
     format: FORMAT,
     ...versions,
     saved: now.toISOString(),
-    sessions: sessions.map(({ id, description, requirements, registrations }) => ({
+    sessions: sessions.map(({ id, description, requirements, registrations, timers }) => ({
       id,
       ...(description === undefined ? {} : { description }),
       requirements,
       registrations: registrations.map(({ number, spec }) => ({ number, spec: packSpec(spec) })),
+      ...(timers && {
+        timers: timers.map(({ blob, ...rest }) => ({ ...rest, blob: { base64: blob.toString("base64") } })),
+      }),
     })),
   };
   const body = Buffer.from(`${JSON.stringify(content)}\n`);
@@ -98,11 +107,12 @@ export function decodeRegistrations(bytes: Buffer, versions: Versions): StoredSe
     const text = `it holds code for Python ${content.python}, and this is ${versions.python}: run the scripts again`;
     throw new UnusableFile(`python-${content.python}`, text);
   }
-  return content.sessions.map(({ id, description, requirements, registrations }) => ({
+  return content.sessions.map(({ id, description, requirements, registrations, timers }) => ({
     id,
     description,
     requirements,
     registrations: registrations.map(({ number, spec }) => ({ number, spec: unpackSpec(spec) })),
+    ...(timers && { timers: timers.map(({ blob, ...rest }) => ({ ...rest, blob: Buffer.from(blob.base64, "base64") })) }),
   }));
 }
 

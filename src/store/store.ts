@@ -1,6 +1,7 @@
 /** What outlives a restart: registrations with their sessions (and, for the embedded engine, the data: `data.ts`). */
 import type { Logger } from "../log.ts";
 import type { RegistrationSpec } from "../registrations/registration.ts";
+import type { TimeEventSpec } from "../registrations/timers.ts";
 
 export interface StoredRegistration {
   /** The part of its id after the dash. */
@@ -8,13 +9,14 @@ export interface StoredRegistration {
   readonly spec: RegistrationSpec;
 }
 
-/** A session that owns registrations. Not kept are statistics, executions, and the state of streams. */
+/** A session that owns registrations or time events with a key. Not kept are statistics, executions, and the state of streams. */
 export interface StoredSession {
   readonly id: string;
   readonly description: string | undefined;
   /** Requirements as given by REQUIREMENTS. */
   readonly requirements: readonly string[];
   readonly registrations: readonly StoredRegistration[];
+  readonly timers?: readonly TimeEventSpec[];
 }
 
 export interface Store {

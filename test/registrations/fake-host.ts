@@ -63,6 +63,7 @@ export class FakeHost implements PythonHost {
     if (this.#running.delete(task.handle)) task.onLost("it was killed");
   }
 
+  adopt(): void {}
   retain(): void {}
   release(): void {}
 

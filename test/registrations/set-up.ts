@@ -9,10 +9,11 @@ import { ExecutionRegistry } from "../../src/executions/registry.ts";
 import { ExecutionRunner } from "../../src/executions/runner.ts";
 import { Session, SessionRegistry } from "../../src/executions/session.ts";
 import { EngineGate } from "../../src/engine/gate.ts";
+import type { EventInterceptor } from "../../src/registrations/event-interceptor.ts";
 import { createEventReaders } from "../../src/registrations/event-readers.ts";
 import { EventStarter } from "../../src/registrations/events.ts";
-import type { Registration, RegistrationSpec } from "../../src/registrations/registration.ts";
-import { RegistrationRegistry } from "../../src/registrations/registry.ts";
+import type { RegisterReader, Registration, RegistrationSpec } from "../../src/registrations/registration.ts";
+import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registry.ts";
 import type { Clock } from "../../src/registrations/stream-state.ts";
 import { FakeHost, type FlowFunction, type Record } from "./fake-host.ts";
 
@@ -109,7 +110,7 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
   });
   const registrations = new RegistrationRegistry({
     ...{ ids, host, sessions },
-    readers: new Map([
+    readers: new Map<RegisterReader, ReaderSide>([
       ["KeysReader", readers.keys],
       ["StreamReader", readers.streams],
     ]),
@@ -159,9 +160,9 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
 export class TestClient {
   readonly #client: EngineClient;
   readonly #gate: EngineGate;
-  readonly #interceptor: World["readers"]["interceptor"];
+  readonly #interceptor: EventInterceptor;
 
-  constructor(client: EngineClient, gate: EngineGate, interceptor: World["readers"]["interceptor"]) {
+  constructor(client: EngineClient, gate: EngineGate, interceptor: EventInterceptor) {
     this.#client = client;
     this.#gate = gate;
     this.#interceptor = interceptor;
@@ -254,3 +255,35 @@ export const counts = ({ statistics }: Registration): number[] => [
   statistics.failures,
   statistics.aborted,
 ];
+
+/** A function that notes its records as lines. */
+export function noting(): { readonly seen: string[]; readonly note: FlowFunction } {
+  const seen: string[] = [];
+  return { seen, note: ({ records }) => void seen.push(line(records[0])) };
+}
+
+/** Sends commands one after the other. Gives the last reply. */
+export async function sendLines(client: TestClient, ...lines: string[]): Promise<unknown> {
+  let reply: unknown;
+  for (const text of lines) reply = plain(await client.line(text));
+  return reply;
+}
+
+/** A function that notes the ids of each batch that is not empty. */
+export function notingBatches(): { readonly batches: string[]; readonly note: FlowFunction } {
+  const batches: string[] = [];
+  return {
+    batches,
+    note: ({ records }) => {
+      if (records.length > 0) batches.push(records.map((record) => record.get("id")).join(" "));
+    },
+  };
+}
+
+/** A function that fails for records, so many times or always. */
+export function failing(times = Number.POSITIVE_INFINITY): FlowFunction {
+  let left = times;
+  return ({ records }) => {
+    if (records.length > 0 && left-- > 0) throw new Error("failed");
+  };
+}

@@ -41,7 +41,7 @@ async function boot(
   let lock = (): void => {};
   const realm = globalThis as unknown as Realm;
   realm.WebAssembly.instantiateStreaming = async (_response, imports) => {
-    lock = guardImports(imports.env, host.die).lock;
+    lock = guardImports(imports.env, host).lock;
     try {
       return { instance: new realm.WebAssembly.Instance(wasm, imports), module: wasm };
     } catch (error) {

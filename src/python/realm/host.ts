@@ -37,6 +37,8 @@ export interface Host {
    *   after a `send`, a message is awaited without a limit but soon.
    */
   control(command: number, argument: number): number;
+  /** Counts a call that was answered with an error because it leads out of the sandbox. */
+  denied(): void;
   /** Takes the pending signal: 2 or 0. */
   takeInterrupt(): number;
   /** The worker is beyond use: tells main why and ends the thread. Never returns. */

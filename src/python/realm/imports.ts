@@ -60,8 +60,15 @@ const constants: Readonly<Record<string, number>> = {
 };
 
 /** Guards the imports in place. `lock()` is called when user code may run from now on. */
-export function guardImports(env: Record<string, unknown>, die: (reason: string) => never): { lock: () => void } {
+export function guardImports(
+  env: Record<string, unknown>,
+  { die, denied }: { readonly die: (reason: string) => never; readonly denied: () => void },
+): { lock: () => void } {
   let locked = false;
+  const refuse = (answer: number): number => {
+    if (locked) denied();
+    return answer;
+  };
   for (const name of Object.keys(env)) {
     const original = env[name];
     if (typeof original !== "function" || allowed.has(name)) continue;
@@ -69,7 +76,7 @@ export function guardImports(env: Record<string, unknown>, die: (reason: string)
     const inner = original as WasmFunction;
     const guarded: WasmFunction =
       constant !== undefined
-        ? () => constant
+        ? () => refuse(constant)
         : (...args) => (locked ? die(`Python called JavaScript (${name}), which is not allowed`) : inner(...args));
     // The linker needs the signature to put the function into the wasm's table.
     if (inner.sig !== undefined) guarded.sig = inner.sig;

@@ -43,6 +43,8 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   const receiver = new SlotReceiver(shared, "inbox");
   const output = new OutputLines(words, notify);
   const spin = new Gamble(64);
+  /** For waits between jobs, which pay off when jobs come one after the other. */
+  const idleSpin = new Gamble(64);
   let fire: (id: number) => void = () => {};
 
   /** The message being read, or read and not yet known to be done with. */
@@ -83,12 +85,13 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   /** Waits for a message. @returns 1 when there is one, 0 when the deadline has passed, or -EINTR. */
   const waitForMessage = (): number => {
     if (next()) return 1;
-    if (deadline === undefined && spinning && spin.worthwhile) {
+    const gamble = deadline === undefined ? spin : idleSpin;
+    if (spinning && gamble.worthwhile) {
       if (spinForMessage()) {
-        spin.won();
+        gamble.won();
         return 1;
       }
-      spin.lost();
+      gamble.lost();
     }
     for (;;) {
       const seen = Atomics.load(words, Word.signal);
@@ -199,6 +202,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
           return -EINVAL;
       }
     },
+    denied: () => void Atomics.add(words, Word.denials, 1),
     takeInterrupt: () => Atomics.exchange(words, Word.interrupt, 0),
     die(reason) {
       output.flush();

@@ -20,7 +20,7 @@ import traceback
 import types
 import weakref
 
-from . import atomics, builder, cloudpickle, errors, execute, futures, readers, serialise, timers
+from . import atomics, builder, cloudpickle, errors, execute, futures, gearsclient, readers, serialise, timers
 from .context import BASE_GLOBALS, CONTEXT
 from .errors import GearsError
 from .loop import MAIN
@@ -160,6 +160,7 @@ def _redisgears():
 
 def _install():
     cloudpickle.install()
+    gearsclient.install()
     redisgears = sys.modules["redisgears"] = _redisgears()
     # where the exception classes say that they are
     gears = sys.modules["gears"] = types.ModuleType("gears")

@@ -5,6 +5,7 @@ together, so those are here under the same names: this file follows the names an
 """
 
 import collections
+import dis
 import importlib
 import sys
 import types
@@ -12,6 +13,7 @@ import typing
 import weakref
 
 from . import serialise
+from .errors import GearsError
 from .serialise import dump, dumps, load, loads
 
 CloudPickler = Pickler = serialise.Pickler
@@ -33,7 +35,53 @@ def dynamic_subimport(name, variables):
 
 
 def _builtin_type(name):
+    if name == "CodeType":
+        return _checked_code
     return type if name == "ClassType" else getattr(types, name)
+
+
+def _checked_code(*args):
+    """Makes a code object, unless another Python compiled it: its byte code could do anything here."""
+    made_by = _compiled_by(args)
+    if made_by is not None:
+        raise GearsError(
+            f"The pickled function was compiled by {made_by}; this server runs Python {_OURS}, "
+            f"and functions can only be sent from Python {_OURS}"
+        )
+    return types.CodeType(*args)
+
+
+_OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
+# A code object's constructor takes so many arguments.
+_ARGUMENTS = {15: "Python 3.7 or older", 16: "Python 3.8, 3.9 or 3.10", 18: None}
+# Since 3.11 the first instruction but these is RESUME, whose number changes with most versions.
+_RESUME = dis.opmap["RESUME"]
+_BEFORE_RESUME = frozenset(dis.opmap[name] for name in ("MAKE_CELL", "COPY_FREE_VARS", "RETURN_GENERATOR", "POP_TOP"))
+_RESUME_ELSEWHERE = {151: "Python 3.11 or 3.12", 149: "Python 3.13"}
+
+
+def _compiled_by(args):
+    """What another Python compiled the code; None when ours did."""
+    other = _ARGUMENTS.get(len(args), "another version of Python")
+    if other is not None:
+        return other
+    code = args[6]
+    if not isinstance(code, bytes):
+        return "another version of Python"
+    operations = code[::2]
+    first = next((operation for operation in operations if operation not in _BEFORE_RESUME), None)
+    if first == _RESUME:
+        return None
+    found = next((operation for operation in operations[:64] if operation in _RESUME_ELSEWHERE), None)
+    return _RESUME_ELSEWHERE.get(found, "another version of Python")
+
+
+def _from_old(*_):
+    raise GearsError(f"The pickle was made by an old cloudpickle; functions can only be sent from Python {_OURS}")
+
+
+# Of cloudpickle before 2: what calls these comes from a Python that is older than ours.
+_fill_function = _make_skel_func = _rehydrate_skeleton_class = _from_old
 
 
 def _gen_ellipsis():
@@ -142,7 +190,8 @@ def install():
     """Makes this importable as `cloudpickle` and, like there, `cloudpickle.cloudpickle`."""
     module = sys.modules[__name__]
     vars(module)["cloudpickle"] = module
-    sys.modules["cloudpickle"] = sys.modules["cloudpickle.cloudpickle"] = module
+    for name in ("cloudpickle", "cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast"):
+        sys.modules[name] = module
 
 
 __all__ = ("CloudPickler", "Pickler", "dump", "dumps", "load", "loads", "subimport")

@@ -1,0 +1,33 @@
+/** How many interpreters the pool should boot now. */
+import type { Home } from "./home.ts";
+import type { PythonSession, PythonTask } from "./host.ts";
+
+export interface Demand {
+  readonly homes: readonly Home[];
+  /** ExecutionThreads. */
+  readonly threads: number;
+  /** Most interpreters at a time. */
+  readonly limit: number;
+  readonly queue: readonly PythonTask[];
+  /** Sessions with registrations that have to be made again. */
+  readonly orphans: ReadonlySet<PythonSession>;
+}
+
+/** Sessions share interpreters: one for each script that waits, and a spare one while everybody is busy. */
+export function missingShared({ homes, limit, queue }: Demand): number {
+  if (homes.some((home) => home.idle)) return 0;
+  const booting = homes.filter((home) => !home.ready).length;
+  const waiting = queue.filter(({ session }) => session.home === undefined).length;
+  return Math.min(Math.max(waiting, 1) - booting, limit - homes.length);
+}
+
+/** Sessions do not share: one for each session that waits, and a spare one for the next. */
+export function missingIsolated({ homes, threads, limit, queue, orphans }: Demand): number {
+  const unused = homes.filter((home) => home.tenant === undefined).length;
+  const booting = homes.filter((home) => !home.ready).length;
+  const waiting = new Set(orphans);
+  for (const { session } of queue) if (session.home === undefined) waiting.add(session);
+  // who has registrations was let in before, and is owed an interpreter whatever the limit is now
+  const room = Math.max(limit - homes.length, orphans.size - unused);
+  return Math.min(waiting.size + 1 - unused, room, threads - booting);
+}

@@ -1,0 +1,83 @@
+/** One interpreter of the pool, with what runs and lives in it. */
+import type { CallContext, FlowOutcome, InterpreterFigures, PythonSession, PythonTask, ScriptOutcome } from "./host.ts";
+import type { MarshalReader, MarshalValue } from "./marshal.ts";
+import type { PythonWorker } from "./python-worker.ts";
+
+export class Home implements CallContext {
+  readonly number: number;
+  readonly worker: PythonWorker;
+  readonly #started: (handle: number) => PythonTask | undefined;
+  ready = false;
+  /** The task it was given and has not ended. */
+  current: PythonTask | undefined;
+  /** All its started tasks, waiting ones too. */
+  readonly tasks = new Map<number, PythonTask>();
+  /** Questions that wait for their answers. */
+  readonly questions = new Map<number, { resolve(text: string): void; reject(error: Error): void }>();
+  /** Sessions that live here and will be asked for again. */
+  readonly sessions = new Set<PythonSession>();
+  /** The first session that came to live here; with isolation the only one. */
+  tenant: PythonSession | undefined;
+  /** Why the pool has ended it. */
+  ending: string | undefined;
+
+  constructor(
+    number: number,
+    started: (handle: number) => PythonTask | undefined,
+    worker: (home: Home) => PythonWorker,
+  ) {
+    this.number = number;
+    this.#started = started;
+    this.worker = worker(this);
+  }
+
+  get home(): object {
+    return this;
+  }
+
+  get idle(): boolean {
+    return this.ready && this.current === undefined;
+  }
+
+  /** Nothing runs here, waits or is remembered. */
+  get abandoned(): boolean {
+    return this.idle && this.tasks.size === 0 && this.sessions.size === 0 && this.questions.size === 0;
+  }
+
+  /** What is told of it. */
+  get figures(): InterpreterFigures["interpreters"][number] {
+    return {
+      number: this.number,
+      state: this.ready ? (this.idle ? "idle" : "busy") : "booting",
+      heapBytes: this.worker.heapBytes,
+      sessions: this.sessions.size,
+      tasks: this.tasks.size,
+    };
+  }
+
+  task(handle: number): PythonTask | undefined {
+    return this.tasks.get(handle) ?? this.#started(handle);
+  }
+}
+
+/** Reads how a script's body ended. */
+export function readScriptOutcome(reader: MarshalReader): ScriptOutcome {
+  if (reader.text() === "error") return { ok: false, error: reader.text(), builders: reader.int() };
+  const builders = reader.int();
+  const run = reader.value();
+  if (run === null) return { ok: true, builders, run: undefined };
+  const [mode, steps, source] = run as [string, [string, string, string][], string];
+  return {
+    ok: true,
+    builders,
+    run: { mode, steps: steps.map(([type, name, arg]) => ({ type, name, arg })), reader: source },
+  };
+}
+
+/** Reads how a flow ended. */
+export function readFlowOutcome(reader: MarshalReader): FlowOutcome {
+  const status = reader.text() === "aborted" ? "aborted" : "done";
+  const errors = (reader.value() as MarshalValue[]).map(String);
+  const [totalMs, readMs] = [Number(reader.value()), Number(reader.value())];
+  return { status, errors, totalMs, readMs, stepMs: (reader.value() as MarshalValue[]).map(Number) };
+}

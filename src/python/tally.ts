@@ -1,0 +1,53 @@
+/** What the pool counts. Everything else that is told of it is looked up when somebody asks. */
+import type { PythonTask } from "./host.ts";
+
+export class Tally {
+  /** Calls from Python by their operation. */
+  readonly calls = new Map<string, number>();
+  /** Messages from Python that want no answer. */
+  posts = 0;
+  /** Interpreters that ended before the server did, by the reason. */
+  readonly restarts = new Map<string, number>();
+  /** Calls that the sandbox refused in interpreters that are gone. */
+  denials = 0;
+  /** Tasks that did not start at once, and how long they waited together. */
+  waits = 0;
+  waitMs = 0;
+  readonly #since = new Map<PythonTask, number>();
+
+  countCall(operation: string): void {
+    this.calls.set(operation, (this.calls.get(operation) ?? 0) + 1);
+  }
+
+  countRestart(reason: string): void {
+    this.restarts.set(reason, (this.restarts.get(reason) ?? 0) + 1);
+  }
+
+  /** A task could not start at once. */
+  queued(task: PythonTask): void {
+    this.#since.set(task, performance.now());
+  }
+
+  /** A task starts, or was taken back. */
+  dequeued(task: PythonTask): void {
+    if (this.#since.size === 0) return;
+    const since = this.#since.get(task);
+    if (since === undefined) return;
+    this.#since.delete(task);
+    this.waits++;
+    this.waitMs += performance.now() - since;
+  }
+
+  /** Milliseconds that the task which waits longest has waited. */
+  get oldestWaitMs(): number {
+    const [oldest] = this.#since.values();
+    return oldest === undefined ? 0 : performance.now() - oldest;
+  }
+}
+
+/** The kind of an interpreter's end: few words, so that they can be counted. */
+export function restartReason(reason: string): string {
+  if (/called JavaScript|can not be handled|could not be handled/.test(reason)) return "sandbox";
+  if (/memory/i.test(reason)) return "memory";
+  return "fatal";
+}

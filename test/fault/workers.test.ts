@@ -1,0 +1,132 @@
+/** Interpreters that die: by a fatal error of Python, or because nothing else stops a script. */
+import { beforeEach, describe, expect, it } from "vitest";
+import { type Client, connectClient } from "../support/client.ts";
+import type { RunningRegears } from "../support/regears.ts";
+import { endServersAfterEach, errorOf, eventually, startServer, withClient } from "./support.ts";
+
+/** Hashing nested tuples recurses in C without a limit, so that the stack of WebAssembly ends first. */
+const FATAL = `
+x = None
+for i in range(2000000):
+    x = (x,)
+hash(x)
+`;
+/** One call into C that never comes back and never looks for signals. */
+const C_LOOP = `
+import itertools
+sum(itertools.repeat(1))
+`;
+/** Runs for a good second, step by step, in an interpreter of its own. */
+const SLOW = `
+import time
+def numbers():
+    for n in range(15):
+        time.sleep(0.1)
+        yield n
+GB('PythonReader').count().run(numbers)
+`;
+const DIED = /the Python interpreter that ran this execution died: .*stack/;
+
+endServersAfterEach();
+
+let server: RunningRegears;
+let client: Client;
+
+beforeEach(async () => {
+  server = await startServer();
+  client = await connectClient(server.port);
+});
+
+/** Ids of the executions with a status. */
+async function executions(status: string): Promise<string[]> {
+  const all = (await client.call("RG.DUMPEXECUTIONS")) as string[][];
+  return all.filter((fields) => fields[3] === status).map((fields) => String(fields[1]));
+}
+
+async function statusOf(id: string): Promise<string> {
+  const all = (await client.call("RG.DUMPEXECUTIONS")) as string[][];
+  return String(all.find((fields) => fields[1] === id)?.[3]);
+}
+
+describe("an interpreter that dies", () => {
+  it("fails what it ran and nothing else, and is replaced", async () => {
+    const slow = withClient(server.port, (other) => other.call("RG.PYEXECUTE", SLOW));
+    await eventually("the other script runs", async () => (await executions("running")).length === 1);
+    expect(await errorOf(client.call("RG.PYEXECUTE", FATAL))).toMatch(DIED);
+    expect(await client.call("PING")).toBe("PONG");
+    expect(await slow).toEqual([["15"], []]);
+    for (let i = 0; i < 5; i++) expect(await client.call("RG.PYEXECUTE", "x = 1")).toBe("OK");
+    expect(await executions("running")).toEqual([]);
+    expect(server.output()).toContain("a Python interpreter died and is replaced");
+  });
+
+  it("leaves its error with the execution that did not wait", async () => {
+    const id = String(await client.call("RG.PYEXECUTE", FATAL, "UNBLOCKING"));
+    expect(await errorOf(client.call("RG.GETRESULTSBLOCKING", id))).toMatch(DIED);
+    expect(await errorOf(client.call("RG.GETRESULTS", id))).toMatch(DIED);
+  });
+
+  it("takes its registrations to the next one", async () => {
+    const register = `
+def body(r):
+    if r[1] == 'die':
+        x = None
+        for i in range(2000000):
+            x = (x,)
+        hash(x)
+    return r[1]
+GB('CommandReader').map(body).register(trigger='body')
+GB('KeysReader').foreach(lambda r: execute('INCR', 'counted')).register('key:*', mode='sync')
+`;
+    expect(await client.call("RG.PYEXECUTE", register)).toBe("OK");
+    for (let round = 1; round <= 3; round++) {
+      expect(await errorOf(client.call("RG.TRIGGER", "body", "die"))).toMatch(DIED);
+      expect(await client.call("RG.TRIGGER", "body", "live")).toEqual(["live"]);
+      expect(await client.call("SET", `key:${round}`, "x")).toBe("OK");
+      await eventually("the event is counted", async () => (await client.call("GET", "counted")) === String(round));
+    }
+  });
+
+  it("does not hold up the data when it dies inside atomic()", async () => {
+    const script = `with atomic():\n    execute('SET', 'half', 'done')\n${FATAL.replaceAll("\n", "\n    ")}`;
+    expect(await errorOf(client.call("RG.PYEXECUTE", script))).toMatch(DIED);
+    expect(await client.call("GET", "half")).toBe("done");
+    expect(await client.call("SET", "half", "whole")).toBe("OK");
+  });
+});
+
+describe("a script that nothing stops", () => {
+  it("is ended with its interpreter; the others go on", async () => {
+    const id = String(await client.call("RG.PYEXECUTE", C_LOOP, "UNBLOCKING"));
+    await eventually("it runs", async () => (await statusOf(id)) === "running");
+    const slow = withClient(server.port, (other) => other.call("RG.PYEXECUTE", SLOW));
+    expect(await client.call("RG.ABORTEXECUTION", id)).toBe("OK");
+    expect(await errorOf(client.call("RG.GETRESULTS", id))).toMatch(/forcestopped|abort/i);
+    expect(await slow).toEqual([["15"], []]);
+    expect(await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').count().run()")).toEqual([["1"], []]);
+  });
+
+  it("gives the threads back, as often as it comes", async () => {
+    for (let round = 0; round < 2; round++) {
+      const ids: string[] = [];
+      for (let i = 0; i < 3; i++) ids.push(String(await client.call("RG.PYEXECUTE", C_LOOP, "UNBLOCKING")));
+      await eventually("all run", async () => (await executions("running")).length === 3);
+      const stopped = ids.map((id) => withClient(server.port, (other) => other.call("RG.ABORTEXECUTION", id)));
+      expect(await Promise.all(stopped)).toEqual(["OK", "OK", "OK"]);
+    }
+    expect(await client.call("RG.PYEXECUTE", SLOW)).toEqual([["15"], []]);
+  });
+});
+
+describe("memory", () => {
+  it("of a script ends with its limit, and the interpreter lives", async () => {
+    const small = await startServer(["--python-memory-limit", "96mb"]);
+    await withClient(small.port, async (other) => {
+      const greedy = "x = []\nwhile True: x.append(bytearray(1 << 20))";
+      for (let round = 0; round < 3; round++) {
+        expect(await errorOf(other.call("RG.PYEXECUTE", greedy))).toMatch(/MemoryError/);
+        expect(await other.call("RG.PYEXECUTE", "x = 1")).toBe("OK");
+      }
+    });
+  });
+});

@@ -1,0 +1,218 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { counts, createWorld, failing, notingBatches, plain, type TestClient, type World } from "./set-up.ts";
+
+let world: World;
+let client: TestClient;
+
+beforeEach(async () => {
+  world = await createWorld();
+  client = world.client();
+});
+
+afterEach(async () => {
+  await world.close();
+  expect(world.problems).toEqual([]);
+});
+
+async function add(key: string, ...ids: string[]): Promise<void> {
+  for (const id of ids) await client.line(`XADD ${key} ${id} n ${id}`);
+}
+
+describe("when it does not go well", () => {
+  it("ABORTED: goes on with the failed message when it is unpaused", async () => {
+    const seen: string[] = [];
+    let bad = true;
+    const registration = world.register(
+      { reader: "StreamReader", prefix: "s", onFailedPolicy: "abort" },
+      ({ records }) => {
+        for (const record of records) {
+          seen.push(String(record.get("id")));
+          if (bad) throw new Error("failed");
+        }
+      },
+    );
+    await add("s", "0-1");
+    await world.idle();
+    bad = false;
+    await add("s", "0-2");
+    world.readers.streams.pausing.unpause(registration);
+    await world.idle();
+    expect(seen).toEqual(["0-1", "0-1", "0-2"]);
+    expect(counts(registration)).toEqual([4, 3, 1, 0]);
+    expect(await client.line("XLEN s")).toBe(0);
+  });
+
+  it("PAUSE as an error pauses, whatever the policy; in the middle of a text it does not", async () => {
+    let text = "x PAUSE";
+    const registration = world.register({ reader: "StreamReader", prefix: "s" }, ({ records }) => {
+      if (records.length > 0 && text !== "") throw new Error(text);
+    });
+    await add("s", "0-1");
+    await world.idle();
+    expect(registration.status).toBe("OK");
+    text = "PAUSE please";
+    await add("s", "0-2");
+    await world.idle();
+    expect([registration.status, await client.line("XLEN s")]).toEqual(["PAUSED", 1]);
+    text = "";
+    world.readers.streams.pausing.unpause(registration);
+    await world.idle();
+    expect([registration.status, await client.line("XLEN s")]).toEqual(["OK", 0]);
+  });
+
+  it("pausing keeps new messages in the stream; a part of a batch is handled when unpaused", async () => {
+    const { batches, note } = notingBatches();
+    const registration = world.register({ reader: "StreamReader", prefix: "s", batch: 3 }, note);
+    const { pausing } = world.readers.streams;
+    await add("s", "0-1");
+    await world.idle();
+    pausing.pause(registration);
+    pausing.pause(registration);
+    await add("s", "0-2");
+    await world.idle();
+    expect(batches).toEqual([]);
+    pausing.unpause(registration);
+    pausing.unpause(registration);
+    await world.idle();
+    expect(batches).toEqual(["0-1 0-2"]);
+  });
+
+  it("unpausing one that is OK changes nothing", async () => {
+    const registration = world.register({ reader: "StreamReader", prefix: "s" });
+    world.readers.streams.pausing.unpause(registration);
+    await add("s", "0-1");
+    await world.idle();
+    expect(counts(registration)).toEqual([2, 2, 0, 0]);
+    expect(await client.line("XLEN s")).toBe(0);
+  });
+
+  it("pausing ends the wait for a retry, and the retry does not come", async () => {
+    const spec = { reader: "StreamReader", prefix: "s", onFailedPolicy: "retry" } as const;
+    const registration = world.register(spec, failing());
+    await add("s", "0-1");
+    await world.idle();
+    world.readers.streams.pausing.pause(registration);
+    world.clock.forward(10_000);
+    await world.idle();
+    expect(registration.status).toBe("PAUSED");
+    expect(counts(registration)).toEqual([2, 1, 1, 0]);
+  });
+
+  it("discards what has not begun when it stops, and counts that as aborted", async () => {
+    const { batches, note } = notingBatches();
+    const registration = world.register(
+      { reader: "StreamReader", prefix: "s:*", onFailedPolicy: "abort" },
+      async (run) => {
+        await note(run);
+        if (run.records[0]?.get("key") === "s:1") throw new Error("failed");
+      },
+    );
+    await add("s:1", "0-1");
+    await add("s:2", "0-2");
+    await add("s:3", "0-3");
+    await world.idle();
+    const [triggered, success, failures, aborted] = counts(registration);
+    expect(registration.status).toBe("ABORTED");
+    expect(failures).toBe(1);
+    expect(aborted).toBeGreaterThan(0);
+    expect(triggered).toBe(Number(success) + Number(failures) + Number(aborted));
+    expect(batches.filter((batch) => batch === "0-1")).toHaveLength(1);
+    const statuses = world.registry.list().map(({ status }) => status);
+    expect(statuses.filter((status) => status === "aborted")).toHaveLength(Number(aborted));
+  });
+
+  it("acknowledges nothing of an aborted execution", async () => {
+    const hang = new Promise<void>(() => {});
+    const registration = world.register({ reader: "StreamReader", prefix: "s" }, ({ records, wait }) =>
+      records.length > 0 ? wait(hang) : undefined,
+    );
+    await add("s", "0-1");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const [running] = world.runner.pending;
+    if (!running) throw new Error("nothing runs");
+    await world.runner.abort(running);
+    expect(counts(registration)).toEqual([2, 1, 0, 1]);
+    expect(await client.line("XLEN s")).toBe(1);
+    expect(plain(await client.line("XPENDING s __gears_consumer_group__"))).toEqual(expect.arrayContaining([1]));
+  });
+
+  it("delivers again what was lost with its interpreter, a few times", async () => {
+    const { batches, note } = notingBatches();
+    let deaths = 1;
+    const registration = world.register({ reader: "StreamReader", prefix: "s" }, async (run) => {
+      await note(run);
+      if (run.records.length > 0 && deaths-- > 0) world.host.kill(run.task);
+    });
+    await add("s", "0-1");
+    await world.idle();
+    expect(await client.line("XLEN s")).toBe(1);
+    world.clock.forward(1_000);
+    await world.idle();
+    expect(batches).toEqual(["0-1", "0-1"]);
+    expect(counts(registration)).toEqual([3, 2, 1, 0]);
+    deaths = 100;
+    await add("s", "0-2");
+    for (let i = 0; i < 10; i++) {
+      await world.idle();
+      world.clock.forward(1_000);
+    }
+    expect(batches.filter((batch) => batch === "0-2")).toHaveLength(3);
+    expect(await client.line("XLEN s")).toBe(0);
+  });
+
+  it("a lost execution is a failure to the policies", async () => {
+    const spec = { reader: "StreamReader", prefix: "s", onFailedPolicy: "abort" } as const;
+    const registration = world.register(spec, ({ records, task }) => {
+      if (records.length > 0) world.host.kill(task);
+    });
+    await add("s", "0-1");
+    await world.idle();
+    expect(registration.status).toBe("ABORTED");
+    expect(await client.line("XLEN s")).toBe(1);
+  });
+});
+
+describe("unregistering", () => {
+  it("lets a running batch finish and be acknowledged, and starts no other", async () => {
+    const { batches, note } = notingBatches();
+    let release!: () => void;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const registration = world.register({ reader: "StreamReader", prefix: "s" }, async (run) => {
+      if (run.records.length > 0) await run.wait(released);
+      await note(run);
+    });
+    await add("s", "0-1", "0-2");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    world.registrations.remove(registration, false);
+    release();
+    await world.idle();
+    expect(batches).toEqual(["0-1"]);
+    expect(await client.line("XLEN s")).toBe(1);
+    expect(world.registry.size).toBe(0);
+  });
+
+  it("ends the wait for a retry", async () => {
+    const spec = { reader: "StreamReader", prefix: "s", onFailedPolicy: "retry" } as const;
+    const registration = world.register(spec, failing());
+    await add("s", "0-1");
+    await world.idle();
+    world.registrations.remove(registration, false);
+    world.clock.forward(10_000);
+    await world.idle();
+    expect(counts(registration)).toEqual([2, 1, 1, 0]);
+    expect(await client.line("XLEN s")).toBe(1);
+  });
+
+  it("leaves what waits to the next registration", async () => {
+    const { batches, note } = notingBatches();
+    const registration = world.register({ reader: "StreamReader", prefix: "s", batch: 5 }, note);
+    await add("s", "0-1", "0-2");
+    await world.idle();
+    world.registrations.remove(registration, false);
+    world.register({ reader: "StreamReader", prefix: "s" }, note);
+    await world.idle();
+    expect(batches).toEqual(["0-1", "0-2"]);
+  });
+});
