@@ -10,7 +10,10 @@ RUN npm run build && npm prune --omit=dev --ignore-scripts
 FROM node:24-slim
 ENV NODE_ENV=production \
     REGEARS_BIND=0.0.0.0 \
-    REGEARS_CACHE_DIR=/app/cache
+    REGEARS_PROTECTED_MODE=no \
+    REGEARS_CACHE_DIR=/app/cache \
+    REGEARS_DIR=/data \
+    REGEARS_PROTECTED_MODE=no
 WORKDIR /app
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist

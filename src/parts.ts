@@ -1,11 +1,12 @@
 /** The parts of a server and who knows whom. */
 import { readFileSync } from "node:fs";
 import { clusterCommands } from "./commands/cluster.ts";
-import type { CommandTable } from "./commands/command.ts";
+import type { CommandContext, CommandTable } from "./commands/command.ts";
 import { configCommands } from "./commands/config.ts";
 import { executionCommands } from "./commands/executions.ts";
 import { infoSections } from "./commands/info.ts";
 import { registrationCommands } from "./commands/registrations.ts";
+import { requirementCommands } from "./commands/requirements.ts";
 import { serverCommands } from "./commands/server.ts";
 import { sessionCommands } from "./commands/sessions.ts";
 import { createCommandTable } from "./commands/table.ts";
@@ -14,17 +15,21 @@ import { EngineCommands } from "./engine/commands.ts";
 import { EmbeddedEngine } from "./engine/embedded.ts";
 import type { Engine } from "./engine/engine.ts";
 import { InternalConnections } from "./engine/internal.ts";
+import { DEFAULT_USER, type Maybe, UserRights } from "./engine/rights.ts";
 import { UpstreamEngine } from "./engine/upstream.ts";
 import { Ids } from "./executions/ids.ts";
 import { ExecutionRegistry } from "./executions/registry.ts";
+import { Requirements } from "./executions/requirements.ts";
 import { ExecutionRunner } from "./executions/runner.ts";
-import { SessionRegistry } from "./executions/session.ts";
+import { type Session, SessionRegistry } from "./executions/session.ts";
 import { EngineGate } from "./engine/gate.ts";
-import { AccessEpoch } from "./gateway/access.ts";
+import { AccessEpoch, CommandRights } from "./gateway/access.ts";
 import { firstOf, type Interceptor } from "./gateway/interceptor.ts";
 import { Listener } from "./gateway/listener.ts";
 import { LuaBridge } from "./gateway/lua.ts";
+import { tlsListening } from "./gateway/tls.ts";
 import { createLog, type Logger } from "./log.ts";
+import { LimitedLog } from "./python/script-log.ts";
 import { ownReply, PythonCalls } from "./python/calls.ts";
 import type { CallHandler } from "./python/host.ts";
 import { Pool } from "./python/pool.ts";
@@ -39,7 +44,8 @@ import { TimeEvents } from "./registrations/timers.ts";
 import { Triggers } from "./registrations/triggers.ts";
 import { Persistence } from "./store/persistence.ts";
 import { version } from "./version.ts";
-import type { Reply } from "./resp/reply.ts";
+import { error as errorReply, type Reply } from "./resp/reply.ts";
+import { SlowExecutions, Visibility } from "./visibility/visibility.ts";
 
 export interface Parts {
   readonly engine: Engine;
@@ -52,12 +58,15 @@ export interface Parts {
   readonly events: EventReaders;
   readonly timers: TimeEvents;
   readonly persistence: Persistence;
+  readonly visibility: Visibility;
   readonly log: Logger;
   /** Resolves when the engine ended by itself: by SHUTDOWN, or for the reason given. */
   readonly ended: Promise<Error | undefined>;
 }
 
 const MB = 1024 * 1024;
+/** How long we trust what an engine by URL told of rights, in milliseconds: others can change them there. */
+const RIGHTS_LIFETIME_MS = 1_000;
 /** Serialised functions load in this minor version only. */
 const PYTHON_VERSION = "3.14";
 
@@ -76,31 +85,61 @@ export function buildParts(config: Config): Parts {
   });
 
   const rights = new AccessEpoch();
+  const users = new UserRights({
+    open: () => connections.open(),
+    epoch: rights,
+    ownUser: engine.embedded ? undefined : engineUser(config.engine),
+    lifetimeMs: engine.embedded ? Number.POSITIVE_INFINITY : RIGHTS_LIFETIME_MS,
+  });
+  const permissions = new CommandRights(users, () => table);
+  /** May this user's code run this command, on a connection of the server's? */
+  const scriptRefusal = (user: string, args: readonly Buffer[]): Maybe<string | undefined> =>
+    permissions.refusal(user, args, (name, command) => users.refusalInStead(name, command));
   const engineCommands = new EngineCommands();
   /** What the engine is not to see of the commands of scripts: hooked ones and ours. */
   const runInPlace = (
     args: readonly Buffer[],
     owner: object,
     caller: "script" | "lua",
+    user: string,
   ): Reply | Promise<Reply> | undefined =>
-    hooks.run(args, { canWait: false, owner }) ?? runOwn(table, args, owner, caller);
+    hooks.run(args, { canWait: false, owner }) ?? runOwn(table, args, { owner, caller, user });
+  /** The same for a client's Lua script, whose client may not be allowed to do that. */
+  const runForLua = (args: readonly Buffer[], owner: object, user: string): Reply | Promise<Reply> | undefined => {
+    const name = args[0]?.toString("latin1").toLowerCase() ?? "";
+    if (!table.find(name) && !hooks.applies(name, args.length, (at) => args[at] as Buffer)) return undefined;
+    const then = (refused: string | undefined): Reply | Promise<Reply> =>
+      (refused === undefined ? runInPlace(args, owner, "lua", user) : undefined) ??
+      errorReply(refused ?? "ERR the hook is gone");
+    const refused = permissions.refusal(user, args);
+    return refused instanceof Promise ? refused.then(then) : then(refused);
+  };
 
+  const scriptLog = new LimitedLog(log, config.scriptLogRate);
   const handlers = new Map<string, CallHandler>();
   const calls: PythonCalls = new PythonCalls({
     connections,
     engineCommands,
     gate,
-    runOwn: (args, owner) => runInPlace(args, owner, "script"),
+    runOwn: (args, owner, user) => runInPlace(args, owner, "script", user),
+    refusal: scriptRefusal,
+    rights: users,
     option: (key) => runtime.forScripts(key),
     around: (args, sender, send) => events.interceptor.around(args, sender, send),
     onRightsChanged: () => rights.advance(),
     maxIdleMs: () => (engine.embedded ? 0 : runtime.get("ExecutionMaxIdleTime")),
     onIdle: (task, error) => runner.abortTask(task, error),
-    log,
+    log: scriptLog,
   });
   for (const [op, handler] of calls.handlers) handlers.set(op, handler);
   const host: Pool = new Pool({
     threads: config.executionThreads,
+    ...(config.isolation === "session" && {
+      isolation: {
+        maxInterpreters: config.maxInterpreters,
+        inUse: (session: object) => timers.keeps(session),
+      },
+    }),
     memoryLimitMb: config.pythonMemoryLimit / MB,
     memfsLimitMb: config.pythonMemfsLimit / MB,
     assets: () => loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log }),
@@ -111,17 +150,24 @@ export function buildParts(config: Config): Parts {
       calls.onGone(home);
       timers.onGone(home);
     },
+    output: scriptLog,
     log,
   });
 
   const ids = new Ids();
   const sessions = new SessionRegistry();
+  const sessionOf = (id: string, user: string): Session | undefined => {
+    const session = sessions.find(id);
+    return session?.user === user ? session : undefined;
+  };
+  const requirements = new Requirements(sessions);
   const registry = new ExecutionRegistry(ids, {
     maxExecutions: () => runtime.get("MaxExecutions"),
     maxResultBytes: () => runtime.get("MaxResultsMemory"),
   });
   runtime.onChange("MaxExecutions", () => registry.limitChanged());
   runtime.onChange("MaxResultsMemory", () => registry.evict());
+  const slow = new SlowExecutions(() => runtime.get("SlowExecutionMs"), log);
   const runner: ExecutionRunner = new ExecutionRunner({
     host,
     registry,
@@ -131,6 +177,7 @@ export function buildParts(config: Config): Parts {
       profile: () => runtime.get("ProfileExecutions") !== 0,
     },
     timeoutMs: () => runtime.get("ExecutionTimeout"),
+    slow,
   });
   const starter = new EventStarter({
     runner,
@@ -144,6 +191,7 @@ export function buildParts(config: Config): Parts {
     starter,
     engineCommands,
     embedded: engine.embedded,
+    rights: users,
     log,
   });
   for (const [op, handler] of events.handlers) handlers.set(op, handler);
@@ -152,10 +200,14 @@ export function buildParts(config: Config): Parts {
     starter,
     engineCommands,
     isOwn: (name) => table.find(name) !== undefined,
-    runReal: (caller, task, args) => {
-      const reply = runOwn(table, args, task.owner, "script");
-      if (reply === undefined) return calls.engine(caller.home, task.owner, args, task, false);
-      return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
+    runReal: (caller, task, wanted) => {
+      const { owner } = task;
+      const user = caller.user ?? "";
+      return calls.ifAllowed(user, wanted, (args) => {
+        const reply = runOwn(table, args, { owner, caller: "script", user });
+        if (reply === undefined) return calls.engine(caller.home, owner, args, task, false);
+        return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
+      });
     },
     toPython: ownReply,
   });
@@ -170,10 +222,12 @@ export function buildParts(config: Config): Parts {
       ["StreamReader", events.streams],
     ]),
     kept: () => persistence.kept(),
+    max: config.maxRegistrations,
   });
   const timers: TimeEvents = new TimeEvents({
     ...{ connections, gate, host, log },
-    session: (id) => sessions.find(id),
+    session: sessionOf,
+    refusal: scriptRefusal,
   });
   for (const [op, handler] of timers.handlers) handlers.set(op, handler);
   for (const [op, take] of timers.posts) calls.posts.set(op, take);
@@ -185,15 +239,19 @@ export function buildParts(config: Config): Parts {
     ...{ connections, gate, registrations, sessions, ids, host, timers, log },
   });
   calls.posts.set("restored", (_home, args) => noteRestored(args.int(), args.text(), args.text(), log));
-  for (const [op, handler] of registrationCalls({ registrations, runner, session: (id) => sessions.find(id) })) {
+  for (const [op, handler] of registrationCalls({ registrations, runner, session: sessionOf, rights: users })) {
     handlers.set(op, handler);
   }
 
   const table: CommandTable = createCommandTable(
     [
-      ...executionCommands({ runner, sessions, registrations }),
+      ...executionCommands({
+        ...{ runner, sessions, registrations, requirements },
+        limits: { scriptBytes: config.maxScriptSize, pending: config.maxPendingExecutions },
+      }),
       ...registrationCommands({ runner, registrations, triggers, compat: config.gearsCompat }),
-      ...sessionCommands({ runner, sessions, registrations, compat: config.gearsCompat }),
+      ...sessionCommands({ runner, sessions, registrations, requirements, compat: config.gearsCompat }),
+      ...requirementCommands({ requirements }),
       ...configCommands({ config: runtime }),
       ...clusterCommands(),
       ...serverCommands({
@@ -201,6 +259,7 @@ export function buildParts(config: Config): Parts {
           const { total, peak, current } = host.memory();
           return { totalAllocated: total, peakAllocated: peak, currentAllocated: current };
         },
+        info: () => visibility.infoLines(),
       }),
     ],
     log,
@@ -209,13 +268,14 @@ export function buildParts(config: Config): Parts {
   const lua = new LuaBridge({
     open: () => connections.open(),
     gate,
-    run: (args, owner) => runInPlace(args, owner, "lua"),
+    run: runForLua,
     hooked: () => [...hooks.commands, ...events.interceptor.commandsOfScripts],
     around: (args, owner, send) => events.interceptor.around(args, { owner, canWait: false, links: true }, send),
   });
   const listener = new Listener(
     {
-      port: config.port === 0 && config.unixsocket !== "" ? undefined : config.port,
+      port: config.port === 0 && (config.unixsocket !== "" || config.tlsPort !== 0) ? undefined : config.port,
+      tls: tlsListening(config),
       bind: [config.bind],
       unixSocket: config.unixsocket === "" ? undefined : config.unixsocket,
     },
@@ -231,12 +291,47 @@ export function buildParts(config: Config): Parts {
       },
       log,
       rights,
+      permissions,
+      protectedMode: config.protectedMode,
       interceptor: firstOf([...persistence.interceptors, hooksInterceptor(hooks), lua, events.interceptor]),
       infoSections: (sections) =>
-        infoSections(sections, { registry, registrations, sessions, memory: () => host.memory() }),
+        infoSections(sections, {
+          registry,
+          registrations,
+          sessions,
+          requirements,
+          memory: () => host.memory(),
+          regears: () => visibility.infoLines(),
+        }),
     },
   );
-  return { engine, engineCommands, connections, calls, host, runner, listener, events, timers, persistence, log, ended };
+  const visibility = new Visibility(
+    {
+      ...{ engine, sessions, registrations },
+      port: config.metricsPort,
+      bind: config.metricsBind,
+      version: version(),
+      clients: () => listener,
+      executions: registry,
+      interpreters: () => host.figures(),
+    },
+    slow,
+  );
+  return {
+    engine,
+    engineCommands,
+    connections,
+    calls,
+    host,
+    runner,
+    listener,
+    events,
+    timers,
+    persistence,
+    visibility,
+    log,
+    ended,
+  };
 }
 
 /** Python has made a registration of an earlier run again, or could not. */
@@ -244,10 +339,17 @@ function noteRestored(number: number, outcome: string, text: string, log: Logger
   if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
 }
 
+/** Who we are in an engine by URL. */
+function engineUser(url: string): string {
+  const name = URL.canParse(url) ? decodeURIComponent(new URL(url).username) : "";
+  return name === "" ? DEFAULT_USER : name;
+}
+
 function createEngine(config: Config, log: Logger, onEnd: (reason?: Error) => void): Engine {
   const engineLog = { debug: (text: string) => log.debug(text), warn: (text: string) => log.warn(text) };
   if (config.engine !== "embedded") {
-    const file = (path: string): { value: Buffer } | undefined => (path === "" ? undefined : { value: readFileSync(path) });
+    const file = (path: string): { value: Buffer } | undefined =>
+      path === "" ? undefined : { value: readFileSync(path) };
     const [ca, cert, key] = [file(config.engineTlsCa), file(config.engineTlsCert), file(config.engineTlsKey)];
     return new UpstreamEngine({
       url: config.engine,
@@ -302,10 +404,9 @@ const NEVER = new AbortController().signal;
 function runOwn(
   table: CommandTable,
   args: readonly Buffer[],
-  owner: object,
-  caller: "script" | "lua",
+  from: Pick<CommandContext, "owner" | "caller" | "user">,
 ): Reply | Promise<Reply> | undefined {
   const typedName = args[0]?.toString("utf8") ?? "";
   const row = table.find(typedName);
-  return row && table.run(row, args.slice(1), { caller, clientId: 0, owner, signal: NEVER, typedName });
+  return row && table.run(row, args.slice(1), { ...from, clientId: 0, signal: NEVER, typedName });
 }

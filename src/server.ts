@@ -18,11 +18,24 @@ export interface RegearsServer extends AsyncDisposable {
  */
 export async function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
   const config = completeConfig(options);
-  const { engine, engineCommands, connections, host, runner, listener, events, timers, persistence, log, ended } =
-    buildParts(config);
+  const {
+    engine,
+    engineCommands,
+    connections,
+    host,
+    runner,
+    listener,
+    events,
+    timers,
+    persistence,
+    visibility,
+    log,
+    ended,
+  } = buildParts(config);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
     closing ??= (async () => {
+      visibility.phase = "stopping";
       persistence.pause();
       await listener.close();
       timers.stop();
@@ -31,6 +44,7 @@ export async function createServer(options: Partial<Config> = {}): Promise<Regea
       events.close();
       await persistence.close(alive);
       await engine.stop();
+      await visibility.close();
     })();
     return closing;
   };
@@ -51,9 +65,11 @@ export async function createServer(options: Partial<Config> = {}): Promise<Regea
     client.close();
   };
   try {
+    await visibility.listen();
     await Promise.all([startEngine(), host.start()]);
     await persistence.restore();
     await listener.listen();
+    visibility.phase = "ready";
   } catch (error) {
     await close().catch(() => {});
     throw error;

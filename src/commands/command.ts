@@ -16,6 +16,8 @@ export interface CommandContext {
   readonly clientId: number;
   /** In whose name the engine's gate is held: the client, or the execution whose `execute()` this is. */
   readonly owner: object;
+  /** The engine's user on whose behalf it runs. */
+  readonly user: string;
   /** The command's name as the caller typed it. */
   readonly typedName: string;
 }

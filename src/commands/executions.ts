@@ -3,6 +3,7 @@ import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import { NODE_ID } from "../executions/ids.ts";
 import type { ExecutionSummary } from "../executions/registry.ts";
+import { checkRequirements, type Requirements } from "../executions/requirements.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
@@ -14,6 +15,13 @@ export interface ExecutionCommandsOptions {
   readonly runner: ExecutionRunner;
   readonly sessions: SessionRegistry;
   readonly registrations: RegistrationRegistry;
+  readonly requirements: Requirements;
+  readonly limits: {
+    /** Bytes that a script may have. */
+    readonly scriptBytes: number;
+    /** Executions that may be unfinished before scripts are refused. */
+    readonly pending: number;
+  };
 }
 
 const NOT_HERE = "Can not run gears inside a multi exec, lua, or when blocking is not allowed";
@@ -44,7 +52,7 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
         "script [UNBLOCKING] [ID id] [DESCRIPTION text] [UPGRADE] [REPLACE_WITH id] [FORCE_REINSTALL_REQUIREMENTS] [REQUIREMENTS requirement ...]",
       refusedWhenNotBlocking: () => NOT_HERE,
       testedBy: "test/conformance/cases/pyexecute-basics.json",
-      run: ([code, ...rest]) => pyexecute(code as Buffer, parseOptions(rest), options),
+      run: ([code, ...rest], { user }) => pyexecute(code as Buffer, parseOptions(rest), user, options),
     },
     {
       name: "rg.getresults",
@@ -191,7 +199,7 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
   };
   for (let at = 0; at < args.length; at++) {
     const word = (args[at] as Buffer).toString("utf8");
-    const valueOf = (name: string): string => {
+    const optionValue = (name: string): string => {
       const value = args[++at];
       if (value === undefined) throw new ReplyError(`${name} is missing`);
       return value.toString("utf8");
@@ -201,19 +209,19 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
         options.unblocking = true;
         break;
       case "ID":
-        options.id = valueOf("ID");
+        options.id = optionValue("ID");
         if (!ID_FORM.test(options.id)) {
           throw new ReplyError("ID must be compose of: ['A'-'Z' | 'a'-'z' | '0' - '9' | '-' | '_']");
         }
         break;
       case "DESCRIPTION":
-        options.description = valueOf("DESCRIPTION");
+        options.description = optionValue("DESCRIPTION");
         break;
       case "UPGRADE":
         options.upgrade = true;
         break;
       case "REPLACE_WITH":
-        options.replaceWith = valueOf("REPLACE_WITH");
+        options.replaceWith = optionValue("REPLACE_WITH");
         break;
       case "FORCE_REINSTALL_REQUIREMENTS":
         break;
@@ -230,9 +238,16 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
 function pyexecute(
   code: Buffer,
   { unblocking, id, description, upgrade, replaceWith, requirements }: ScriptOptions,
-  { runner, sessions, registrations }: ExecutionCommandsOptions,
+  user: string,
+  { runner, sessions, registrations, requirements: known, limits }: ExecutionCommandsOptions,
 ): Reply | Promise<Reply> {
-  const session = new Session(id, description, requirements);
+  if (code.length > limits.scriptBytes) {
+    throw new ReplyError(`ERR the script is too long: ${code.length} bytes, max-script-size is ${limits.scriptBytes}`);
+  }
+  if (runner.pendingCount >= limits.pending) {
+    throw new ReplyError(`ERR too many executions are unfinished (max-pending-executions is ${limits.pending})`);
+  }
+  const session = new Session(id, description, requirements, user);
   const present = sessions.find(session.id);
   let replaced = present;
   if (replaceWith !== undefined) {
@@ -242,10 +257,15 @@ function pyexecute(
   } else if (present && !upgrade) {
     throw new ReplyError(`Session ${session.id} already exists`);
   }
-  if (requirements.length > 0) {
-    throw new ReplyError("ERR REQUIREMENTS are not supported: this server can not install Python packages");
+  if (replaced && replaced.user !== user) {
+    throw new ReplyError(`NOPERM session ${replaced.id} belongs to user '${replaced.user}'`);
   }
-  return runner.runScript({ code, session, declarations: registrations.declare(session, replaced), unblocking });
+  checkRequirements(requirements);
+  return runner.runScript({
+    ...{ code, session, unblocking },
+    declarations: registrations.declare(session, replaced),
+    onEffect: () => known.note(session),
+  });
 }
 
 const dumpLine = (execution: ExecutionSummary): Reply =>

@@ -1,27 +1,44 @@
 /** The sections that INFO shows beside the engine's: commands.md, section 14. */
 import type { ExecutionRegistry } from "../executions/registry.ts";
+import type { Requirements } from "../executions/requirements.ts";
 import type { SessionRegistry } from "../executions/session.ts";
 import type { Registration } from "../registrations/registration.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
+import { requirementLine } from "./requirements.ts";
 import { formatDouble, sessionText } from "./registrations.ts";
 
 export interface InfoSources {
   readonly registry: ExecutionRegistry;
   readonly registrations: RegistrationRegistry;
   readonly sessions: SessionRegistry;
+  readonly requirements: Requirements;
   /** Bytes of the interpreters' heaps. */
   readonly memory: () => { total: number; peak: number; current: number };
+  /** Lines of the section `regears`. */
+  readonly regears: () => readonly string[];
 }
 
 /** INFO's arguments that show modules' sections. */
 const SHOWING = new Set(["rg", "everything", "modules"]);
+/** INFO's arguments that show the section `regears`. */
+const SHOWING_OWN = new Set(["regears", "everything", "modules"]);
 
 /**
  * The text of our sections, lines ended by CRLF.
  * @param sections INFO's arguments in lower case; without any the modules' sections are not shown
  */
 export function infoSections(sections: readonly string[], sources: InfoSources): string {
-  if (!sections.some((section) => SHOWING.has(section))) return "";
+  const parts = [
+    ...(sections.some((section) => SHOWING_OWN.has(section)) ? [ownSection(sources.regears())] : []),
+    ...(sections.some((section) => SHOWING.has(section)) ? [moduleSections(sources)] : []),
+  ];
+  return parts.join("\r\n");
+}
+
+/** The text of the section `regears`, which RG.INFO answers as well. */
+export const ownSection = (lines: readonly string[]): string => ["# regears", ...lines, ""].join("\r\n");
+
+function moduleSections(sources: InfoSources): string {
   const { registry, registrations, sessions } = sources;
   const { total, peak, current } = sources.memory();
   const all = registrations.list();
@@ -30,7 +47,7 @@ export function infoSections(sections: readonly string[], sources: InfoSources):
     ["rg_regisrations", all.map((registration) => `rg_${registration.id}:${registrationText(registration)}`)],
     ["rg_plugins", ["rg_GearsPythonPlugin:version=10000"]],
     ["rg_python_stats", [`rg_TotalAllocated:${total}`, `rg_PeakAllocated:${peak}`, `rg_CurrAllocated:${current}`]],
-    ["rg_python_requirements", []],
+    ["rg_python_requirements", sources.requirements.list().map(requirementLine)],
     [
       "rg_python_sessions",
       [...sessions.live(), ...sessions.dead()].map((session) => `rg_${session.id}:${sessionText(session)}`),
@@ -54,7 +71,10 @@ function registrationText({ spec, statistics, status, session }: Registration): 
     ["avgRunDurationMS", formatDouble(statistics.averageMs)],
   ];
   if (spec.reader === "StreamReader") {
-    fields.push(["lastEstimatedLagMS", statistics.lastLagMs], ["avgEstimatedLagMS", formatDouble(statistics.averageLagMs)]);
+    fields.push(
+      ["lastEstimatedLagMS", statistics.lastLagMs],
+      ["avgEstimatedLagMS", formatDouble(statistics.averageLagMs)],
+    );
   }
   fields.push(["lastError", statistics.lastError ?? "None"]);
   if (spec.reader === "KeysReader") {

@@ -26,7 +26,11 @@ const MANY = Number.POSITIVE_INFINITY;
 /** The rows of this file. */
 export function registrationCommands(options: RegistrationCommandsOptions): CommandRow[] {
   const { registrations, runner } = options;
-  const common = { since: "1.0", group: "registrations", testedBy: "test/conformance/cases/config-and-info.json" } as const;
+  const common = {
+    since: "1.0",
+    group: "registrations",
+    testedBy: "test/conformance/cases/config-and-info.json",
+  } as const;
   const trigger = (args: readonly Buffer[], context: CommandContext): Promise<Reply> => fire(args, context, options);
 
   return [
@@ -38,7 +42,12 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       minArgs: 0,
       maxArgs: MANY,
       syntax: "",
-      run: () => array(registrations.list().map((registration) => describeRegistration(registration, { compat: options.compat, withSession: true }))),
+      run: () =>
+        array(
+          registrations
+            .list()
+            .map((registration) => describeRegistration(registration, { compat: options.compat, withSession: true })),
+        ),
     },
     {
       ...common,

@@ -1,8 +1,7 @@
-/** Commands about the server, its Python and the packages that scripts require. */
-import { ReplyError } from "../errors.ts";
+/** Commands about the server and its Python. */
 import { array, integer, type Reply, text } from "../resp/reply.ts";
 import type { Access, CommandRow } from "./command.ts";
-import { blockingRefusal } from "./table.ts";
+import { ownSection } from "./info.ts";
 
 /** Bytes of all Python interpreters together. */
 export interface PythonMemory {
@@ -13,6 +12,8 @@ export interface PythonMemory {
 
 export interface ServerCommandDeps {
   readonly pythonMemory: () => PythonMemory;
+  /** Lines of INFO's section `regears`. */
+  readonly info: () => readonly string[];
 }
 
 /** The version of the Python plugin that RedisGears 1.2 reports. */
@@ -21,7 +22,7 @@ const PLUGIN_VERSION = 10_000;
 const ANY = { minArgs: 0, maxArgs: Number.POSITIVE_INFINITY };
 
 /** Commands about the server. */
-export function serverCommands({ pythonMemory }: ServerCommandDeps): CommandRow[] {
+export function serverCommands({ pythonMemory, info }: ServerCommandDeps): CommandRow[] {
   const base = { testedBy: "test/unit/commands.test.ts", since: "1.0", syntax: "" };
   const gone = (name: string, what: string): CommandRow => ({
     ...base,
@@ -51,9 +52,20 @@ export function serverCommands({ pythonMemory }: ServerCommandDeps): CommandRow[
       access: "read",
       run: () => statsReply(pythonMemory()),
     },
+    {
+      ...base,
+      minArgs: 0,
+      maxArgs: 0,
+      name: "rg.info",
+      summary: "Describes the server: what it does, holds and waits for; the same as INFO's section `regears`.",
+      since: "regears",
+      group: "server",
+      access: "read",
+      testedBy: "test/visibility/visibility.test.ts",
+      run: () => text(ownSection(info())),
+    },
     gone("rg.pyexecuteremote", "Execute remote"),
     gone("rg.pyfreeinterpreter", "Free interpreter"),
-    ...requirementCommands(base),
   ];
 }
 
@@ -64,45 +76,4 @@ function statsReply({ totalAllocated, peakAllocated, currentAllocated }: PythonM
     ...pair("PeakAllocated", peakAllocated),
     ...pair("CurrAllocated", currentAllocated),
   ]);
-}
-
-/** No requirement can be installed yet, so none is known. */
-function requirementCommands(base: Pick<CommandRow, "testedBy" | "since" | "syntax">): CommandRow[] {
-  return [
-    {
-      ...base,
-      ...ANY,
-      name: "rg.pydumpreqs",
-      summary: "Lists the installed requirements.",
-      group: "requirements",
-      access: "read",
-      run: () => array([]),
-    },
-    {
-      ...base,
-      name: "rg.pyexportreq",
-      summary: "Returns a requirement in a form for RG.PYIMPORTREQ.",
-      group: "requirements",
-      access: "script",
-      syntax: "requirement",
-      minArgs: 1,
-      maxArgs: 1,
-      run: () => {
-        throw new ReplyError("requirement does not exists");
-      },
-    },
-    {
-      ...base,
-      ...ANY,
-      name: "rg.pyimportreq",
-      summary: "Installs a requirement made by RG.PYEXPORTREQ.",
-      group: "requirements",
-      access: "script",
-      syntax: "[chunk ...]",
-      refusedWhenNotBlocking: blockingRefusal,
-      run: () => {
-        throw new ReplyError("Bad serialization format on reading requirement name");
-      },
-    },
-  ];
 }

@@ -1,16 +1,19 @@
 /** Commands about sessions: commands.md, sections 10 and 11. */
 import { arityError, ReplyError } from "../errors.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
+import type { Requirements } from "../executions/requirements.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
 import { array, integer, nil, type Reply, status, text } from "../resp/reply.ts";
 import type { CommandRow } from "./command.ts";
+import { describeRequirement } from "./requirements.ts";
 import { describeRegistration, type GearsCompat } from "./registrations.ts";
 
 export interface SessionCommandsOptions {
   readonly runner: ExecutionRunner;
   readonly sessions: SessionRegistry;
   readonly registrations: RegistrationRegistry;
+  readonly requirements: Requirements;
   readonly compat: GearsCompat;
 }
 
@@ -74,7 +77,7 @@ function dumpSessions(args: readonly Buffer[], options: SessionCommandsOptions):
 }
 
 function describeSession(session: Session, verbose: boolean, options: SessionCommandsOptions): Reply {
-  const { registrations, compat } = options;
+  const { registrations, requirements, compat } = options;
   const owned = [...session.registrations.values()].flatMap(({ id }) => {
     const registration = registrations.find(Buffer.from(id));
     if (!registration) return [];
@@ -94,7 +97,9 @@ function describeSession(session: Session, verbose: boolean, options: SessionCom
     text("requirementInstallationNeeded"),
     integer(0),
     text("requirements"),
-    array(session.requirements.map(text)),
+    array(
+      session.requirements.map((name) => (verbose ? describeRequirement(requirements.describe(name)) : text(name))),
+    ),
     text("registrations"),
     array(owned),
   ]);

@@ -50,6 +50,8 @@ export function loadStart(args: readonly string[], env: Readonly<Record<string, 
     engineSettings: Object.fromEntries(engine),
   } as Partial<Config>;
   const config = completeConfig(given);
+  if (values.save !== undefined && values.save !== "" && config.dir === "" && config.engine === "embedded")
+    warnings.push("save has no effect: data are kept in memory only, there is no `dir`");
   if (config.engine !== "embedded") warnings.push(...embeddedOnly(config));
   return { action: line.action, config, warnings };
 }

@@ -29,7 +29,6 @@ const ENGINE_SETTINGS = new RegExp(
 /** Persistence and the like: the setup goes on, but the person should know. */
 const MISSED: readonly { readonly names: RegExp; readonly harmless: readonly string[]; readonly why: string }[] = [
   { names: /^appendonly$/, harmless: ["no"], why: "data are saved as snapshots only, see `save`" },
-  { names: /^protected-mode$/, harmless: ["no"], why: "set requirepass and bind instead" },
   { names: /^databases$/, harmless: ["16"], why: "the embedded engine always has 16" },
   { names: /^unixsocketperm$/, harmless: [], why: "the socket gets the permissions of the process's umask" },
 ];
@@ -44,14 +43,18 @@ const IGNORED = new RegExp(
     "syslog-.*|crash-.*|oom-score-adj.*|disable-thp|dynamic-hz|jemalloc-bg-thread|activedefrag|active-defrag-.*",
     "io-threads.*|(server|bio|aof[-_]rewrite|bgsave)[-_]cpulist|shutdown-.*|propagation-error-behavior",
     "ignore-warnings|hide-user-data-from-log|extended-redis-compatibility|port-sentinel",
-    "cluster-(?!enabled$).*|enable-(debug|module|protected).*|tls-(?!port$).*|bind-source-addr|unixsocketgroup|socket-mark-id",
+    "cluster-(?!enabled$).*|enable-(debug|module|protected).*|tls-.*|bind-source-addr|unixsocketgroup|socket-mark-id",
   ].join("|")})$`,
 );
 
 const REFUSED: readonly { readonly names: RegExp; readonly harmless: readonly string[]; readonly why: string }[] = [
   { names: /^(replicaof|slaveof)$/, harmless: ["no one"], why: "Regears is no replica" },
   { names: /^cluster-enabled$/, harmless: ["no"], why: "Regears is a single node" },
-  { names: /^tls-port$/, harmless: ["0"], why: "Regears does not serve TLS; put a TLS proxy before it" },
+  {
+    names: /^tls-(key-file-pass|ca-cert-dir|protocols|ciphers|ciphersuites|dh-params-file)$/,
+    harmless: [""],
+    why: "Regears does not read it: give key and CA as plain files, protocols are TLS 1.2 and 1.3",
+  },
   { names: /^loadmodule$/, harmless: [], why: "native modules can not be loaded; RedisGears' Python is built in" },
   { names: /^(user|aclfile)$/, harmless: [""], why: "create users with ACL SETUSER after the start" },
   { names: /^rename-command$/, harmless: [], why: "forbid commands with ACL SETUSER instead" },

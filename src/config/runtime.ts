@@ -9,6 +9,7 @@ export type RuntimeKey =
   | "ProfileExecutions"
   | "ExecutionTimeout"
   | "MaxResultsMemory"
+  | "SlowExecutionMs"
   | "ExecutionMaxIdleTime"
   | "SendMsgRetries"
   | "PythonAttemptTraceback"

@@ -82,6 +82,10 @@ export function readArguments(args: readonly string[]): CommandLine {
 function wanted(name: string, following: readonly string[]): number {
   const option = findOption(name);
   if (!option) return following.length;
+  if (option[0] === "save") {
+    const more = following.findIndex((word) => !/^[\d\s]+$/.test(word));
+    return Math.max(more < 0 ? following.length : more, 1);
+  }
   if (option[0] === "bind") {
     const more = following.slice(1).findIndex((word) => !/^(-.+|\*)$/.test(word) && isIP(word) === 0);
     return more < 0 ? following.length : more + 1;
@@ -148,7 +152,7 @@ function addOption(
   typedName: string,
   given: readonly string[],
 ): void {
-  const values = name === "bind" ? bindAddress(given) : given;
+  const values = name === "bind" ? bindAddress(given) : name === "save" ? savePoints(layer, given) : given;
   const [value, ...surplus] = values;
   if (name === "gears-option") {
     const pair = values.length === 2 ? (values as [string, string]) : undefined;
@@ -177,6 +181,14 @@ function bindAddress(given: readonly string[]): readonly string[] {
   const chosen = needed.length > 0 ? needed : addresses.slice(0, 1).map((address) => address.slice(1));
   if (chosen.length > 1) throw new ConfigError("option 'bind' takes one address; 0.0.0.0 or :: listens on all");
   return chosen;
+}
+
+/** Redis has a line for each pair of seconds and changes; they add up, and an empty one forgets those before it. */
+function savePoints(layer: Layer, given: readonly string[]): readonly string[] {
+  if (given.length === 0) return given;
+  const points = given.join(" ").trim();
+  const before = points === "" ? "" : (layer.options.get("save") ?? "");
+  return [`${before} ${points}`.trim()];
 }
 
 /**

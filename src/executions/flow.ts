@@ -65,6 +65,11 @@ export class FlowTask implements PythonTask {
     this.session.executions++;
   }
 
+  /** Number of the registration that it belongs to. */
+  get registration(): number | undefined {
+    return this.#options.event?.registration;
+  }
+
   message(): readonly MarshalValue[] {
     const flags = jobFlags(this.#options.settings, this.#options.flags);
     const { event } = this.#options;
@@ -95,7 +100,7 @@ export class FlowTask implements PythonTask {
     this.finish(outcome.status, this.stopReason === undefined ? outcome.errors : [this.stopReason]);
   }
 
-  onLost(reason: string): void {
+  onLost(reason: string | undefined): void {
     this.execution.lost = !this.stopping;
     this.finish("done", [this.stopReason ?? lostText(reason)]);
   }
@@ -109,8 +114,9 @@ export class FlowTask implements PythonTask {
   }
 }
 
-/** The error of an execution whose interpreter died. */
-export const lostText = (reason: string): string => `the Python interpreter that ran this execution died: ${reason}`;
+/** The error of an execution whose interpreter died. @param reason undefined when it had to be stopped like that */
+export const lostText = (reason: string | undefined): string =>
+  reason === undefined ? FORCE_STOPPED : `the Python interpreter that ran this execution died: ${reason}`;
 
-/** The error of an execution whose code had to be stopped by replacing its interpreter. */
-export const FORCE_STOPPED = "['Traceback (most recent call last):\\n', 'gears.forcestopped\\n']";
+/** What Python says when it can still say something. */
+const FORCE_STOPPED = "['Traceback (most recent call last):\\n', 'gears.forcestopped\\n']";

@@ -45,6 +45,9 @@ export class ExecutionRegistry {
     this.#limits = limits;
   }
 
+  /** Executions that have ended, of any kind. `failed` are those with an error; `ms` ran Python. */
+  readonly ended = { done: 0, failed: 0, aborted: 0, ms: 0 };
+
   /** Number of executions there are. */
   get size(): number {
     return this.#all.size;
@@ -104,6 +107,7 @@ export class ExecutionRegistry {
 
   /** Takes note that an execution has finished: it is kept (and others are evicted) or forgotten. */
   settle(execution: Execution): void {
+    this.#count(execution);
     if (!execution.kept) {
       this.#all.delete(execution.number);
       execution.onDrop?.();
@@ -112,6 +116,20 @@ export class ExecutionRegistry {
     this.#finished.set(execution.number, execution);
     this.#bytes += execution.resultBytes;
     this.evict();
+  }
+
+  /** How many executions there are in each status. */
+  counts(): Record<ExecutionStatus, number> {
+    const counts = { created: 0, running: 0, done: 0, aborted: 0 };
+    for (const { status } of this.#all.values()) counts[status]++;
+    return counts;
+  }
+
+  #count({ status, errors, totalMs }: Execution): void {
+    if (status === "aborted") this.ended.aborted++;
+    else if (errors.length > 0) this.ended.failed++;
+    else this.ended.done++;
+    this.ended.ms += totalMs;
   }
 
   /** Forgets an execution. */

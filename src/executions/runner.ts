@@ -4,7 +4,7 @@ import type { FlowOutcome, PythonHost, PythonTask, ScriptOutcome, StepInfo } fro
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { Execution } from "./execution.ts";
-import { FlowTask, FORCE_STOPPED, type FlowOptions, type JobSettings, jobFlags, lostText } from "./flow.ts";
+import { FlowTask, type FlowOptions, type JobSettings, jobFlags, lostText } from "./flow.ts";
 import type { Ids } from "./ids.ts";
 import type { ExecutionRegistry } from "./registry.ts";
 import type { Session } from "./session.ts";
@@ -30,6 +30,24 @@ export interface RunnerOptions {
   readonly settings: JobSettings;
   /** Milliseconds that an execution may run (`execution-timeout`); 0: no limit. */
   readonly timeoutMs: () => number;
+  /** Is told of what ran long. */
+  readonly slow?: SlowLog;
+}
+
+/** A script's body or a flow that has ended and took long. */
+export interface SlowExecution {
+  readonly kind: "script" | "execution";
+  readonly session: Session;
+  readonly execution: string | undefined;
+  readonly registration: number | undefined;
+  /** From its start to its end, with what it has waited for. */
+  readonly milliseconds: number;
+}
+
+export interface SlowLog {
+  /** What took longer is told; 0: nothing. */
+  readonly limitMs: () => number;
+  readonly tell: (slow: SlowExecution) => void;
 }
 
 export interface ScriptRequest {
@@ -38,6 +56,8 @@ export interface ScriptRequest {
   readonly declarations: Declarations;
   /** Answer with an id instead of waiting. */
   readonly unblocking: boolean;
+  /** The script has registered or run something. */
+  readonly onEffect?: () => void;
 }
 
 /** Milliseconds that an interpreter may take to boot before nobody waits for it any more. */
@@ -60,6 +80,7 @@ export class ExecutionRunner {
   readonly ids: Ids;
   readonly settings: JobSettings;
   readonly #timeoutMs: () => number;
+  readonly #slow: SlowLog | undefined;
   readonly #tasks = new Map<Execution, Stoppable>();
 
   constructor(options: RunnerOptions) {
@@ -68,6 +89,7 @@ export class ExecutionRunner {
     this.ids = options.ids;
     this.settings = options.settings;
     this.#timeoutMs = options.timeoutMs;
+    this.#slow = options.slow;
   }
 
   /**
@@ -88,16 +110,20 @@ export class ExecutionRunner {
   ): FlowTask {
     const { runNow, onFinish, ...rest } = options;
     let timer: NodeJS.Timeout | undefined;
+    let begun: number | undefined;
     const flow: FlowTask = new FlowTask({
       ...rest,
       settings: this.settings,
       onStart: (task) => {
         timer = this.watch(stoppable);
+        begun = this.clock();
         options.onStart?.(task);
       },
       onFinish: (task) => {
         clearTimeout(timer);
-        this.forget(task.execution);
+        const { session, registration, execution } = task;
+        this.tellSlow(begun, { kind: "execution", session, registration, execution: execution.id });
+        this.forget(execution);
         onFinish?.(task);
         this.registry.settle(task.execution);
       },
@@ -149,6 +175,11 @@ export class ExecutionRunner {
     for (const [, task] of this.#tasks) task.stop();
   }
 
+  /** How many executions are unfinished, without the events that wait for the turn of their registration. */
+  get pendingCount(): number {
+    return this.#tasks.size;
+  }
+
   /** Unfinished executions. */
   get pending(): Execution[] {
     return [...this.#tasks.keys()];
@@ -161,6 +192,19 @@ export class ExecutionRunner {
 
   forget(execution: Execution): void {
     this.#tasks.delete(execution);
+  }
+
+  /** When something began to run, if anybody wants to know how long it takes. */
+  clock(): number | undefined {
+    return this.#slow && this.#slow.limitMs() > 0 ? performance.now() : undefined;
+  }
+
+  /** Something has ended that began at `begun`. */
+  tellSlow(begun: number | undefined, what: Omit<SlowExecution, "milliseconds">): void {
+    if (begun === undefined || !this.#slow) return;
+    const milliseconds = performance.now() - begun;
+    const limit = this.#slow.limitMs();
+    if (limit > 0 && milliseconds >= limit) this.#slow.tell({ ...what, milliseconds });
   }
 
   /** Starts the clock of something that began to run. @returns its timer; undefined without a limit */
@@ -202,14 +246,17 @@ class Script implements PythonTask {
   #answer!: (reply: Reply) => void;
   readonly #runner: ExecutionRunner;
   readonly #code: Buffer;
+  readonly #onEffect: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #started = false;
   #stopping = false;
   #shownTimer: NodeJS.Timeout | undefined;
+  #begun: number | undefined;
 
   constructor(runner: ExecutionRunner, request: ScriptRequest) {
     this.#runner = runner;
     this.#code = request.code;
+    this.#onEffect = request.onEffect;
     this.handle = runner.host.nextHandle();
     this.session = request.session;
     this.declarations = request.declarations;
@@ -235,6 +282,7 @@ class Script implements PythonTask {
 
   onStart(): void {
     this.#started = true;
+    this.#begun = this.#runner.clock();
     const { execution } = this;
     if (execution) {
       // most bodies only declare a flow: they are shown as created until it starts
@@ -247,6 +295,8 @@ class Script implements PythonTask {
 
   onScript(outcome: ScriptOutcome): void {
     this.#clearTimers();
+    const { session, execution } = this;
+    this.#runner.tellSlow(this.#begun, { kind: "script", session, registration: undefined, execution: execution?.id });
     this.#runner.ids.skip(0, outcome.builders);
     if (!outcome.ok) {
       this.#fail(this.stopReason ?? outcome.error);
@@ -264,6 +314,7 @@ class Script implements PythonTask {
     }
     if (registered) this.#runner.ids.skip(1, 1);
     const { run } = outcome;
+    if (registered || run) this.#onEffect?.();
     const goOn = (): void => {
       if (run && this.#stopping) {
         this.#runner.host.tell(this.session, ["discard", this.handle]);
@@ -301,8 +352,8 @@ class Script implements PythonTask {
     clearTimeout(this.#shownTimer);
   }
 
-  onLost(reason: string): void {
-    this.#fail(this.stopReason ?? (reason === "" ? FORCE_STOPPED : lostText(reason)));
+  onLost(reason: string | undefined): void {
+    this.#fail(this.stopReason ?? lostText(reason));
   }
 
   onResults(_items: MarshalReader): void {}

@@ -1,5 +1,6 @@
 /** Sessions: an accepted script with its namespace, known to others while it owns a registration. */
 import { randomBytes } from "node:crypto";
+import { DEFAULT_USER } from "../engine/rights.ts";
 import type { MarshalValue } from "../python/marshal.ts";
 import type { PythonSession } from "../python/host.ts";
 
@@ -15,6 +16,8 @@ export interface OwnedRegistration {
 export class Session implements PythonSession {
   readonly id: string;
   readonly description: string | undefined;
+  /** The engine's user who submitted the script. */
+  readonly user: string;
   home: object | undefined;
   readonly registrations = new Map<number, OwnedRegistration>();
   /** Functions of its time events as Python serialised them, by number. */
@@ -26,10 +29,11 @@ export class Session implements PythonSession {
   /** Requirements as given by REQUIREMENTS. */
   readonly requirements: readonly string[];
 
-  constructor(id: string | undefined, description?: string, requirements: readonly string[] = []) {
+  constructor(id: string | undefined, description?: string, requirements: readonly string[] = [], user = DEFAULT_USER) {
     this.id = id ?? randomBytes(20).toString("hex");
     this.description = description;
     this.requirements = requirements;
+    this.user = user;
   }
 
   /** Registrations and executions that hold it. */
@@ -55,6 +59,9 @@ export class Session implements PythonSession {
 
 /** The sessions that others can see. */
 export class SessionRegistry {
+  /** Called when a session was replaced. */
+  onBury: (session: Session) => void = () => {};
+
   readonly #live = new Map<string, Session>();
   readonly #dead = new Set<Session>();
 
@@ -80,6 +87,7 @@ export class SessionRegistry {
     session.dead = true;
     if (this.#live.get(session.id) === session) this.#live.delete(session.id);
     if (session.refCount > 0) this.#dead.add(session);
+    this.onBury(session);
   }
 
   /** A registration or execution of it is gone. */

@@ -2,7 +2,8 @@
  * May a client run an `RG.*` command? The engine knows: it is asked, on the client's own connection, with a harmless
  * command that needs the same right. Its verdict is remembered until rights can have changed.
  */
-import type { Access } from "../commands/command.ts";
+import type { Access, CommandTable } from "../commands/command.ts";
+import type { Maybe, UserRights } from "../engine/rights.ts";
 
 /** Counts the changes of rights that went through this server; one for all clients. */
 export class AccessEpoch {
@@ -15,12 +16,14 @@ export class AccessEpoch {
 
 interface Probe {
   readonly request: Buffer;
+  readonly args: readonly Buffer[];
   /** The name that the engine's refusal puts between apostrophes. */
   readonly name: string;
 }
 
 const probe = (name: string, ...args: readonly string[]): Probe => ({
   name,
+  args: args.map((arg) => Buffer.from(arg)),
   request: Buffer.from(`*${args.length}\r\n${args.map((arg) => `$${arg.length}\r\n${arg}\r\n`).join("")}`),
 });
 
@@ -44,6 +47,33 @@ export const accessProbe = (access: Access, subscriber: boolean): Probe =>
  */
 export function refusal(answer: string | undefined, asked: Probe, commandName: string): string | undefined {
   return answer?.replace(`'${asked.name}'`, `'${commandName}'`);
+}
+
+/** May a user run a command, be it the engine's or ours? For commands that do not pass on the user's own connection. */
+export class CommandRights {
+  readonly #users: Pick<UserRights, "refusal">;
+  readonly #commands: () => Pick<CommandTable, "find">;
+
+  /** @param commands ours, asked for when a question comes */
+  constructor(users: Pick<UserRights, "refusal">, commands: () => Pick<CommandTable, "find">) {
+    this.#users = users;
+    this.#commands = commands;
+  }
+
+  /** @returns the text of the error reply, or undefined when the user may */
+  refusal(
+    user: string,
+    args: readonly Buffer[],
+    ask = this.#users.refusal.bind(this.#users),
+  ): Maybe<string | undefined> {
+    const row = this.#commands().find(args[0]?.toString("latin1") ?? "");
+    if (!row) return ask(user, args);
+    if (row.access === "any") return undefined;
+    const asked = PROBES[row.access];
+    const answer = this.#users.refusal(user, asked.args);
+    const inOurWords = (text: string | undefined): string | undefined => refusal(text, asked, row.name);
+    return answer instanceof Promise ? answer.then(inOurWords) : inOurWords(answer);
+  }
 }
 
 /** One client's verdicts. */

@@ -1,4 +1,5 @@
 /** What the gateway knows of a client's connection, all of it learned from the engine's replies. */
+import { DEFAULT_USER } from "../engine/rights.ts";
 import type { Protocol } from "../resp/reply.ts";
 import type { StagedTransaction } from "./staged.ts";
 
@@ -52,6 +53,12 @@ export class ClientState {
   channels = 0;
   patterns = 0;
   shards = 0;
+
+  /** The engine's user that the client is; one that never said so is `default`. */
+  get user(): string {
+    const [name] = this.credentials ?? [];
+    return this.credentials?.length === 1 || name === undefined ? DEFAULT_USER : name.toString();
+  }
 
   /** In RESP2 a subscriber may only change subscriptions, PING, QUIT and RESET. */
   get restricted(): boolean {

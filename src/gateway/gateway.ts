@@ -20,11 +20,13 @@ export class Gateway {
   readonly log: GatewayDeps["log"];
   readonly interceptor: Interceptor | undefined;
   readonly rights: AccessEpoch;
+  readonly permissions: GatewayDeps["permissions"];
   readonly router: Router;
   readonly sources: SpliceSources;
   readonly #now: () => number;
   /** Must strangers authenticate? Then Redis' small limits for them apply. */
   authRequired = false;
+  readonly #protectedMode: boolean;
   #questions = 0;
 
   constructor(deps: GatewayDeps) {
@@ -32,8 +34,10 @@ export class Gateway {
     this.gate = deps.gate;
     this.limits = { ...GATEWAY_LIMITS, ...deps.limits };
     this.log = deps.log;
+    this.#protectedMode = deps.protectedMode ?? false;
     this.interceptor = deps.interceptor;
     this.rights = deps.rights ?? new AccessEpoch();
+    this.permissions = deps.permissions;
     this.router = new Router(deps.commands, deps.interceptor?.always);
     this.sources = {
       commands: deps.commands,
@@ -47,6 +51,11 @@ export class Gateway {
   verdicts(): Verdicts {
     const lifetime = this.engine.embedded ? Number.POSITIVE_INFINITY : VERDICT_LIFETIME;
     return new Verdicts(this.rights, lifetime, this.#now);
+  }
+
+  /** Are only clients of this machine to be served? */
+  get protects(): boolean {
+    return this.#protectedMode && !this.authRequired;
   }
 
   /** Asks the engine whether strangers must authenticate; an engine that can not be reached changes nothing. */

@@ -3,7 +3,7 @@ import type { CommandTable } from "../commands/command.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Logger } from "../log.ts";
 import { REQUEST_LIMITS, type RequestLimits } from "../resp/request.ts";
-import type { AccessEpoch } from "./access.ts";
+import type { AccessEpoch, CommandRights } from "./access.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Interceptor } from "./interceptor.ts";
 
@@ -32,6 +32,10 @@ export interface GatewayDeps {
   readonly interceptor?: Interceptor;
   /** Told of every change of rights that passes here; to be advanced by whoever else lets commands change rights. */
   readonly rights?: AccessEpoch;
+  /** Without a password only clients of this machine are served. */
+  readonly protectedMode?: boolean;
+  /** Asked about commands that something else than the client's engine connection carries out. */
+  readonly permissions?: Pick<CommandRights, "refusal">;
   /** See {@link SpliceSources}. */
   readonly infoSections?: (sections: readonly string[]) => string;
   readonly moduleArgs?: readonly string[];

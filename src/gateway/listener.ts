@@ -1,9 +1,12 @@
 /** The server's sockets: accepts clients, counts them, and lets them finish when the server stops. */
 import { lstatSync, unlinkSync } from "node:fs";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server, type ServerOpts, type Socket } from "node:net";
 import { Gateway } from "./gateway.ts";
+import { createServer as createTlsServer } from "node:tls";
 import type { GatewayDeps } from "./limits.ts";
+import { DENIED, isLocal } from "./protected.ts";
 import { ClientSession } from "./session.ts";
+import { hasBadCertificate, type TlsListening } from "./tls.ts";
 
 export interface ListenerOptions {
   /** TCP port, 0 for a free one; undefined: no TCP. */
@@ -12,6 +15,8 @@ export interface ListenerOptions {
   readonly bind?: readonly string[] | undefined;
   /** Path of a unix socket. */
   readonly unixSocket?: string | undefined;
+  /** A port with TLS, at the same addresses. */
+  readonly tls?: TlsListening | undefined;
 }
 
 const KEEP_ALIVE_MS = 300_000;
@@ -24,6 +29,7 @@ export class Listener {
   readonly #servers: Server[] = [];
   readonly #sessions = new Set<ClientSession>();
   #nextId = 1;
+  #refused = 0;
   #port = 0;
   #onEmpty: (() => void) | undefined;
 
@@ -37,6 +43,16 @@ export class Listener {
     return this.#sessions.size;
   }
 
+  /** Clients that were let in so far. */
+  get accepted(): number {
+    return this.#nextId - 1;
+  }
+
+  /** Clients that were turned away because there were too many. */
+  get refused(): number {
+    return this.#refused;
+  }
+
   /** The TCP port, once {@link listen} has ended. */
   get port(): number {
     return this.#port;
@@ -47,7 +63,7 @@ export class Listener {
    * @throws the system's error when an address can not be used; then nothing is listened on
    */
   async listen(): Promise<void> {
-    const { bind = ["127.0.0.1"], port, unixSocket } = this.#options;
+    const { bind = ["127.0.0.1"], port, unixSocket, tls } = this.#options;
     await this.#gateway.learnAccess();
     try {
       if (port !== undefined) {
@@ -57,6 +73,7 @@ export class Listener {
           if (typeof address === "object" && address) this.#port = address.port;
         }
       }
+      for (const host of tls ? bind : []) await this.#open({ host, port: tls?.port ?? 0, backlog: BACKLOG }, tls);
       if (unixSocket !== undefined) {
         removeStaleSocket(unixSocket);
         await this.#open({ path: unixSocket, backlog: BACKLOG });
@@ -87,14 +104,13 @@ export class Listener {
     await Promise.all(closed);
   }
 
-  #open(address: { host?: string; port?: number; path?: string; backlog: number }): Promise<Server> {
-    const server = createServer({
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_MS,
-    });
-    server.on("connection", (socket) => this.#accept(socket));
+  #open(
+    address: { host?: string; port?: number; path?: string; backlog: number },
+    tls?: TlsListening,
+  ): Promise<Server> {
+    const options = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+    const server = tls ? this.#createTlsServer(options, tls) : createServer(options);
+    if (!tls) server.on("connection", (socket) => this.#accept(socket));
     return new Promise((resolve, reject) => {
       server.once("error", reject);
       server.listen(address, () => {
@@ -106,8 +122,26 @@ export class Listener {
     });
   }
 
+  #createTlsServer(options: ServerOpts, tls: TlsListening): Server {
+    const server = createTlsServer({ ...options, ...tls.options });
+    // who has not ended the handshake counts too: such clients must not be more than clients may be
+    server.maxConnections = this.#gateway.limits.maxClients;
+    server.on("secureConnection", (socket) => {
+      if (tls.optional && hasBadCertificate(socket)) socket.destroy();
+      else this.#accept(socket);
+    });
+    server.on("tlsClientError", (reason) => this.#gateway.log.debug({ err: reason }, "a TLS client was refused"));
+    return server;
+  }
+
   #accept(socket: Socket): void {
+    if (this.#gateway.protects && !isLocal(socket)) {
+      socket.on("error", () => {});
+      socket.end(DENIED, () => socket.destroy());
+      return;
+    }
     if (this.#sessions.size >= this.#gateway.limits.maxClients) {
+      this.#refused++;
       socket.on("error", () => {});
       socket.end(TOO_MANY, () => socket.destroy());
       return;

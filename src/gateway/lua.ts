@@ -12,7 +12,7 @@ import { readFileSync } from "node:fs";
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
 import { ReplyError } from "../errors.ts";
 import { isError, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
-import { encodeWhole, type Reply, raw } from "../resp/reply.ts";
+import { encodeWhole, error, type Reply, raw } from "../resp/reply.ts";
 import type { Interception, Interceptor, RequestView } from "./interceptor.ts";
 import { replyToMsgpack } from "./msgpack.ts";
 
@@ -25,7 +25,7 @@ export interface LuaBridgeOptions {
   /** Holds the engine, so that nobody else's command passes. */
   readonly gate: { hold(owner: object): Promise<void>; release(owner: object): void };
   /** Runs a command in place of the engine (one of ours, a hooked one); undefined when the engine is to run it. */
-  readonly run: (args: readonly Buffer[], owner: object) => Reply | Promise<Reply> | undefined;
+  readonly run: (args: readonly Buffer[], owner: object, user: string) => Reply | Promise<Reply> | undefined;
   /** Lower-case names of engine commands that `run` or `around` want to see; `*` is all. */
   readonly hooked: () => readonly string[];
   /** Sends a command of the engine and deals with what it causes before its reply is given. */
@@ -35,6 +35,8 @@ export interface LuaBridgeOptions {
 /** How a script's client talks to the engine: on its own connection, with its rights and its database. */
 export interface LuaCaller {
   readonly owner: object;
+  /** Who the client is. */
+  readonly user: string;
   call(request: Buffer): Promise<Buffer>;
 }
 
@@ -43,7 +45,7 @@ const MAX_SCRIPTS = 1_000;
 
 export class LuaBridge implements Interceptor {
   readonly active = false;
-  readonly always = ["eval", "evalsha", "script"];
+  readonly always = ["eval", "evalsha", "script", "fcall"];
   readonly #options: LuaBridgeOptions;
   readonly #scripts = new Map<string, Buffer>();
   #lastId = 0;
@@ -78,13 +80,21 @@ export class LuaBridge implements Interceptor {
   /** What to do with a client's command: a script that may call us is run here. */
   intercept(name: string, request: RequestView): Interception | undefined {
     if (name === "script" && request.count > 2) this.#noteLoad(request);
+    // these functions run any text, which takes the right to EVAL
+    if (name === "fcall" && request.count > 1 && request.view(1).toString("latin1").startsWith("__regears_")) {
+      return { kind: "replace", run: () => error("ERR Function not found") };
+    }
     if (name !== "eval" && name !== "evalsha") return undefined;
     const args = request.copy(1);
     const script = this.scriptFor(name, args);
     if (!script) return undefined;
     return {
       kind: "replace",
-      run: ({ owner }, call) => this.run(script, args.slice(1), { owner, call }),
+      run: ({ owner, user }, call) =>
+        this.run(script, args.slice(1), { owner, user, call }).catch((reason: unknown) => {
+          if (reason instanceof ReplyError) return error(reason.message);
+          throw reason;
+        }),
     };
   }
 
@@ -116,7 +126,7 @@ export class LuaBridge implements Interceptor {
         if (kind === "done") return raw(children[1] ?? Buffer.from("$-1\r\n"));
         if (kind === "fail") throw new ReplyError(failure(scalarText(children[1]), script));
         const command = children.slice(1).map((child) => Buffer.from(scalarBytes(child) ?? ""));
-        const reply = this.#options.run(command, caller.owner);
+        const reply = this.#options.run(command, caller.owner, caller.user);
         const send = (): Promise<Buffer> => caller.call(encodeCommand(command));
         const frame = reply ? encodeWhole(await reply, 2) : await this.#options.around(command, caller.owner, send);
         answer = await this.#call(caller, ["__regears_resume", "0", id, replyToMsgpack(frame)]);

@@ -260,7 +260,7 @@ export class ClientSession {
   }
 
   /** The engine's refusal if the client may not run this command. */
-  async #refusal({ access, name }: CommandRow): Promise<string | undefined> {
+  async #refusal({ access, name }: Pick<CommandRow, "access" | "name">): Promise<string | undefined> {
     const subscriber = this.#state.restricted;
     const probe = accessProbe(access, subscriber);
     if (!subscriber && this.#verdicts.has(access)) return refusal(this.#verdicts.get(access), probe, name);
@@ -275,9 +275,12 @@ export class ClientSession {
     const bytes = Buffer.from(this.#decoder.raw());
     const typedName = this.#decoder.view(0).toString();
     const replaces = interception.kind === "replace";
+    const args = replaces ? this.#decoder.copy(0) : [];
     this.#beforeExclusive();
     this.#exclusive(async () => {
       const caller = this.#state.transaction ? "multi" : "client";
+      const refused = replaces ? await this.#refusalOf(args) : undefined;
+      if (refused !== undefined) return this.#refuse(refused);
       const stage: Stage = async (own) => {
         const context = this.#context(caller, typedName);
         const shown = plan.kind === "special" && !replaces ? (plan.handle(own) ?? own) : own;
@@ -290,6 +293,27 @@ export class ClientSession {
       else if (replaces) await this.#queueStage(accessProbe("any", false).request, undefined, stage);
       else await this.#queueStage(bytes, bytes, stage);
     });
+  }
+
+  /** The engine's refusal if the client may not run a command which the engine does not see, or not as it was sent. */
+  async #refusalOf(args: readonly Buffer[]): Promise<string | undefined> {
+    // in a transaction the client is known already, and any question would be queued
+    const stranger = this.#state.transaction
+      ? undefined
+      : await this.#refusal({ access: "any", name: args[0]?.toString("latin1").toLowerCase() ?? "" });
+    // users who may not even PING are no strangers
+    if (stranger !== undefined && !stranger.startsWith("NOPERM")) return stranger;
+    return this.#gateway.permissions?.refusal(this.#state.user, args);
+  }
+
+  /** Answers a command that is not carried out; a transaction is spoiled by it. */
+  #refuse(text: string): void {
+    const { transaction } = this.#state;
+    if (transaction) {
+      transaction.staged ??= new StagedTransaction(this.#gateway.engine, this.#state);
+      transaction.staged.abort();
+    }
+    this.#answer(error(text));
   }
 
   // ---- transactions ----
@@ -308,13 +332,11 @@ export class ClientSession {
   ): Promise<void> {
     const transaction = this.#state.transaction;
     if (!transaction) return;
-    const staged = transaction.staged ?? new StagedTransaction(this.#gateway.engine, this.#state);
     if (transaction.subscribes) {
-      transaction.staged = staged;
-      staged.abort();
-      this.#answer(error(NO_SUBSCRIPTIONS));
+      this.#refuse(NO_SUBSCRIPTIONS);
       return;
     }
+    const staged = transaction.staged ?? new StagedTransaction(this.#gateway.engine, this.#state);
     const reply = await (staged.keeping
       ? staged.keep(queued, { bytes, handle: undefined, stage })
       : this.#engine.ask(queued, 1));
@@ -402,6 +424,7 @@ export class ClientSession {
       caller,
       clientId: this.#id,
       owner: this,
+      user: this.#state.user,
       typedName,
       get signal() {
         return signal();

@@ -2,6 +2,7 @@
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import type { InternalConnections } from "../engine/internal.ts";
+import type { Maybe, UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Logger } from "../log.ts";
@@ -17,7 +18,10 @@ export interface PythonCallsOptions {
   readonly engineCommands: EngineCommands;
   readonly gate: EngineGate;
   /** Runs a command that the engine is not to see (a hooked one, one of ours); undefined when the engine is to run it. */
-  readonly runOwn: (args: readonly Buffer[], owner: object) => Reply | Promise<Reply> | undefined;
+  readonly runOwn: (args: readonly Buffer[], owner: object, user: string) => Reply | Promise<Reply> | undefined;
+  /** May this user's code run this command? @returns the error reply's text if it may not */
+  readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
+  readonly rights: Pick<UserRights, "isFree" | "mayRead">;
   /** `configGet`: python.md, section 11. */
   readonly option: (key: string) => Buffer | undefined;
   /** Milliseconds that the engine may take for a reply (ExecutionMaxIdleTime); 0: no limit. */
@@ -32,7 +36,8 @@ export interface PythonCallsOptions {
   ) => Buffer | Promise<Buffer>;
   /** A script ran a command that may have changed users' rights. */
   readonly onRightsChanged: () => void;
-  readonly log: Logger;
+  /** Takes what scripts log. */
+  readonly log: Pick<Logger, "trace" | "debug" | "info" | "warn">;
 }
 
 /** What one interpreter holds here. */
@@ -95,9 +100,33 @@ export class PythonCalls {
     for (let i = 0; i < count; i++) args.push(reader.bytes());
     const task = caller.task(reader.int());
     const owner = task?.owner ?? caller.home;
-    const reply = this.#options.runOwn(args, owner);
-    if (reply !== undefined) return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
-    return this.engine(caller.home, owner, args, task);
+    const user = caller.user ?? "";
+    return this.ifAllowed(user, args, (allowed) => {
+      const reply = this.#options.runOwn(allowed, owner, user);
+      if (reply !== undefined) return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
+      return this.engine(caller.home, owner, allowed, task);
+    });
+  }
+
+  /**
+   * Does something with a command if the user, whose code wants it, has the right to run it.
+   * @param act gets the arguments, or copies of them when that had to be found out
+   * @throws ReplyError with the engine's refusal
+   */
+  ifAllowed(
+    user: string,
+    args: readonly Buffer[],
+    act: (args: readonly Buffer[]) => CallReply | Promise<CallReply>,
+  ): CallReply | Promise<CallReply> {
+    const free = this.#options.rights.isFree(user);
+    if (free === true) return act(args);
+    const own = args.map((arg) => Buffer.from(arg));
+    const then = (refused: string | undefined): CallReply | Promise<CallReply> => {
+      if (refused !== undefined) throw new ReplyError(refused);
+      return act(own);
+    };
+    const refused = this.#options.refusal(user, own);
+    return refused instanceof Promise ? refused.then(then) : then(refused);
   }
 
   /**
@@ -128,7 +157,8 @@ export class PythonCalls {
   #checkArity(name: string, count: number): void {
     const known = this.#options.engineCommands.find(name);
     if (!known) throw new ReplyError(`ERR unknown command '${name}'`);
-    if (!EngineCommands.arityFits(known, count)) throw new ReplyError(`ERR wrong number of arguments for '${name}' command`);
+    if (!EngineCommands.arityFits(known, count))
+      throw new ReplyError(`ERR wrong number of arguments for '${name}' command`);
   }
 
   /** Commands that would change or block the connection that all calls of an interpreter share. */
@@ -246,8 +276,14 @@ export class PythonCalls {
     const owner = task?.owner ?? caller.home;
     const call = async (bytes: Buffer, replies: number): Promise<Buffer> =>
       this.#raw(caller.home, owner, bytes, replies, task);
+    const user = caller.user ?? "";
+    const { rights, refusal } = this.#options;
+    const free = await rights.isFree(user);
+    const refused = free ? undefined : await refusal(user, [Buffer.from("SCAN"), Buffer.from("0")]);
+    if (refused !== undefined) throw new ReplyError(refused);
+    const mayRead = free ? undefined : async (key: Buffer): Promise<boolean> => rights.mayRead(user, key);
     const number = ++this.#lastScan;
-    this.#state(caller.home).scans.set(number, new KeyScan(call, { pattern, noScan, readValue }));
+    this.#state(caller.home).scans.set(number, new KeyScan(call, { pattern, noScan, readValue, mayRead }));
     return this.#nextKeys(caller.home, number);
   }
 

@@ -13,12 +13,20 @@ export interface Demand {
   readonly orphans: ReadonlySet<PythonSession>;
 }
 
-/** Sessions share interpreters: one for each script that waits, and a spare one while everybody is busy. */
-export function missingShared({ homes, limit, queue }: Demand): number {
-  if (homes.some((home) => home.idle)) return 0;
+/**
+ * Sessions of one user share interpreters: one for each script that waits, and a spare one while everybody is busy. Each
+ * further user may bring one interpreter more than there would be.
+ */
+export function missingShared({ homes, limit, queue, orphans }: Demand): number {
+  const scripts = queue.map(({ session }) => session).filter((session) => session.home === undefined);
+  const foreign = [...orphans].filter(({ user }) => !homes.some((home) => home.suits(user)));
+  const waiting = [...scripts, ...foreign];
+  const unserved = waiting.filter(({ user }) => !homes.some((home) => home.idle && home.suits(user)));
+  if (unserved.length === 0 && homes.some((home) => home.idle)) return 0;
   const booting = homes.filter((home) => !home.ready).length;
-  const waiting = queue.filter(({ session }) => session.home === undefined).length;
-  return Math.min(Math.max(waiting, 1) - booting, limit - homes.length);
+  const users = new Set([...homes, ...waiting].flatMap(({ user }) => user ?? []));
+  const room = limit + Math.max(users.size, 1) - 1 - homes.length;
+  return Math.min(Math.max(unserved.length, 1) - booting, room);
 }
 
 /** Sessions do not share: one for each session that waits, and a spare one for the next. */

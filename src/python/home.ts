@@ -18,6 +18,8 @@ export class Home implements CallContext {
   readonly sessions = new Set<PythonSession>();
   /** The first session that came to live here; with isolation the only one. */
   tenant: PythonSession | undefined;
+  /** The task because of which it was ended, when there was no other way to stop that one. */
+  stubborn: PythonTask | undefined;
   /** Why the pool has ended it. */
   ending: string | undefined;
 
@@ -35,8 +37,18 @@ export class Home implements CallContext {
     return this;
   }
 
+  /** Whose code runs here: users do not share interpreters, for nothing separates the code inside one. */
+  get user(): string | undefined {
+    return this.tenant?.user;
+  }
+
   get idle(): boolean {
     return this.ready && this.current === undefined;
+  }
+
+  /** May a session of this user come to live here, if sessions share at all? */
+  suits(user: string): boolean {
+    return this.tenant === undefined || this.tenant.user === user;
   }
 
   /** Nothing runs here, waits or is remembered. */
@@ -56,7 +68,9 @@ export class Home implements CallContext {
   }
 
   task(handle: number): PythonTask | undefined {
-    return this.tasks.get(handle) ?? this.#started(handle);
+    const task = this.tasks.get(handle) ?? this.#started(handle);
+    // a script may claim any number
+    return task?.session.user === this.user ? task : undefined;
   }
 }
 

@@ -31,6 +31,8 @@ export type ScriptOutcome =
 /** One script with its globals and registrations. It lives in one interpreter, chosen when its first task starts. */
 export interface PythonSession {
   readonly id: string;
+  /** The engine's user who submitted it; its code acts with that user's rights. */
+  readonly user: string;
   /** Opaque: the interpreter; undefined before the first task, and after the interpreter died. */
   home: object | undefined;
   /** Messages that make the session again in a fresh interpreter; undefined when it can not be made again. */
@@ -59,8 +61,8 @@ export interface PythonTask {
   /** The flow waits for a coroutine or future, or goes on. */
   onWaiting(waiting: boolean): void;
   onDone(outcome: FlowOutcome): void;
-  /** The interpreter died under it. */
-  onLost(reason: string): void;
+  /** The interpreter died under it. @param reason undefined when that was the only way to stop this very task */
+  onLost(reason: string | undefined): void;
 }
 
 /** What is told of the interpreters. */
@@ -130,6 +132,11 @@ export type CallHandler = (caller: CallContext, args: MarshalReader) => CallRepl
 export interface CallContext {
   /** The interpreter: identity only. */
   readonly home: object;
+  /**
+   * The engine's user whose code the interpreter runs; it runs no other user's. (It is the interpreter that tells, and not
+   * the task, because code can claim to be any task of its interpreter.) Undefined before the first session came.
+   */
+  readonly user?: string | undefined;
   /** The task that the interpreter runs; undefined for code that belongs to no execution. */
   task(handle: number): PythonTask | undefined;
 }

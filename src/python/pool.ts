@@ -35,6 +35,8 @@ export interface PoolOptions {
   /** An interpreter is gone; what was kept for it can be freed. */
   readonly onGone: (home: object) => void;
   readonly log: Logger;
+  /** Takes what scripts print; `log` unless given. */
+  readonly output?: Pick<Logger, "info">;
   /** Milliseconds that interrupted Python code has to stop before its interpreter is replaced. */
   readonly abortGraceMs?: number;
 }
@@ -116,7 +118,7 @@ export class Pool implements PythonHost {
   }
 
   runNow(task: PythonTask): void {
-    const home = this.#homeOf(task.session) ?? this.#pickHome();
+    const home = this.#homeOf(task.session) ?? this.#pickHome(task.session);
     if (!home) {
       this.submit(task);
       return;
@@ -159,7 +161,7 @@ export class Pool implements PythonHost {
   adopt(session: PythonSession): void {
     const messages = session.revive();
     if (session.home !== undefined || !messages) return;
-    const home = this.#leastLoaded((candidate) => candidate.ready && this.#isOpen(candidate));
+    const home = this.#leastLoaded((candidate) => candidate.ready && this.#isOpen(candidate, session));
     if (home) {
       this.#settleIn(session, home, messages);
       return;
@@ -206,8 +208,8 @@ export class Pool implements PythonHost {
   }
 
   /** May another session come to live there? */
-  #isOpen(home: Home): boolean {
-    return this.#options.isolation === undefined || home.tenant === undefined;
+  #isOpen(home: Home, { user }: PythonSession): boolean {
+    return home.tenant === undefined || (this.#options.isolation === undefined && home.suits(user));
   }
 
   #homeOf(session: PythonSession): Home | undefined {
@@ -222,7 +224,7 @@ export class Pool implements PythonHost {
         at++;
         continue;
       }
-      const home = task.session.home === undefined ? this.#pickIdle() : this.#homeOf(task.session);
+      const home = task.session.home === undefined ? this.#pickIdle(task.session) : this.#homeOf(task.session);
       if (!home?.idle) {
         at++;
         continue;
@@ -276,12 +278,12 @@ export class Pool implements PythonHost {
     return this.#options.isolation ? missingIsolated(demand) : missingShared(demand);
   }
 
-  #pickIdle(): Home | undefined {
-    return this.#leastLoaded((home) => home.idle && this.#isOpen(home));
+  #pickIdle(session: PythonSession): Home | undefined {
+    return this.#leastLoaded((home) => home.idle && this.#isOpen(home, session));
   }
 
-  #pickHome(): Home | undefined {
-    return this.#pickIdle() ?? this.#leastLoaded((home) => home.ready && this.#isOpen(home));
+  #pickHome(session: PythonSession): Home | undefined {
+    return this.#pickIdle(session) ?? this.#leastLoaded((home) => home.ready && this.#isOpen(home, session));
   }
 
   /** The interpreter with the fewest sessions among those that will do. */
@@ -342,7 +344,7 @@ export class Pool implements PythonHost {
           memoryLimitMb: this.#options.memoryLimitMb,
           memfsLimitMb: this.#options.memfsLimitMb,
           onMessage: (bytes) => this.#onMessage(self, bytes),
-          onOutput: (stream, text) => this.#log.info({ stream }, text),
+          onOutput: (stream, text) => (this.#options.output ?? this.#log).info({ stream }, text),
           onExit: (reason) => this.#onExit(self, reason),
         }),
     );
@@ -361,12 +363,13 @@ export class Pool implements PythonHost {
   #onExit(home: Home, reason: string): void {
     if (!this.#forget(home) || this.#stopped) return;
     this.#tally.countRestart(home.ending ?? restartReason(reason));
-    this.#log.error({ reason }, "a Python interpreter died and is replaced");
+    const why = home.stubborn ? "another execution in it did not stop" : reason;
+    if (!home.stubborn) this.#log.error({ reason }, "a Python interpreter died and is replaced");
     for (const task of [...home.tasks.values()]) {
       if (this.#isRunning(task)) this.#running--;
       this.#waiting.delete(task);
       this.#end(task, home, false);
-      task.onLost(reason);
+      task.onLost(task === home.stubborn ? undefined : why);
     }
     for (const { reject } of home.questions.values()) reject(new ReplyError(`ERR ${lostInterpreter(reason)}`));
     for (const session of home.sessions) {

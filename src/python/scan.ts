@@ -16,6 +16,8 @@ export interface KeyScanOptions {
   readonly noScan: boolean;
   /** Read type and value too. */
   readonly readValue: boolean;
+  /** Keys that may not be read have no records; undefined: all may. */
+  readonly mayRead?: ((key: Buffer) => Promise<boolean>) | undefined;
 }
 
 /** One batch of records in columns. */
@@ -84,13 +86,24 @@ export class KeyScan {
       const cursor = reply.bulk();
       this.#cursor =
         cursor === undefined || (cursor.length === 1 && cursor[0] === 48) ? undefined : Buffer.from(cursor);
-      const count = reply.arrayLength();
+      const found = reply.arrayLength();
+      const listed = new RespReader(reply.source, reply.at);
+      const { keys, count } = await this.#readable(listed, found);
       if (count === 0) continue;
-      const keys = new RespReader(reply.source, reply.at);
       const batch = readValue ? await this.#withValues(keys, count) : this.#keysOnly(keys, count);
       if (batch.count > 0) return batch;
     }
     return emptyBatch(readValue);
+  }
+
+  /** Leaves out the keys that may not be read. */
+  async #readable(keys: RespReader, count: number): Promise<{ keys: RespReader; count: number }> {
+    const { mayRead } = this.#options;
+    if (!mayRead || count === 0) return { keys, count };
+    const names = readNames(keys, count);
+    const allowed = await Promise.all(names.map(mayRead));
+    const kept = names.filter((_name, at) => allowed[at]);
+    return { keys: new RespReader(Buffer.concat(kept.map(bulk))), count: kept.length };
   }
 
   #keysOnly(keys: RespReader, count: number): KeyBatch {
@@ -108,6 +121,7 @@ export class KeyScan {
 
   /** A pattern without any glob character names one key: no need to walk. */
   async #readLiteral(name: Buffer, evenIfMissing: boolean): Promise<KeyBatch> {
+    if ((await this.#options.mayRead?.(name)) === false) return emptyBatch(this.#options.readValue);
     const entries = await this.#inspect([name]);
     const entry = entries[0];
     if (entry === undefined && !evenIfMissing) return emptyBatch(this.#options.readValue);
@@ -139,12 +153,7 @@ export class KeyScan {
   }
 
   /** The fast path: every key is of the expected type, so the columns are written in one go. Undefined when one is not. */
-  #allOfOneType(
-    keys: RespReader,
-    count: number,
-    reply: RespReader,
-    type: "string" | "hash",
-  ): KeyBatch | undefined {
+  #allOfOneType(keys: RespReader, count: number, reply: RespReader, type: "string" | "hash"): KeyBatch | undefined {
     const values = new MarshalWriter(reply.source.length + (reply.source.length >> 1) + 16).list(count);
     if (type === "string") reply.arrayLength();
     for (let i = 0; i < count; i++) {

@@ -1,4 +1,5 @@
 /** Python's calls that declare registrations and start flows of their own. */
+import type { UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import { Session } from "../executions/session.ts";
@@ -11,8 +12,10 @@ import type { RegistrationRegistry, ScriptDeclarations } from "./registry.ts";
 export interface RegistrationCallsOptions {
   readonly registrations: RegistrationRegistry;
   readonly runner: ExecutionRunner;
-  /** The live session of an id. */
-  readonly session: (id: string) => Session | undefined;
+  /** The live session of an id, if it is this user's. */
+  readonly session: (id: string, user: string) => Session | undefined;
+  /** What the users may do whose code runs. */
+  readonly rights: Pick<UserRights, "isFree">;
 }
 
 /** A script's body while it runs. */
@@ -28,13 +31,38 @@ export function registrationCalls(options: RegistrationCallsOptions): Map<string
 }
 
 /** `register()`: declared while a script's body runs, in effect at once elsewhere. Answers the id. */
-function register(caller: CallContext, args: MarshalReader, options: RegistrationCallsOptions): CallReply {
+function register(
+  caller: CallContext,
+  args: MarshalReader,
+  options: RegistrationCallsOptions,
+): CallReply | Promise<CallReply> {
   options.runner.ids.skip(0, args.int());
   const fields = args.value() as Map<string, MarshalValue>;
   const task = caller.task(args.int());
   const spec = readSpec(fields);
+  const declare = (free: boolean): CallReply => {
+    if (!free && interferes(spec)) throw new ReplyError(NOT_FREE);
+    return declareFor(task, spec, caller.user ?? "", String(fields.get("session")), options);
+  };
+  const free = options.rights.isFree(caller.user ?? "");
+  return free instanceof Promise ? free.then(declare) : declare(free);
+}
+
+/** Does it take part in the commands of other clients, whatever those commands are about? */
+const interferes = ({ hook, commands, mode }: RegistrationSpec): boolean =>
+  hook !== undefined || commands !== undefined || mode === "sync";
+
+const NOT_FREE = "NOPERM only a user with all rights may hook commands, name commands, or register in mode sync";
+
+function declareFor(
+  task: PythonTask | undefined,
+  spec: RegistrationSpec,
+  user: string,
+  sessionId: string,
+  options: RegistrationCallsOptions,
+): CallReply {
   if (task && isDeclaring(task)) return ok(task.declarations.add(spec).id);
-  const session = (task?.session as Session | undefined) ?? options.session(String(fields.get("session")));
+  const session = (task?.session as Session | undefined) ?? options.session(sessionId, user);
   if (!session) throw new ReplyError("the session of this registration is gone");
   return ok(options.registrations.add(session, spec).id);
 }
@@ -49,7 +77,7 @@ function run(caller: CallContext, args: MarshalReader, options: RegistrationCall
   const task = caller.task(args.int());
   const id = args.text();
   // a background coroutine of a script that registered nothing: its session is known to its interpreter only
-  const session = (task?.session as Session | undefined) ?? options.session(id) ?? new Session(id);
+  const session = (task?.session as Session | undefined) ?? options.session(id, caller.user ?? "") ?? new Session(id, undefined, [], caller.user ?? "");
   session.home ??= caller.home;
   const flow = options.runner.startInner(session, steps);
   return ok([flow.handle, flow.execution.id]);

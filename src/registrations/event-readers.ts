@@ -1,5 +1,6 @@
 /** KeysReader and StreamReader registrations with all that they need, put together. */
 import type { EngineCommands } from "../engine/commands.ts";
+import type { UserRights } from "../engine/rights.ts";
 import type { Logger } from "../log.ts";
 import type { CallHandler } from "../python/host.ts";
 import { ClientCommands } from "./client-commands.ts";
@@ -20,6 +21,8 @@ export interface EventReadersOptions {
   readonly gate: Holdable;
   readonly starter: EventStarter;
   readonly engineCommands: EngineCommands;
+  /** What the users may do who registered; undefined: everything. */
+  readonly rights?: Pick<UserRights, "isFree" | "refusal" | "mayRead">;
   readonly log: Pick<Logger, "warn" | "error">;
   readonly clock?: Clock;
   /** Events that may wait before writers have to; 1 000 000 unless given. */
@@ -43,7 +46,7 @@ export interface EventReaders {
 }
 
 export function createEventReaders(options: EventReadersOptions): EventReaders {
-  const { connections, embedded, gate, starter, engineCommands, log, clock, maxBacklog } = options;
+  const { connections, embedded, gate, starter, engineCommands, rights, log, clock, maxBacklog } = options;
   const calls = new EngineCalls(connections, embedded);
   const events = new KeyEvents({ connections, calls, gate, log });
   const sync = new SyncEvents({
@@ -52,9 +55,16 @@ export function createEventReaders(options: EventReadersOptions): EventReaders {
     barrier: () => events.barrier()?.then(() => keys.whenFlowing()),
   });
   // the streams come first: of an XADD they hear before the KeysReader registrations do
-  const streams = new StreamRegistrations({ events, calls, starter, sync, ...(clock ? { clock } : {}) });
+  const streams = new StreamRegistrations({
+    ...{ events, calls, starter, sync },
+    ...(clock ? { clock } : {}),
+    ...(rights ? { rights } : {}),
+  });
   const reader = new KeyReader(calls, events.misses);
-  const keys = new KeysRegistrations({ events, reader, starter, sync, engineCommands });
+  const keys = new KeysRegistrations({
+    ...{ events, reader, starter, sync, engineCommands },
+    ...(rights ? { rights } : {}),
+  });
   events.onReconnect = () => streams.rescan();
   const clientCommands = new ClientCommands();
   const interceptor = new EventInterceptor({

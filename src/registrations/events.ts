@@ -199,13 +199,14 @@ export class EventStarter {
   /** Starts an execution that holds the engine. Resolves when it has begun. */
   async runInline(registration: Registration, source: EventSource, options: EventOptions = KEPT): Promise<InlineRun> {
     const owner = options.owner ?? {};
+    // before the wait for its turn, so that Python keeps the registration if it is unregistered meanwhile
+    const execution = this.#create(registration, options);
     await this.#gate.hold(owner);
     let leave!: () => void;
     const left = new Promise<void>((resolve) => {
       leave = resolve;
     });
     let held = true;
-    const execution = this.#create(registration, options);
     this.#begin(registration, source, { ...options, owner }, execution, () => {
       if (held) this.#gate.release(owner);
       held = false;

@@ -1,5 +1,6 @@
 /** KeysReader registrations: events.md, sections 3 to 5. */
 import type { EngineCommands } from "../engine/commands.ts";
+import type { UserRights } from "../engine/rights.ts";
 import type { Encoded } from "../python/marshal.ts";
 import { type ClientCommand, checkCommands } from "./client-commands.ts";
 import { type EventSource, type EventStarter, KEPT } from "./events.ts";
@@ -16,6 +17,8 @@ export interface KeysRegistrationsOptions {
   readonly starter: EventStarter;
   readonly sync: SyncEvents;
   readonly engineCommands: EngineCommands;
+  /** What the users may do who registered; undefined: everything. */
+  readonly rights?: Pick<UserRights, "isFree" | "mayRead">;
 }
 
 /** A registration with its filters made ready. */
@@ -149,7 +152,23 @@ export class KeysRegistrations implements ReaderSide {
     for (const resolve of this.#onFlowing.splice(0)) resolve();
   }
 
-  #fire({ registration, commands }: Filtered, event: KeyEvent): void {
+  /** A key that the registration's user may not read fires nothing. */
+  #fire(filtered: Filtered, event: KeyEvent): void {
+    const { session, spec } = filtered.registration;
+    const { rights } = this.#options;
+    // for these the user had to have all rights, and the event can not wait for an answer
+    const exempt = spec.mode === "sync" || spec.commands !== undefined;
+    if (exempt || !rights || rights.isFree(session.user) === true) {
+      this.#start(filtered, event);
+      return;
+    }
+    const key = Buffer.from(event.key);
+    const allowed = rights.mayRead(session.user, key);
+    if (allowed === true) this.#start(filtered, event);
+    else if (allowed !== false) void allowed.then((may) => may && this.#start(filtered, { ...event, key }));
+  }
+
+  #start({ registration, commands }: Filtered, event: KeyEvent): void {
     if (!registration.active) return;
     const { starter, sync, reader } = this.#options;
     const inline = registration.spec.mode === "sync";

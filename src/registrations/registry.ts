@@ -1,4 +1,5 @@
 /** The registrations there are, and how they come and go. */
+import { ReplyError } from "../errors.ts";
 import { type Ids, NODE_ID, parseId } from "../executions/ids.ts";
 import type { Declarations } from "../executions/runner.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
@@ -32,6 +33,8 @@ export interface RegistrationRegistryOptions {
   readonly readers: ReadonlyMap<RegisterReader, ReaderSide>;
   /** Resolves when all changes so far would survive a restart, as far as they are to. */
   readonly kept?: () => Promise<unknown>;
+  /** Most registrations at a time; undefined: any number. */
+  readonly max?: number;
 }
 
 /** The declarations of one script: made while its body runs, in effect when it has ended well. */
@@ -72,6 +75,7 @@ export class RegistrationRegistry {
       },
       add: (spec) => {
         this.#reader(spec).check(spec, declared, replaced);
+        this.#checkRoom(declared.length - (replaced?.registrations.size ?? 0));
         const registration = this.#create(session, spec);
         declared.push(registration);
         return registration;
@@ -92,6 +96,7 @@ export class RegistrationRegistry {
   /** A registration made by a step or callback: it takes effect at once. */
   add(session: Session, spec: RegistrationSpec): Registration {
     this.#reader(spec).check(spec, [], undefined);
+    this.#checkRoom(0);
     const registration = this.#create(session, spec);
     this.#activate(registration);
     void this.#callOnRegistered(registration);
@@ -137,6 +142,14 @@ export class RegistrationRegistry {
     this.#options.host.tell(session, ["unregister", number]);
     if (!session.isKept) this.#options.host.release(session);
     this.#options.sessions.release(session);
+  }
+
+  /** @param more what comes before the next one, less what goes for it */
+  #checkRoom(more: number): void {
+    const { max = Number.POSITIVE_INFINITY } = this.#options;
+    if (this.#all.size + more >= max) {
+      throw new ReplyError(`ERR there are as many registrations as may be (max-registrations is ${max})`);
+    }
   }
 
   #create(session: Session, spec: RegistrationSpec): Registration {

@@ -16,9 +16,14 @@ export interface Batch {
   readonly ids: readonly string[];
   /** In the order of the stream. */
   readonly records: Encoded[];
+  /** The engine went away, or is not ready: messages may have been delivered that nobody got. */
+  readonly lost?: boolean;
 }
 
 const NOTHING: Batch = { ids: [], records: [] };
+const LOST: Batch = { ...NOTHING, lost: true };
+/** Errors of an engine that is just starting or held up by a script. */
+const UNREADY = /^(?:LOADING|BUSY|MASTERDOWN) /;
 
 export class StreamGroup {
   readonly #calls: EngineCalls;
@@ -49,7 +54,7 @@ export class StreamGroup {
     this.#calls.run(encodeCommands([this.#create(), read]), 2, (replies) => {
       if (!replies) {
         token.settle(0);
-        done(NOTHING);
+        done(LOST);
         return;
       }
       token.settle(isMissing(replies) ? 1 : 0);
@@ -64,13 +69,13 @@ export class StreamGroup {
     this.#calls.run(encodeCommand(read), 1, (reply) => {
       if (!reply?.isError) {
         token.settle(0);
-        done(reply ? this.#take(reply) : NOTHING);
+        done(reply ? this.#take(reply) : LOST);
         return;
       }
-      const noGroup = reply.line().startsWith("NOGROUP");
-      if (!noGroup || !again) {
+      const problem = reply.line();
+      if (!problem.startsWith("NOGROUP") || !again) {
         token.settle(0);
-        done(NOTHING);
+        done(UNREADY.test(problem) ? LOST : NOTHING);
         return;
       }
       // the stream was deleted, and perhaps made again
@@ -79,7 +84,8 @@ export class StreamGroup {
         token.settle(missing ? 1 : 0);
         this.#unacknowledged.clear();
         this.#processed = "0-0";
-        if (missing) done(NOTHING);
+        if (!created) done(LOST);
+        else if (missing) done(NOTHING);
         else this.readNew(count, done, false);
       });
     });
@@ -152,7 +158,8 @@ export class StreamGroup {
 
   /** Takes the messages of an XREADGROUP reply. Those that were deleted meanwhile come without fields. */
   #take(reply: RespReader): Batch {
-    if (reply.isError || reply.isNil) return NOTHING;
+    if (reply.isError) return UNREADY.test(reply.line()) ? LOST : NOTHING;
+    if (reply.isNil) return NOTHING;
     reply.arrayLength();
     reply.arrayLength();
     const key = reply.at;

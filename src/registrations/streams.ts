@@ -1,5 +1,6 @@
 /** StreamReader registrations: events.md, section 6. */
 import { encodeCommand } from "../engine/client.ts";
+import type { UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { Encoded } from "../python/marshal.ts";
@@ -19,6 +20,8 @@ export interface StreamRegistrationsOptions {
   readonly starter: EventStarter;
   readonly sync: SyncEvents;
   readonly clock?: Clock;
+  /** What the users may do who registered; undefined: everything. */
+  readonly rights?: Pick<UserRights, "isFree" | "refusal">;
 }
 
 /** A registration with the streams that it has met, by their keys as latin1. */
@@ -41,6 +44,8 @@ const GLOB = /[*?[\\]/;
 const MAX_STREAMS = 100_000;
 /** A batch whose interpreter dies again and again is given up. */
 const MAX_LOSSES = 3;
+/** How often an engine that went away in the middle of a batch is asked whether it is back. */
+const REACHABLE_AGAIN_MS = 250;
 
 export class StreamRegistrations implements ReaderSide {
   readonly pausing: Pausing;
@@ -114,9 +119,27 @@ export class StreamRegistrations implements ReaderSide {
     if (database !== 0) return;
     for (const reading of [...this.#readings.values()].reverse()) {
       if (!isReading(reading) || !reading.matches(key)) continue;
-      const state = this.#stateOf(reading, key);
-      state.arrived(this.#clock.now());
-      this.#pump(reading, state);
+      this.#ifAllowed(reading, key, (own) => {
+        const state = this.#stateOf(reading, own);
+        state.arrived(this.#clock.now());
+        this.#pump(reading, state);
+      });
+    }
+  }
+
+  /** Goes on with a stream if the registration's user may read it, and trim it where that is to be done. */
+  #ifAllowed({ registration: { session, spec } }: Reading, key: Buffer, goOn: (key: Buffer) => void): void {
+    const { rights } = this.#options;
+    // for mode sync the user had to have all rights, and the command that caused the event can not wait for an answer
+    if (!rights || spec.mode === "sync" || rights.isFree(session.user) === true) {
+      goOn(key);
+      return;
+    }
+    const own = Buffer.from(key);
+    const refusals = neededFor(own, spec.trimStream).map((command) => rights.refusal(session.user, command));
+    if (refusals.every((refused) => refused === undefined)) goOn(own);
+    else if (refusals.some((refused) => refused instanceof Promise)) {
+      void Promise.all(refusals).then((all) => all.every((refused) => refused === undefined) && goOn(own));
     }
   }
 
@@ -247,9 +270,22 @@ export class StreamRegistrations implements ReaderSide {
         if (since !== undefined && execution.status === "done") {
           reading.registration.statistics.lag(Math.round(this.#clock.now() - since));
         }
-        this.#ended(reading, state, batch?.ids ?? [], execution, dealtWith);
+        if (batch?.lost) {
+          // what was delivered may be any number of messages: they must be known before anything is trimmed
+          state.contacted = false;
+          state.flush = true;
+          this.#whenReachable(dealtWith);
+        } else this.#ended(reading, state, batch?.ids ?? [], execution, dealtWith);
       },
     };
+  }
+
+  /** Goes on as soon as the engine answers again. */
+  #whenReachable(goOn: () => void): void {
+    this.#options.calls.run(encodeCommand(["PING"]), 1, (reply) => {
+      if (reply && !reply.isError) goOn();
+      else this.#clock.setTimeout(() => this.#whenReachable(goOn), REACHABLE_AGAIN_MS);
+    });
   }
 
   #ended(
@@ -386,6 +422,10 @@ export class StreamRegistrations implements ReaderSide {
   }
 
   #found(reading: Reading, key: Buffer): void {
+    this.#ifAllowed(reading, key, (own) => this.#catchUp(reading, own));
+  }
+
+  #catchUp(reading: Reading, key: Buffer): void {
     if (!isReading(reading)) return;
     const known = reading.streams.get(key.toString("latin1"));
     const state = known ?? this.#stateOf(reading, key);
@@ -398,5 +438,11 @@ export class StreamRegistrations implements ReaderSide {
     else flush();
   }
 }
+
+/** The commands that reading a stream takes. */
+const neededFor = (key: Buffer, trim: boolean): Buffer[][] => {
+  const read = [...["XREADGROUP", "GROUP", "g", "c", "STREAMS"].map((text) => Buffer.from(text)), key, Buffer.from(">")];
+  return trim ? [read, [Buffer.from("XTRIM"), key, Buffer.from("MAXLEN"), Buffer.from("0")]] : [read];
+};
 
 const isReading = ({ registration }: Reading): boolean => registration.active && registration.status === "OK";

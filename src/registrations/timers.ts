@@ -1,5 +1,7 @@
 /** Time events: functions that scripts want called again and again. events.md, section 12. */
 import type { InternalConnections } from "../engine/internal.ts";
+import type { Maybe } from "../engine/rights.ts";
+import { ReplyError } from "../errors.ts";
 import { Session } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
 import type { CallContext, CallHandler, CallReply, PythonHost } from "../python/host.ts";
@@ -11,8 +13,10 @@ export interface TimeEventsOptions {
   readonly connections: InternalConnections;
   readonly gate: Holdable;
   readonly host: PythonHost;
-  /** The live session of an id. */
-  readonly session: (id: string) => Session | undefined;
+  /** The live session of an id, if it is this user's. */
+  readonly session: (id: string, user: string) => Session | undefined;
+  /** May this user's code run this command? @returns the error reply's text if it may not */
+  readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
   readonly log: Pick<Logger, "warn">;
 }
 
@@ -63,6 +67,12 @@ export class TimeEvents {
     this.#options = options;
   }
 
+  /** Will it call this session's code again? */
+  keeps(session: object): boolean {
+    for (const event of this.#events.values()) if (event.session === session) return true;
+    return false;
+  }
+
   /** Calls none any more. They are still kept. */
   stop(): void {
     this.#stopped = true;
@@ -99,8 +109,10 @@ export class TimeEvents {
     const blob = Buffer.from(args.value() as Buffer);
     const id = args.text();
     const task = caller.task(args.int());
-    const session = (task?.session as Session | undefined) ?? this.#sessionOf(id);
+    const session = (task?.session as Session | undefined) ?? this.#sessionOf(id, caller.user ?? "");
     session.home ??= caller.home;
+    const refused = key === null ? undefined : await this.#options.refusal(caller.user ?? "", ["SET", key, "", "NX"].map((word) => Buffer.from(word)));
+    if (refused !== undefined) throw new ReplyError(refused);
     if (key !== null && !(await this.#ask("SET", key, keyText(seconds), "NX"))) return ok(false);
     const number = ++this.#last;
     this.#add(session, number, seconds, key === null ? undefined : { number, seconds, key, blob });
@@ -108,9 +120,9 @@ export class TimeEvents {
   }
 
   /** The session of code that belongs to no execution: with registrations, with time events, or unknown so far. */
-  #sessionOf(id: string): Session {
-    const own = [...this.#events.values()].find(({ session }) => session.id === id)?.session;
-    return this.#options.session(id) ?? own ?? new Session(id);
+  #sessionOf(id: string, user: string): Session {
+    const own = [...this.#events.values()].find(({ session }) => session.id === id && session.user === user)?.session;
+    return this.#options.session(id, user) ?? own ?? new Session(id, undefined, [], user);
   }
 
   #add(session: Session, number: number, seconds: number, kept: TimeEventSpec | undefined): void {

@@ -1,4 +1,5 @@
 /** Between the registry of registrations and the store: what is there is kept, and made again after a restart. */
+import { DEFAULT_USER } from "../engine/rights.ts";
 import type { Ids } from "../executions/ids.ts";
 import { Session } from "../executions/session.ts";
 import type { Registration } from "../registrations/registration.ts";
@@ -81,8 +82,9 @@ export function storedSessions(
   };
   for (const { session, number, spec } of registrations) entry(session).own.push({ number, spec });
   for (const { session, spec } of timers) entry(session).timed.push(spec);
-  return [...bySession].map(([{ id, description, requirements }, { own, timed }]) => ({
+  return [...bySession].map(([{ id, description, user, requirements }, { own, timed }]) => ({
     ...{ id, description, requirements },
+    ...(user !== DEFAULT_USER && { user }),
     registrations: own,
     ...(timed.length > 0 && { timers: timed }),
   }));
@@ -99,8 +101,8 @@ export function restoreSessions(
   ids: Pick<Ids, "atLeastRegistration">,
   timeEvents?: KeptTimers,
 ): number {
-  const all = stored.flatMap(({ id, description, requirements, registrations, timers }) => {
-    const session = new Session(id, description, requirements);
+  const all = stored.flatMap(({ id, description, user, requirements, registrations, timers }) => {
+    const session = new Session(id, description, requirements, user);
     for (const spec of timers ?? []) timeEvents?.restore(session, spec);
     return registrations.map((registration) => ({ session, ...registration }));
   });

@@ -38,6 +38,7 @@ interface Content extends Versions {
   readonly sessions: readonly {
     readonly id: string;
     readonly description?: string;
+    readonly user?: string;
     readonly requirements: readonly string[];
     readonly registrations: readonly { readonly number: number; readonly spec: Readonly<Record<string, Json>> }[];
     readonly timers?: readonly {
@@ -75,9 +76,10 @@ export function encodeRegistrations(sessions: readonly StoredSession[], versions
     format: FORMAT,
     ...versions,
     saved: now.toISOString(),
-    sessions: sessions.map(({ id, description, requirements, registrations, timers }) => ({
+    sessions: sessions.map(({ id, description, user, requirements, registrations, timers }) => ({
       id,
       ...(description === undefined ? {} : { description }),
+      ...(user === undefined ? {} : { user }),
       requirements,
       registrations: registrations.map(({ number, spec }) => ({ number, spec: packSpec(spec) })),
       ...(timers && {
@@ -107,12 +109,15 @@ export function decodeRegistrations(bytes: Buffer, versions: Versions): StoredSe
     const text = `it holds code for Python ${content.python}, and this is ${versions.python}: run the scripts again`;
     throw new UnusableFile(`python-${content.python}`, text);
   }
-  return content.sessions.map(({ id, description, requirements, registrations, timers }) => ({
+  return content.sessions.map(({ id, description, user, requirements, registrations, timers }) => ({
     id,
     description,
+    ...(user === undefined ? {} : { user }),
     requirements,
     registrations: registrations.map(({ number, spec }) => ({ number, spec: unpackSpec(spec) })),
-    ...(timers && { timers: timers.map(({ blob, ...rest }) => ({ ...rest, blob: Buffer.from(blob.base64, "base64") })) }),
+    ...(timers && {
+      timers: timers.map(({ blob, ...rest }) => ({ ...rest, blob: Buffer.from(blob.base64, "base64") })),
+    }),
   }));
 }
 

@@ -13,6 +13,8 @@ export interface StoredRegistration {
 export interface StoredSession {
   readonly id: string;
   readonly description: string | undefined;
+  /** The engine's user who submitted it; files of earlier versions do not tell, then it is the default one. */
+  readonly user?: string | undefined;
   /** Requirements as given by REQUIREMENTS. */
   readonly requirements: readonly string[];
   readonly registrations: readonly StoredRegistration[];

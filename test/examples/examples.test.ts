@@ -21,6 +21,7 @@ afterAll(async () => {
   await server?.close();
 });
 beforeEach(async () => {
+  await client.call("RG.UNREGISTERALL", "ABORTPENDING");
   await client.call("FLUSHALL");
 });
 
@@ -110,6 +111,90 @@ const tests: Record<string, () => Promise<void>> = {
     const sizes = results.map((line) => Number(line.split(" ")[0]));
     expect(sizes[0]).toBeGreaterThan(100_000);
     expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
+  },
+
+  "write_behind.py": async () => {
+    expect(await run("write_behind.py")).toBe("OK");
+    await call(
+      ["HSET", "person:1", "name", "Ada", "age", "36"],
+      ["HSET", "person:2", "name", "Alan", "age", "41"],
+      ["HSET", "person:3", "name", "Grace"],
+      ["HINCRBY", "person:1", "age", "1"],
+      ["DEL", "person:2"],
+    );
+    const rows = (): Promise<Value> =>
+      client.call("RG.TRIGGER", "sql", "SELECT id, name, age FROM person ORDER BY id DESC");
+    await expect.poll(rows).toEqual(["['1', 'Ada', 37]", "['3', 'Grace', None]"]);
+    expect(await client.call("RG.TRIGGER", "sql", "SELECT age FROM person WHERE name = ?", "Ada")).toEqual(["[37]"]);
+    await expect.poll(() => client.call("XLEN", "write_behind:changes")).toBe(0);
+    // a new session finds what the old one has written
+    await call(["RG.UNREGISTERALL"]);
+    expect(await run("write_behind.py")).toBe("OK");
+    expect(await rows()).toEqual(["['1', 'Ada', 37]", "['3', 'Grace', None]"]);
+  },
+
+  "rate_limiter.py": async () => {
+    await call(["RG.CONFIGSET", "RateLimit", "3"]);
+    expect(await run("rate_limiter.py")).toBe("OK");
+    await call(["SET", "api:weather", "sunny"], ["SET", "other", "x"]);
+    const ask = (key: string): Promise<Value> => client.call("GET", key).catch((error: Error) => error.message);
+    const replies = await Promise.all(Array.from({ length: 20 }, () => ask("api:weather")));
+    // two seconds at most
+    expect(replies.slice(0, 3)).toEqual(["sunny", "sunny", "sunny"]);
+    expect(replies.filter((reply) => reply === "sunny").length).toBeLessThanOrEqual(6);
+    expect(replies).toContain("ERR rate limit of api:weather exceeded, try again later");
+    expect(await ask("api:nothing")).toBe(null);
+    for (let n = 0; n < 10; n++) expect(await ask("other")).toBe("x");
+    await expect.poll(() => ask("api:weather"), { timeout: 5_000 }).toBe("sunny");
+  },
+
+  "read_through_cache.py": async () => {
+    await call(["HSET", "users", "1", "Ada", "2", "Alan"]);
+    expect(await run("read_through_cache.py")).toBe("OK");
+    const readers = await Promise.all(Array.from({ length: 20 }, () => connectClient(server?.port ?? 0)));
+    const replies = await Promise.all(readers.map((reader) => reader.call("GET", "user:1")));
+    for (const reader of readers) reader.close();
+    expect(new Set(replies)).toEqual(new Set(["Ada"]));
+    expect(await client.call("GET", "users:loads")).toBe("1");
+    expect(await client.call("TTL", "user:1")).toBeGreaterThan(50);
+    expect(await client.call("GET", "user:3")).toBe(null);
+    await client.call("MGET", "user:1", "user:2");
+    expect(await client.call("MGET", "user:1", "user:2")).toEqual(["Ada", "Alan"]);
+  },
+
+  "keyspace_log.py": async () => {
+    expect(await run("keyspace_log.py")).toBe("OK");
+    await call(["SET", "order:1", "new"], ["SET", "elsewhere", "x"], ["GET", "order:9"]);
+    await call(["RENAME", "order:1", "order:2"], ["DEL", "order:2"]);
+    await call(["SET", "order:3", "x", "PX", "30"]);
+    const events = async (): Promise<string[]> => {
+      const log = (await client.call("XRANGE", "log:events", "-", "+")) as [string, string[]][];
+      return log.map(([, fields]) => fields.filter((_, at) => at % 2 === 1).join(" "));
+    };
+    const written = [
+      "1 set order:1 string",
+      "2 rename_from order:1 empty",
+      "3 rename_to order:2 string",
+      "4 del order:2 empty",
+      "5 set order:3 string",
+      "6 expire order:3 string",
+    ];
+    expect(await events()).toEqual(written);
+    await expect.poll(events, { timeout: 5_000 }).toEqual([...written, "7 expired order:3 empty"]);
+  },
+
+  "job_queue.py": async () => {
+    expect(await run("job_queue.py")).toBe("OK");
+    expect(await client.call("RG.TRIGGER", "job", "run", "count_words", "to be or not to be")).toEqual(["6"]);
+    const many = Array.from({ length: 30 }, (_, n) => client.call("RG.TRIGGER", "job", "run", "slow_reverse", `${n}.`));
+    expect(await Promise.all(many)).toEqual(many.map((_, n) => [`.${String(n).split("").reverse().join("")}`]));
+    const [id] = (await client.call("RG.TRIGGER", "job", "leave", "slow_reverse", "hello")) as string[];
+    await expect.poll(() => client.call("GET", `job:${id}`)).toBe('{"result": "olleh"}');
+    await expect(client.call("RG.TRIGGER", "job", "run", "count_words", "a", "b")).rejects.toThrow(
+      "positional argument",
+    );
+    await expect(client.call("RG.TRIGGER", "job", "run", "nothing")).rejects.toThrow("there is no job nothing");
+    await expect.poll(() => client.call("XLEN", "jobs")).toBe(0);
   },
 };
 

@@ -1,5 +1,5 @@
 /** What the tests of faults share: a server with a folder of its own, and what the system says of its process. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
@@ -65,6 +65,19 @@ export async function withClient<T>(port: number, use: (client: Client) => Promi
 
 /** Open descriptors of a process. */
 export const descriptors = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+
+/** Those of them that are sockets: interpreters, which are started and ended as needed, have others. */
+export function sockets(pid: number): number {
+  const folder = `/proc/${pid}/fd`;
+  const kinds = readdirSync(folder).map((name) => {
+    try {
+      return readlinkSync(`${folder}/${name}`);
+    } catch {
+      return "closed meanwhile";
+    }
+  });
+  return kinds.filter((kind) => kind.startsWith("socket:")).length;
+}
 
 /** Memory of a process, in MB. */
 export function residentMb(pid: number): number {

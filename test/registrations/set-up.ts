@@ -191,6 +191,7 @@ export class TestClient {
       clientId: 1,
       owner: this,
       typedName: name,
+      user: "default",
       signal: new AbortController().signal,
     } as const;
     if (interception?.kind === "replace") return decode(joined(await interception.run(context, ask)));

@@ -13,6 +13,7 @@ const CONTEXT: CommandContext = {
   clientId: 1,
   owner: {},
   typedName: "",
+  user: "default",
 };
 
 async function setUp(options: { scheduled?: boolean; directory?: string } = {}) {

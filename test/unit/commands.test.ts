@@ -2,6 +2,9 @@ import { describe, expect, it } from "vitest";
 import { clusterCommands } from "../../src/commands/cluster.ts";
 import type { CommandContext, CommandRow } from "../../src/commands/command.ts";
 import { configCommands } from "../../src/commands/config.ts";
+import { Requirements } from "../../src/executions/requirements.ts";
+import { SessionRegistry } from "../../src/executions/session.ts";
+import { requirementCommands } from "../../src/commands/requirements.ts";
 import { serverCommands } from "../../src/commands/server.ts";
 import { createCommandTable } from "../../src/commands/table.ts";
 import { type Config, completeConfig, RuntimeConfig } from "../../src/config.ts";
@@ -13,6 +16,7 @@ const context = (caller: CommandContext["caller"] = "client"): CommandContext =>
   signal: new AbortController().signal,
   clientId: 1,
   typedName: "RG.TEST",
+  user: "default",
   owner: {},
 });
 
@@ -40,7 +44,12 @@ function setup(given: Partial<Config> = {}) {
   const config = new RuntimeConfig(completeConfig(given));
   const logged: unknown[] = [];
   const pythonMemory = () => ({ totalAllocated: 30, peakAllocated: 20, currentAllocated: 10 });
-  const rows = [...configCommands({ config }), ...clusterCommands(), ...serverCommands({ pythonMemory })];
+  const rows = [
+    ...configCommands({ config }),
+    ...clusterCommands(),
+    ...serverCommands({ pythonMemory, info: () => ["version:1", "state:ready"] }),
+    ...requirementCommands({ requirements: new Requirements(new SessionRegistry()) }),
+  ];
   const table = createCommandTable(rows, { error: (entry: unknown) => logged.push(entry) });
   const ask = async (name: string, ...args: (string | Buffer)[]): Promise<unknown> => {
     const row = table.find(name);
@@ -281,6 +290,8 @@ describe("commands that need no Python", () => {
     ["rg.dumpplugins", [], [["GearsPythonPlugin", 10000]]],
     ["rg.pyexecuteremote", ["x"], "Execute remote is not longer supported"],
     ["rg.pyfreeinterpreter", [], "Free interpreter is not longer supported"],
+    ["rg.info", [], "# regears\r\nversion:1\r\nstate:ready\r\n"],
+    ["rg.info", ["all"], "-ERR wrong number of arguments for 'rg.info' command"],
     ["rg.pystats", ["ignored"], ["TotalAllocated", 30, "PeakAllocated", 20, "CurrAllocated", 10]],
     ["rg.pydumpreqs", ["ignored"], []],
     ["rg.pyexportreq", ["numpy"], "-requirement does not exists"],

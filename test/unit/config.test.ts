@@ -111,9 +111,21 @@ describe("options of redis-server", () => {
     const quiet = ["--save", "", "--appendonly", "no", "--daemonize", "no", "--tcp-backlog", "511", "--tls-port", "0"];
     expect(loadStart(quiet, {}).warnings).toEqual([]);
     expect(loadStart(["--save", "900", "1", "300", "10", "--appendonly", "yes"], {}).warnings).toEqual([
-      "save 900 1 300 10 has no effect: data are kept in memory only",
-      "appendonly yes has no effect: data are kept in memory only",
+      "appendonly yes has no effect: data are saved as snapshots only, see `save`",
+      "save has no effect: data are kept in memory only, there is no `dir`",
     ]);
+    expect(loadStart(["--save", "60", "1", "--dir", "/data"], {}).warnings).toEqual([]);
+  });
+
+  it("adds save points up as Redis does", () => {
+    expect(config(["--save", "900", "1", "300", "10", "--port", "1"])).toMatchObject({ save: "900 1 300 10", port: 1 });
+    expect(config(["--save", "900 1 300 10"]).save).toBe("900 1 300 10");
+    expect(config(["--save", ""]).save).toBe("");
+    expect(config([file("save 900 1\nsave 300 10\n")]).save).toBe("900 1 300 10");
+    expect(config([file('save 900 1\nsave ""\nsave 60 5\n')]).save).toBe("60 5");
+    expect(config([file("save 900 1\n"), "--save", "5", "1"]).save).toBe("5 1");
+    expect(config([], { REGEARS_SAVE: "60 1" }).save).toBe("60 1");
+    expect(failure([file("save\n")])).toContain("option 'save' needs a value");
   });
 
   it.each([

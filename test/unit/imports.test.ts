@@ -12,7 +12,7 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" })
 /** Open to all. */
 const COMMON = ["errors.ts", "config.ts", "log.ts"];
 /** The interface, and what is built on it for any engine. */
-const ENGINE_INTERFACE = ["engine.ts", "client.ts", "encode.ts", "internal.ts", "commands.ts"].map(
+const ENGINE_INTERFACE = ["engine.ts", "client.ts", "encode.ts", "internal.ts", "commands.ts", "rights.ts"].map(
   (file) => `engine/${file}`,
 );
 const PYTHON_INTERFACE = ["python/host.ts", "python/marshal.ts", "python/protocol.ts", "python/transcode.ts"];
@@ -33,10 +33,12 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
     [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, "resp/", "executions/", "registrations/", ...GATEWAY_INTERFACE],
   ],
   ["commands/", [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, "resp/", "executions/", "registrations/"]],
+  ["visibility/", ["engine/engine.ts", ...PYTHON_INTERFACE, "executions/", "registrations/"]],
   ["gateway/", ["commands/", "engine/", "resp/"]],
   ["config", ["config/"]],
   ["log.ts", []],
   ["errors.ts", []],
+  ["version.ts", []],
 ];
 
 /** Files that put the parts together and may know them all. */

@@ -1,0 +1,203 @@
+/**
+ * What a user of the engine may do. Some things are done for a user on connections that are not the user's: a hook runs
+ * in place of a command, a script's `execute()` runs long after its client has gone. The engine is asked beforehand.
+ *
+ * A user with all rights is asked about once, until rights can have changed; every command of any other user is tried
+ * with `ACL DRYRUN`. An engine that can not tell (Redis before 7, or our user there may not use ACL) lets only users with
+ * all rights pass, and those whose rights we act with anyway.
+ */
+import { isError, scalarText, splitAggregate } from "../resp/frames.ts";
+import { type EngineClient, encodeCommand } from "./client.ts";
+import { ENGINE_DOWN } from "./engine.ts";
+
+/** The user of clients that never said who they are. */
+export const DEFAULT_USER = "default";
+
+export type Maybe<T> = T | Promise<T>;
+
+/** Lua runs with the rights of the connection, and SORT reads keys that its own arguments do not name. */
+const INDIRECT = new Set(["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro"]);
+const SORTS = new Set(["sort", "sort_ro"]);
+
+export interface UserRightsOptions {
+  /** Opens a connection that may use ACL. */
+  readonly open: () => EngineClient;
+  /** Changes with every change of rights. */
+  readonly epoch: { readonly value: number };
+  /** Our own user there; undefined: one that may do everything. */
+  readonly ownUser: string | undefined;
+  /** How long an answer is trusted, in milliseconds; Infinity when nobody can change rights behind our back. */
+  readonly lifetimeMs: number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now?: () => number;
+}
+
+/** What is known of a user: all rights, some, or the reason why everything is refused. */
+type Standing = "all" | "some" | { readonly refused: string };
+
+export class UserRights {
+  readonly #options: UserRightsOptions;
+  readonly #now: () => number;
+  readonly #known = new Map<string, Standing>();
+  #client: EngineClient | undefined;
+  #epoch = -1;
+  #at = 0;
+
+  constructor(options: UserRightsOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  /** Has this user all rights? Answered at once by an engine in this process, like everything here. */
+  isFree(user: string): Maybe<boolean> {
+    return andThen(this.#standing(user), (standing) => standing === "all");
+  }
+
+  /**
+   * May this user run this command?
+   * @param args the command; must not change before an answer that comes later
+   * @returns the text of the error reply, or undefined when the user may
+   */
+  refusal(user: string, args: readonly Uint8Array[]): Maybe<string | undefined> {
+    return andThen(this.#standing(user), (standing) => {
+      if (standing === "all") return undefined;
+      return standing === "some" ? this.#try(user, args) : standing.refused;
+    });
+  }
+
+  /** The same for a command that is then sent on a connection with more rights than the user has. */
+  refusalInStead(user: string, args: readonly Uint8Array[]): Maybe<string | undefined> {
+    return andThen(this.refusal(user, args), (refused) => {
+      if (refused !== undefined || !isIndirect(args)) return refused;
+      return andThen(this.isFree(user), (free) => (free ? undefined : TOO_INDIRECT));
+    });
+  }
+
+  /** May this user read this key? Judged by the right to GET it, whatever its type. */
+  mayRead(user: string, key: Uint8Array): Maybe<boolean> {
+    return andThen(this.refusal(user, [GET, key]), (refused) => refused === undefined);
+  }
+
+  #standing(user: string): Maybe<Standing> {
+    const { epoch, lifetimeMs } = this.#options;
+    if (this.#epoch !== epoch.value || this.#now() - this.#at > lifetimeMs) {
+      this.#known.clear();
+      this.#epoch = epoch.value;
+      this.#at = this.#now();
+    }
+    return this.#known.get(user) ?? this.#learn(user);
+  }
+
+  #learn(user: string): Maybe<Standing> {
+    const [asked, at] = [this.#epoch, this.#at];
+    return andThen(this.#ask(["ACL", "GETUSER", user]), (reply) => {
+      if (!reply) return DOWN;
+      const standing = this.#judge(user, reply);
+      const current = asked === this.#options.epoch.value && asked === this.#epoch && at === this.#at;
+      if (current) this.#known.set(user, standing);
+      return standing;
+    });
+  }
+
+  #judge(user: string, reply: Buffer): Standing {
+    if (!isError(reply)) {
+      const fields = splitAggregate(reply)?.children;
+      if (!fields || fields.length === 0) return { refused: `NOPERM User '${user}' does not exist` };
+      return hasAllRights(fields) ? "all" : "some";
+    }
+    // an engine without users at all
+    if (/^ERR unknown command/i.test(scalarText(reply))) return "all";
+    return user === this.#options.ownUser ? "all" : unknowable(user);
+  }
+
+  #try(user: string, args: readonly Uint8Array[]): Maybe<string | undefined> {
+    return andThen(this.#ask(["ACL", "DRYRUN", user, ...args]), (reply) => {
+      if (!reply) return DOWN.refused;
+      if (isError(reply) && /subcommand/i.test(scalarText(reply))) {
+        return user === this.#options.ownUser ? undefined : unknowable(user).refused;
+      }
+      return verdict(reply, args);
+    });
+  }
+
+  /** Gives the engine's reply; undefined when it can not be reached. */
+  #ask(command: readonly (string | Uint8Array)[]): Maybe<Buffer | undefined> {
+    let answer: { readonly reply: Buffer | undefined } | undefined;
+    let settle: ((reply: Buffer | undefined) => void) | undefined;
+    this.#connected().rawCallNow(encodeCommand(command), 1, (failure, data) => {
+      answer = { reply: failure ? undefined : data };
+      settle?.(answer.reply);
+    });
+    if (answer) return (answer as { readonly reply: Buffer | undefined }).reply;
+    return new Promise((resolve) => {
+      settle = resolve;
+    });
+  }
+
+  #connected(): EngineClient {
+    if (this.#client) return this.#client;
+    const client = this.#options.open();
+    client.onClose = () => {
+      if (this.#client === client) this.#client = undefined;
+    };
+    this.#client = client;
+    return client;
+  }
+}
+
+const andThen = <T, U>(value: Maybe<T>, act: (value: T) => Maybe<U>): Maybe<U> =>
+  value instanceof Promise ? value.then(act) : act(value);
+
+const DOWN = { refused: ENGINE_DOWN };
+const TOO_INDIRECT = "NOPERM only a user with all rights may run this from a script: it could reach any key";
+
+const GET = Buffer.from("GET");
+
+const unknowable = (user: string): { readonly refused: string } => ({
+  refused: `NOPERM the engine does not tell what user '${user}' may do (that takes ACL DRYRUN, of Redis 7)`,
+});
+
+const word = (bytes: Uint8Array | undefined): string =>
+  Buffer.from(bytes ?? [])
+    .toString("latin1")
+    .toLowerCase();
+
+/** Can this command touch keys that its arguments do not name? */
+function isIndirect(args: readonly Uint8Array[]): boolean {
+  const name = word(args[0]);
+  if (INDIRECT.has(name)) return true;
+  return SORTS.has(name) && args.slice(2).some((arg) => word(arg) === "by" || word(arg) === "get");
+}
+
+/** Reads ACL GETUSER. What was a list before Redis 7 is a text since then. */
+function hasAllRights(reply: readonly Buffer[]): boolean {
+  const fields = new Map<string, Buffer>();
+  for (let at = 0; at + 1 < reply.length; at += 2) fields.set(scalarText(reply[at]), reply[at + 1] ?? Buffer.alloc(0));
+  const is = (name: string, ...accepted: readonly string[]): boolean => {
+    const value = fields.get(name);
+    // an older engine does not limit what it does not know
+    if (value === undefined) return true;
+    const words = splitAggregate(value)?.children.map((child) => scalarText(child)) ?? [scalarText(value)];
+    return accepted.includes(words.join(" "));
+  };
+  return (
+    fields.has("commands") &&
+    is("commands", "+@all") &&
+    is("keys", "~*", "*") &&
+    is("channels", "&*", "*") &&
+    is("databases", "alldbs") &&
+    is("selectors", "")
+  );
+}
+
+/** What the user's own connection would have been told. */
+function verdict(reply: Buffer, args: readonly Uint8Array[]): string | undefined {
+  const text = scalarText(reply);
+  if (isError(reply)) {
+    if (/^ERR Command .* not found/i.test(text)) return `ERR unknown command '${word(args[0])}'`;
+    return /^ERR User/i.test(text) ? `NOPERM ${text.slice(4)}` : text;
+  }
+  if (text === "OK") return undefined;
+  const [, what] = /has no permissions to access the '.*' (key|channel|database)$/s.exec(text) ?? [];
+  return what === undefined ? `NOPERM ${text}` : `NOPERM No permissions to access a ${what}`;
+}

@@ -1,0 +1,95 @@
+/** What the server shows of itself: its state, its figures, and what was slow. */
+import type { Engine } from "../engine/engine.ts";
+import type { SlowExecution } from "../executions/runner.ts";
+import type { Logger } from "../log.ts";
+import { infoLines, prometheusText } from "./formats.ts";
+import { MonitoringServer } from "./http.ts";
+import { collectMetrics, type MetricSources } from "./metrics.ts";
+
+export interface VisibilityOptions extends Omit<MetricSources, "problem" | "engineUp" | "slowExecutions" | "engine"> {
+  readonly engine: Engine;
+  readonly port: number;
+  readonly bind: string;
+}
+
+export class Visibility {
+  /** How far the server is. */
+  phase: "starting" | "ready" | "stopping" = "starting";
+  readonly #options: VisibilityOptions;
+  readonly #sources: MetricSources;
+  readonly #http: MonitoringServer;
+  #engineUp = true;
+
+  constructor(options: VisibilityOptions, slow: SlowExecutions) {
+    this.#options = options;
+    const { engine } = options;
+    engine.onStateChange = (up) => {
+      this.#engineUp = up;
+    };
+    this.#sources = {
+      ...options,
+      engine: engine.description,
+      problem: () => this.problem(),
+      engineUp: () => this.#engineUp,
+      slowExecutions: () => slow.count,
+    };
+    this.#http = new MonitoringServer({
+      port: options.port,
+      bind: options.bind,
+      metrics: () => prometheusText(collectMetrics(this.#sources)),
+      problem: () => this.problem(),
+    });
+  }
+
+  /** Opens the monitoring port, before anything else is started: it says why the server is not ready. */
+  listen(): Promise<void> {
+    return this.#http.listen();
+  }
+
+  close(): Promise<void> {
+    return this.#http.close();
+  }
+
+  /** Why not everything is answered; undefined when it is. */
+  problem(): string | undefined {
+    if (this.phase !== "ready") return `the server is ${this.phase}`;
+    if (!this.#engineUp) return "the engine is not reachable";
+    const { interpreters } = this.#options.interpreters();
+    if (interpreters.every(({ state }) => state === "booting")) return "no Python interpreter has started yet";
+    return undefined;
+  }
+
+  /** The lines of the section `regears` of INFO. */
+  infoLines(): string[] {
+    const { version, engine } = this.#sources;
+    const state = this.problem() ?? "ready";
+    return [`version:${version}`, `engine:${engine}`, `state:${state}`, ...infoLines(collectMetrics(this.#sources))];
+  }
+}
+
+/** Logs what took long. */
+export class SlowExecutions {
+  count = 0;
+  readonly #log: Pick<Logger, "warn">;
+  readonly limitMs: () => number;
+
+  /** @param limitMs `slow-execution-ms` */
+  constructor(limitMs: () => number, log: Pick<Logger, "warn">) {
+    this.limitMs = limitMs;
+    this.#log = log;
+  }
+
+  readonly tell = ({ kind, session, execution, registration, milliseconds }: SlowExecution): void => {
+    this.count++;
+    this.#log.warn(
+      {
+        session: session.id,
+        ...(session.description !== undefined && { description: session.description }),
+        ...(execution !== undefined && { execution }),
+        ...(registration !== undefined && { registration }),
+        milliseconds: Math.round(milliseconds),
+      },
+      kind === "script" ? "slow script" : "slow execution",
+    );
+  };
+}

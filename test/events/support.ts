@@ -1,0 +1,95 @@
+/** What the tests of registrations on the running server share. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
+import { type Client, connectClient, type Value } from "../support/client.ts";
+import { type RunningRegears, startRegears } from "../support/regears.ts";
+
+export type { Client, Value };
+
+export interface Setting {
+  readonly server: RunningRegears;
+  readonly client: Client;
+  /** A further client; it is closed after the test. */
+  connect(): Promise<Client>;
+}
+
+/** One server for the tests of a file: empty and without registrations before each. */
+export function useServer(args: readonly string[] = []): () => Setting {
+  let setting: Setting;
+  let more: Client[] = [];
+  beforeAll(async () => {
+    const server = await startRegears(args);
+    const client = await connectClient(server.port);
+    const connect = async (): Promise<Client> => {
+      const one = await connectClient(server.port);
+      more.push(one);
+      return one;
+    };
+    setting = { server, client, connect };
+  });
+  beforeEach(async () => {
+    await setting.client.call("RG.UNREGISTERALL", "ABORTPENDING");
+    await setting.client.call("FLUSHALL");
+  });
+  afterEach(() => {
+    for (const client of more) client.close();
+    more = [];
+  });
+  afterAll(async () => {
+    setting?.client.close();
+    await setting?.server.stop();
+  });
+  return () => setting;
+}
+
+/** A directory that is removed after all tests of the file. */
+export function newDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "regears-events-"));
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** Pairs of names and values as an object. */
+export function fields(list: Value | undefined): Record<string, Value> {
+  const values = list as Value[];
+  const made: Record<string, Value> = {};
+  for (let at = 0; at < values.length; at += 2) made[String(values[at])] = values[at + 1] ?? null;
+  return made;
+}
+
+/** The registrations, as objects; `data` is RegistrationData. */
+export async function registrations(client: Client): Promise<{ id: string; data: Record<string, Value> }[]> {
+  const all = (await client.call("RG.DUMPREGISTRATIONS")) as Value[];
+  return all.map(fields).map((one) => ({ id: String(one.id), data: fields(one.RegistrationData) }));
+}
+
+/** RegistrationData of the only registration. */
+export async function onlyRegistration(client: Client): Promise<Record<string, Value>> {
+  const all = await registrations(client);
+  expect(all).toHaveLength(1);
+  return all[0]?.data ?? {};
+}
+
+/** The text of the error that a command answers; undefined when it answers none. */
+export const errorOf = (reply: Promise<Value>): Promise<string | undefined> =>
+  reply.then(
+    () => undefined,
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+
+/** Memory of the process now, in bytes. */
+export function memoryOf(server: RunningRegears): number {
+  const pages = readFileSync(`/proc/${server.process.pid}/statm`, "utf8").split(" ")[1];
+  return Number(pages) * 4096;
+}
+
+/** Executions in progress by their status. */
+export async function executions(client: Client): Promise<{ id: string; status: string }[]> {
+  const all = (await client.call("RG.DUMPEXECUTIONS")) as Value[];
+  return all.map(fields).map(({ executionId, status }) => ({ id: String(executionId), status: String(status) }));
+}
+
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,0 +1,262 @@
+/** Random commands of several clients, and a model that says what executions, registrations and keys there have to be. */
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Client, connectClient, type Value } from "../support/client.ts";
+import { type RunningRegears, startRegears } from "../support/regears.ts";
+import { FUZZ_TIMEOUT_MS, fuzz } from "./support.ts";
+
+const CLIENTS = 3;
+
+type Action =
+  | { do: "run"; n: number }
+  | { do: "start"; n: number; fails: boolean }
+  | { do: "read" | "drop" | "wait" | "abort" | "show"; which: number }
+  | { do: "list" }
+  | { do: "limit"; most: number }
+  | { do: "register" | "trigger"; name: number }
+  | { do: "unregister"; which: number }
+  | { do: "set" | "incr" | "get" | "execute"; key: number; n: number }
+  | { do: "transaction"; key: number };
+
+const nat = (max: number): fc.Arbitrary<number> => fc.nat({ max });
+const action: fc.Arbitrary<Action> = fc.oneof(
+  fc.record({ do: fc.constant("run" as const), n: nat(9) }),
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("start" as const), n: nat(9), fails: fc.boolean() }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constantFrom("read" as const, "drop" as const, "wait" as const, "abort" as const, "show" as const),
+      which: nat(12),
+    }),
+  },
+  fc.record({ do: fc.constant("list" as const) }),
+  fc.record({ do: fc.constant("limit" as const), most: fc.integer({ min: 1, max: 6 }) }),
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("register" as const, "trigger" as const), name: nat(3) }) },
+  fc.record({ do: fc.constant("unregister" as const), which: nat(4) }),
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom("set" as const, "incr" as const, "get" as const, "execute" as const),
+      key: nat(2),
+      n: nat(9),
+    }),
+  },
+  fc.record({ do: fc.constant("transaction" as const), key: nat(2) }),
+);
+const steps = fc.array(fc.tuple(nat(CLIENTS - 1), action), { minLength: 1, maxLength: 40 });
+
+/** A result as a text that can be compared; errors begin with an exclamation mark. */
+const outcome = (reply: Promise<Value>): Promise<string> =>
+  reply.then(
+    (value) => JSON.stringify(value),
+    (error: Error) => `!${error.message}`,
+  );
+
+const UNKNOWN = "!execution plan does not exist";
+
+/** What there has to be. */
+class Model {
+  /** Finished executions and what is read of them, least recently used first. */
+  readonly finished = new Map<string, string>();
+  /** All ids that ever were. */
+  readonly ids: string[] = [];
+  readonly triggers = new Map<string, { id: string; answer: string }>();
+  readonly gone: string[] = [];
+  readonly keys = new Map<string, string>();
+  most = 1000;
+
+  add(id: string, result: string): void {
+    this.ids.push(id);
+    this.finished.set(id, result);
+    this.evict();
+  }
+
+  evict(): void {
+    for (const id of this.finished.keys()) {
+      if (this.finished.size <= this.most) break;
+      this.finished.delete(id);
+    }
+  }
+
+  /** Reads a result, which makes it the last to go. */
+  read(id: string): string {
+    const result = this.finished.get(id);
+    if (result === undefined) return UNKNOWN;
+    this.finished.delete(id);
+    this.finished.set(id, result);
+    return result;
+  }
+}
+
+async function perform(client: Client, model: Model, todo: Action): Promise<void> {
+  const call = (...args: string[]): Promise<string> => outcome(client.call(...args));
+  const pick = (list: readonly string[], which: number): string =>
+    list[list.length - 1 - (which % Math.max(1, list.length))] ?? "none-0";
+  switch (todo.do) {
+    case "run":
+      expect(await call("RG.PYEXECUTE", `GB('ShardsIDReader').map(lambda r: int(r) + ${todo.n}).run()`)).toBe(
+        `[["${todo.n + 1}"],[]]`,
+      );
+      break;
+    case "start": {
+      const code = todo.fails ? `flat_error('bad ${todo.n}')` : `GB('ShardsIDReader').map(lambda r: ${todo.n}).run()`;
+      const id = String(await client.call("RG.PYEXECUTE", code, "UNBLOCKING"));
+      const result = todo.fails ? `!bad ${todo.n}` : `[["${todo.n}"],[]]`;
+      expect(await call("RG.GETRESULTSBLOCKING", id)).toBe(result);
+      model.add(id, result);
+      break;
+    }
+    case "read":
+    case "wait": {
+      const id = pick(model.ids, todo.which);
+      expect(await call(todo.do === "read" ? "RG.GETRESULTS" : "RG.GETRESULTSBLOCKING", id)).toBe(model.read(id));
+      break;
+    }
+    case "drop": {
+      const id = pick(model.ids, todo.which);
+      expect(await call("RG.DROPEXECUTION", id)).toBe(model.finished.delete(id) ? '"OK"' : UNKNOWN);
+      break;
+    }
+    case "abort": {
+      const id = pick(model.ids, todo.which);
+      expect(await call("RG.ABORTEXECUTION", id)).toBe(model.finished.has(id) ? '"OK"' : "!execution does not exist");
+      break;
+    }
+    case "show": {
+      const id = pick(model.ids, todo.which);
+      const shown = await call("RG.GETEXECUTION", id);
+      if (model.finished.has(id)) expect(shown).toContain('"status","done"');
+      else expect(shown).toBe(UNKNOWN);
+      break;
+    }
+    case "list": {
+      const listed = (await client.call("RG.DUMPEXECUTIONS")) as string[][];
+      expect(listed.map((fields) => fields[1]).sort()).toEqual([...model.finished.keys()].sort());
+      const registered = (await client.call("RG.DUMPREGISTRATIONS")) as string[][];
+      expect(registered.map((fields) => fields[1]).sort()).toEqual(
+        [...model.triggers.values()].map(({ id }) => id).sort(),
+      );
+      break;
+    }
+    case "limit":
+      await client.call("RG.CONFIGSET", "MaxExecutions", String(todo.most));
+      model.most = todo.most;
+      model.evict();
+      break;
+    case "register":
+      await register(client, model, `t${todo.name}`);
+      break;
+    case "trigger": {
+      const answer = model.triggers.get(`t${todo.name}`)?.answer;
+      const reply = await call("RG.TRIGGER", `t${todo.name}`, "x");
+      if (answer === undefined) expect(reply).toMatch(/^!.*subcommand not found/);
+      else expect(reply).toBe(`["${answer}-x"]`);
+      break;
+    }
+    case "unregister": {
+      const live = [...model.triggers];
+      const [name, found] = live[todo.which % Math.max(1, live.length)] ?? [];
+      const id = todo.which === 4 ? pick(model.gone, 0) : (found?.id ?? "none-0");
+      const known = live.some(([, { id: other }]) => other === id);
+      expect(await call("RG.UNREGISTER", id)).toBe(known ? '"OK"' : "!execution is not registered");
+      if (known && name !== undefined) {
+        model.triggers.delete(name);
+        model.gone.push(id);
+      }
+      break;
+    }
+    default:
+      await data(client, model, todo);
+  }
+}
+
+let registrations = 0;
+
+async function register(client: Client, model: Model, name: string): Promise<void> {
+  const answer = `answer${++registrations}`;
+  const code = `GB('CommandReader').map(lambda r: '${answer}-' + r[1]).register(trigger='${name}')`;
+  const reply = await outcome(client.call("RG.PYEXECUTE", code));
+  if (model.triggers.has(name)) {
+    expect(reply).toContain("trigger already registered");
+    return;
+  }
+  expect(reply).toBe('"OK"');
+  const all = (await client.call("RG.DUMPREGISTRATIONS")) as string[][];
+  const known = [...model.triggers.values()].map(({ id }) => id);
+  const id = all.map((fields) => String(fields[1])).find((other) => !known.includes(other));
+  model.triggers.set(name, { id: id ?? "missing", answer });
+}
+
+async function data(client: Client, model: Model, todo: Extract<Action, { key: number }>): Promise<void> {
+  const key = `k${todo.key}`;
+  const now = model.keys.get(key);
+  const next = String(Number(now ?? 0) + 1);
+  switch (todo.do) {
+    case "set":
+      expect(await client.call("SET", key, String(todo.n))).toBe("OK");
+      model.keys.set(key, String(todo.n));
+      break;
+    case "get":
+      expect(await client.call("GET", key)).toBe(now ?? null);
+      break;
+    case "incr":
+      expect(await client.call("INCR", key)).toBe(Number(next));
+      model.keys.set(key, next);
+      break;
+    case "execute":
+      expect(
+        await client.call("RG.PYEXECUTE", `GB('ShardsIDReader').map(lambda r: execute('INCR', '${key}')).run()`),
+      ).toEqual([[next], []]);
+      model.keys.set(key, next);
+      break;
+    case "transaction": {
+      const replies = await Promise.all([
+        client.call("MULTI"),
+        client.call("INCR", key),
+        client.call("RG.DUMPREGISTRATIONS"),
+        client.call("EXEC"),
+      ]);
+      expect((replies[3] as Value[])[0]).toBe(Number(next));
+      expect((replies[3] as Value[][])[1]).toHaveLength(model.triggers.size);
+      model.keys.set(key, next);
+      break;
+    }
+  }
+}
+
+describe("commands of several clients", () => {
+  let server: RunningRegears;
+  const clients: Client[] = [];
+  beforeAll(async () => {
+    server = await startRegears();
+    for (let i = 0; i < CLIENTS; i++) clients.push(await connectClient(server.port));
+  });
+  afterAll(async () => {
+    for (const client of clients) client.close();
+    await server?.stop();
+  });
+
+  /** As a new server has it. */
+  async function cleared(client: Client): Promise<Model> {
+    await client.call("RG.CONFIGSET", "MaxExecutions", "1000");
+    for (const fields of (await client.call("RG.DUMPREGISTRATIONS")) as string[][])
+      await client.call("RG.UNREGISTER", String(fields[1]));
+    for (const fields of (await client.call("RG.DUMPEXECUTIONS")) as string[][])
+      await client.call("RG.DROPEXECUTION", String(fields[1]));
+    await client.call("FLUSHALL");
+    return new Model();
+  }
+
+  it("do what the model says", { timeout: FUZZ_TIMEOUT_MS }, () =>
+    fuzz(
+      "registry",
+      "random RG.* and data commands of 3 clients, by Regears and by a model of its registry",
+      steps,
+      async (todo) => {
+        const model = await cleared(clients[0] as Client);
+        for (const [who, what] of [...todo, [0, { do: "list" }] as const])
+          await perform(clients[who] as Client, model, what);
+      },
+    ),
+  );
+});

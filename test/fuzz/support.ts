@@ -1,0 +1,36 @@
+/** What the fuzzers share: how long they run, and the seed by which a failure can be had again. */
+import fc from "fast-check";
+import { figure } from "../support/figures.ts";
+
+const SECONDS = Number(process.env.REGEARS_FUZZ_SECONDS ?? 20);
+const SEED = Number(process.env.REGEARS_FUZZ_SEED ?? Date.now() % 2 ** 31);
+
+/** Longest time that one property may take, with what it needs to make a failure small. */
+export const FUZZ_TIMEOUT_MS = (SECONDS * 2 + 60) * 1000;
+
+/**
+ * Checks a property on random inputs for {@link SECONDS}; `REGEARS_FUZZ_SECONDS` and `REGEARS_FUZZ_SEED` change that.
+ * @param name of the file for the figures
+ */
+export async function fuzz<T>(
+  name: string,
+  what: string,
+  inputs: fc.Arbitrary<T>,
+  holds: (input: T) => Promise<void> | void,
+): Promise<void> {
+  console.info(`fuzzing ${name}: seed ${SEED}, ${SECONDS} s`);
+  let runs = 0;
+  const property = fc.asyncProperty(inputs, async (input) => {
+    runs++;
+    await holds(input);
+  });
+  await fc.assert(property, {
+    seed: SEED,
+    numRuns: 1_000_000,
+    interruptAfterTimeLimit: SECONDS * 1000,
+    markInterruptAsFailure: false,
+    endOnFailure: SECONDS > 60,
+  });
+  if (runs < 10) throw new Error(`only ${runs} inputs were tried`);
+  figure(`fuzz-${name}`, what, `${runs} random inputs in ${SECONDS} s, seed ${SEED}: no difference`);
+}
