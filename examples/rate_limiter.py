@@ -1,12 +1,11 @@
-# A rate limiter: GET of keys that start with `api:` is answered ten times a second for each key, then refused.
+# A rate limiter: into each list whose key starts with `inbox:`, ten messages a second may be pushed; more are refused.
 # The script takes the place of the command; clients need not change.
 #
 #   redis-cli RG.CONFIGSET RateLimit 10
 #   redis-cli -x RG.PYEXECUTE ID rate_limiter < examples/rate_limiter.py
-#   redis-cli SET api:weather sunny
-#   redis-cli -r 15 GET api:weather
+#   redis-cli -r 15 LPUSH inbox:ada hello
 #
-# The eleventh reply within a second is the error `ERR rate limit of api:weather exceeded, try again later`.
+# The eleventh reply within a second is the error `ERR rate limit of inbox:ada exceeded, try again later`.
 import time
 
 LIMIT = int(configGet('RateLimit') or 10)
@@ -24,7 +23,7 @@ def limited(command):
 
 
 (
-    GB('CommandReader', desc='limits GET of api:*')
+    GB('CommandReader', desc='limits LPUSH into inboxes')
     .map(limited)
-    .register(hook='get', keyprefix='api:', mode='sync', convertToStr=False)
+    .register(hook='lpush', keyprefix='inbox:', mode='sync', convertToStr=False)
 )

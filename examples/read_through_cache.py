@@ -14,16 +14,22 @@ SECONDS = 60
 loading = {}
 
 
-async def load(user):
+async def load(key):
+    # somebody may have loaded it since it was missed
+    if execute('EXISTS', key):
+        return execute('GET', key)
     await asyncio.sleep(0.01)
     execute('INCR', 'users:loads')
-    return execute('HGET', 'users', user)
+    value = execute('HGET', 'users', key.partition(':')[2])
+    if value is not None:
+        execute('SET', key, value, 'EX', SECONDS)
+    return value
 
 
 async def load_once(key):
     task = loading.get(key)
     if task is None:
-        task = loading[key] = asyncio.ensure_future(load(key.partition(':')[2]))
+        task = loading[key] = asyncio.ensure_future(load(key))
         task.add_done_callback(lambda _: loading.pop(key, None))
     return await task
 
@@ -31,11 +37,8 @@ async def load_once(key):
 async def fill(record):
     key = record['key']
     value = await load_once(key)
-    if value is None:
-        return
-    execute('SET', key, value, 'EX', SECONDS)
     # MGET keeps its own reply, an array, for the first time
-    if get_command()[0].lower() == 'get':
+    if value is not None and get_command()[0].lower() == 'get':
         override_reply(value)
 
 

@@ -1,10 +1,11 @@
-/** The generated parts of the README: the options, and the commands as their rows describe them. */
-import { readdirSync } from "node:fs";
+/** The generated parts of the README: the options, the commands as their rows describe them, and what tests measured. */
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { CommandRow } from "../src/commands/command.ts";
 import { optionTable } from "../src/config.ts";
 
 const COMMANDS = new URL("../src/commands/", import.meta.url);
+const RESULTS = new URL("../bench/results/", import.meta.url);
 
 /**
  * Stands for whatever a row factory is given: rows only keep it for when they run, which they do not here.
@@ -38,12 +39,24 @@ export function commandTable(rows: readonly CommandRow[]): string {
   return ["| command | since | what it does | tested by |", "| --- | --- | --- | --- |", ...lines].join("\n");
 }
 
+/** What the tests of faults, the fuzzers and the soak measured when `npm run figures` ran them last. */
+export function figureTable(): string {
+  const lines = readdirSync(fileURLToPath(RESULTS))
+    .filter((file) => file.endsWith(".json"))
+    .sort()
+    .map((file) => {
+      const { what, result } = JSON.parse(readFileSync(new URL(file, RESULTS), "utf8")) as Record<string, string>;
+      return `| ${what} | ${result} |`;
+    });
+  return ["| what was done | what came of it |", "| --- | --- |", ...lines].join("\n");
+}
+
 /**
  * The README with its generated parts made anew.
  * @throws Error when a marker is missing.
  */
 export async function withGeneratedParts(readme: string): Promise<string> {
-  const parts = { options: optionTable(), commands: commandTable(await allCommands()) };
+  const parts = { options: optionTable(), commands: commandTable(await allCommands()), figures: figureTable() };
   let text = readme;
   for (const [name, content] of Object.entries(parts)) {
     const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];

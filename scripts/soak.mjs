@@ -1,4 +1,4 @@
-// Everything at once for a while, with interpreters that are killed at random: npm run soak -- [--minutes 20] [--port N]
+// Everything at once for a while, with interpreters that are killed at random: npm run soak -- [--minutes 20] [--isolation session]
 // Checks that nothing is lost, nothing hangs and memory stays. Prints a summary, and with REGEARS_FIGURES keeps it.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,24 +8,25 @@ import { figure } from "../test/support/figures.ts";
 import { connectClient } from "../test/support/client.ts";
 import { startRegears } from "../test/support/regears.ts";
 
-const { values } = parseArgs({ options: { minutes: { type: "string", default: "20" } } });
+const { values } = parseArgs({
+  options: { minutes: { type: "string", default: "20" }, isolation: { type: "string", default: "shared" } },
+});
 const MINUTES = Number(values.minutes);
 const HANG_MS = 30_000;
 const RESIDENT = /^VmRSS:\s+(\d+) kB$/m;
 
-// What a script that dies makes of the registrations beside it is their business: they have an interpreter of their own.
 const REGISTER = `
 GB('KeysReader').foreach(lambda r: execute('HINCRBY', 'soak:keys', r['key'], 1)).register('k:*', eventTypes=['set'], readValue=False)
 GB('StreamReader').foreach(lambda r: execute('HINCRBY', 'soak:seen', r['value']['n'], 1)).register('s:*', batch=5, duration=50, onFailedPolicy='retry')
 GB('CommandReader').map(lambda r: execute('INCR', 'soak:triggered')).register(trigger='soak')
-GB('CommandReader').map(lambda r: call_next(*r[1:])).register(hook='hset', keyprefix='hooked:', mode='sync')
+GB('CommandReader').map(lambda r: call_next(*r[1:])).register(hook='hset', keyprefix='hooked:')
 `;
 const FATAL = "x = None\nfor i in range(2000000):\n    x = (x,)\nhash(x)";
 const C_LOOP = "import itertools\nsum(itertools.repeat(1))";
 const PAUSED = "import time\nfor i in range(3): time.sleep(0.01)";
 
 const folder = mkdtempSync(join(tmpdir(), "regears-soak-"));
-const server = await startRegears(["--dir", folder, "--max-executions", "200"]);
+const server = await startRegears(["--dir", folder, "--max-executions", "200", "--isolation", values.isolation]);
 const { pid } = server.process;
 const done = {
   sets: 0,
@@ -90,7 +91,8 @@ const losing = (kind, work) => async (client, n) => {
   }
 };
 
-const loads = [
+/** Starts all of it. */
+const loads = () => [
   load("set", async (client, n) => {
     const replies = await Promise.all(
       Array.from({ length: 5 }, (_, i) => ask(client, "SET", `k:${(n * 5 + i) % 500}`, "v")),
@@ -114,7 +116,8 @@ const loads = [
   load(
     "hook",
     losing("hooks", async (client, n) => {
-      expectSame("hset", await ask(client, "HSET", `hooked:${n}`, "f", "v"), 1);
+      // the reply is a string: register() appends map(str)
+      expectSame("hset", await ask(client, "HSET", `hooked:${n}`, "f", "v"), "1");
       done.hooks++;
       await ask(client, "UNLINK", `hooked:${n}`);
       await sleep(8);
@@ -205,7 +208,7 @@ async function settled(what, count, wanted) {
 const first = await connectClient(server.port);
 try {
   expectSame("register", await ask(first, "RG.PYEXECUTE", REGISTER), "OK");
-  await Promise.all([...loads, watch()]);
+  await Promise.all([...loads(), watch()]);
   const sum = (list) => list.reduce((total, n) => total + Number(n), 0);
   await settled("messages seen", async () => await ask(first, "HLEN", "soak:seen"), done.messages);
   await settled(
@@ -246,7 +249,7 @@ try {
   console.log(JSON.stringify(summary, undefined, 2));
   figure(
     "soak",
-    `${MINUTES} minutes of scripts, triggers, hooks, key events and streams, with aborts and interpreters that die`,
+    `${MINUTES} minutes (isolation ${values.isolation}) of scripts, triggers, hooks, key events and streams, with aborts and interpreters that die`,
     `${done.messages} messages, ${done.sets} key events, ${done.triggers} triggers, ${done.scripts + done.unblocking} scripts, ${done.aborts} aborts, ${done.deaths} deaths of interpreters: ` +
       `${problems.length === 0 ? "nothing lost, nothing hung" : `${problems.length} problems`}; ${twice} messages seen twice; memory ${summary.memoryMb.warm} MB, at the end ${summary.memoryMb.last} MB (${growth.toFixed(1)} %)`,
   );

@@ -189,6 +189,15 @@ export const OPTIONS = {
     aliases: ["lua-time-limit", "busy-reply-threshold"],
     summary: "milliseconds after which a Lua script in the embedded engine is stopped; 0 is never",
   },
+  "execution-max-idle-time": {
+    kind: "integer",
+    section: "engine",
+    default: 5000,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    gears: core("ExecutionMaxIdleTime", true),
+    summary: "milliseconds that an engine by URL may take for a script's command; then the execution is stopped",
+  },
 
   "execution-threads": {
     kind: "integer",
@@ -320,6 +329,7 @@ export const OPTIONS = {
     min: 1,
     max: Number.MAX_SAFE_INTEGER,
     gears: python("PythonInstallReqMaxIdleTime", true),
+    noEffect: true,
     summary: "milliseconds without progress after which installing requirements fails",
   },
   "gears-option": {
@@ -382,16 +392,6 @@ export const OPTIONS = {
   },
   logfile: { kind: "text", section: "server", default: "", summary: "file to log to; empty is standard output" },
 
-  "execution-max-idle-time": {
-    kind: "integer",
-    section: "compatibility",
-    default: 5000,
-    min: 1,
-    max: Number.MAX_SAFE_INTEGER,
-    gears: core("ExecutionMaxIdleTime", true),
-    noEffect: true,
-    summary: "milliseconds a cluster's nodes wait for each other",
-  },
   "send-msg-retries": {
     kind: "integer",
     section: "compatibility",

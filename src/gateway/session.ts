@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import type { CommandContext, CommandRow } from "../commands/command.ts";
 import { ENGINE_DOWN } from "../engine/engine.ts";
 import { isError, scalarText } from "../resp/frames.ts";
-import { encode, encodeWhole, error, type Reply } from "../resp/reply.ts";
+import { encode, encodeWhole, error, raw, type Reply } from "../resp/reply.ts";
 import { RequestDecoder } from "../resp/request.ts";
 import { accessProbe, refusal, type Verdicts } from "./access.ts";
 import { ClientState } from "./client-state.ts";
@@ -191,7 +191,8 @@ export class ClientSession {
       this.close();
       return;
     }
-    this.#answer(error(text));
+    // the byte that the text complains of is sent as it came, as Redis does
+    this.#answer(raw(Buffer.from(`-${text.replace(/[\r\n]/g, " ")}\r\n`, "latin1")));
     this.finish();
   }
 

@@ -18,6 +18,8 @@ export interface Demand {
  * further user may bring one interpreter more than there would be.
  */
 export function missingShared({ homes, limit, queue, orphans }: Demand): number {
+  // most of the time: this is asked after each message of an interpreter
+  if (queue.length === 0 && orphans.size === 0 && homes.some((home) => home.idle)) return 0;
   const scripts = queue.map(({ session }) => session).filter((session) => session.home === undefined);
   const foreign = [...orphans].filter(({ user }) => !homes.some((home) => home.suits(user)));
   const waiting = [...scripts, ...foreign];

@@ -5,7 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import { InternalError } from "../errors.ts";
 import type { Reply } from "../resp/reply.ts";
-import { MarshalReader, MarshalWriter } from "./marshal.ts";
+import type { MarshalReader, MarshalWriter } from "./marshal.ts";
 
 const CR = 13;
 const [PLUS, MINUS, COLON, DOLLAR, STAR] = [0x2b, 0x2d, 0x3a, 0x24, 0x2a] as const;

@@ -77,7 +77,10 @@ function run(caller: CallContext, args: MarshalReader, options: RegistrationCall
   const task = caller.task(args.int());
   const id = args.text();
   // a background coroutine of a script that registered nothing: its session is known to its interpreter only
-  const session = (task?.session as Session | undefined) ?? options.session(id, caller.user ?? "") ?? new Session(id, undefined, [], caller.user ?? "");
+  const session =
+    (task?.session as Session | undefined) ??
+    options.session(id, caller.user ?? "") ??
+    new Session(id, undefined, [], caller.user ?? "");
   session.home ??= caller.home;
   const flow = options.runner.startInner(session, steps);
   return ok([flow.handle, flow.execution.id]);

@@ -441,7 +441,11 @@ export class StreamRegistrations implements ReaderSide {
 
 /** The commands that reading a stream takes. */
 const neededFor = (key: Buffer, trim: boolean): Buffer[][] => {
-  const read = [...["XREADGROUP", "GROUP", "g", "c", "STREAMS"].map((text) => Buffer.from(text)), key, Buffer.from(">")];
+  const read = [
+    ...["XREADGROUP", "GROUP", "g", "c", "STREAMS"].map((text) => Buffer.from(text)),
+    key,
+    Buffer.from(">"),
+  ];
   return trim ? [read, [Buffer.from("XTRIM"), key, Buffer.from("MAXLEN"), Buffer.from("0")]] : [read];
 };
 

@@ -111,7 +111,13 @@ export class TimeEvents {
     const task = caller.task(args.int());
     const session = (task?.session as Session | undefined) ?? this.#sessionOf(id, caller.user ?? "");
     session.home ??= caller.home;
-    const refused = key === null ? undefined : await this.#options.refusal(caller.user ?? "", ["SET", key, "", "NX"].map((word) => Buffer.from(word)));
+    const refused =
+      key === null
+        ? undefined
+        : await this.#options.refusal(
+            caller.user ?? "",
+            ["SET", key, "", "NX"].map((word) => Buffer.from(word)),
+          );
     if (refused !== undefined) throw new ReplyError(refused);
     if (key !== null && !(await this.#ask("SET", key, keyText(seconds), "NX"))) return ok(false);
     const number = ++this.#last;

@@ -7,6 +7,7 @@ import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { connectClient } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 
 interface Recording {
@@ -36,6 +37,13 @@ function replay(file: string, port: number): Promise<Map<string, string | undefi
   });
 }
 
+/** The recordings are of a server whose threads are there; interpreters boot when they are needed, so they are made to. */
+async function warmUp(port: number): Promise<void> {
+  const clients = await Promise.all(Array.from({ length: 4 }, () => connectClient(port)));
+  await Promise.all(clients.map((client) => client.call("RG.PYEXECUTE", "import time; time.sleep(1)")));
+  for (const client of clients) client.close();
+}
+
 it("excuses only conversations that exist", () => {
   const titles = new Set(
     recordings.flatMap(({ area, cases }) => [`${area}: *`, ...cases.map(({ name }) => `${area}: ${name}`)]),
@@ -55,6 +63,7 @@ for (const [index, { area, cases }] of recordings.entries())
 
     beforeAll(async () => {
       server = await startRegears();
+      await warmUp(server.port);
       verdicts = await replay(files[index] ?? "", server.port);
     }, AREA_LIMIT_MS + 60_000);
     afterAll(() => server?.stop());

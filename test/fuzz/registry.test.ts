@@ -12,7 +12,6 @@ type Action =
   | { do: "start"; n: number; fails: boolean }
   | { do: "read" | "drop" | "wait" | "abort" | "show"; which: number }
   | { do: "list" }
-  | { do: "limit"; most: number }
   | { do: "register" | "trigger"; name: number }
   | { do: "unregister"; which: number }
   | { do: "set" | "incr" | "get" | "execute"; key: number; n: number }
@@ -30,7 +29,6 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     }),
   },
   fc.record({ do: fc.constant("list" as const) }),
-  fc.record({ do: fc.constant("limit" as const), most: fc.integer({ min: 1, max: 6 }) }),
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("register" as const, "trigger" as const), name: nat(3) }) },
   fc.record({ do: fc.constant("unregister" as const), which: nat(4) }),
   {
@@ -43,6 +41,8 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   },
   fc.record({ do: fc.constant("transaction" as const), key: nat(2) }),
 );
+/** How many executions are kept is set before: a lower limit acts on those that are there by the clock. */
+const most = fc.integer({ min: 1, max: 6 });
 const steps = fc.array(fc.tuple(nat(CLIENTS - 1), action), { minLength: 1, maxLength: 40 });
 
 /** A result as a text that can be compared; errors begin with an exclamation mark. */
@@ -63,19 +63,21 @@ class Model {
   readonly triggers = new Map<string, { id: string; answer: string }>();
   readonly gone: string[] = [];
   readonly keys = new Map<string, string>();
-  most = 1000;
+  readonly #most: number;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** Any new execution, also one that is not kept, takes the place of the one that was used least recently. */
+  create(): void {
+    const [oldest] = this.finished.keys();
+    if (oldest !== undefined && this.finished.size >= this.#most) this.finished.delete(oldest);
+  }
 
   add(id: string, result: string): void {
     this.ids.push(id);
     this.finished.set(id, result);
-    this.evict();
-  }
-
-  evict(): void {
-    for (const id of this.finished.keys()) {
-      if (this.finished.size <= this.most) break;
-      this.finished.delete(id);
-    }
   }
 
   /** Reads a result, which makes it the last to go. */
@@ -94,11 +96,13 @@ async function perform(client: Client, model: Model, todo: Action): Promise<void
     list[list.length - 1 - (which % Math.max(1, list.length))] ?? "none-0";
   switch (todo.do) {
     case "run":
+      model.create();
       expect(await call("RG.PYEXECUTE", `GB('ShardsIDReader').map(lambda r: int(r) + ${todo.n}).run()`)).toBe(
         `[["${todo.n + 1}"],[]]`,
       );
       break;
     case "start": {
+      model.create();
       const code = todo.fails ? `flat_error('bad ${todo.n}')` : `GB('ShardsIDReader').map(lambda r: ${todo.n}).run()`;
       const id = String(await client.call("RG.PYEXECUTE", code, "UNBLOCKING"));
       const result = todo.fails ? `!bad ${todo.n}` : `[["${todo.n}"],[]]`;
@@ -138,11 +142,6 @@ async function perform(client: Client, model: Model, todo: Action): Promise<void
       );
       break;
     }
-    case "limit":
-      await client.call("RG.CONFIGSET", "MaxExecutions", String(todo.most));
-      model.most = todo.most;
-      model.evict();
-      break;
     case "register":
       await register(client, model, `t${todo.name}`);
       break;
@@ -204,6 +203,7 @@ async function data(client: Client, model: Model, todo: Extract<Action, { key: n
       model.keys.set(key, next);
       break;
     case "execute":
+      model.create();
       expect(
         await client.call("RG.PYEXECUTE", `GB('ShardsIDReader').map(lambda r: execute('INCR', '${key}')).run()`),
       ).toEqual([[next], []]);
@@ -237,23 +237,23 @@ describe("commands of several clients", () => {
   });
 
   /** As a new server has it. */
-  async function cleared(client: Client): Promise<Model> {
-    await client.call("RG.CONFIGSET", "MaxExecutions", "1000");
+  async function cleared(client: Client, limit: number): Promise<Model> {
     for (const fields of (await client.call("RG.DUMPREGISTRATIONS")) as string[][])
       await client.call("RG.UNREGISTER", String(fields[1]));
     for (const fields of (await client.call("RG.DUMPEXECUTIONS")) as string[][])
       await client.call("RG.DROPEXECUTION", String(fields[1]));
     await client.call("FLUSHALL");
-    return new Model();
+    await client.call("RG.CONFIGSET", "MaxExecutions", String(limit));
+    return new Model(limit);
   }
 
   it("do what the model says", { timeout: FUZZ_TIMEOUT_MS }, () =>
     fuzz(
       "registry",
       "random RG.* and data commands of 3 clients, by Regears and by a model of its registry",
-      steps,
-      async (todo) => {
-        const model = await cleared(clients[0] as Client);
+      fc.tuple(most, steps),
+      async ([limit, todo]) => {
+        const model = await cleared(clients[0] as Client, limit);
         for (const [who, what] of [...todo, [0, { do: "list" }] as const])
           await perform(clients[who] as Client, model, what);
       },

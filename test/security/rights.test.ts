@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Client, connectClient } from "../support/client.ts";
 import { connectPlain } from "../support/plain-client.ts";
+import { findRedisServer, type RedisServer, startRedisServer } from "../support/redis-server.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 
 const NO_KEY = "NOPERM No permissions to access a key";
@@ -311,5 +312,48 @@ describe("with a password", () => {
     await busy.until(() => busy.closed);
     expect(busy.bytesReceived).toBeLessThan(64 * 1024);
     expect(await admin.call("PING")).toBe("PONG");
+  });
+});
+
+const redis = findRedisServer();
+
+describe.skipIf(!redis.path)(`by URL${redis.skipped}`, () => {
+  let engine: RedisServer;
+  let server: RunningRegears;
+  let direct: Client;
+  beforeAll(async () => {
+    engine = await startRedisServer();
+    server = await startRegears(["--engine", `redis://127.0.0.1:${engine.port}`]);
+    direct = await connectClient(engine.port);
+  });
+  afterAll(async () => {
+    direct?.close();
+    await server?.stop();
+    await engine?.stop();
+  });
+
+  it("the rules there hold here, also when they are changed there", async () => {
+    await direct.call("ACL", "SETUSER", "bob", "reset", "on", ">pw", "~a:*", "&*", "+@all");
+    await direct.call("MSET", "a:1", "A", "b:1", "B");
+    const admin = await connectClient(server.port);
+    const bob = await connectClient(server.port);
+    await bob.call("AUTH", "bob", "pw");
+    await admin.call("RG.PYEXECUTE", HOOK_GET);
+    expect(await bob.call("GET", "a:1")).toBe("hooked");
+    expect(await refusal(bob.call("GET", "b:1"))).toBe(NO_KEY);
+    await bob.call("MULTI");
+    expect(await refusal(bob.call("GET", "b:1"))).toBe(NO_KEY);
+    expect(await refusal(bob.call("EXEC"))).toMatch(/^EXECABORT/);
+    await admin.call("RG.UNREGISTERALL");
+    expect(await refusal(bob.call("RG.PYEXECUTE", "execute('GET', 'b:1')"))).toContain(NO_KEY);
+    expect(await bob.call("RG.PYEXECUTE", "GB('KeysReader').map(lambda r: r['key']).run('*')")).toEqual([["a:1"], []]);
+    await direct.call("ACL", "SETUSER", "bob", "~b:*");
+    const allowed = await eventually(
+      () => refusal(bob.call("RG.PYEXECUTE", "execute('GET', 'b:1')")),
+      (text) => text.startsWith("no error"),
+    );
+    expect(allowed).toBe('no error but "OK"');
+    admin.close();
+    bob.close();
   });
 });

@@ -5,7 +5,8 @@ import type { PythonHost } from "../../src/python/host.ts";
 import type { Registration } from "../../src/registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registry.ts";
 import { FileStore } from "../../src/store/file.ts";
-import { RegistrationKeeper } from "../../src/store/keeper.ts";
+import { type KeptTimers, RegistrationKeeper } from "../../src/store/keeper.ts";
+import type { TimeEventSpec } from "../../src/registrations/timers.ts";
 import { Lines, newDirectory, spec } from "./support.ts";
 
 /** A server's registrations in a directory. */
@@ -23,6 +24,7 @@ async function start(directory: string) {
     retain: () => {},
     release: () => {},
     tell: (_session: unknown, message: unknown) => told.push(message),
+    ask: () => Promise.resolve(""),
   } as unknown as PythonHost;
   const readers = new Map([
     ["KeysReader", reader],
@@ -31,9 +33,25 @@ async function start(directory: string) {
   ] as const);
   const registrations = new RegistrationRegistry({ ids, host, sessions, readers });
   const store = new FileStore({ directory, versions: { regears: "1", python: "3.14" }, log: new Lines() });
-  const keeper = new RegistrationKeeper({ store, registrations, ids });
+  const timers = new FakeTimers();
+  const keeper = new RegistrationKeeper({ store, registrations, ids, timers });
   const count = await keeper.restore();
-  return { ids, sessions, registrations, keeper, activated, told, count };
+  return { ids, sessions, registrations, timers, keeper, activated, told, count };
+}
+
+/** Time events that never fire. */
+class FakeTimers implements KeptTimers {
+  onChange: () => void = () => {};
+  readonly all: { session: Session; spec: TimeEventSpec }[] = [];
+
+  list(): { session: Session; spec: TimeEventSpec }[] {
+    return this.all;
+  }
+
+  restore(session: Session, spec: TimeEventSpec): void {
+    this.all.push({ session, spec });
+    this.onChange();
+  }
 }
 
 /** Ids and what else can be seen of registrations. */
@@ -65,7 +83,7 @@ describe("registrations over a restart", () => {
     expect(second.sessions.live().map(({ id }) => id)).toEqual(["a", "b"]);
     const [one, , three] = second.registrations.list();
     expect(one?.session).toBe(three?.session);
-    expect(second.told).toContainEqual(["registered", 12]);
+    expect(one?.session.revive()?.at(-1)).toEqual(["registered", 0, 12]);
     expect(second.ids.nextRegistration().id).toBe(`${NODE_ID}-13`);
     expect(second.ids.nextExecution().number).toBe(0);
   });
@@ -83,6 +101,25 @@ describe("registrations over a restart", () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     const second = await start(directory);
     expect(second.registrations.list().map(({ spec: { description } }) => description)).toEqual(["new"]);
+  });
+
+  it("come back with the time events of their sessions, and of sessions that have nothing else", async () => {
+    const directory = await newDirectory();
+    const first = await start(directory);
+    const [both, timed] = [new Session("both"), new Session("timed", "only time events")];
+    first.registrations.add(both, spec());
+    first.timers.restore(both, { number: 3, seconds: 1, key: "k", blob: Buffer.from([0, 255]) });
+    first.timers.restore(timed, { number: 4, seconds: 60, key: "l", blob: Buffer.from("x") });
+    await first.keeper.flush();
+
+    const second = await start(directory);
+    expect(second.count).toBe(1);
+    expect(second.timers.all.map(({ spec: fields }) => fields)).toEqual(
+      first.timers.all.map(({ spec: fields }) => fields),
+    );
+    expect(second.timers.all[0]?.session).toBe(second.registrations.list()[0]?.session);
+    expect(second.timers.all[1]?.session).toMatchObject({ id: "timed", description: "only time events" });
+    expect(second.sessions.live().map(({ id }) => id)).toEqual(["both"]);
   });
 
   it("come back a second time although nothing was changed", async () => {

@@ -131,7 +131,7 @@ describe("options of redis-server", () => {
   it.each([
     [["--replicaof", "host", "6379"], "Regears is no replica"],
     [["--cluster-enabled", "yes"], "a single node"],
-    [["--tls-port", "6380"], "does not serve TLS"],
+    [["--tls-ciphers", "DEFAULT"], "protocols are TLS 1.2 and 1.3"],
     [["--loadmodule", "/x/redisearch.so"], "native modules can not be loaded"],
     [["--loadmodule", "/x/redisgears.so", "foo"], "the module's option foo has no value"],
     [["--rename-command", "FLUSHALL", ""], "ACL SETUSER"],

@@ -171,7 +171,7 @@ class Main:
         self.next_registration += 1
         self.registrations[number] = {**spec, "script": context if context in self.scripts else 0}
         if context not in self.scripts:
-            self.put(["registered", number])
+            self.put(["registered", 0, number])
         return f"{NODE}-{number}"
 
     def call_time_event(self, seconds, key, blob, session, context):
@@ -188,7 +188,7 @@ class Main:
         for number, spec in self.registrations.items():
             if spec["script"] == job:
                 spec["script"] = 0
-                self.put(["registered", number])
+                self.put(["registered", 0, number])
         if rest[1] is not None:
             self.flows[job] = {"results": [], "done": None, "steps": rest[1]}
             self.put(["start", job, self.execution(), self.flags])
@@ -211,7 +211,7 @@ class Main:
     def post_restored(self, number, outcome, text):
         self.flows[f"restored {number}"] = {"done": (outcome, text)}
 
-    def post_profile(self, job, outcome, text):
+    def post_answer(self, job, outcome, text):
         self.flows[f"profile {job}"] = {"done": (outcome, text)}
 
     # the clients' side

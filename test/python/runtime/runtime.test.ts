@@ -179,7 +179,7 @@ main.serve(lambda: not main.inbox)
       ["(['ready', 'tick', 'tick'], True)"],
       ["ok", "error", "error"],
       0,
-      ["error in onRegistered: coroutines are not allowed here"],
+      [expect.stringMatching(/^GEARS: error in onRegistered of session [\w-]+: coroutines are not allowed here$/)],
     ]);
   });
 });

@@ -1,6 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { decodeMarshal, encodeMarshal, MarshalReader, type MarshalValue, MarshalWriter } from "../../../src/python/marshal.ts";
+import {
+  decodeMarshal,
+  encodeMarshal,
+  MarshalReader,
+  type MarshalValue,
+  MarshalWriter,
+} from "../../../src/python/marshal.ts";
 
 const VALUES: MarshalValue[] = [
   null,
@@ -66,7 +72,10 @@ describe("marshal", () => {
 
   it("refuses lists nested without end", () => {
     const depth = 5_000;
-    const bytes = Buffer.concat([...Array.from({ length: depth }, () => Buffer.from("5b01000000", "hex")), Buffer.from("N")]);
+    const bytes = Buffer.concat([
+      ...Array.from({ length: depth }, () => Buffer.from("5b01000000", "hex")),
+      Buffer.from("N"),
+    ]);
     expect(() => decodeMarshal(bytes)).toThrow(/deeply/);
   });
 });

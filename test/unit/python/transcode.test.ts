@@ -27,7 +27,11 @@ describe("engine replies for Python", () => {
   });
 
   it("keeps what is no UTF-8 as bytes, and only that", () => {
-    const resp = Buffer.concat([Buffer.from("*2\r\n$1\r\na\r\n$2\r\n"), Buffer.from([0xff, 0xfe]), Buffer.from("\r\n")]);
+    const resp = Buffer.concat([
+      Buffer.from("*2\r\n$1\r\na\r\n$2\r\n"),
+      Buffer.from([0xff, 0xfe]),
+      Buffer.from("\r\n"),
+    ]);
     expect(toPython(resp)).toEqual({ value: ["a", Buffer.from([0xff, 0xfe])], wroteBytes: true });
   });
 
@@ -47,7 +51,15 @@ describe("own replies for Python", () => {
         { type: "integer", value: 5 },
         { type: "nil" },
         { type: "raw", chunks: [Buffer.from("*1\r\n"), Buffer.from("$1\r\nx\r\n")] },
-        { type: "map", pairs: [[{ type: "bulk", bytes: Buffer.from("k") }, { type: "bulk", bytes: Buffer.from([255]) }]] },
+        {
+          type: "map",
+          pairs: [
+            [
+              { type: "bulk", bytes: Buffer.from("k") },
+              { type: "bulk", bytes: Buffer.from([255]) },
+            ],
+          ],
+        },
       ],
     };
     const out = new MarshalWriter();

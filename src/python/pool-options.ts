@@ -1,0 +1,33 @@
+/** What the pool of interpreters is given. */
+import type { Logger } from "../log.ts";
+import type { CallHandler, PythonSession, PythonTask } from "./host.ts";
+import type { MarshalReader } from "./marshal.ts";
+import type { PythonAssets } from "./snapshot.ts";
+
+export interface PoolOptions {
+  /** Executions that may run at once (ExecutionThreads). One interpreter more may exist, for bodies of scripts. */
+  readonly threads: number;
+  /** Given: each session has an interpreter that no other session has ever used. */
+  readonly isolation?: {
+    /** Most interpreters at a time. */
+    readonly maxInterpreters: number;
+    /** Is there anything that will call a session's code again, besides its tasks and registrations? */
+    readonly inUse: (session: PythonSession) => boolean;
+  };
+  readonly memoryLimitMb: number;
+  readonly memfsLimitMb: number;
+  readonly assets: () => Promise<PythonAssets>;
+  /** Answers calls, by operation. */
+  readonly calls: ReadonlyMap<string, CallHandler>;
+  /** Answers posts that are no task's: `log`, `keys_close`, … */
+  readonly posts: ReadonlyMap<string, (home: object, args: MarshalReader) => void>;
+  /** A task has ended, or died with its interpreter. */
+  readonly onTaskEnd: (home: object, task: PythonTask) => void;
+  /** An interpreter is gone; what was kept for it can be freed. */
+  readonly onGone: (home: object) => void;
+  readonly log: Logger;
+  /** Takes what scripts print; `log` unless given. */
+  readonly output?: Pick<Logger, "info">;
+  /** Milliseconds that interrupted Python code has to stop before its interpreter is replaced. */
+  readonly abortGraceMs?: number;
+}
