@@ -10,7 +10,6 @@ RUN npm run build && npm prune --omit=dev --ignore-scripts
 FROM node:24-slim
 ENV NODE_ENV=production \
     REGEARS_BIND=0.0.0.0 \
-    REGEARS_PROTECTED_MODE=no \
     REGEARS_CACHE_DIR=/app/cache \
     REGEARS_DIR=/data \
     REGEARS_PROTECTED_MODE=no

@@ -103,11 +103,16 @@ export class RegistrationRegistry {
     return registration;
   }
 
-  /** Makes a registration of an earlier run again, under its old number. */
-  restore(session: Session, number: number, spec: RegistrationSpec): Registration {
-    const registration = new Registration({ id: `${NODE_ID}-${number}`, number }, session, spec);
-    this.#activate(registration);
-    return registration;
+  /**
+   * Makes registrations of an earlier run again, under their old numbers. None takes effect before its session knows all:
+   * an event may bring the session to an interpreter, with what it knows.
+   */
+  restore(stored: readonly { session: Session; number: number; spec: RegistrationSpec }[]): void {
+    const all = stored.map(
+      ({ session, number, spec }) => new Registration({ id: `${NODE_ID}-${number}`, number }, session, spec),
+    );
+    for (const registration of all) registration.session.registrations.set(registration.number, registration);
+    for (const registration of all) this.#activate(registration);
   }
 
   /** How a registration is paused; undefined when its reader can not be. */

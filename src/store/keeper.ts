@@ -107,9 +107,7 @@ export function restoreSessions(
     return registrations.map((registration) => ({ session, ...registration }));
   });
   all.sort((a, b) => a.number - b.number);
-  for (const { session, number, spec } of all) {
-    ids.atLeastRegistration(number);
-    registry.restore(session, number, spec);
-  }
+  for (const { number } of all) ids.atLeastRegistration(number);
+  registry.restore(all);
   return all.length;
 }

@@ -25,7 +25,8 @@ GB('CommandReader').map(nap).register(trigger='nap', mode='async_local')
     expect(replies).toEqual(clients.map((_, index) => [String(index)]));
     console.info(`1 000 triggers of 0.5 s: ${Math.round(took)} ms`);
     expect(took).toBeGreaterThanOrEqual(490);
-    expect(took).toBeLessThan(5_000);
+    // one after another it would be 500 s; it is about 1 s on an idle machine
+    expect(took).toBeLessThan(20_000);
     expect(await onlyRegistration(client)).toMatchObject({ numTriggered: 1001, numSuccess: 1001, numFailures: 0 });
   });
 

@@ -104,10 +104,13 @@ def sleep(seconds):
 
 
 def accept(message):
-    """Takes a message that is no reply to the running call: nested jobs run now, others wait for the serve loop."""
+    """Takes a message that is no reply to the running call: nested jobs run now, most others wait for the serve loop."""
     kind = message[0]
     if kind == "nested":
         _run_nested(message[1])
+    elif kind == "restore" or kind == "restore_timer":
+        # what is nested after it may be an event of this very registration, and would overtake it in the queue
+        _perform(message)
     elif kind != "reply":
         jobs.append(message)
     elif message[1] in _interrupted:
