@@ -19,7 +19,7 @@ const REGISTER = `
 GB('KeysReader').foreach(lambda r: execute('HINCRBY', 'soak:keys', r['key'], 1)).register('k:*', eventTypes=['set'], readValue=False)
 GB('StreamReader').foreach(lambda r: execute('HINCRBY', 'soak:seen', r['value']['n'], 1)).register('s:*', batch=5, duration=50, onFailedPolicy='retry')
 GB('CommandReader').map(lambda r: execute('INCR', 'soak:triggered')).register(trigger='soak')
-GB('CommandReader').map(lambda r: call_next(*r[1:])).register(hook='hset', keyprefix='hooked:')
+GB('CommandReader').map(lambda r: call_next(*r[1:])).register(hook='hset', keyprefix='hooked:', mode='sync')
 `;
 const FATAL = "x = None\nfor i in range(2000000):\n    x = (x,)\nhash(x)";
 const C_LOOP = "import itertools\nsum(itertools.repeat(1))";

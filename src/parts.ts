@@ -177,6 +177,7 @@ export function buildParts(config: Config): Parts {
       profile: () => runtime.get("ProfileExecutions") !== 0,
     },
     timeoutMs: () => runtime.get("ExecutionTimeout"),
+    syncTimeoutMs: () => config.scriptTimeLimit,
     slow,
   });
   const starter = new EventStarter({

@@ -37,6 +37,8 @@ export interface CommandRow {
   readonly syntax: string;
   /** What MULTI and Lua get instead of the command, if it needs a client that can wait. */
   readonly refusedWhenNotBlocking?: (caller: Caller) => string;
+  /** Served even while an execution holds the engine: what shows and ends executions. */
+  readonly passesGate?: true;
   /** First, last, step of keys for COMMAND INFO; default 0,0,0. */
   readonly keys?: readonly [number, number, number];
   /** The test file that covers it, for the generated table. */

@@ -93,6 +93,7 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
     },
     {
       name: "rg.dumpexecutions",
+      passesGate: true,
       summary: "Lists the executions there are, with their statuses.",
       since: "1.0",
       group: "executions",
@@ -122,6 +123,7 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
     },
     {
       name: "rg.abortexecution",
+      passesGate: true,
       summary: "Stops an execution, whatever its code does; answers when it has stopped.",
       since: "1.0",
       group: "executions",
@@ -140,6 +142,7 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
     },
     {
       name: "rg.getexecution",
+      passesGate: true,
       summary: "Shows an execution in detail: status, counts, durations and steps.",
       since: "1.0",
       group: "executions",

@@ -37,6 +37,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
     {
       ...common,
       name: "rg.dumpregistrations",
+      passesGate: true,
       summary: "Lists the registrations with their arguments and statistics.",
       access: "read",
       minArgs: 0,
@@ -52,6 +53,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
     {
       ...common,
       name: "rg.unregister",
+      passesGate: true,
       summary: "Ends a registration; with ABORTPENDING its waiting executions too.",
       access: "admin",
       minArgs: 1,
@@ -67,6 +69,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
     {
       ...common,
       name: "rg.unregisterall",
+      passesGate: true,
       summary: "Ends all registrations; with ABORTPENDING their waiting executions too.",
       since: "regears",
       access: "admin",

@@ -187,7 +187,8 @@ export const OPTIONS = {
     min: 0,
     max: 2 ** 31 - 1,
     aliases: ["lua-time-limit", "busy-reply-threshold"],
-    summary: "milliseconds after which a Lua script in the embedded engine is stopped; 0 is never",
+    summary:
+      "milliseconds after which a Lua script in the embedded engine, or a `sync` execution, is stopped; 0 is never",
   },
   "execution-max-idle-time": {
     kind: "integer",

@@ -30,6 +30,8 @@ export interface RunnerOptions {
   readonly settings: JobSettings;
   /** Milliseconds that an execution may run (`execution-timeout`); 0: no limit. */
   readonly timeoutMs: () => number;
+  /** Milliseconds that an execution may hold the engine (`script-time-limit`, as for Lua); 0: no limit. */
+  readonly syncTimeoutMs: () => number;
   /** Is told of what ran long. */
   readonly slow?: SlowLog;
 }
@@ -80,6 +82,7 @@ export class ExecutionRunner {
   readonly ids: Ids;
   readonly settings: JobSettings;
   readonly #timeoutMs: () => number;
+  readonly #syncTimeoutMs: () => number;
   readonly #slow: SlowLog | undefined;
   readonly #tasks = new Map<Execution, Stoppable>();
 
@@ -89,6 +92,7 @@ export class ExecutionRunner {
     this.ids = options.ids;
     this.settings = options.settings;
     this.#timeoutMs = options.timeoutMs;
+    this.#syncTimeoutMs = options.syncTimeoutMs;
     this.#slow = options.slow;
   }
 
@@ -115,9 +119,17 @@ export class ExecutionRunner {
       ...rest,
       settings: this.settings,
       onStart: (task) => {
-        timer = this.watch(stoppable);
+        timer = runNow ? this.#watchSync(stoppable) : this.watch(stoppable);
         begun = this.clock();
         options.onStart?.(task);
+      },
+      onWaiting: (task, waiting) => {
+        if (runNow && waiting) {
+          // it holds the engine no longer
+          clearTimeout(timer);
+          timer = this.watch(stoppable);
+        }
+        options.onWaiting?.(task, waiting);
       },
       onFinish: (task) => {
         clearTimeout(timer);
@@ -209,12 +221,13 @@ export class ExecutionRunner {
 
   /** Starts the clock of something that began to run. @returns its timer; undefined without a limit */
   watch(task: Stoppable): NodeJS.Timeout | undefined {
-    const limit = this.#timeoutMs();
-    if (limit <= 0) return undefined;
-    return setTimeout(() => {
-      task.stopReason = timeoutText(limit);
-      task.stop();
-    }, limit);
+    return stopAfter(this.#timeoutMs(), "execution-timeout", task);
+  }
+
+  /** The same for an execution that holds the engine: all clients wait for it, so its time is always limited. */
+  #watchSync(task: Stoppable): NodeJS.Timeout | undefined {
+    const [own, all] = [this.#syncTimeoutMs(), this.#timeoutMs()];
+    return all > 0 && (own <= 0 || all < own) ? this.watch(task) : stopAfter(own, "script-time-limit", task);
   }
 
   #stopFlow(flow: FlowTask): void {
@@ -228,14 +241,20 @@ export class ExecutionRunner {
   }
 }
 
-const timeoutText = (limit: number): string =>
-  `Execution was stopped: it ran longer than execution-timeout (${limit} ms)`;
+function stopAfter(limit: number, option: string, task: Stoppable): NodeJS.Timeout | undefined {
+  if (limit <= 0) return undefined;
+  return setTimeout(() => {
+    task.stopReason = `Execution was stopped: it ran longer than ${option} (${limit} ms)`;
+    task.stop();
+  }, limit);
+}
 
 /** A script's body as a task; its flow, if it declares one, follows as a task of the same handle. */
 class Script implements PythonTask {
   readonly handle: number;
   readonly session: Session;
   readonly takesThread = false;
+  readonly registers: boolean;
   readonly owner: object = this;
   readonly client = 0;
   readonly declarations: Declarations;
@@ -256,6 +275,7 @@ class Script implements PythonTask {
   constructor(runner: ExecutionRunner, request: ScriptRequest) {
     this.#runner = runner;
     this.#code = request.code;
+    this.registers = request.code.includes("register");
     this.#onEffect = request.onEffect;
     this.handle = runner.host.nextHandle();
     this.session = request.session;

@@ -147,7 +147,7 @@ export class ClientSession {
     if (this.#finishing) return;
     this.#decoder.feed(chunk);
     this.#pump();
-    if (this.#decoder.backlog > BACKLOG_HIGH_WATER && this.#mustWait()) this.#socket.pause();
+    if (this.#decoder.backlog > BACKLOG_HIGH_WATER && (this.#mustWait() || !this.#gateOpen)) this.#socket.pause();
   }
 
   /** The client sends nothing more; it may still read what it asked for, but nobody waits long for that. */
@@ -158,7 +158,16 @@ export class ClientSession {
   }
 
   #mustWait(): boolean {
-    return this.#busy || this.#engine.full || this.#closed || !this.#gateway.gate.isOpenFor(this);
+    return this.#busy || this.#engine.full || this.#closed;
+  }
+
+  get #gateOpen(): boolean {
+    return this.#gateway.gate.isOpenFor(this);
+  }
+
+  /** Commands of control are served while somebody else holds the engine: it may be just what they are to end. */
+  #passesGate(): boolean {
+    return this.#gateway.router.find(this.#decoder)?.row?.passesGate === true && !this.#state.transaction;
   }
 
   /** Decodes and routes what has come, as far as it may go. */
@@ -166,14 +175,20 @@ export class ClientSession {
     if (this.#pumping || this.#closed) return;
     this.#pumping = true;
     const decoder = this.#decoder;
-    while (!this.#mustWait() && decoder.next()) this.#route();
+    while (!this.#mustWait() && decoder.next()) {
+      if (!this.#gateOpen && !this.#passesGate()) {
+        decoder.putBack();
+        break;
+      }
+      this.#route();
+    }
     this.#pumping = false;
     const run = decoder.takeRun();
     if (run) this.#engine.send(run);
     if (decoder.failure) this.#unreadable(decoder.failure.text);
-    else if (!this.#mustWait()) {
-      if (this.#socket.isPaused() && !this.#finishing) this.#socket.resume();
-    } else if (!this.#gateAwaited && !this.#gateway.gate.isOpenFor(this)) this.#awaitGate();
+    else if (!this.#gateOpen) {
+      if (!this.#gateAwaited) this.#awaitGate();
+    } else if (!this.#mustWait() && this.#socket.isPaused() && !this.#finishing) this.#socket.resume();
   }
 
   #awaitGate(): void {

@@ -18,6 +18,8 @@ export interface Demand {
  * further user may bring one interpreter more than there would be.
  */
 export function missingShared({ homes, limit, queue, orphans }: Demand): number {
+  // registrations live in all of them: the next script gets one where it does not stand in their way
+  if (homes.length > 0 && homes.length < limit && homes.every((home) => home.sessions.size > 0)) return 1;
   // most of the time: this is asked after each message of an interpreter
   if (queue.length === 0 && orphans.size === 0 && homes.some((home) => home.idle)) return 0;
   const scripts = queue.map(({ session }) => session).filter((session) => session.home === undefined);

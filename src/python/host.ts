@@ -44,6 +44,8 @@ export interface PythonTask {
   /** Unique number by which Python and the main thread name it. A script's flow has the number of the script. */
   readonly handle: number;
   readonly session: PythonSession;
+  /** A script whose text looks as if it registers something; undefined for others. */
+  readonly registers?: boolean;
   /** Counts towards ExecutionThreads while it runs. */
   readonly takesThread: boolean;
   /** Whose commands it sends: holds of the engine are made in this name. */

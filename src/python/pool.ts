@@ -9,10 +9,13 @@ import { Home, readFlowOutcome, readScriptOutcome } from "./home.ts";
 import type { InterpreterFigures, PythonHost, PythonSession, PythonTask } from "./host.ts";
 import { encodeMarshal, MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
 import type { PoolOptions } from "./pool-options.ts";
-import { ReplyStatus } from "./protocol.ts";
+import { ReplyStatus, SERVE_NESTED } from "./protocol.ts";
 import { PythonWorker } from "./python-worker.ts";
 import type { PythonAssets } from "./snapshot.ts";
 import { restartReason, Tally } from "./tally.ts";
+
+/** Milliseconds after which, and between which, an interpreter is asked to serve an inline task. */
+const NUDGE_EVERY_MS = 10;
 
 /** Milliseconds between two interrupts of code that must stop: the first may come before Python began with the task. */
 const INTERRUPT_EVERY_MS = 25;
@@ -29,6 +32,9 @@ export class Pool implements PythonHost {
   readonly #queue: PythonTask[] = [];
   readonly #started = new Map<number, PythonTask>();
   readonly #aborting = new Map<PythonTask, NodeJS.Timeout>();
+  /** Inline tasks that have not ended and do not wait. */
+  readonly #inline = new Set<PythonTask>();
+  #nudging: NodeJS.Timeout | undefined;
   /** Sessions to be made again as soon as there is an interpreter for them. */
   readonly #orphans = new Set<PythonSession>();
   #running = 0;
@@ -52,6 +58,7 @@ export class Pool implements PythonHost {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    clearInterval(this.#nudging);
     clearTimeout(this.#growTimer);
     for (const timer of this.#aborting.values()) clearInterval(timer);
     await Promise.all([...this.#homes].map((home) => home.worker.terminate()));
@@ -98,6 +105,19 @@ export class Pool implements PythonHost {
     }
     this.#begin(task, home);
     home.worker.post(encodeMarshal(["nested", task.message()]));
+    this.#inline.add(task);
+    this.#nudging ??= setInterval(() => this.#nudge(), NUDGE_EVERY_MS);
+  }
+
+  /** Lets code that computes and never waits make room for inline tasks: it is interrupted, and they run on top of it. */
+  #nudge(): void {
+    for (const task of this.#inline) {
+      const { home } = task.session;
+      if (home instanceof Home && !this.#aborting.has(task)) home.worker.interrupt(SERVE_NESTED);
+    }
+    if (this.#inline.size > 0) return;
+    clearInterval(this.#nudging);
+    this.#nudging = undefined;
   }
 
   withdraw(task: PythonTask): boolean {
@@ -197,7 +217,7 @@ export class Pool implements PythonHost {
         at++;
         continue;
       }
-      const home = task.session.home === undefined ? this.#pickIdle(task.session) : this.#homeOf(task.session);
+      const home = task.session.home === undefined ? this.#pickForScript(task) : this.#homeOf(task.session);
       if (!home?.idle) {
         at++;
         continue;
@@ -251,6 +271,17 @@ export class Pool implements PythonHost {
     return this.#options.isolation ? missingIsolated(demand) : missingShared(demand);
   }
 
+  /**
+   * One interpreter is left without registrations, so that a script which never ends does not stand in their way: a script
+   * that is going to register goes to the others when those are all in use.
+   */
+  #pickForScript({ session, registers }: PythonTask): Home | undefined {
+    const used = [...this.#homes].filter((home) => home.sessions.size > 0).length;
+    if (!registers || this.#options.isolation || used < this.#options.threads) return this.#pickIdle(session);
+    const shared = (home: Home): boolean => home.sessions.size > 0 && this.#isOpen(home, session);
+    return this.#leastLoaded((home) => home.idle && shared(home));
+  }
+
   #pickIdle(session: PythonSession): Home | undefined {
     return this.#leastLoaded((home) => home.idle && this.#isOpen(home, session));
   }
@@ -288,6 +319,7 @@ export class Pool implements PythonHost {
 
   /** The task holds neither interpreter nor thread any more. */
   #end(task: PythonTask, home: Home, waiting: boolean): void {
+    this.#inline.delete(task);
     if (!waiting) {
       this.#endAbort(task);
       home.tasks.delete(task.handle);

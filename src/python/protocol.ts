@@ -35,3 +35,6 @@ export const JobFlag = {
   /** mode='sync': runs inline; no other execution may be served meanwhile. */
   sync: 8,
 } as const;
+
+/** In place of the handle of a flow to interrupt: whatever runs is to make room for nested jobs, and then goes on. */
+export const SERVE_NESTED = 2 ** 40;

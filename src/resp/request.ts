@@ -123,6 +123,11 @@ export class RequestDecoder {
     return run;
   }
 
+  /** Puts the present command back: {@link next} gives it again. */
+  putBack(): void {
+    this.#position = this.#start;
+  }
+
   /** The present command's bytes, as a view. */
   raw(): Buffer {
     return this.#buffer.subarray(this.#start, this.#position);

@@ -90,6 +90,7 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
     ...{ host, registry, ids },
     settings: { traceback: () => true, profile: () => false },
     timeoutMs: () => 0,
+    syncTimeoutMs: () => 0,
   });
   const limits = { perRegistration: options.maxPerRegistration ?? 100 };
   const starter = new EventStarter({

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from . import bridge
+from . import bridge, calls
 from .context import CONTEXT
 from .errors import RUNTIME_FILES, GearsForceStopped
 
@@ -18,6 +18,9 @@ _SAFE = frozenset(
 )
 
 _WAITS = frozenset((bridge.receive.__code__, bridge.send_and_receive.__code__))
+
+# In place of a handle; mirrors protocol.ts.
+SERVE_NESTED = 2**40
 
 _armed = set()
 
@@ -45,6 +48,11 @@ def disarm(context):
 def _interrupted(_signal, frame):
     context = CONTEXT.get()
     target = bridge.interrupt_target()
+    if target == SERVE_NESTED:
+        # only on top of users' code: what our own does is never torn apart, and is soon done
+        if _may_raise(frame):
+            calls.serve_nested()
+        return
     # it may have ended just now
     if context is None or target == 0 or context.handle != target:
         return

@@ -103,6 +103,14 @@ def sleep(seconds):
             raise GearsForceStopped()
 
 
+def serve_nested():
+    """Takes all messages that have come, and so runs the nested jobs among them."""
+    message = bridge.receive(0)
+    while message is not None:
+        accept(message)
+        message = bridge.receive(0)
+
+
 def accept(message):
     """Takes a message that is no reply to the running call: nested jobs run now, most others wait for the serve loop."""
     kind = message[0]
