@@ -142,6 +142,7 @@ export class Pool implements PythonHost {
       }
       this.#log.warn(`a script of session ${task.session.id} does not stop: its interpreter is replaced`);
       this.#endAbort(task);
+      home.stubborn = task;
       this.#terminate(home, "unstoppable");
     }, INTERRUPT_EVERY_MS);
     this.#aborting.set(task, timer);
