@@ -6,8 +6,7 @@
 /** One RESP connection to the engine, as a client of Redis would hold it. */
 export interface EngineConnection {
   /**
-   * Sends bytes. They are handed over at once: the caller may reuse the buffer only after the next turn of the event loop,
-   * so pass a copy when it is pooled.
+   * Sends bytes. They belong to the connection from now on, which may keep them for a while: pass a copy of what is reused.
    * @returns false when the engine's side is full: stop writing until {@link EngineConnection.onDrain} fires.
    */
   write(bytes: Uint8Array): boolean;

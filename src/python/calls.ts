@@ -178,7 +178,7 @@ export class PythonCalls {
       const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, undefined));
       replies.line();
       const refused = replies.isError ? replies.line() : undefined;
-      if (refused !== undefined) throw new ReplyError(`${refused}`);
+      if (refused !== undefined) throw new ReplyError(`${refused}\r\n`);
       replies.line();
       replies.arrayLength();
       return engineReply(replies.source.subarray(replies.at));
@@ -321,10 +321,10 @@ const CONNECTION_STATE = new Set([
 
 const ok = (value: string | null): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
 
-/** @throws ReplyError for an error reply. */
+/** @throws ReplyError for an error reply; its text keeps the line end, as scripts of RedisGears see it. */
 function engineReply(bytes: Buffer): CallReply {
   const reply = new RespReader(bytes);
-  if (reply.isError) throw new ReplyError(`${reply.line()}`);
+  if (reply.isError) throw new ReplyError(`${reply.line()}\r\n`);
   const out = new MarshalWriter(bytes.length + 16);
   reply.transcode(out);
   return { status: reply.wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };

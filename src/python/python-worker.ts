@@ -29,7 +29,7 @@ const SIGINT = 2;
 /** Files and folders scripts may create. */
 const MEMFS_NODES = 50_000;
 /** How long main looks for the next message by itself after it has answered one. */
-const LINGER_MS = 0.05;
+const LINGER_MS = 0.3;
 
 const spinning = availableParallelism() > 1;
 

@@ -113,7 +113,10 @@ def _handle():
 
 
 def _engine_error(text):
-    """How an error reply looks to scripts: two kinds are found before the command runs, and have the system's texts."""
+    """How an error looks to scripts: two kinds are found before the command runs, and have the system's texts. What the
+    engine itself said comes with its line end."""
+    if text.endswith("\r\n"):
+        return text
     if text.startswith("ERR unknown command"):
         return "No such file or directory"
     if text.startswith("ERR wrong number of arguments for '") and not text[35:].lower().startswith("rg."):
