@@ -237,7 +237,7 @@ export function buildParts(config: Config): Parts {
     save: config.save,
     embedded: engine.embedded,
     versions: { regears: version(), python: PYTHON_VERSION },
-    ...{ connections, gate, registrations, sessions, ids, host, timers, log },
+    ...{ connections, gate, registrations, sessions, ids, host, runner, timers, log },
   });
   calls.posts.set("restored", (_home, args) => noteRestored(args.int(), args.text(), args.text(), log));
   for (const [op, handler] of registrationCalls({ registrations, runner, session: sessionOf, rights: users })) {

@@ -29,6 +29,11 @@ export class Ids {
     this.#registrations += registrations;
   }
 
+  /** Executions count from the beginning again, as after a start. */
+  restart(): void {
+    this.#executions = 0;
+  }
+
   /** Continues above a restored registration. */
   atLeastRegistration(number: number): void {
     this.#registrations = Math.max(this.#registrations, number + 1);

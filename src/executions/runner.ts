@@ -182,6 +182,16 @@ export class ExecutionRunner {
     stoppable.stop();
   }
 
+  /** Stops everything that is in progress and forgets all executions, as the end of the server would. */
+  async forgetAll(): Promise<void> {
+    await Promise.all(this.pending.map((execution) => this.abort(execution)));
+    for (const { id } of this.registry.list()) {
+      const execution = this.registry.find(Buffer.from(id));
+      if (execution) this.registry.drop(execution);
+    }
+    this.ids.restart();
+  }
+
   /** Stops everything that is in progress, for a shutdown. */
   abortAll(): void {
     for (const [, task] of this.#tasks) task.stop();

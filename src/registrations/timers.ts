@@ -79,6 +79,16 @@ export class TimeEvents {
     for (const { timer } of this.#events.values()) clearTimeout(timer);
   }
 
+  /** Ends all, as the end of the server would. Those that outlive it can be made again. */
+  forgetAll(): void {
+    for (const event of this.#events.values()) {
+      clearTimeout(event.timer);
+      this.#letGo(event);
+      this.#options.host.tell(event.session, ["timer_drop", event.number]);
+    }
+    this.#events.clear();
+  }
+
   /** Those that outlive a restart. */
   list(): { readonly session: Session; readonly spec: TimeEventSpec }[] {
     return [...this.#events.values()].flatMap(({ session, kept }) => (kept ? [{ session, spec: kept }] : []));

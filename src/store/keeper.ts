@@ -15,7 +15,7 @@ export interface KeeperOptions {
 }
 
 /** What is kept of the time events. */
-export type KeptTimers = Pick<TimeEvents, "list" | "restore" | "onChange">;
+export type KeptTimers = Pick<TimeEvents, "list" | "restore" | "forgetAll" | "onChange">;
 
 export class RegistrationKeeper {
   readonly #options: KeeperOptions;
@@ -34,9 +34,23 @@ export class RegistrationKeeper {
   async restore(): Promise<number> {
     const { store, registrations, ids, timers } = this.#options;
     const count = restoreSessions(await store.loadRegistrations(), registrations, ids, timers);
-    registrations.onChange = () => this.#note();
-    if (timers) timers.onChange = () => this.#note();
+    this.#watch();
     return count;
+  }
+
+  /**
+   * Does to registrations and time events what a restart would do: they end and are made again from what is kept of them.
+   * @param settle called in between: whatever was in progress is to have ended when it resolves
+   */
+  async reload(settle: () => Promise<void>): Promise<void> {
+    const { registrations, ids, timers } = this.#options;
+    const stored = storedSessions(registrations.list(), timers?.list());
+    this.#ignore();
+    for (const registration of registrations.list()) registrations.remove(registration, true);
+    timers?.forgetAll();
+    await settle();
+    restoreSessions(stored, registrations, ids, timers);
+    this.#watch();
   }
 
   /** Writes what has changed. @returns whether it is kept, so that a restart brings it back */
@@ -47,11 +61,21 @@ export class RegistrationKeeper {
 
   /** Writes what has changed and ends. What is unregistered afterwards, because the server stops, is still kept. */
   async close(): Promise<void> {
+    this.#ignore();
+    this.#hand();
+    await this.#options.store.close();
+  }
+
+  #watch(): void {
+    const { registrations, timers } = this.#options;
+    registrations.onChange = () => this.#note();
+    if (timers) timers.onChange = () => this.#note();
+  }
+
+  #ignore(): void {
     const { registrations, timers } = this.#options;
     registrations.onChange = () => {};
     if (timers) timers.onChange = () => {};
-    this.#hand();
-    await this.#options.store.close();
   }
 
   /** A script changes many registrations in one turn; they are listed once. */

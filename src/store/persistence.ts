@@ -2,11 +2,13 @@
 import type { EngineGate } from "../engine/gate.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import type { Ids } from "../executions/ids.ts";
+import type { ExecutionRunner } from "../executions/runner.ts";
 import type { SessionRegistry } from "../executions/session.ts";
 import type { Interceptor } from "../gateway/interceptor.ts";
 import type { Logger } from "../log.ts";
 import type { PythonHost } from "../python/host.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
+import { error, status } from "../resp/reply.ts";
 import { DataSnapshots } from "./data.ts";
 import { FileStore } from "./file.ts";
 import { type KeptTimers, RegistrationKeeper } from "./keeper.ts";
@@ -27,6 +29,7 @@ export interface PersistenceOptions {
   readonly sessions: SessionRegistry;
   readonly ids: Ids;
   readonly host: PythonHost;
+  readonly runner: ExecutionRunner;
   readonly timers: KeptTimers;
   /** Of Regears and of Python, to tell what a file was made by. */
   readonly versions: { readonly regears: string; readonly python: string };
@@ -52,13 +55,15 @@ export class Persistence {
     const { registrations, ids, timers } = options;
     this.#keeper = new RegistrationKeeper({ store, registrations, ids, timers });
     this.#saves = points.length > 0;
+    const reloading = debugReload((owner) => this.#reload(owner));
     if (directory === "" || !options.embedded) {
-      this.interceptors = [];
+      this.interceptors = options.embedded ? [reloading] : [];
       return;
     }
     this.#snapshots = new DataSnapshots({ directory, connections, gate, version: versions.regears, log });
     this.#schedule = new SaveSchedule(points, this.#snapshots);
-    this.interceptors = [new SaveCommands({ snapshots: this.#snapshots, connections, gate, scheduled: this.#saves })];
+    const saving = new SaveCommands({ snapshots: this.#snapshots, connections, gate, scheduled: this.#saves });
+    this.interceptors = [saving, reloading];
   }
 
   /** Resolves when all changes of registrations so far are on disk, or can not be. */
@@ -74,12 +79,30 @@ export class Persistence {
 
   /** Brings the registrations back and begins to save. To be called when the data are there and Python runs. */
   async restore(): Promise<void> {
-    const { sessions, host, timers, log } = this.#options;
+    const { log } = this.#options;
     const count = await this.#keeper.restore();
-    const withTimers = timers.list().map(({ session }) => session);
-    for (const session of new Set([...sessions.live(), ...withTimers])) host.adopt(session);
+    this.#adopt();
     if (count > 0) log.info(`${count} registrations of an earlier run are back`);
     this.#schedule?.start();
+  }
+
+  /** DEBUG RELOAD: the data stay as they are, everything of Gears goes through what a restart does to it. */
+  async #reload(owner: object): Promise<void> {
+    const { gate, runner } = this.#options;
+    await gate.hold(owner);
+    try {
+      await this.#keeper.reload(() => runner.forgetAll());
+      this.#adopt();
+    } finally {
+      gate.release(owner);
+    }
+  }
+
+  /** Sessions that were made again get their interpreters. */
+  #adopt(): void {
+    const { sessions, host, timers } = this.#options;
+    const withTimers = timers.list().map(({ session }) => session);
+    for (const session of new Set([...sessions.live(), ...withTimers])) host.adopt(session);
   }
 
   /** Stops saving by the clock. */
@@ -93,4 +116,23 @@ export class Persistence {
     if (!alive || !this.#loaded || !this.#snapshots) return;
     if (this.#saves || this.#snapshots.status.lastFailed) await this.#snapshots.saveLast().catch(() => {});
   }
+}
+
+/** The embedded engine has no DEBUG; this much of it is for tests of scripts that are to survive a restart. */
+function debugReload(reload: (owner: object) => Promise<void>): Interceptor {
+  return {
+    active: false,
+    always: ["debug"],
+    intercept: (_name, request) => {
+      if (request.count < 2 || request.view(1).toString("latin1").toLowerCase() !== "reload") return undefined;
+      return {
+        kind: "replace",
+        run: async ({ owner, caller }) => {
+          if (caller !== "client") return error("ERR DEBUG RELOAD is not allowed here");
+          await reload(owner);
+          return status("OK");
+        },
+      };
+    },
+  };
 }

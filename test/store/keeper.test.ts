@@ -48,6 +48,10 @@ class FakeTimers implements KeptTimers {
     return this.all;
   }
 
+  forgetAll(): void {
+    this.all.length = 0;
+  }
+
   restore(session: Session, spec: TimeEventSpec): void {
     this.all.push({ session, spec });
     this.onChange();
