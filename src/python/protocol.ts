@@ -8,17 +8,23 @@
  *   ["reply", seq, status, value]               answer to a call; status see ReplyStatus
  *   ["script", job, sessionId, code, flags]     run a script's body; its flow (if it calls run()) has the handle `job`
  *   ["start", flow, execId, flags]              run a flow that was declared and is still waiting
- *   ["event", flow, execId, registration, records, flags]   start a flow of a registration on given records
+ *   ["event", flow, execId, registration, records, flags, client]   start a flow of a registration on given records;
+ *                                               `client` is the handle of the client's command behind it, 0 for none
  *   ["discard", flow]                           a declared flow will never be started: forget it
  *   ["abort", flow]                             end a flow that waits for a coroutine or future
  *   ["unregister", registration]                forget a registration's flow (its session goes with its last one)
- *   ["registered", registration]                call its onRegistered
+ *   ["registered", question, registration]      call its onRegistered; answered unless the question is 0
+ *   ["restore", sessionId, registration, blob]  make a registration again; `restore_timer` does so for a time event
+ *   ["timer", number]                           call a time event's function; `timer_drop` forgets it
+ *   ["profile", question, sessionId, action, order]   show or reset a session's profile
  *   ["nested", message]                         one of the above, to be run now, while a call waits for its reply
  *
  * Direction Python → main. Calls wait for their reply, posts do not.
  *
- *   ["call", seq, op, ...args]     ops: execute, atomic, keys_open, keys_next, config_get, register, run, …
- *   ["post", op, ...args]          ops: script, results, done, waiting, running, keys_close, log
+ *   ["call", seq, op, ...args]     ops: execute, atomic, keys_open, keys_next, config_get, register, run, call_next,
+ *                                  get_command, override_reply, time_event
+ *   ["post", op, ...args]          ops: script, results, done, waiting, running, answer, keys_close, log, timer, restored,
+ *                                  timer_restored
  */
 
 /** Outcome of a call. `withBytes` is a good value that holds bytes which are not UTF-8: Python turns them into bytearrays. */

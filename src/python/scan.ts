@@ -2,6 +2,8 @@
  * The KeysReader's side of the engine: walks over the key space and reads types and values in batches, a few round trips
  * for a thousand keys. What a key's record holds: python.md, section 10.
  */
+import { isUtf8 } from "node:buffer";
+import { encodeCommand, encodeCommands } from "../engine/encode.ts";
 import { InternalError } from "../errors.ts";
 import { MarshalWriter } from "./marshal.ts";
 import { RespReader } from "./transcode.ts";
@@ -79,7 +81,7 @@ export class KeyScan {
     }
     while (this.#cursor !== undefined && !this.#closed) {
       const reply = new RespReader(
-        await this.#call(command("SCAN", this.#cursor, "MATCH", pattern, "COUNT", String(SCAN_COUNT)), 1),
+        await this.#call(encodeCommand(["SCAN", this.#cursor, "MATCH", pattern, "COUNT", String(SCAN_COUNT)]), 1),
       );
       if (reply.isError) throw new InternalError(`SCAN failed: ${reply.line()}`);
       reply.arrayLength();
@@ -103,7 +105,8 @@ export class KeyScan {
     const names = readNames(keys, count);
     const allowed = await Promise.all(names.map(mayRead));
     const kept = names.filter((_name, at) => allowed[at]);
-    return { keys: new RespReader(Buffer.concat(kept.map(bulk))), count: kept.length };
+    const reader = new RespReader(encodeCommand(kept));
+    return { keys: reader, count: reader.arrayLength() };
   }
 
   #keysOnly(keys: RespReader, count: number): KeyBatch {
@@ -202,7 +205,7 @@ export class KeyScan {
   /** Asks for the types of keys, then for the values that their types have. Undefined for a missing key. */
   async #inspect(names: readonly Buffer[]): Promise<(Entry | undefined)[]> {
     const types = new RespReader(
-      await this.#call(Buffer.concat(names.map((name) => command("TYPE", name))), names.length),
+      await this.#call(encodeCommands(names.map((name) => ["TYPE", name])), names.length),
     );
     const kinds = names.map(() => types.line());
     const readable = names.flatMap((name, at) => {
@@ -239,9 +242,9 @@ const KIND_NAMES: Record<string, string> = {
 };
 
 const READ_BY_TYPE: Record<string, (name: Buffer) => Buffer> = {
-  string: (name) => command("GET", name),
-  hash: (name) => command("HGETALL", name),
-  list: (name) => command("LRANGE", name, "0", "-1"),
+  string: (name) => encodeCommand(["GET", name]),
+  hash: (name) => encodeCommand(["HGETALL", name]),
+  list: (name) => encodeCommand(["LRANGE", name, "0", "-1"]),
 };
 
 const HASH = Buffer.from("hash");
@@ -306,10 +309,11 @@ function columns(names: readonly Buffer[], entries: readonly Entry[], more: bool
   let wroteBytes = false;
   for (const [at, name] of names.entries()) {
     const entry = entries[at] as Entry;
-    const key = new RespReader(bulk(name));
-    key.transcode(keys);
+    const text = isUtf8(name);
+    if (text) keys.textBytes(name, 0, name.length);
+    else keys.bytes(name);
     types.text(entry.type);
-    wroteBytes ||= key.wroteBytes;
+    wroteBytes ||= !text;
     if (!entry.value) {
       values.none();
       continue;
@@ -320,14 +324,4 @@ function columns(names: readonly Buffer[], entries: readonly Entry[], more: bool
     wroteBytes ||= reader.wroteBytes;
   }
   return { count: names.length, keys, types, values, wroteBytes, more };
-}
-
-const bulk = (bytes: Buffer): Buffer =>
-  Buffer.concat([Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n")]);
-
-/** Encodes one command. */
-function command(...parts: (string | Buffer)[]): Buffer {
-  const out: Buffer[] = [Buffer.from(`*${parts.length}\r\n`)];
-  for (const part of parts) out.push(bulk(typeof part === "string" ? Buffer.from(part) : part));
-  return Buffer.concat(out);
 }
