@@ -204,9 +204,7 @@ export class KeyScan {
 
   /** Asks for the types of keys, then for the values that their types have. Undefined for a missing key. */
   async #inspect(names: readonly Buffer[]): Promise<(Entry | undefined)[]> {
-    const types = new RespReader(
-      await this.#call(encodeCommands(names.map((name) => ["TYPE", name])), names.length),
-    );
+    const types = new RespReader(await this.#call(encodeCommands(names.map((name) => ["TYPE", name])), names.length));
     const kinds = names.map(() => types.line());
     const readable = names.flatMap((name, at) => {
       const read = READ_BY_TYPE[kinds[at] as string];
