@@ -15,6 +15,9 @@ async function reply(client: PlainClient, command: string): Promise<string> {
   return all.slice(0, -end.length);
 }
 
+/** The lines without their order: the engine lists its hash tables, and those may grow between two commands. */
+const sortedLines = (text: string): string[] => text.split("\r\n").sort();
+
 describeEachEngine("access", (gateway) => {
   it("asks for the right that the command needs", async () => {
     const admin = await gateway().connect();
@@ -93,7 +96,7 @@ describeEachEngine(
       const count = Number((await reply(client, "COMMAND COUNT")).slice(1));
       const all = await reply(client, "COMMAND");
       expect(all.startsWith(`*${count}\r\n`)).toBe(true);
-      expect(await reply(client, "COMMAND INFO")).toBe(all);
+      expect(sortedLines(await reply(client, "COMMAND INFO"))).toEqual(sortedLines(all));
       const list = await reply(client, "COMMAND LIST");
       expect(Number(list.slice(1, 5))).toBeGreaterThan(count);
       for (const name of names) expect(list).toContain(`\r\n${name}\r\n`);
