@@ -86,7 +86,7 @@ export class FlowTask implements PythonTask {
 
   onResults(items: MarshalReader): void {
     const { count, bytes } = resultsToResp(items, this.#options.prefixRule ?? false);
-    this.execution.append(count, bytes);
+    if (count > 0) this.execution.append(count, bytes);
   }
 
   onWaiting(waiting: boolean): void {

@@ -480,6 +480,7 @@ export class Pool implements PythonHost {
         task.onResults(reader);
         return;
       case "done":
+        task.onResults(reader);
         this.#finish(task, home);
         task.onDone(readFlowOutcome(reader));
         break;

@@ -24,7 +24,7 @@
  *   ["call", seq, op, ...args]     ops: execute, atomic, keys_open, keys_next, config_get, register, run, call_next,
  *                                  get_command, override_reply, time_event
  *   ["post", op, ...args]          ops: script, results, done, waiting, running, answer, keys_close, log, timer, restored,
- *                                  timer_restored
+ *                                  timer_restored. `done` brings the last results along.
  */
 
 /** Outcome of a call. `withBytes` is a good value that holds bytes which are not UTF-8: Python turns them into bytearrays. */

@@ -208,9 +208,10 @@ const INT64_MIN = -0x8000000000000000n;
  * @returns the encoded elements, without an array head, and how many they are
  */
 export function resultsToResp(reader: MarshalReader, prefixRule: boolean): { count: number; bytes: Buffer } {
+  const count = reader.list();
+  if (count === 0) return { count, bytes: Buffer.alloc(0) };
   const out = new RespWriter(Math.max(64, reader.source.length + (reader.source.length >> 1)));
   const wellFormed = isUtf8(reader.source);
-  const count = reader.list();
   for (let i = 0; i < count; i++) writeResult(reader, out, prefixRule, wellFormed, 0);
   return { count, bytes: out.finish() };
 }

@@ -172,14 +172,21 @@ class Flow(Context):
 
     def _flush(self):
         """Hands on the results that there are."""
-        if not self.results:
-            return
-        self._count += len(self.results)
+        replies = self._take()
+        if replies:
+            calls.post("results", self.handle, replies)
+
+    def _take(self):
+        """Takes the results that there are. Gives them as replies; none when only the awaitable gets them."""
+        results = self.results
+        if not results:
+            return []
+        self._count += len(results)
         if self._kept is not None:
-            self._kept += self.results
-        if not self.inner:
-            calls.post("results", self.handle, to_replies(self.results))
-        self.results.clear()
+            self._kept += results
+        replies = [] if self.inner else to_replies(results)
+        results.clear()
+        return replies
 
     def _finish(self, status):
         self.state = DONE
@@ -188,10 +195,11 @@ class Flow(Context):
         for task in tuple(self.tasks):
             task.cancel()
         self.tasks.clear()
-        self._flush()
+        # with the last results in it: a message of their own would cost most executions as much as all the rest
+        last = self._take()
         self._close()
-        total = round(self._spent * 1000, 3)
-        calls.post("done", self.handle, status, self.errors, total, self._read_ms(), self._step_ms(), self._count)
+        times = round(self._spent * 1000, 3), self._read_ms(), self._step_ms()
+        calls.post("done", self.handle, last, status, self.errors, *times, self._count)
         self._complete_future([self._kept or [], self.errors])
         self.steps = self._stages = ()
         self.source = self._kept = None

@@ -196,7 +196,8 @@ class Main:
     def post_results(self, flow, items):
         self.flows[flow]["results"] += items
 
-    def post_done(self, flow, status, errors, total, read, steps, count):
+    def post_done(self, flow, last, status, errors, total, read, steps, count):
+        self.flows[flow]["results"] += last
         self.flows[flow]["done"] = (status, errors, total, read, steps, count)
 
     def post_waiting(self, flow):
