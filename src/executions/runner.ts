@@ -346,13 +346,13 @@ class Script implements PythonTask {
     const { run } = outcome;
     if (registered || run) this.#onEffect?.();
     const goOn = (): void => {
-      if (run && this.#stopping) {
+      if (run && this.#stopping && !run.begun) {
         this.#runner.host.tell(this.session, ["discard", this.handle]);
         this.#aborted();
       } else if (run) this.#startFlow(run.steps, registered);
       else this.#finish(OK, []);
     };
-    if (settled) void settled.then(goOn);
+    if (settled && !run?.begun) void settled.then(goOn);
     else goOn();
   }
 
@@ -398,6 +398,8 @@ class Script implements PythonTask {
     execution.status = "created";
     execution.declare(steps);
     this.#runner.startFlow({ handle: this.handle, execution, session: this.session });
+    // somebody wanted the body stopped when the flow had begun already
+    if (this.#stopping) void this.#runner.abort(execution, this.stopReason);
     if (registered) this.#answer(OK);
     else void execution.finished.then(() => this.#answer(execution.reply()));
   }

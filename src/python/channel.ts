@@ -1,13 +1,19 @@
 /**
  * How bytes travel between the main thread and a worker whose JavaScript never returns to its event loop.
  *
- * Each direction is a slot of shared memory for one small message, and the message port for all others. The slot may only be
- * filled when everything sent by the port before it has been taken; so what lies in the slot is always older than what lies
+ * Each direction is a ring of shared memory for small messages, and the message port for all others. The ring may only be
+ * used when everything sent by the port before it has been taken; so what lies in the ring is always older than what lies
  * in the port, and order is kept.
  */
 
-/** Messages up to this size travel in the slot; also the size of the buffer on the Python side. */
-export const SLOT_BYTES = 65536;
+/** Messages up to this size travel in the ring; also the size of the buffer on the Python side. */
+export const SMALL_BYTES = 65536;
+
+/** Size of a ring; a power of two, and large enough for a small message wherever the last one ended. */
+const RING_BYTES = SMALL_BYTES * 4;
+
+/** In place of a message's length: the rest of the ring is empty, the next one is at its begin. */
+const WRAP = -1;
 
 /** The words shared by both threads, as indexes into an Int32Array. */
 export const Word = {
@@ -27,32 +33,39 @@ export const Word = {
   workerStalled: 6,
   /** Calls that the sandbox answered with an error. */
   denials: 7,
-  /** Three words per direction, see {@link SlotWord}. */
+  /** Four words per direction, see {@link RingWord}. */
   inbox: 8,
   outbox: 12,
-  count: 16,
+  /** 1 while main lends a thread of ExecutionThreads: whoever takes it by an exchange has it. */
+  lentThread: 16,
+  /** 1 while a doorbell is on its way to main. */
+  doorbell: 17,
+  count: 18,
 } as const;
 
-/** Offsets from {@link Word.inbox} or {@link Word.outbox}. */
-const SlotWord = { length: 0, portSent: 1, portTaken: 2 } as const;
+/** Offsets from {@link Word.inbox} or {@link Word.outbox}. Positions in the ring count on, modulo 2^32. */
+const RingWord = { written: 0, released: 1, portSent: 2, portTaken: 3 } as const;
 
 /** The memory shared by the two threads. */
 export interface Shared {
   readonly words: Int32Array<SharedArrayBuffer>;
   /** The flow main wants interrupted, 0 for none. */
   readonly target: BigInt64Array<SharedArrayBuffer>;
-  readonly inbox: Uint8Array<SharedArrayBuffer>;
-  readonly outbox: Uint8Array<SharedArrayBuffer>;
+  readonly inbox: SharedArrayBuffer;
+  readonly outbox: SharedArrayBuffer;
 }
 
 export function createShared(): Shared {
   return {
     words: new Int32Array(new SharedArrayBuffer(Word.count * 4)),
     target: new BigInt64Array(new SharedArrayBuffer(8)),
-    inbox: new Uint8Array(new SharedArrayBuffer(SLOT_BYTES)),
-    outbox: new Uint8Array(new SharedArrayBuffer(SLOT_BYTES)),
+    inbox: new SharedArrayBuffer(RING_BYTES),
+    outbox: new SharedArrayBuffer(RING_BYTES),
   };
 }
+
+/** Bytes of a message in the ring: its length and itself, so that the next length is aligned. */
+const framed = (length: number): number => (4 + length + 3) & ~3;
 
 /** What both ends need of a message port. */
 export interface PortEnd {
@@ -60,33 +73,39 @@ export interface PortEnd {
 }
 
 /** The sending end of one direction. */
-export class SlotSender {
+export class Sender {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #base: number;
-  readonly #slot: Uint8Array;
+  readonly #bytes: Uint8Array;
+  readonly #lengths: Int32Array;
   readonly #port: PortEnd;
+  #written = 0;
   #sent = 0;
 
   constructor(shared: Shared, direction: "inbox" | "outbox", port: PortEnd) {
     this.#words = shared.words;
     this.#base = Word[direction];
-    this.#slot = shared[direction];
+    this.#bytes = new Uint8Array(shared[direction]);
+    this.#lengths = new Int32Array(shared[direction]);
     this.#port = port;
   }
 
-  /** May a message of this many bytes go by the slot? */
+  /** May a message of this many bytes go by the ring? */
   fits(length: number): boolean {
-    return (
-      length <= SLOT_BYTES &&
-      Atomics.load(this.#words, this.#base + SlotWord.length) === 0 &&
-      Atomics.load(this.#words, this.#base + SlotWord.portTaken) === this.#sent
-    );
+    if (length > SMALL_BYTES || Atomics.load(this.#words, this.#base + RingWord.portTaken) !== this.#sent) return false;
+    const used = (this.#written - Atomics.load(this.#words, this.#base + RingWord.released)) | 0;
+    return used + this.#gap(length) + framed(length) <= RING_BYTES;
   }
 
-  /** Copies the bytes, which {@link fits} and are not empty, into the slot. The receiver has to be told. */
-  sendBySlot(bytes: Uint8Array): void {
-    this.#slot.set(bytes);
-    Atomics.store(this.#words, this.#base + SlotWord.length, bytes.length);
+  /** Copies the bytes, which {@link fits} and are not empty, into the ring. The receiver has to be told. */
+  sendByRing(bytes: Uint8Array): void {
+    const gap = this.#gap(bytes.length);
+    if (gap > 0) this.#lengths[this.#offset >> 2] = WRAP;
+    this.#written = (this.#written + gap) | 0;
+    this.#lengths[this.#offset >> 2] = bytes.length;
+    this.#bytes.set(bytes, this.#offset + 4);
+    this.#written = (this.#written + framed(bytes.length)) | 0;
+    Atomics.store(this.#words, this.#base + RingWord.written, this.#written);
   }
 
   /** Sends a copy of the bytes by the port. */
@@ -94,43 +113,68 @@ export class SlotSender {
     const copy = new Uint8Array(bytes);
     this.#port.postMessage(copy, [copy.buffer]);
     this.#sent = (this.#sent + 1) | 0;
-    Atomics.store(this.#words, this.#base + SlotWord.portSent, this.#sent);
+    Atomics.store(this.#words, this.#base + RingWord.portSent, this.#sent);
+  }
+
+  get #offset(): number {
+    return this.#written & (RING_BYTES - 1);
+  }
+
+  /** What has to be left empty for the message to lie in one piece. */
+  #gap(length: number): number {
+    const left = RING_BYTES - this.#offset;
+    return framed(length) <= left ? 0 : left;
   }
 }
 
 /** The receiving end of one direction. */
-export class SlotReceiver {
+export class Receiver {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #base: number;
-  readonly #slot: Uint8Array;
+  readonly #bytes: Uint8Array;
+  readonly #lengths: Int32Array;
+  #read = 0;
   #taken = 0;
 
   constructor(shared: Shared, direction: "inbox" | "outbox") {
     this.#words = shared.words;
     this.#base = Word[direction];
-    this.#slot = shared[direction];
+    this.#bytes = new Uint8Array(shared[direction]);
+    this.#lengths = new Int32Array(shared[direction]);
   }
 
-  /** The message in the slot, or undefined. It stays valid, and the slot full, until {@link release}. */
+  /** True when a message lies in the ring. */
+  get ringHasMore(): boolean {
+    return Atomics.load(this.#words, this.#base + RingWord.written) !== this.#read;
+  }
+
+  /** The oldest message in the ring, or undefined. It stays valid until {@link release}, which must follow. */
   peek(): Uint8Array | undefined {
-    const length = Atomics.load(this.#words, this.#base + SlotWord.length);
-    return length === 0 ? undefined : this.#slot.subarray(0, length);
+    if (!this.ringHasMore) return undefined;
+    if (this.#lengths[this.#offset >> 2] === WRAP) this.#read = (this.#read + RING_BYTES - this.#offset) | 0;
+    const begin = this.#offset + 4;
+    return this.#bytes.subarray(begin, begin + (this.#lengths[this.#offset >> 2] ?? 0));
   }
 
-  /** Gives the slot back to the sender. */
+  /** Gives the place of the oldest message back to the sender. */
   release(): void {
-    Atomics.store(this.#words, this.#base + SlotWord.length, 0);
+    this.#read = (this.#read + framed(this.#lengths[this.#offset >> 2] ?? 0)) | 0;
+    Atomics.store(this.#words, this.#base + RingWord.released, this.#read);
   }
 
   /** True when a message lies in the port. */
   get portHasMore(): boolean {
-    return Atomics.load(this.#words, this.#base + SlotWord.portSent) !== this.#taken;
+    return Atomics.load(this.#words, this.#base + RingWord.portSent) !== this.#taken;
   }
 
   /** To be called for each message taken from the port. */
   countPortMessage(): void {
     this.#taken = (this.#taken + 1) | 0;
-    Atomics.store(this.#words, this.#base + SlotWord.portTaken, this.#taken);
+    Atomics.store(this.#words, this.#base + RingWord.portTaken, this.#taken);
+  }
+
+  get #offset(): number {
+    return this.#read & (RING_BYTES - 1);
   }
 }
 

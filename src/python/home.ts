@@ -16,6 +16,10 @@ export class Home implements CallContext {
   readonly questions = new Map<number, { resolve(text: string): void; reject(error: Error): void }>();
   /** Sessions that live here and will be asked for again. */
   readonly sessions = new Set<PythonSession>();
+  /** A thread is lent to it, or was and the script has not ended: see {@link PythonWorker.lendThread}. */
+  lent = false;
+  /** Handle of the flow that it has begun and that nobody has submitted yet; 0 for none. */
+  begun = 0;
   /** The first session that came to live here; with isolation the only one. */
   tenant: PythonSession | undefined;
   /** The task because of which it was ended, when there was no other way to stop that one. */
@@ -81,10 +85,12 @@ export function readScriptOutcome(reader: MarshalReader): ScriptOutcome {
   const run = reader.value();
   if (run === null) return { ok: true, builders, run: undefined };
   const [mode, steps, source] = run as [string, [string, string, string][], string];
+  reader.value();
+  const begun = reader.value() === true;
   return {
     ok: true,
     builders,
-    run: { mode, steps: steps.map(([type, name, arg]) => ({ type, name, arg })), reader: source },
+    run: { mode, steps: steps.map(([type, name, arg]) => ({ type, name, arg })), reader: source, begun },
   };
 }
 

@@ -25,8 +25,17 @@ export type ScriptOutcome =
   | {
       readonly ok: true;
       readonly builders: number;
-      readonly run: { readonly mode: string; readonly steps: readonly StepInfo[]; readonly reader: string } | undefined;
+      readonly run: DeclaredRun | undefined;
     };
+
+/** The flow that a script's body has declared. */
+export interface DeclaredRun {
+  readonly mode: string;
+  readonly steps: readonly StepInfo[];
+  readonly reader: string;
+  /** It runs already: it must be submitted at once. */
+  readonly begun: boolean;
+}
 
 /** One script with its globals and registrations. It lives in one interpreter, chosen when its first task starts. */
 export interface PythonSession {

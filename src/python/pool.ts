@@ -6,7 +6,7 @@ import type { Logger } from "../log.ts";
 import { InternalError, ReplyError } from "../errors.ts";
 import { type Demand, missingIsolated, missingShared } from "./growth.ts";
 import { Home, readFlowOutcome, readScriptOutcome } from "./home.ts";
-import type { InterpreterFigures, PythonHost, PythonSession, PythonTask } from "./host.ts";
+import type { InterpreterFigures, PythonHost, PythonSession, PythonTask, ScriptOutcome } from "./host.ts";
 import { encodeMarshal, MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
 import type { PoolOptions } from "./pool-options.ts";
 import { ReplyStatus, SERVE_NESTED } from "./protocol.ts";
@@ -84,6 +84,13 @@ export class Pool implements PythonHost {
   }
 
   submit(task: PythonTask): void {
+    const home = this.#homeOf(task.session);
+    if (home?.begun === task.handle) {
+      home.begun = 0;
+      home.current = task;
+      this.#begin(task, home);
+      return;
+    }
     if (task.session.home !== undefined && !this.#homeOf(task.session)) {
       task.session.home = undefined;
       if (task.session.revive() === undefined) {
@@ -214,7 +221,7 @@ export class Pool implements PythonHost {
   #drain(): void {
     for (let at = 0; at < this.#queue.length; ) {
       const task = this.#queue[at] as PythonTask;
-      if (task.takesThread && this.#running >= this.#options.threads) {
+      if (task.takesThread && !this.#threadLeft(true)) {
         at++;
         continue;
       }
@@ -227,10 +234,28 @@ export class Pool implements PythonHost {
       this.#tally.dequeued(task);
       home.current = task;
       this.#begin(task, home);
+      this.#lend(task, home);
       home.worker.post(encodeMarshal(task.message()));
     }
     if (this.#options.isolation) this.#vacate(this.#options.isolation.inUse);
     this.#grow();
+  }
+
+  /** Is a thread left? @param recall one that was lent and not used may be taken back */
+  #threadLeft(recall: boolean): boolean {
+    const lent = [...this.#homes].filter((home) => home.lent);
+    if (this.#running + lent.length < this.#options.threads) return true;
+    if (!recall || this.#running >= this.#options.threads) return false;
+    const unused = lent.find(({ worker }) => worker.takeThreadBack());
+    if (unused) unused.lent = false;
+    return unused !== undefined;
+  }
+
+  /** A script that waits for nobody is lent a thread, so that its flow may begin as soon as its body has ended. */
+  #lend(task: PythonTask, home: Home): void {
+    if (task.registers !== false || this.#queue.length > 0 || !this.#threadLeft(false)) return;
+    home.lent = true;
+    home.worker.lendThread();
   }
 
   #grow(): void {
@@ -474,7 +499,7 @@ export class Pool implements PythonHost {
     switch (op) {
       case "script":
         this.#finish(task, home);
-        task.onScript(readScriptOutcome(reader));
+        this.#endScript(task, home, readScriptOutcome(reader));
         break;
       case "results":
         task.onResults(reader);
@@ -498,6 +523,13 @@ export class Pool implements PythonHost {
         throw new InternalError(`unknown post ${op}`);
     }
     this.#drain();
+  }
+
+  #endScript(task: PythonTask, home: Home, outcome: ScriptOutcome): void {
+    home.lent = false;
+    home.worker.takeThreadBack();
+    if (outcome.ok && outcome.run?.begun) home.begun = task.handle;
+    task.onScript(outcome);
   }
 
   #finish(task: PythonTask, home: Home): void {

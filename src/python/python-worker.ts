@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads";
 import { InternalError } from "../errors.ts";
 import type { PythonAssets } from "./snapshot.ts";
-import { createShared, Gamble, type Shared, SlotReceiver, SlotSender, Word } from "./channel.ts";
+import { createShared, Gamble, Receiver, Sender, type Shared, Word } from "./channel.ts";
 import { spawnWorker } from "./spawn.ts";
 import { WASM_PAGE } from "./wasm-memory.ts";
 import type { WorkerNotice } from "./realm/outside.ts";
@@ -28,6 +28,8 @@ export interface PythonWorkerOptions {
 const SIGINT = 2;
 /** Files and folders scripts may create. */
 const MEMFS_NODES = 50_000;
+/** Messages of one worker that are dealt with in a row. */
+const TAKEN_AT_ONCE = 64;
 /** How long main looks for the next message by itself after it has answered one. */
 const LINGER_MS = 0.3;
 
@@ -40,8 +42,8 @@ export class PythonWorker {
   readonly #shared: Shared = createShared();
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  readonly #sender: SlotSender;
-  readonly #receiver: SlotReceiver;
+  readonly #sender: Sender;
+  readonly #receiver: Receiver;
   readonly #gamble = new Gamble(256);
   #lingerUntil = 0;
   #lingering = false;
@@ -78,8 +80,8 @@ export class PythonWorker {
     });
     this.#worker = worker;
     this.#port = port;
-    this.#sender = new SlotSender(this.#shared, "inbox", port);
-    this.#receiver = new SlotReceiver(this.#shared, "outbox");
+    this.#sender = new Sender(this.#shared, "inbox", port);
+    this.#receiver = new Receiver(this.#shared, "outbox");
     this.ready = new Promise((resolve, reject) => {
       this.#settleReady = { resolve, reject };
     });
@@ -106,7 +108,7 @@ export class PythonWorker {
   /** Sends a message to Python. The bytes are copied; a worker that is gone ignores it. */
   post(bytes: Uint8Array): void {
     if (this.#gone || bytes.length === 0) return;
-    if (this.#sender.fits(bytes.length)) this.#sender.sendBySlot(bytes);
+    if (this.#sender.fits(bytes.length)) this.#sender.sendByRing(bytes);
     else this.#sender.sendByPort(bytes);
     this.#wake();
     this.#linger();
@@ -128,6 +130,16 @@ export class PythonWorker {
     Atomics.store(this.#shared.words, Word.interrupt, 0);
   }
 
+  /** Lets Python begin one flow without asking: the flow of the script that it is given next. */
+  lendThread(): void {
+    Atomics.store(this.#shared.words, Word.lentThread, 1);
+  }
+
+  /** Ends that. @returns false when Python has made use of it */
+  takeThreadBack(): boolean {
+    return Atomics.exchange(this.#shared.words, Word.lentThread, 0) === 1;
+  }
+
   /** Ends the thread, whatever it does. `onExit` is called for it. */
   async terminate(): Promise<void> {
     this.#reason ??= "terminated";
@@ -141,8 +153,13 @@ export class PythonWorker {
   }
 
   #onPort(message: Uint8Array | null): void {
-    this.#takeSlot();
-    if (message === null) return;
+    if (message === null) {
+      Atomics.store(this.#shared.words, Word.doorbell, 0);
+      this.#takeSome();
+      return;
+    }
+    // what lies in the ring is older, and nothing is added to it while this one is not taken
+    while (this.#takeOne());
     this.#receiver.countPortMessage();
     const { words } = this.#shared;
     Atomics.sub(words, Word.outboxKiB, Math.ceil(message.length / 1024));
@@ -150,8 +167,16 @@ export class PythonWorker {
     this.#deliver(message);
   }
 
-  /** Takes the message in the slot, if there is one. */
-  #takeSlot(): boolean {
+  /** Takes messages from the ring, but no more than others may wait for. @returns false when there was none */
+  #takeSome(): boolean {
+    let taken = 0;
+    while (taken < TAKEN_AT_ONCE && this.#takeOne()) taken++;
+    if (taken === TAKEN_AT_ONCE && !this.#lingering) setImmediate(() => this.#takeSome());
+    return taken > 0;
+  }
+
+  /** Takes the oldest message from the ring, if there is one. */
+  #takeOne(): boolean {
     const message = this.#receiver.peek();
     if (message === undefined) return false;
     const copy = Buffer.allocUnsafe(message.length);
@@ -188,12 +213,12 @@ export class PythonWorker {
   }
 
   readonly #poll = (): void => {
-    if (this.#takeSlot()) this.#gamble.won();
+    if (this.#takeSome()) this.#gamble.won();
     else if (performance.now() >= this.#lingerUntil || this.#gone) {
       this.#lingering = false;
       Atomics.store(this.#shared.words, Word.mainPolls, 0);
-      // The worker may have filled the slot before it could see that.
-      if (!this.#takeSlot()) this.#gamble.lost();
+      // The worker may have sent something before it could see that.
+      if (!this.#takeSome()) this.#gamble.lost();
       return;
     }
     setImmediate(this.#poll);
@@ -223,7 +248,7 @@ export class PythonWorker {
     for (let last = receiveMessageOnPort(this.#port); last !== undefined; last = receiveMessageOnPort(this.#port)) {
       this.#onPort(last.message as Uint8Array | null);
     }
-    this.#takeSlot();
+    while (this.#takeOne());
     this.#port.close();
     const reason = this.#reason ?? "the thread ended";
     this.#settleReady?.reject(new InternalError(`the Python worker died: ${reason}`));

@@ -1,25 +1,25 @@
-/** The slot and the port of one direction, both ends in one thread. */
+/** The ring and the port of one direction, both ends in one thread. */
 import { describe, expect, it } from "vitest";
-import { createShared, Gamble, SLOT_BYTES, SlotReceiver, SlotSender } from "../../src/python/channel.ts";
+import { createShared, Gamble, Receiver, Sender, SMALL_BYTES } from "../../src/python/channel.ts";
 
 function pair() {
   const shared = createShared();
   const port: Uint8Array[] = [];
-  const sender = new SlotSender(shared, "inbox", { postMessage: (value) => void port.push(value as Uint8Array) });
-  const receiver = new SlotReceiver(shared, "inbox");
-  const send = (bytes: Uint8Array): "slot" | "port" => {
+  const sender = new Sender(shared, "inbox", { postMessage: (value) => void port.push(value as Uint8Array) });
+  const receiver = new Receiver(shared, "inbox");
+  const send = (bytes: Uint8Array): "ring" | "port" => {
     if (sender.fits(bytes.length)) {
-      sender.sendBySlot(bytes);
-      return "slot";
+      sender.sendByRing(bytes);
+      return "ring";
     }
     sender.sendByPort(bytes);
     return "port";
   };
   /** Takes the oldest message, as either side does it. */
   const take = (): Uint8Array | undefined => {
-    const inSlot = receiver.peek();
-    if (inSlot !== undefined) {
-      const copy = Uint8Array.from(inSlot);
+    const inRing = receiver.peek();
+    if (inRing !== undefined) {
+      const copy = Uint8Array.from(inRing);
       receiver.release();
       return copy;
     }
@@ -31,21 +31,37 @@ function pair() {
 }
 
 describe("a direction", () => {
-  it("uses the slot for what fits, once", () => {
+  it("uses the ring for what fits", () => {
     const { send, take } = pair();
-    expect(send(Uint8Array.of(1))).toBe("slot");
-    expect(send(Uint8Array.of(2))).toBe("port");
-    expect(take()).toEqual(Uint8Array.of(1));
-    // The slot is free, but what it would hold is newer than what lies in the port.
-    expect(send(Uint8Array.of(3))).toBe("port");
-    expect([take(), take(), take()]).toEqual([Uint8Array.of(2), Uint8Array.of(3), undefined]);
-    expect(send(Uint8Array.of(4))).toBe("slot");
+    const large = new Uint8Array(SMALL_BYTES);
+    expect([1, 2, 3].map(() => send(large))).toEqual(["ring", "ring", "ring"]);
+    expect(send(large)).toBe("port");
+    expect(take()?.length).toBe(SMALL_BYTES);
+    // There is room now, but what the ring would hold is newer than what lies in the port.
+    expect(send(Uint8Array.of(1))).toBe("port");
+    expect([take(), take(), take(), take(), take()].map((message) => message?.length)).toEqual([
+      ...[SMALL_BYTES, SMALL_BYTES, SMALL_BYTES, 1],
+      undefined,
+    ]);
+    expect(send(Uint8Array.of(2))).toBe("ring");
+    expect(take()).toEqual(Uint8Array.of(2));
   });
 
   it("uses the port for what is too large", () => {
     const { send } = pair();
-    expect(send(new Uint8Array(SLOT_BYTES + 1))).toBe("port");
-    expect(pair().send(new Uint8Array(SLOT_BYTES))).toBe("slot");
+    expect(send(new Uint8Array(SMALL_BYTES + 1))).toBe("port");
+    expect(send(new Uint8Array(SMALL_BYTES))).toBe("port");
+  });
+
+  it("keeps messages whole where the ring ends", () => {
+    const { send, take } = pair();
+    for (let round = 0; round < 500; round++) {
+      const message = new Uint8Array(50_001).fill(round % 251);
+      expect(send(message)).toBe("ring");
+      expect(send(Uint8Array.of(round % 251))).toBe("ring");
+      expect(Buffer.compare(take() ?? Buffer.alloc(0), message)).toBe(0);
+      expect(take()).toEqual(Uint8Array.of(round % 251));
+    }
   });
 
   it("sends copies", () => {
@@ -74,7 +90,7 @@ describe("a direction", () => {
     };
     while (sent < 2000) {
       for (let n = random(5); n > 0; n--) {
-        const message = new Uint8Array(random(10) === 0 ? SLOT_BYTES + 10 : 4);
+        const message = new Uint8Array([SMALL_BYTES + 10, SMALL_BYTES - 1][random(10)] ?? 4 + random(9));
         new DataView(message.buffer).setUint32(0, sent++);
         send(message);
       }

@@ -32,7 +32,8 @@ export interface Host {
   /**
    * Commands:
    * - 0 makes the last message unread again.
-   * - 1 asks for a number: with argument 0 the flow that main wants interrupted (0 for none), with 1 the size of the last message.
+   * - 1 asks for a number: with argument 0 the flow that main wants interrupted (0 for none), with 1 the size of the last
+   *   message, with 2 whether main lends a thread (1, and it is taken).
    * - 2 says that the last message is done with, and until when (in terms of `now`) the next one is awaited. Without it, and
    *   after a `send`, a message is awaited without a limit but soon.
    */

@@ -5,7 +5,7 @@
  */
 import { randomFillSync } from "node:crypto";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
-import { Gamble, type Shared, SlotReceiver, SlotSender, Word } from "../channel.ts";
+import { Gamble, Receiver, Sender, type Shared, Word } from "../channel.ts";
 import type { Host } from "./host.ts";
 import { OutputLines } from "./output.ts";
 
@@ -41,8 +41,8 @@ const IDLE_SPIN_MS = 0.25;
 export function createHost(parts: HostParts, spinning: boolean): Host {
   const { shared, port, notify, files } = parts;
   const { words } = shared;
-  const sender = new SlotSender(shared, "outbox", port);
-  const receiver = new SlotReceiver(shared, "inbox");
+  const sender = new Sender(shared, "outbox", port);
+  const receiver = new Receiver(shared, "inbox");
   const output = new OutputLines(words, notify);
   const spin = new Gamble(64);
   /** For waits between jobs, which pay off when jobs come one after the other. */
@@ -51,7 +51,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
 
   /** The message being read, or read and not yet known to be done with. */
   let message: Uint8Array | undefined;
-  let fromSlot = false;
+  let fromRing = false;
   let read = 0;
   /** It was read but is not done with: it will be read again. */
   let unread = false;
@@ -61,12 +61,12 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   const release = (): void => {
     if (message === undefined || unread) return;
     message = undefined;
-    if (fromSlot) receiver.release();
+    if (fromRing) receiver.release();
   };
   const next = (): boolean => {
     read = 0;
     message = receiver.peek();
-    fromSlot = message !== undefined;
+    fromRing = message !== undefined;
     if (message === undefined && receiver.portHasMore) {
       const received = receiveMessageOnPort(port)?.message as unknown;
       receiver.countPortMessage();
@@ -78,7 +78,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     const end = performance.now() + milliseconds;
     do {
       for (let i = 0; i < 50; i++) {
-        if (Atomics.load(words, Word.inbox) !== 0) return next();
+        if (receiver.ringHasMore) return next();
       }
       if (next()) return true;
     } while (performance.now() < end && Atomics.load(words, Word.interrupt) === 0);
@@ -158,8 +158,9 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
         release();
         deadline = undefined;
         if (sender.fits(length)) {
-          sender.sendBySlot(new Uint8Array(memory, offset, length));
-          if (Atomics.load(words, Word.mainPolls) === 0) port.postMessage(null);
+          sender.sendByRing(new Uint8Array(memory, offset, length));
+          const mustRing = Atomics.load(words, Word.mainPolls) === 0;
+          if (mustRing && Atomics.exchange(words, Word.doorbell, 1) === 0) port.postMessage(null);
           return length;
         }
         const stalled = awaitRoom(Math.ceil(length / 1024));
@@ -197,7 +198,8 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
           read = 0;
           return 0;
         case 1:
-          return argument === 0 ? Number(Atomics.load(shared.target, 0)) : (message?.length ?? 0);
+          if (argument === 0) return Number(Atomics.load(shared.target, 0));
+          return argument === 1 ? (message?.length ?? 0) : Atomics.exchange(words, Word.lentThread, 0);
         case 2:
           release();
           deadline = argument;

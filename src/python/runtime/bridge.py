@@ -12,7 +12,7 @@ from marshal import dumps as _dumps, loads as _loads
 
 _MARSHAL_VERSION = 2
 
-# The size of the shared slot: smaller messages need one read.
+# The size up to which messages travel in shared memory: they need one read.
 _PIECE = 65536
 
 # Commands of the device, in place of lseek's `whence`.
@@ -23,6 +23,7 @@ _AWAIT = 2
 # What can be queried.
 _TARGET = 0
 _SIZE = 1
+_THREAD = 2
 
 _FOREVER = 1 << 52
 
@@ -77,6 +78,11 @@ def send_and_receive(message):
 def interrupt_target():
     """Gives the handle of the flow that main wants interrupted, 0 for none. Never waits."""
     return _lseek(_fd, _TARGET, _QUERY)
+
+
+def take_thread():
+    """Takes the thread that main lends, if it does: then a flow may begin without asking. Never waits."""
+    return _lseek(_fd, _THREAD, _QUERY) == 1
 
 
 def _rest():

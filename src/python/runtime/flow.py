@@ -55,6 +55,10 @@ class Flow(Context):
     def start(self, flags):
         """Runs as far as it gets."""
         self.set_flags(flags)
+        self.begin()
+
+    def begin(self):
+        """Does so with the flags that it has."""
         if self._future is not None and self._future() is not None:
             self._kept = []
         self._pipeline = self._build()

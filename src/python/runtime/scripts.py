@@ -1,6 +1,6 @@
 """Sessions and the scripts that begin them."""
 
-from . import abort, atomics, builder, calls, flow, registrations
+from . import abort, atomics, bridge, builder, calls, flow, registrations
 from .context import BASE_GLOBALS, CONTEXT, Background, Context
 from .errors import error_text, stopped_text
 from .loop import note_garbage
@@ -64,15 +64,20 @@ def run_script(handle, session, code, flags):
         calls.post("script", handle, "error", error, builder.take_made())
         note_garbage()
         return
-    run = None
+    run, begins = None, False
     if body.declared is not None:
         declared, mode, reader = body.declared
         flow.flows[handle] = declared
         run = [mode, describe(declared.steps), reader]
+        # registrations take effect first, and that is the main thread's
+        begins = not body.registered and bridge.take_thread()
+        if begins:
+            declared.set_flags(flags)
+            calls.jobs.appendleft(declared.begin)
     else:
         note_garbage()
     body.declared = None
-    calls.post("script", handle, "ok", builder.take_made(), run, bool(body.registered))
+    calls.post("script", handle, "ok", builder.take_made(), run, bool(body.registered), begins)
 
 
 def call_back(session, function):
