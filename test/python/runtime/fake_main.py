@@ -46,6 +46,7 @@ class Main:
         self.atomic = None
         self.readers = {}
         self.target = 0
+        self.lent = False
         self.flags = TRACEBACK
         self.until = lambda: True
         self.deadline = 0.0
@@ -191,7 +192,8 @@ class Main:
                 self.put(["registered", 0, number])
         if rest[1] is not None:
             self.flows[job] = {"results": [], "done": None, "steps": rest[1]}
-            self.put(["start", job, self.execution(), self.flags])
+            if not rest[3]:
+                self.put(["start", job, self.execution(), self.flags])
 
     def post_results(self, flow, items):
         self.flows[flow]["results"] += items
@@ -324,3 +326,8 @@ def send_and_receive(message):
 
 def interrupt_target():
     return main.target
+
+
+def take_thread():
+    lent, main.lent = main.lent, False
+    return lent

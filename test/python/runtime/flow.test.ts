@@ -186,6 +186,28 @@ main.ask("RG.PYEXECUTE", "def s():\\n    yield from range(10000)\\nGB('PythonRea
     ]);
   });
 
+  test.each([
+    ["begins by itself with a lent thread", true, "GB('ShardsIDReader').run()", true],
+    ["waits to be started without one", false, "GB('ShardsIDReader').run()", false],
+    [
+      "waits for registrations to take effect",
+      true,
+      "GB('CommandReader').register(trigger='t')\nGB('ShardsIDReader').run()",
+      false,
+    ],
+  ])("a flow %s", (_title, lent, script, begins) => {
+    const outcome = python.json(
+      `
+main.lent = inputs["lent"]
+main.ask("RG.PYEXECUTE", inputs["script"])
+main.serve(lambda: main.flows[1]["done"] is not None)
+[[post[-1] for post in main.posts if post[0] == "script"], main.flows[1]["results"]]
+`,
+      { lent, script },
+    );
+    expect(outcome).toEqual([[begins], ["1"]]);
+  });
+
   test("a script's flow: mode, steps last first, reader; builders made", () => {
     const [, made, run] = python.json(`
 begun = main.begin(["RG.PYEXECUTE", """
