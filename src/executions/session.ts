@@ -1,5 +1,5 @@
 /** Sessions: an accepted script with its namespace, known to others while it owns a registration. */
-import { randomBytes } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 import { DEFAULT_USER } from "../engine/rights.ts";
 import type { MarshalValue } from "../python/marshal.ts";
 import type { PythonSession } from "../python/host.ts";
@@ -11,6 +11,22 @@ export interface OwnedRegistration {
   /** The registration as Python serialised it. */
   readonly blob: Buffer;
   readonly hasOnRegistered: boolean;
+}
+
+/** Bytes of a random id. */
+const ID_BYTES = 20;
+
+/** Random bytes are asked for in bulk: by the piece they cost more than a short script. */
+const entropy = Buffer.allocUnsafe(ID_BYTES * 200);
+let used = entropy.length;
+
+function randomId(): string {
+  if (used === entropy.length) {
+    randomFillSync(entropy);
+    used = 0;
+  }
+  used += ID_BYTES;
+  return entropy.toString("hex", used - ID_BYTES, used);
 }
 
 export class Session implements PythonSession {
@@ -30,7 +46,7 @@ export class Session implements PythonSession {
   readonly requirements: readonly string[];
 
   constructor(id: string | undefined, description?: string, requirements: readonly string[] = [], user = DEFAULT_USER) {
-    this.id = id ?? randomBytes(20).toString("hex");
+    this.id = id ?? randomId();
     this.description = description;
     this.requirements = requirements;
     this.user = user;

@@ -1,12 +1,18 @@
-/** What goes to one client's socket: gathered during a turn of the event loop, watched and bounded. */
+/** What goes to one client's socket: gathered during a turn of the event loop or a little longer, watched and bounded. */
 import type { Socket } from "node:net";
 
 /** The socket holds more than this: whoever produces should wait, in bytes. */
 const HIGH_WATER = 1024 * 1024;
 /** Up to so many bytes are copied into one write. */
 const JOIN_LIMIT = 64 * 1024;
+/** How long replies may wait for the next one when that is on its way, in ms: a write costs more than most commands. */
+const HOLD_MS = 1;
+/** Up to so many bytes wait for that. */
+const HOLD_BYTES = 16 * 1024;
 
 export interface OutputEvents {
+  /** Is a reply being made that the client already waits for? */
+  expectsMore(): boolean;
   /** More is waiting than the client may leave unread; nothing more is accepted. */
   onOverflow(): void;
   /** The client reads more slowly than it is sent to: whoever produces should stop until `onDrain`. */
@@ -22,6 +28,7 @@ export class ClientOutput {
   #chunks: Uint8Array[] = [];
   #bytes = 0;
   #scheduled = false;
+  #held: NodeJS.Timeout | undefined;
   #full = false;
   #over = false;
 
@@ -53,13 +60,23 @@ export class ClientOutput {
       this.#events.onOverflow();
     } else if (!this.#scheduled) {
       this.#scheduled = true;
-      process.nextTick(() => this.flush());
+      process.nextTick(() => this.#turnEnded());
+    }
+  }
+
+  #turnEnded(): void {
+    if (this.#bytes > HOLD_BYTES || !this.#events.expectsMore()) this.flush();
+    else {
+      this.#scheduled = false;
+      this.#held ??= setTimeout(() => this.flush(), HOLD_MS);
     }
   }
 
   /** Hands everything to the socket now. */
   flush(): void {
     this.#scheduled = false;
+    clearTimeout(this.#held);
+    this.#held = undefined;
     const chunks = this.#chunks;
     const bytes = this.#bytes;
     if (bytes === 0 || this.#over || !this.#socket.writable) return;

@@ -111,6 +111,7 @@ export class ClientSession {
 
   #makeOutput(): ClientOutput {
     return new ClientOutput(this.#socket, this.#gateway.limits.maxOutput, {
+      expectsMore: () => this.#busy,
       onFull: () => this.#engine.pause(),
       onDrain: () => {
         this.#engine.resume();

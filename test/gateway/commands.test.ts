@@ -74,6 +74,15 @@ describeEachEngine("commands", (gateway) => {
     await other.expect(":1\r\n");
   });
 
+  it("gives earlier replies while a later command is still running", async () => {
+    const { connect, gears } = gateway();
+    const client = await connect();
+    client.write("RG.ECHO a\r\nPING\r\nRG.LATER b\r\nRG.WAIT\r\nPING\r\n");
+    await client.expect("$1\r\na\r\n+PONG\r\n$1\r\nb\r\n");
+    gears.waiting.pop()?.release(status("done"));
+    await client.expect("+done\r\n+PONG\r\n");
+  });
+
   it("waits for a blocked command of the engine before one of ours", async () => {
     const client = await gateway().connect();
     const other = await gateway().connect();
