@@ -178,6 +178,7 @@ export function buildParts(config: Config): Parts {
     },
     timeoutMs: () => runtime.get("ExecutionTimeout"),
     syncTimeoutMs: () => config.scriptTimeLimit,
+    maxWaiting: config.maxWaitingExecutions,
     slow,
   });
   const starter = new EventStarter({

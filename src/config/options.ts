@@ -267,6 +267,14 @@ export const OPTIONS = {
     max: Number.MAX_SAFE_INTEGER,
     summary: "unfinished executions above which scripts are refused; what registrations start is never refused",
   },
+  "max-waiting-executions": {
+    kind: "integer",
+    section: "executions",
+    default: 10_000,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    summary: "executions that may wait for coroutines and futures at a time; more are stopped with an error",
+  },
   "max-registrations": {
     kind: "integer",
     section: "executions",

@@ -32,6 +32,8 @@ export interface RunnerOptions {
   readonly timeoutMs: () => number;
   /** Milliseconds that an execution may hold the engine (`script-time-limit`, as for Lua); 0: no limit. */
   readonly syncTimeoutMs: () => number;
+  /** How many executions may wait for coroutines and futures at a time; what else would have to wait is stopped. */
+  readonly maxWaiting: number;
   /** Is told of what ran long. */
   readonly slow?: SlowLog;
 }
@@ -84,6 +86,8 @@ export class ExecutionRunner {
   readonly #timeoutMs: () => number;
   readonly #syncTimeoutMs: () => number;
   readonly #slow: SlowLog | undefined;
+  readonly #maxWaiting: number;
+  readonly #waiting = new Set<FlowTask>();
   readonly #tasks = new Map<Execution, Stoppable>();
 
   constructor(options: RunnerOptions) {
@@ -94,6 +98,7 @@ export class ExecutionRunner {
     this.#timeoutMs = options.timeoutMs;
     this.#syncTimeoutMs = options.syncTimeoutMs;
     this.#slow = options.slow;
+    this.#maxWaiting = options.maxWaiting;
   }
 
   /**
@@ -130,9 +135,11 @@ export class ExecutionRunner {
           timer = this.watch(stoppable);
         }
         options.onWaiting?.(task, waiting);
+        this.#noteWaiting(task, waiting);
       },
       onFinish: (task) => {
         clearTimeout(timer);
+        this.#waiting.delete(task);
         const { session, registration, execution } = task;
         this.tellSlow(begun, { kind: "execution", session, registration, execution: execution.id });
         this.forget(execution);
@@ -238,6 +245,17 @@ export class ExecutionRunner {
   #watchSync(task: Stoppable): NodeJS.Timeout | undefined {
     const [own, all] = [this.#syncTimeoutMs(), this.#timeoutMs()];
     return all > 0 && (own <= 0 || all < own) ? this.watch(task) : stopAfter(own, "script-time-limit", task);
+  }
+
+  #noteWaiting(flow: FlowTask, waiting: boolean): void {
+    if (!waiting) {
+      this.#waiting.delete(flow);
+    } else if (this.#waiting.size < this.#maxWaiting) {
+      this.#waiting.add(flow);
+    } else {
+      const limit = `max-waiting-executions is ${this.#maxWaiting}`;
+      this.abortTask(flow, `Execution was stopped: too many wait for coroutines and futures (${limit})`);
+    }
   }
 
   #stopFlow(flow: FlowTask): void {

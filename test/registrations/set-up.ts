@@ -91,6 +91,7 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
     settings: { traceback: () => true, profile: () => false },
     timeoutMs: () => 0,
     syncTimeoutMs: () => 0,
+    maxWaiting: 1000,
   });
   const limits = { perRegistration: options.maxPerRegistration ?? 100 };
   const starter = new EventStarter({

@@ -189,6 +189,7 @@ describe("limits", () => {
   let client: Client;
   beforeAll(async () => {
     const limits = ["--max-script-size", "1kb", "--max-pending-executions", "3", "--max-registrations", "2"];
+    limits.push("--max-waiting-executions", "2");
     server = await startRegears([...limits, "--script-log-rate", "10"]);
     client = await connectClient(server.port);
   });
@@ -227,6 +228,31 @@ describe("limits", () => {
     // what takes the place of others does not add to them
     expect(await client.call("RG.PYEXECUTE", register("a") + register("c"), "ID", "s", "UPGRADE")).toBe("OK");
     expect(await client.call("RG.UNREGISTERALL")).toBe(2);
+  });
+
+  it("of executions that wait for futures", async () => {
+    const script = `waiting = []
+async def wait(r):
+    waiting.append(createFuture())
+    return await waiting[-1]
+GB('CommandReader').map(wait).register(trigger='wait')
+GB('CommandReader').foreach(lambda r: [setFutureResults(f, 'good') for f in waiting]).register(trigger='end')`;
+    expect(await client.call("RG.PYEXECUTE", script)).toBe("OK");
+    const others = await Promise.all([1, 2, 3].map(() => connectClient(server.port)));
+    const [first, second, third] = others as [Client, Client, Client];
+    const replies = [first.call("RG.TRIGGER", "wait"), second.call("RG.TRIGGER", "wait")];
+    await expect.poll(async () => (await client.call("RG.INFO")) as string).toMatch(/^executions_running:2\r$/m);
+    await expect(third.call("RG.TRIGGER", "wait")).rejects.toThrow(
+      "Execution was stopped: too many wait for coroutines and futures (max-waiting-executions is 2)",
+    );
+    await client.call("RG.TRIGGER", "end");
+    for (const reply of replies) expect(await reply).toEqual(["good"]);
+    const reply = third.call("RG.TRIGGER", "wait");
+    await expect.poll(async () => (await client.call("RG.INFO")) as string).toMatch(/^executions_running:1\r$/m);
+    await client.call("RG.TRIGGER", "end");
+    expect(await reply).toEqual(["good"]);
+    await client.call("RG.UNREGISTERALL");
+    for (const one of others) one.close();
   });
 
   it("of what scripts log", async () => {
