@@ -28,7 +28,7 @@ export class StreamState {
   /** How often in a row its interpreter died. */
   losses = 0;
   #waiting = 0;
-  /** When messages came, oldest first; those of one moment together. */
+  /** When messages came, oldest first; those of one millisecond together, for that is what lags are told in. */
   readonly #arrivals: { readonly at: number; count: number }[] = [];
 
   constructor(group: StreamGroup) {
@@ -48,7 +48,7 @@ export class StreamState {
   arrived(at: number): void {
     this.#waiting++;
     const last = this.#arrivals.at(-1);
-    if (last?.at === at) last.count++;
+    if (last && at - last.at < 1) last.count++;
     else this.#arrivals.push({ at, count: 1 });
   }
 
@@ -56,13 +56,16 @@ export class StreamState {
   take(count: number): number | undefined {
     const first = this.oldest;
     this.#waiting = Math.max(0, this.#waiting - count);
-    for (let left = count; left > 0 && this.#arrivals[0]; ) {
-      const entry = this.#arrivals[0];
+    let emptied = 0;
+    for (let left = count; left > 0; ) {
+      const entry = this.#arrivals[emptied];
+      if (!entry) break;
       const taken = Math.min(left, entry.count);
       entry.count -= taken;
       left -= taken;
-      if (entry.count === 0) this.#arrivals.shift();
+      if (entry.count === 0) emptied++;
     }
+    this.#arrivals.splice(0, emptied);
     return first;
   }
 
