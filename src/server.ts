@@ -16,7 +16,7 @@ import { type RegearsServer, run } from "./running.ts";
  * @param options as on the command line, in camel case; what is left out has its default
  * @throws ConfigError for bad options, InternalError when the engine or Python can not be started, or the port is taken
  */
-export function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
+export async function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
   // Each group is built on those before it; what it uses of later ones it asks for when it needs it.
   const base = baseParts(completeConfig(options));
   const data = dataParts(base, () => commands.table);
