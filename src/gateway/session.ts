@@ -82,7 +82,7 @@ export class ClientSession {
         this.#access.forget();
         this.#decoder.authenticated = authenticated || !gateway.authRequired;
       },
-      accessChanged: () => void gateway.learnAccess(),
+      protectedMode: gateway.protectedMode,
     };
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("end", () => this.#ended());
@@ -277,7 +277,7 @@ export class ClientSession {
   }
 
   #intercepted(interception: Interception, plan: Plan): void {
-    const bytes = Buffer.from(this.#decoder.raw());
+    const bytes = (plan.kind === "special" && plan.instead) || Buffer.from(this.#decoder.raw());
     const typedName = this.#decoder.view(0).toString();
     const replaces = interception.kind === "replace";
     const args = replaces ? this.#decoder.copy(0) : [];

@@ -14,7 +14,7 @@ const HOOK_GONE = "ERR the hook is gone";
 
 /** Builds the listener; it does not listen yet. */
 export function createListener(parts: CommandParts, persistence: Persistence, visibility: () => Visibility): Listener {
-  const { config, log, engine, gate, rights, permissions, table, host, events, hooks } = parts;
+  const { config, log, engine, gate, rights, permissions, protectedMode, table, host, events, hooks } = parts;
   const { executions, registrations, sessions, requirements } = parts;
   return new Listener(
     {
@@ -24,7 +24,7 @@ export function createListener(parts: CommandParts, persistence: Persistence, vi
       unixSocket: config.unixsocket === "" ? undefined : config.unixsocket,
     },
     {
-      ...{ engine, gate, log, rights, permissions },
+      ...{ engine, gate, log, rights, permissions, protectedMode },
       commands: table,
       limits: {
         maxClients: config.maxclients,
@@ -32,7 +32,6 @@ export function createListener(parts: CommandParts, persistence: Persistence, vi
         maxBulk: config.protoMaxBulkLen,
         maxBuffer: config.clientQueryBufferLimit,
       },
-      protectedMode: config.protectedMode,
       interceptor: firstOf([
         ...persistence.interceptors,
         hooksInterceptor(hooks),

@@ -12,9 +12,15 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" })
 /** Open to all. */
 const COMMON = ["errors.ts", "config.ts", "log.ts"];
 /** The interface, and what is built on it for any engine. */
-const ENGINE_INTERFACE = ["engine.ts", "client.ts", "encode.ts", "internal.ts", "commands.ts", "rights.ts"].map(
-  (file) => `engine/${file}`,
-);
+const ENGINE_INTERFACE = [
+  "engine.ts",
+  "client.ts",
+  "encode.ts",
+  "internal.ts",
+  "commands.ts",
+  "config-reply.ts",
+  "rights.ts",
+].map((file) => `engine/${file}`);
 const PYTHON_INTERFACE = ["python/host.ts", "python/marshal.ts", "python/protocol.ts", "python/transcode.ts"];
 /** What others need to take part in a client's commands: holding the engine, and the seam before it. */
 const GATEWAY_INTERFACE = ["engine/gate.ts", "gateway/interceptor.ts"];
