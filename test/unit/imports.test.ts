@@ -45,6 +45,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["log.ts", []],
   ["errors.ts", []],
   ["version.ts", []],
+  ["stack.ts", []],
   ["running.ts", ["visibility/"]],
 ];
 
