@@ -1,2 +1,5 @@
 #!/usr/bin/env node
-import "../dist/cli.js";
+import { fitStack } from "../dist/stack.js";
+
+fitStack();
+await import("../dist/cli.js");

@@ -2,4 +2,5 @@
 export type { Config } from "./config.ts";
 export { ConfigError } from "./config.ts";
 export { InternalError, ReplyError } from "./errors.ts";
-export { createServer, type RegearsServer } from "./server.ts";
+export type { RegearsServer } from "./running.ts";
+export { createServer } from "./server.ts";

@@ -1,15 +1,15 @@
 /** The composition root: which parts there are, who knows whom, and in which order they start and stop. */
 import { type Config, completeConfig } from "./config.ts";
-import { buildParts } from "./parts.ts";
-
-export interface RegearsServer extends AsyncDisposable {
-  /** The TCP port it listens on; undefined when it listens on a Unix socket only. */
-  readonly port: number | undefined;
-  /** Resolves when the server has stopped by itself, e.g. after SHUTDOWN; rejects when a fault of the engine made it stop. */
-  readonly stopped: Promise<void>;
-  /** Stops: no new work, replies that are being made are finished, then connections close. */
-  close(): Promise<void>;
-}
+import { baseParts } from "./parts/base.ts";
+import { type CommandParts, commandParts } from "./parts/commands.ts";
+import { dataParts } from "./parts/data.ts";
+import { type ExecutionParts, executionParts } from "./parts/executions.ts";
+import { createListener } from "./parts/gateway.ts";
+import { createPersistence } from "./parts/persistence.ts";
+import { type PythonParts, pythonParts } from "./parts/python.ts";
+import { type ReactionParts, reactionParts } from "./parts/reactions.ts";
+import { createVisibility } from "./parts/visibility.ts";
+import { type RegearsServer, run } from "./running.ts";
 
 /**
  * Starts a server. It answers commands, Python ones too, when this resolves.
@@ -17,63 +17,35 @@ export interface RegearsServer extends AsyncDisposable {
  * @throws ConfigError for bad options, InternalError when the engine or Python can not be started, or the port is taken
  */
 export async function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
-  const config = completeConfig(options);
-  const {
-    engine,
-    engineCommands,
-    connections,
-    host,
-    runner,
-    listener,
-    events,
-    timers,
-    persistence,
-    visibility,
-    log,
-    ended,
-  } = buildParts(config);
-  let closing: Promise<void> | undefined;
-  const close = (): Promise<void> => {
-    closing ??= (async () => {
-      visibility.phase = "stopping";
+  // Each group is built on those before it; what it uses of later ones it asks for when it needs it.
+  const base = baseParts(completeConfig(options));
+  const data = dataParts(base, () => commands.table);
+  const python: PythonParts = pythonParts(data, () => ({ executions, reactions, commands }));
+  const executions: ExecutionParts = executionParts(python);
+  const reactions: ReactionParts = reactionParts(executions, () => ({ persistence, commands }));
+  const persistence = createPersistence(reactions);
+  const commands: CommandParts = commandParts(reactions, () => visibility);
+  const listener = createListener(commands, persistence, () => visibility);
+  const visibility = createVisibility(reactions, listener);
+
+  return run({
+    ...{ log: base.log, engine: data.engine, listener, visibility, ended: data.ended },
+    async start() {
+      await visibility.listen();
+      await Promise.all([data.start(() => persistence.loadData()), python.host.start()]);
+      await persistence.restore();
+      await listener.listen();
+    },
+    async stop(engineAlive) {
       persistence.pause();
       await listener.close();
-      timers.stop();
-      runner.abortAll();
-      await host.stop();
-      events.close();
-      await persistence.close(alive);
-      await engine.stop();
+      reactions.timers.stop();
+      executions.runner.abortAll();
+      await python.host.stop();
+      reactions.events.close();
+      await persistence.close(engineAlive());
+      await data.engine.stop();
       await visibility.close();
-    })();
-    return closing;
-  };
-  let alive = true;
-  const stopped = ended.then(async (fault) => {
-    alive = false;
-    await close();
-    if (fault) throw fault;
+    },
   });
-  // Whoever does not wait for it finds the fault in the log.
-  stopped.catch(() => {});
-  const startEngine = async (): Promise<void> => {
-    await engine.start();
-    await connections.start(config.requirepass);
-    await persistence.loadData();
-    const client = connections.open();
-    await engineCommands.load(client);
-    client.close();
-  };
-  try {
-    await visibility.listen();
-    await Promise.all([startEngine(), host.start()]);
-    await persistence.restore();
-    await listener.listen();
-    visibility.phase = "ready";
-  } catch (error) {
-    await close().catch(() => {});
-    throw error;
-  }
-  log.info({ port: listener.port, engine: engine.description }, "Ready to accept connections");
-  return { port: listener.port, stopped, close, [Symbol.asyncDispose]: close };
 }

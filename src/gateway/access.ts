@@ -8,9 +8,17 @@ import type { Maybe, UserRights } from "../engine/rights.ts";
 /** Counts the changes of rights that went through this server; one for all clients. */
 export class AccessEpoch {
   value = 0;
+  /** Is told when a command that changes rights, or who is let in, was carried out. */
+  onChanged: () => void = () => {};
   /** Rights may have changed: all verdicts are forgotten. */
   advance(): void {
     this.value++;
+  }
+
+  /** A command was carried out that changes them. */
+  changed(): void {
+    this.advance();
+    this.onChanged();
   }
 }
 

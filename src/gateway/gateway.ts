@@ -2,6 +2,7 @@
 import { EngineClient } from "../engine/client.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { Engine } from "../engine/engine.ts";
+import { ProtectedMode } from "../engine/protected-mode.ts";
 import { scalarText } from "../resp/frames.ts";
 import { AccessEpoch, Verdicts } from "./access.ts";
 import type { EngineGate } from "../engine/gate.ts";
@@ -23,10 +24,10 @@ export class Gateway {
   readonly permissions: GatewayDeps["permissions"];
   readonly router: Router;
   readonly sources: SpliceSources;
+  readonly protectedMode: ProtectedMode;
   readonly #now: () => number;
   /** Must strangers authenticate? Then Redis' small limits for them apply. */
   authRequired = false;
-  readonly #protectedMode: boolean;
   #questions = 0;
 
   constructor(deps: GatewayDeps) {
@@ -34,9 +35,10 @@ export class Gateway {
     this.gate = deps.gate;
     this.limits = { ...GATEWAY_LIMITS, ...deps.limits };
     this.log = deps.log;
-    this.#protectedMode = deps.protectedMode ?? false;
     this.interceptor = deps.interceptor;
+    this.protectedMode = deps.protectedMode ?? new ProtectedMode(false, deps.engine.embedded);
     this.rights = deps.rights ?? new AccessEpoch();
+    this.rights.onChanged = () => void this.learnAccess();
     this.permissions = deps.permissions;
     this.router = new Router(deps.commands, deps.interceptor?.always);
     this.sources = {
@@ -55,7 +57,7 @@ export class Gateway {
 
   /** Are only clients of this machine to be served? */
   get protects(): boolean {
-    return this.#protectedMode && !this.authRequired;
+    return this.protectedMode.on && !this.authRequired;
   }
 
   /** Asks the engine whether strangers must authenticate; an engine that can not be reached changes nothing. */

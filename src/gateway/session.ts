@@ -7,10 +7,11 @@
 import type { Socket } from "node:net";
 import type { CommandContext, CommandRow } from "../commands/command.ts";
 import { ENGINE_DOWN } from "../engine/engine.ts";
-import { isError, scalarText } from "../resp/frames.ts";
+import { scalarText } from "../resp/frames.ts";
 import { encode, encodeWhole, error, raw, type Reply } from "../resp/reply.ts";
 import { RequestDecoder } from "../resp/request.ts";
-import { accessProbe, refusal, type Verdicts } from "./access.ts";
+import { accessProbe, refusal } from "./access.ts";
+import { ClientAccess } from "./client-access.ts";
 import { ClientState } from "./client-state.ts";
 import { DOWN, EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
@@ -44,7 +45,7 @@ export class ClientSession {
   readonly #output: ClientOutput;
   readonly #replies: Replies;
   readonly #engine: EngineLink;
-  readonly #verdicts: Verdicts;
+  readonly #access: ClientAccess;
   readonly #special: SpecialContext;
   #pumping = false;
   /** An exclusive command is waiting or running. */
@@ -72,16 +73,16 @@ export class ClientSession {
       settled: () => this.#settled(),
     });
     this.#engine = this.#makeLink();
-    this.#verdicts = gateway.verdicts();
+    this.#access = new ClientAccess(gateway, this.#state, (request) => this.#engine.ask(request, 1));
     this.#special = {
       state: this.#state,
       rights: gateway.rights,
       sources: gateway.sources,
       identified: (authenticated) => {
-        this.#verdicts.forget();
+        this.#access.forget();
         this.#decoder.authenticated = authenticated || !gateway.authRequired;
       },
-      accessChanged: () => void gateway.learnAccess(),
+      protectedMode: gateway.protectedMode,
     };
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("end", () => this.#ended());
@@ -253,7 +254,7 @@ export class ClientSession {
     const typedName = this.#decoder.view(0).toString();
     this.#beforeExclusive();
     const simple = this.#replies.empty && !this.#state.transaction && !this.#state.restricted && !this.#output.full;
-    if (!simple || !this.#verdicts.has(row.access) || this.#verdicts.get(row.access) !== undefined) {
+    if (!simple || !this.#access.isKnownToHave(row.access)) {
       this.#exclusive(() => this.#runOwn(row, args, typedName));
       return;
     }
@@ -267,7 +268,7 @@ export class ClientSession {
     const run = (caller: "client" | "multi"): Reply | Promise<Reply> =>
       this.#gateway.sources.commands.run(row, args, this.#context(caller, typedName));
     if (!this.#state.transaction) {
-      const refused = await this.#refusal(row);
+      const refused = await this.#access.refusal(row);
       this.#answer(refused === undefined ? await run("client") : error(refused));
       return;
     }
@@ -276,27 +277,15 @@ export class ClientSession {
     await this.#queueStage(probe.request, undefined, stage, (reply) => refusal(reply, probe, row.name) ?? "");
   }
 
-  /** The engine's refusal if the client may not run this command. */
-  async #refusal({ access, name }: Pick<CommandRow, "access" | "name">): Promise<string | undefined> {
-    const subscriber = this.#state.restricted;
-    const probe = accessProbe(access, subscriber);
-    if (!subscriber && this.#verdicts.has(access)) return refusal(this.#verdicts.get(access), probe, name);
-    const epoch = this.#gateway.rights.value;
-    const reply = await this.#engine.ask(probe.request, 1);
-    const answer = isError(reply) ? scalarText(reply) : undefined;
-    if (!subscriber) this.#verdicts.keep(access, answer, epoch);
-    return refusal(answer, probe, name);
-  }
-
   #intercepted(interception: Interception, plan: Plan): void {
-    const bytes = Buffer.from(this.#decoder.raw());
+    const bytes = (plan.kind === "special" && plan.instead) || Buffer.from(this.#decoder.raw());
     const typedName = this.#decoder.view(0).toString();
     const replaces = interception.kind === "replace";
     const args = replaces ? this.#decoder.copy(0) : [];
     this.#beforeExclusive();
     this.#exclusive(async () => {
       const caller = this.#state.transaction ? "multi" : "client";
-      const refused = replaces ? await this.#refusalOf(args) : undefined;
+      const refused = replaces ? await this.#access.refusalOf(args) : undefined;
       if (refused !== undefined) return this.#refuse(refused);
       const stage: Stage = async (own) => {
         const context = this.#context(caller, typedName);
@@ -310,17 +299,6 @@ export class ClientSession {
       else if (replaces) await this.#queueStage(accessProbe("any", false).request, undefined, stage);
       else await this.#queueStage(bytes, bytes, stage);
     });
-  }
-
-  /** The engine's refusal if the client may not run a command which the engine does not see, or not as it was sent. */
-  async #refusalOf(args: readonly Buffer[]): Promise<string | undefined> {
-    // in a transaction the client is known already, and any question would be queued
-    const stranger = this.#state.transaction
-      ? undefined
-      : await this.#refusal({ access: "any", name: args[0]?.toString("latin1").toLowerCase() ?? "" });
-    // users who may not even PING are no strangers
-    if (stranger !== undefined && !stranger.startsWith("NOPERM")) return stranger;
-    return this.#gateway.permissions?.refusal(this.#state.user, args);
   }
 
   /** Answers a command that is not carried out; a transaction is spoiled by it. */

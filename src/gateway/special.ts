@@ -1,4 +1,6 @@
 /** The engine's commands of which the gateway takes note: what they change, and what their replies are to look like. */
+import { encodeCommand } from "../engine/encode.ts";
+import type { ProtectedMode } from "../engine/protected-mode.ts";
 import { isError, scalarText } from "../resp/frames.ts";
 import { encodeWhole, error } from "../resp/reply.ts";
 import type { AccessEpoch } from "./access.ts";
@@ -6,11 +8,17 @@ import { type ClientState, type ReplyHandler, Transaction } from "./client-state
 import type { RequestView } from "./interceptor.ts";
 import { type SpliceSources, spliceFor } from "./splice.ts";
 
+interface Special {
+  readonly kind: "special";
+  readonly handle: ReplyHandler;
+  readonly instead?: Buffer;
+}
+
 /** How to count the replies of a command, and what to do with them. */
 export type Plan =
   | { readonly kind: "plain" }
   /** `instead`: what the engine gets in place of the command. */
-  | { readonly kind: "special"; readonly handle: ReplyHandler; readonly instead?: Buffer }
+  | Special
   | { readonly kind: "confirmations"; readonly verb: string; readonly names: number }
   | { readonly kind: "exec" };
 
@@ -20,8 +28,7 @@ export interface SpecialContext {
   readonly sources: SpliceSources;
   /** The client is another user now, or (false) as it was when it came. */
   identified(authenticated: boolean): void;
-  /** Whether strangers must authenticate may have changed. */
-  accessChanged(): void;
+  readonly protectedMode: ProtectedMode;
 }
 
 const PLAIN: Plan = { kind: "plain" };
@@ -76,10 +83,9 @@ export function planSpecial(name: string, request: RequestView, context: Special
     case "client":
       return planClient(request, state);
     case "acl":
+      return changesRights(request) ? planChange(context) : PLAIN;
     case "config":
-      if (!CHANGES_RIGHTS.test(request.view(1).toString("latin1"))) return PLAIN;
-      context.rights.advance();
-      return { kind: "special", handle: (frame) => changed(frame, context) };
+      return planConfig(request, context);
     case "command":
     case "module":
     case "info": {
@@ -113,10 +119,29 @@ function identify(credentials: readonly Buffer[], { state, identified }: Special
   identified(true);
 }
 
-function changed(frame: Buffer, { rights, accessChanged }: SpecialContext): Buffer {
+const changesRights = (request: RequestView): boolean => CHANGES_RIGHTS.test(request.view(1).toString("latin1"));
+
+/** @param settle is told of the reply before anybody finds out what has changed */
+function planChange({ rights }: SpecialContext, settle = (frame: Buffer): Buffer => frame): Special {
   rights.advance();
-  accessChanged();
-  return frame;
+  return {
+    kind: "special",
+    handle: (frame) => {
+      const shown = settle(frame);
+      rights.changed();
+      return shown;
+    },
+  };
+}
+
+function planConfig(request: RequestView, context: SpecialContext): Plan {
+  const own = context.protectedMode.translate(request.copy(0));
+  if (!own) return changesRights(request) ? planChange(context) : PLAIN;
+  const instead = encodeCommand(own.args);
+  return {
+    ...(changesRights(request) ? planChange(context, own.settle) : { kind: "special", handle: own.settle }),
+    instead,
+  };
 }
 
 function refuseReplication(frame: Buffer, { protocol }: ClientState): Buffer {

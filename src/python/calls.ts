@@ -2,6 +2,7 @@
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import type { InternalConnections } from "../engine/internal.ts";
+import type { ProtectedMode } from "../engine/protected-mode.ts";
 import type { Maybe, UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
@@ -34,8 +35,9 @@ export interface PythonCallsOptions {
     sender: { readonly owner: object; readonly canWait: boolean; readonly links: boolean },
     send: () => Buffer | Promise<Buffer>,
   ) => Buffer | Promise<Buffer>;
-  /** A script ran a command that may have changed users' rights. */
-  readonly onRightsChanged: () => void;
+  /** Told of commands that may change users' rights: before the engine gets them, and when they were carried out. */
+  readonly epoch: { advance(): void; changed(): void };
+  readonly protectedMode: ProtectedMode;
   /** Takes what scripts log. */
   readonly log: Pick<Logger, "trace" | "debug" | "info" | "warn">;
 }
@@ -143,14 +145,21 @@ export class PythonCalls {
   ): CallReply | Promise<CallReply> {
     const name = (args[0] as Buffer).toString("latin1").toLowerCase();
     this.#checkArity(name, args.length);
-    if (name === "acl" || name === "config") this.#options.onRightsChanged();
     const special = this.#special(name, args);
     if (special) return special(home, owner);
     // the arguments are views of a message that does not outlive this call
-    const bytes = encodeCommand(args);
+    const own = name === "config" ? this.#options.protectedMode.translate(args) : undefined;
+    const bytes = encodeCommand(own?.args ?? args);
+    const changes = name === "acl" || name === "config";
+    if (changes) this.#options.epoch.advance();
+    const settle = (frame: Buffer): CallReply => {
+      const shown = own ? own.settle(frame) : frame;
+      if (changes) this.#options.epoch.changed();
+      return engineReply(shown);
+    };
     const sender = { owner, canWait: false, links };
     const reply = this.#options.around(args, sender, () => this.#raw(home, owner, bytes, 1, task));
-    return reply instanceof Promise ? reply.then(engineReply) : engineReply(reply);
+    return reply instanceof Promise ? reply.then(settle) : settle(reply);
   }
 
   /** RedisGears asks the command table before it runs a command; Python has its words for these two errors. */

@@ -7,18 +7,13 @@ import { InternalError, ReplyError } from "../errors.ts";
 import { type Demand, missingIsolated, missingShared } from "./growth.ts";
 import { Home, readFlowOutcome, readScriptOutcome } from "./home.ts";
 import type { InterpreterFigures, PythonHost, PythonSession, PythonTask, ScriptOutcome } from "./host.ts";
+import { Interrupts } from "./interrupts.ts";
 import { encodeMarshal, MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
 import type { PoolOptions } from "./pool-options.ts";
-import { ReplyStatus, SERVE_NESTED } from "./protocol.ts";
+import { ReplyStatus } from "./protocol.ts";
 import { PythonWorker } from "./python-worker.ts";
 import type { PythonAssets } from "./snapshot.ts";
 import { restartReason, Tally } from "./tally.ts";
-
-/** Milliseconds after which, and between which, an interpreter is asked to serve an inline task. */
-const NUDGE_EVERY_MS = 10;
-
-/** Milliseconds between two interrupts of code that must stop: the first may come before Python began with the task. */
-const INTERRUPT_EVERY_MS = 25;
 
 /** Milliseconds of everybody being busy after which one more interpreter is booted. */
 const GROW_AFTER_MS = 5;
@@ -31,10 +26,7 @@ export class Pool implements PythonHost {
   readonly #homes = new Set<Home>();
   readonly #queue: PythonTask[] = [];
   readonly #started = new Map<number, PythonTask>();
-  readonly #aborting = new Map<PythonTask, NodeJS.Timeout>();
-  /** Inline tasks that have not ended and do not wait. */
-  readonly #inline = new Set<PythonTask>();
-  #nudging: NodeJS.Timeout | undefined;
+  readonly #interrupts: Interrupts;
   /** Sessions to be made again as soon as there is an interpreter for them. */
   readonly #orphans = new Set<PythonSession>();
   #running = 0;
@@ -49,6 +41,7 @@ export class Pool implements PythonHost {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#interrupts = new Interrupts(options.abortGraceMs ?? 1_000, (task, home) => this.#giveUp(task, home));
   }
 
   async start(): Promise<void> {
@@ -58,9 +51,8 @@ export class Pool implements PythonHost {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearInterval(this.#nudging);
+    this.#interrupts.stop();
     clearTimeout(this.#growTimer);
-    for (const timer of this.#aborting.values()) clearInterval(timer);
     await Promise.all([...this.#homes].map((home) => home.worker.terminate()));
   }
 
@@ -112,19 +104,7 @@ export class Pool implements PythonHost {
     }
     this.#begin(task, home);
     home.worker.post(encodeMarshal(["nested", task.message()]));
-    this.#inline.add(task);
-    this.#nudging ??= setInterval(() => this.#nudge(), NUDGE_EVERY_MS);
-  }
-
-  /** Lets code that computes and never waits make room for inline tasks: it is interrupted, and they run on top of it. */
-  #nudge(): void {
-    for (const task of this.#inline) {
-      const { home } = task.session;
-      if (home instanceof Home && !this.#aborting.has(task)) home.worker.interrupt(SERVE_NESTED);
-    }
-    if (this.#inline.size > 0) return;
-    clearInterval(this.#nudging);
-    this.#nudging = undefined;
+    this.#interrupts.makeRoomFor(task);
   }
 
   withdraw(task: PythonTask): boolean {
@@ -136,23 +116,13 @@ export class Pool implements PythonHost {
   }
 
   abort(task: PythonTask): void {
-    const home = task.session.home;
-    if (!(home instanceof Home) || !home.tasks.has(task.handle) || this.#aborting.has(task)) return;
-    // for a flow that waits for a coroutine; if it is busy, the interrupt comes first and this finds nothing to do
-    home.worker.post(encodeMarshal(["abort", task.handle]));
-    home.worker.interrupt(task.handle);
-    const deadline = performance.now() + (this.#options.abortGraceMs ?? 1_000);
-    const timer = setInterval(() => {
-      if (performance.now() < deadline) {
-        home.worker.interrupt(task.handle);
-        return;
-      }
-      this.#log.warn(`a script of session ${task.session.id} does not stop: its interpreter is replaced`);
-      this.#endAbort(task);
-      home.stubborn = task;
-      this.#terminate(home, "unstoppable");
-    }, INTERRUPT_EVERY_MS);
-    this.#aborting.set(task, timer);
+    this.#interrupts.abort(task);
+  }
+
+  #giveUp(task: PythonTask, home: Home): void {
+    this.#log.warn(`a script of session ${task.session.id} does not stop: its interpreter is replaced`);
+    home.stubborn = task;
+    this.#terminate(home, "unstoppable");
   }
 
   retain(session: PythonSession): void {
@@ -345,22 +315,14 @@ export class Pool implements PythonHost {
 
   /** The task holds neither interpreter nor thread any more. */
   #end(task: PythonTask, home: Home, waiting: boolean): void {
-    this.#inline.delete(task);
+    this.#interrupts.leftRoom(task);
     if (!waiting) {
-      this.#endAbort(task);
+      this.#interrupts.ended(task);
       home.tasks.delete(task.handle);
       this.#started.delete(task.handle);
       this.#options.onTaskEnd(home, task);
     }
     if (home.current === task) home.current = undefined;
-  }
-
-  #endAbort(task: PythonTask): void {
-    const timer = this.#aborting.get(task);
-    if (timer === undefined) return;
-    clearInterval(timer);
-    this.#aborting.delete(task);
-    if (task.session.home instanceof Home) task.session.home.worker.clearInterrupt();
   }
 
   #boot(): Home {

@@ -6,6 +6,7 @@
  * another connection: {@link KeyEvents.barrier} waits for those of everything that the engine has answered.
  */
 import { type CommandArgument, encodeCommand, type EngineValue } from "../engine/client.ts";
+import { replaceConfigValue } from "../engine/config-reply.ts";
 import type { DirectClient } from "../engine/internal.ts";
 import type { Logger } from "../log.ts";
 import type { RespReader } from "../python/transcode.ts";
@@ -95,15 +96,8 @@ export class KeyEvents {
 
   /** A reply of CONFIG GET with the users' setting in place of the engine's. */
   maskConfig(reply: Buffer): Buffer {
-    const mark = Buffer.from(`$${PARAMETER.length}\r\n${PARAMETER}\r\n$`);
-    const at = this.active && this.#userFlags !== undefined ? reply.indexOf(mark) : -1;
-    if (at < 0) return reply;
-    const start = at + mark.length;
-    const line = reply.indexOf("\r\n", start);
-    const size = Number(reply.toString("latin1", start, line));
-    const user = this.#userFlags ?? "";
-    const value = Buffer.from(`${user.length}\r\n${user}`);
-    return Buffer.concat([reply.subarray(0, start), value, reply.subarray(line + 2 + size)]);
+    if (!this.active || this.#userFlags === undefined) return reply;
+    return replaceConfigValue(reply, PARAMETER, this.#userFlags);
   }
 
   /** Ends the connections and gives the engine the users' setting back. */

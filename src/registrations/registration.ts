@@ -33,6 +33,26 @@ export interface RegistrationSpec {
   readonly inOrder: boolean;
 }
 
+/** What a registration is of which nothing else was said. */
+export const SPEC_DEFAULTS: Readonly<Omit<RegistrationSpec, "reader" | "mode" | "blob">> = {
+  description: undefined,
+  hasOnRegistered: false,
+  prefix: Buffer.from("*"),
+  eventTypes: undefined,
+  keyTypes: undefined,
+  commands: undefined,
+  readValue: true,
+  batch: 1,
+  duration: 0,
+  onFailedPolicy: "continue",
+  retryInterval: 1,
+  trimStream: true,
+  trigger: undefined,
+  hook: undefined,
+  keyPrefix: undefined,
+  inOrder: false,
+};
+
 /** The counters of RG.DUMPREGISTRATIONS. Durations are milliseconds. */
 export class Statistics {
   triggered = 0;

@@ -11,6 +11,7 @@ import { prefixTest } from "./prefix.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { Pausing, ReaderSide } from "./registry.ts";
 import { type Batch, StreamGroup } from "./stream-group.ts";
+import { findStreams } from "./stream-search.ts";
 import { type Clock, StreamState, SYSTEM_CLOCK } from "./stream-state.ts";
 import type { SyncEvents } from "./sync-events.ts";
 
@@ -38,8 +39,6 @@ interface Reading {
 type Work = "unacknowledged" | number;
 
 const ADDED: Wanted = new Set(["xadd"]);
-const SCAN_COUNT = "1000";
-const GLOB = /[*?[\\]/;
 /** Streams that a registration remembers; of more, the idle ones are forgotten, oldest first. */
 const MAX_STREAMS = 100_000;
 /** A batch whose interpreter dies again and again is given up. */
@@ -393,32 +392,11 @@ export class StreamRegistrations implements ReaderSide {
 
   // ---- streams that are there already ----
 
-  /** Finds the streams of a registration, in the background. The prefix is taken as a glob pattern. */
   #scan(reading: Reading): void {
     const { prefix } = reading.registration.spec;
-    const { calls } = this.#options;
     const number = ++reading.scan;
-    if (prefix.length === 0) return;
-    if (!GLOB.test(prefix.toString("latin1"))) {
-      calls.run(encodeCommand(["OBJECT", "ENCODING", prefix]), 1, (encoding) => {
-        if (encoding && !encoding.isError && encoding.bulk()?.toString("latin1") === "stream")
-          this.#found(reading, prefix);
-      });
-      return;
-    }
-    const step = (cursor: Buffer | string): void => {
-      if (reading.scan !== number) return;
-      const command = ["SCAN", cursor, "MATCH", prefix, "COUNT", SCAN_COUNT, "TYPE", "stream"];
-      calls.run(encodeCommand(command), 1, (reply) => {
-        if (!reply || reply.isError || reading.scan !== number) return;
-        reply.arrayLength();
-        const next = Buffer.from(reply.bulk() ?? "0");
-        for (let left = reply.arrayLength(); left > 0; left--) this.#found(reading, reply.bulk() ?? prefix);
-        // others get their turn in between
-        if (next.toString("latin1") !== "0") setImmediate(() => step(next));
-      });
-    };
-    step("0");
+    const goesOn = (): boolean => reading.scan === number;
+    findStreams(this.#options.calls, prefix, goesOn, (key) => this.#found(reading, key));
   }
 
   #found(reading: Reading, key: Buffer): void {

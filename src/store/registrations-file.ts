@@ -2,7 +2,7 @@
  * The bytes of the file of registrations: a line with the checksum of everything after it, then JSON, in which byte
  * strings are `{"base64": "…"}`.
  */
-import type { RegistrationSpec } from "../registrations/registration.ts";
+import { type RegistrationSpec, SPEC_DEFAULTS } from "../registrations/registration.ts";
 import { sha256 } from "./disk.ts";
 import type { StoredSession } from "./store.ts";
 
@@ -49,26 +49,6 @@ interface Content extends Versions {
     }[];
   }[];
 }
-
-/** The fields that a file of another version may not have. */
-const DEFAULTS: Omit<RegistrationSpec, "reader" | "mode" | "blob"> = {
-  description: undefined,
-  hasOnRegistered: false,
-  prefix: Buffer.from("*"),
-  eventTypes: undefined,
-  keyTypes: undefined,
-  commands: undefined,
-  readValue: true,
-  batch: 1,
-  duration: 0,
-  onFailedPolicy: "continue",
-  retryInterval: 1,
-  trimStream: true,
-  trigger: undefined,
-  hook: undefined,
-  keyPrefix: undefined,
-  inOrder: false,
-};
 
 /** The file's content for these sessions. */
 export function encodeRegistrations(sessions: readonly StoredSession[], versions: Versions, now: Date): Buffer {
@@ -138,5 +118,6 @@ function unpackSpec(packed: Readonly<Record<string, Json>>): RegistrationSpec {
     name,
     typeof value === "object" && "base64" in value ? Buffer.from(value.base64, "base64") : value,
   ]);
-  return { ...DEFAULTS, ...(Object.fromEntries(fields) as RegistrationSpec) };
+  // a file of another version may not have all fields
+  return { ...SPEC_DEFAULTS, ...(Object.fromEntries(fields) as RegistrationSpec) };
 }

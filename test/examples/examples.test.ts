@@ -1,7 +1,7 @@
 /** Every script in examples/ runs against the built server and gives what its header promises. */
 import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { RegearsServer } from "../../src/server.ts";
+import type { RegearsServer } from "../../src/running.ts";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 
 const folder = new URL("../../examples/", import.meta.url);

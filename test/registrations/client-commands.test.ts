@@ -1,19 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { decodeMarshal, encodeMarshal, MarshalReader } from "../../src/python/marshal.ts";
 import type { FlowFunction, FlowRun } from "./fake-host.ts";
-import { counts, createWorld, noting, plain, sendLines, type TestClient, type World } from "./set-up.ts";
+import { counts, createWorld, noting, plain, sendLines, type TestClient, useWorld, type World } from "./set-up.ts";
 
 let world: World;
 let client: TestClient;
 
-beforeEach(async () => {
-  world = await createWorld();
-  client = world.client();
-});
-
-afterEach(async () => {
-  await world.close();
-  expect(world.problems).toEqual([]);
+useWorld((...made) => {
+  [world, client] = made;
 });
 
 const send = (...lines: string[]): Promise<unknown> => sendLines(client, ...lines);

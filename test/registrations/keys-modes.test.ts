@@ -1,17 +1,11 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { counts, createWorld, line, noting, plain, sendLines, type TestClient, type World } from "./set-up.ts";
+import { describe, expect, it } from "vitest";
+import { counts, line, noting, plain, sendLines, type TestClient, useWorld, type World } from "./set-up.ts";
 
 let world: World;
 let client: TestClient;
 
-beforeEach(async () => {
-  world = await createWorld();
-  client = world.client();
-});
-
-afterEach(async () => {
-  await world.close();
-  expect(world.problems).toEqual([]);
+useWorld((...made) => {
+  [world, client] = made;
 });
 
 const send = (...lines: string[]): Promise<unknown> => sendLines(client, ...lines);

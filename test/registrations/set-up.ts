@@ -1,4 +1,5 @@
 /** Registrations on a real engine, with functions of the test in place of Python. */
+import { afterEach, beforeEach, expect } from "vitest";
 import { EngineClient, EngineError, type EngineValue, encodeCommand } from "../../src/engine/client.ts";
 import { EngineCommands } from "../../src/engine/commands.ts";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
@@ -15,6 +16,7 @@ import { EventStarter } from "../../src/registrations/events.ts";
 import type { RegisterReader, Registration, RegistrationSpec } from "../../src/registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registry.ts";
 import type { Clock } from "../../src/registrations/stream-state.ts";
+import { spec } from "../support/spec.ts";
 import { FakeHost, type FlowFunction, type Record } from "./fake-host.ts";
 
 /** Time that stands still until a test moves it. */
@@ -45,28 +47,6 @@ export class FakeClock implements Clock {
 }
 
 type Spec = Partial<Omit<RegistrationSpec, "prefix">> & { readonly prefix?: string };
-
-const DEFAULTS = {
-  reader: "KeysReader",
-  mode: "async",
-  description: undefined,
-  blob: Buffer.from("blob"),
-  hasOnRegistered: false,
-  prefix: Buffer.from("*"),
-  eventTypes: undefined,
-  keyTypes: undefined,
-  commands: undefined,
-  readValue: true,
-  batch: 1,
-  duration: 0,
-  onFailedPolicy: "continue",
-  retryInterval: 1,
-  trimStream: true,
-  trigger: undefined,
-  hook: undefined,
-  keyPrefix: undefined,
-  inOrder: false,
-} as const;
 
 export type World = Awaited<ReturnType<typeof createWorld>>;
 
@@ -119,10 +99,8 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
   });
 
   /** Registers a function. */
-  const register = (spec: Spec, action: FlowFunction = () => {}): Registration => {
-    const session = new Session(undefined);
-    const prefix = Buffer.from(spec.prefix ?? "*");
-    const registration = registrations.add(session, { ...DEFAULTS, ...spec, prefix });
+  const register = ({ prefix = "*", ...fields }: Spec, action: FlowFunction = () => {}): Registration => {
+    const registration = registrations.add(new Session(undefined), spec({ ...fields, prefix: Buffer.from(prefix) }));
     host.functions.set(registration.number, action);
     return registration;
   };
@@ -156,6 +134,24 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
       await engine.stop();
     },
   };
+}
+
+/** A world of its own for each test of a file, in which nothing may go wrong unnoticed. */
+export function useWorld(enter: (world: World, client: TestClient) => void): void {
+  let world: World;
+  beforeEach(async () => {
+    world = await createWorld();
+    enter(world, world.client());
+  });
+  afterEach(async () => {
+    await world.close();
+    expect(world.problems).toEqual([]);
+  });
+}
+
+/** Adds messages to a stream, one by one; each has its id as its value, too. */
+export async function addMessages(client: TestClient, key: string, ...ids: string[]): Promise<void> {
+  for (const id of ids) await client.line(`XADD ${key} ${id} n ${id}`);
 }
 
 /** A client: one command at a time. */

@@ -1,22 +1,14 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { counts, createWorld, failing, notingBatches, plain, type TestClient, type World } from "./set-up.ts";
+import { describe, expect, it } from "vitest";
+import { addMessages, counts, failing, notingBatches, plain, type TestClient, useWorld, type World } from "./set-up.ts";
 
 let world: World;
 let client: TestClient;
 
-beforeEach(async () => {
-  world = await createWorld();
-  client = world.client();
+useWorld((...made) => {
+  [world, client] = made;
 });
 
-afterEach(async () => {
-  await world.close();
-  expect(world.problems).toEqual([]);
-});
-
-async function add(key: string, ...ids: string[]): Promise<void> {
-  for (const id of ids) await client.line(`XADD ${key} ${id} n ${id}`);
-}
+const add = (key: string, ...ids: string[]): Promise<void> => addMessages(client, key, ...ids);
 
 describe("what the counters say (events.md, section 13)", () => {
   it("one message", async () => {

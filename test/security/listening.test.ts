@@ -55,6 +55,49 @@ describe("protected mode", () => {
     }
   });
 
+  it.skipIf(!outside)("can be switched while the server runs, by clients and scripts", async () => {
+    const server = await startRegears(["--bind", "0.0.0.0"]);
+    try {
+      const local = await connectClient(server.port);
+      const greeting = async (): Promise<string> => {
+        const stranger = await connectTo(outside ?? "", server.port);
+        stranger.send("PING");
+        await stranger.until(() => stranger.pending.endsWith("\r\n"));
+        const reply = stranger.pending;
+        stranger.destroy();
+        return reply;
+      };
+      const shown = (): Promise<unknown> => local.call("CONFIG", "GET", "protected*");
+      expect(await shown()).toEqual(["protected-mode", "yes"]);
+      expect(await local.call("CONFIG", "SET", "maxmemory", "0", "PROTECTED-mode", "No")).toBe("OK");
+      expect(await shown()).toEqual(["protected-mode", "no"]);
+      expect(await greeting()).toBe("+PONG\r\n");
+      await local.call("MULTI");
+      await local.call("CONFIG", "SET", "protected-mode", "yes");
+      expect(await local.call("EXEC")).toEqual(["OK"]);
+      expect(await shown()).toEqual(["protected-mode", "yes"]);
+      expect(await greeting()).toBe(DENIED);
+      await expect(local.call("CONFIG", "SET", "protected-mode", "maybe")).rejects.toThrow("argument");
+      await expect(local.call("CONFIG", "SET", "protected-mode", "no", "port", "x")).rejects.toThrow("ERR");
+      expect(await greeting()).toBe(DENIED);
+      const script = "GB('ShardsIDReader').map(lambda _: execute('CONFIG', 'SET', 'protected-mode', 'no')).run()";
+      expect(await local.call("RG.PYEXECUTE", script)).toEqual([["OK"], []]);
+      expect(await shown()).toEqual(["protected-mode", "no"]);
+      expect(await greeting()).toBe("+PONG\r\n");
+      expect(await local.call("RG.PYEXECUTE", script.replace("'no'", "'yes'"))).toEqual([["OK"], []]);
+      expect(await greeting()).toBe(DENIED);
+      // the rest of the server is none the worse for it
+      expect(await local.call("RG.PYEXECUTE", "GB().count().run()")).toEqual([[], []]);
+      expect(
+        await local.call("RG.PYEXECUTE", script.replace("protected-mode', 'no'", "requirepass', 'secret'")),
+      ).toEqual([["OK"], []]);
+      expect(await greeting()).toContain("NOAUTH");
+      local.close();
+    } finally {
+      await server.stop();
+    }
+  });
+
   it.skipIf(!outside)("can be switched off", async () => {
     const server = await startRegears(["--bind", "0.0.0.0", "--protected-mode", "no"]);
     try {

@@ -4,7 +4,8 @@ import { describe, expect, it, vi } from "vitest";
 import { DISK, type FileSystem } from "../../src/store/disk.ts";
 import { FileStore, type FileStoreOptions, REGISTRATIONS_FILE } from "../../src/store/file.ts";
 import { NullStore, type StoredSession } from "../../src/store/store.ts";
-import { Lines, newDirectory, spec } from "./support.ts";
+import { spec } from "../support/spec.ts";
+import { Lines, newDirectory } from "./support.ts";
 
 const VERSIONS = { regears: "1.2.3", python: "3.14" };
 

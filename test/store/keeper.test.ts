@@ -7,7 +7,8 @@ import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/r
 import { FileStore } from "../../src/store/file.ts";
 import { type KeptTimers, RegistrationKeeper } from "../../src/store/keeper.ts";
 import type { TimeEventSpec } from "../../src/registrations/timers.ts";
-import { Lines, newDirectory, spec } from "./support.ts";
+import { spec } from "../support/spec.ts";
+import { Lines, newDirectory } from "./support.ts";
 
 /** A server's registrations in a directory. */
 async function start(directory: string) {

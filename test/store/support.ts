@@ -6,7 +6,6 @@ import type { EngineClient, EngineValue } from "../../src/engine/client.ts";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
 import { InternalConnections } from "../../src/engine/internal.ts";
 import { EngineGate } from "../../src/engine/gate.ts";
-import type { RegistrationSpec } from "../../src/registrations/registration.ts";
 import { DataSnapshots, type DataSnapshotsOptions } from "../../src/store/data.ts";
 
 const cleanUps: (() => Promise<unknown> | unknown)[] = [];
@@ -94,27 +93,3 @@ return pairs`;
 
 const shown = (value: EngineValue | undefined): string =>
   Buffer.isBuffer(value) ? value.toString("base64") : String(value);
-
-/** A specification whose fields that matter here are given. */
-export const spec = (fields: Partial<RegistrationSpec> = {}): RegistrationSpec => ({
-  reader: "KeysReader",
-  mode: "async",
-  description: undefined,
-  blob: Buffer.from([0, 255, 10]),
-  hasOnRegistered: false,
-  prefix: Buffer.from("*"),
-  eventTypes: undefined,
-  keyTypes: undefined,
-  commands: undefined,
-  readValue: true,
-  batch: 1,
-  duration: 0,
-  onFailedPolicy: "continue",
-  retryInterval: 1,
-  trimStream: true,
-  trigger: undefined,
-  hook: undefined,
-  keyPrefix: undefined,
-  inOrder: false,
-  ...fields,
-});

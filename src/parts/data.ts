@@ -1,0 +1,109 @@
+/** The data: the engine, the way to it, and who may do what in it. */
+import { readFileSync } from "node:fs";
+import type { CommandTable } from "../commands/command.ts";
+import { type Config, engineConfig } from "../config.ts";
+import { EngineCommands } from "../engine/commands.ts";
+import { EmbeddedEngine } from "../engine/embedded.ts";
+import type { Engine } from "../engine/engine.ts";
+import { EngineGate } from "../engine/gate.ts";
+import { InternalConnections } from "../engine/internal.ts";
+import { DEFAULT_USER, type Maybe, UserRights } from "../engine/rights.ts";
+import { ProtectedMode } from "../engine/protected-mode.ts";
+import { UpstreamEngine } from "../engine/upstream.ts";
+import { AccessEpoch, CommandRights } from "../gateway/access.ts";
+import type { Logger } from "../log.ts";
+import type { Base } from "./base.ts";
+
+export interface DataParts extends Base {
+  readonly engine: Engine;
+  /** The server's own connections to the engine. */
+  readonly connections: InternalConnections;
+  /** Who may send commands to the engine now. */
+  readonly gate: EngineGate;
+  /** What the engine tells of its commands. */
+  readonly engineCommands: EngineCommands;
+  /** Counts changes of rights. */
+  readonly rights: AccessEpoch;
+  readonly users: UserRights;
+  readonly protectedMode: ProtectedMode;
+  readonly permissions: CommandRights;
+  /** May this user's code run this command, on a connection of the server's? */
+  readonly scriptRefusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
+  /** Resolves when the engine ended by itself: by SHUTDOWN, or for the reason given. */
+  readonly ended: Promise<Error | undefined>;
+  /** @param loadData is called when the engine answers and before anybody asks it anything else */
+  start(loadData: () => Promise<void>): Promise<void>;
+}
+
+/** How long we trust what an engine by URL told of rights, in milliseconds: others can change them there. */
+const RIGHTS_LIFETIME_MS = 1_000;
+
+/** Builds the engine and what stands before it; starts nothing. */
+export function dataParts(base: Base, table: () => CommandTable): DataParts {
+  const { config, log } = base;
+  let end!: (reason?: Error) => void;
+  const ended = new Promise<Error | undefined>((resolve) => {
+    end = resolve;
+  });
+  const engine = createEngine(config, log, end);
+  const connections = new InternalConnections(engine);
+  const engineCommands = new EngineCommands();
+  const gate = new EngineGate(() => {
+    if (engine instanceof EmbeddedEngine) engine.settle();
+  });
+  const rights = new AccessEpoch();
+  const users = new UserRights({
+    open: () => connections.open(),
+    epoch: rights,
+    ownUser: engine.embedded ? undefined : engineUser(config.engine),
+    lifetimeMs: engine.embedded ? Number.POSITIVE_INFINITY : RIGHTS_LIFETIME_MS,
+  });
+  const protectedMode = new ProtectedMode(config.protectedMode, engine.embedded);
+  const permissions = new CommandRights(users, table);
+  return {
+    ...base,
+    ...{ engine, connections, gate, engineCommands, rights, users, permissions, protectedMode, ended },
+    scriptRefusal: (user, args) =>
+      permissions.refusal(user, args, (name, command) => users.refusalInStead(name, command)),
+    async start(loadData) {
+      await engine.start();
+      await connections.start(config.requirepass);
+      await loadData();
+      const client = connections.open();
+      await engineCommands.load(client);
+      client.close();
+    },
+  };
+}
+
+/** Who we are in an engine by URL. */
+function engineUser(url: string): string {
+  const name = URL.canParse(url) ? decodeURIComponent(new URL(url).username) : "";
+  return name === "" ? DEFAULT_USER : name;
+}
+
+function createEngine(config: Config, log: Logger, onEnd: (reason?: Error) => void): Engine {
+  const engineLog = { debug: (text: string) => log.debug(text), warn: (text: string) => log.warn(text) };
+  if (config.engine !== "embedded") {
+    const file = (path: string): { value: Buffer } | undefined =>
+      path === "" ? undefined : { value: readFileSync(path) };
+    const [ca, cert, key] = [file(config.engineTlsCa), file(config.engineTlsCert), file(config.engineTlsKey)];
+    return new UpstreamEngine({
+      url: config.engine,
+      log: engineLog,
+      tls: {
+        ...(ca && { ca: ca.value }),
+        ...(cert && { cert: cert.value }),
+        ...(key && { key: key.value }),
+        insecure: config.engineTlsInsecure,
+      },
+    });
+  }
+  const engine = new EmbeddedEngine({
+    config: engineConfig(config),
+    scriptTimeLimitMs: config.scriptTimeLimit,
+    log: engineLog,
+  });
+  engine.onExit = (_code, reason) => onEnd(reason);
+  return engine;
+}

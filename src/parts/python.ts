@@ -1,0 +1,68 @@
+/** Python: the pool of interpreters, and what Python code can ask of the server. */
+import { PythonCalls } from "../python/calls.ts";
+import type { CallHandler } from "../python/host.ts";
+import { Pool } from "../python/pool.ts";
+import { loadAssets } from "../python/python-worker.ts";
+import { LimitedLog } from "../python/script-log.ts";
+import type { CommandParts } from "./commands.ts";
+import type { DataParts } from "./data.ts";
+import type { ExecutionParts } from "./executions.ts";
+import type { ReactionParts } from "./reactions.ts";
+
+export interface PythonParts extends DataParts {
+  readonly host: Pool;
+  readonly calls: PythonCalls;
+  /** Answers calls from Python, by operation; the other parts add theirs. */
+  readonly handlers: Map<string, CallHandler>;
+}
+
+/** What Python needs when its code runs, and that is built on it. */
+export interface AfterPython {
+  readonly executions: ExecutionParts;
+  readonly reactions: ReactionParts;
+  readonly commands: CommandParts;
+}
+
+const MB = 1024 * 1024;
+
+/** Builds the pool of interpreters; starts none. */
+export function pythonParts(parts: DataParts, later: () => AfterPython): PythonParts {
+  const { config, runtime, log, engine, connections, engineCommands, gate, rights, users } = parts;
+  const scriptLog = new LimitedLog(log, config.scriptLogRate);
+  const calls = new PythonCalls({
+    ...{ connections, engineCommands, gate },
+    runOwn: (args, owner, user) => later().commands.inPlace(args, { owner, caller: "script", user }),
+    refusal: parts.scriptRefusal,
+    rights: users,
+    option: (key) => runtime.forScripts(key),
+    around: (args, sender, send) => later().reactions.events.interceptor.around(args, sender, send),
+    epoch: rights,
+    protectedMode: parts.protectedMode,
+    maxIdleMs: () => (engine.embedded ? 0 : runtime.get("ExecutionMaxIdleTime")),
+    onIdle: (task, error) => later().executions.runner.abortTask(task, error),
+    log: scriptLog,
+  });
+  const handlers = new Map(calls.handlers);
+  const host = new Pool({
+    threads: config.executionThreads,
+    ...(config.isolation === "session" && {
+      isolation: {
+        maxInterpreters: config.maxInterpreters,
+        inUse: (session: object) => later().reactions.timers.keeps(session),
+      },
+    }),
+    memoryLimitMb: config.pythonMemoryLimit / MB,
+    memfsLimitMb: config.pythonMemfsLimit / MB,
+    assets: () => loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log }),
+    calls: handlers,
+    posts: calls.posts,
+    onTaskEnd: (home, task) => calls.onTaskEnd(home, task),
+    onGone: (home) => {
+      calls.onGone(home);
+      later().reactions.timers.onGone(home);
+    },
+    output: scriptLog,
+    log,
+  });
+  return { ...parts, host, calls, handlers };
+}

@@ -1,0 +1,96 @@
+/** Reactions: what makes executions of registrations, be it an event, a trigger, a hooked command or the clock. */
+import type { Session } from "../executions/session.ts";
+import { ownReply } from "../python/calls.ts";
+import { registrationCalls } from "../registrations/calls.ts";
+import { createEventReaders, type EventReaders } from "../registrations/event-readers.ts";
+import { EventStarter } from "../registrations/events.ts";
+import { Hooks } from "../registrations/hooks.ts";
+import type { RegistrationSpec } from "../registrations/registration.ts";
+import { type ReaderSide, RegistrationRegistry } from "../registrations/registry.ts";
+import { TimeEvents } from "../registrations/timers.ts";
+import { Triggers } from "../registrations/triggers.ts";
+import type { Persistence } from "../store/persistence.ts";
+import type { CommandParts } from "./commands.ts";
+import type { ExecutionParts } from "./executions.ts";
+
+export interface ReactionParts extends ExecutionParts {
+  /** The readers of keys and streams. */
+  readonly events: EventReaders;
+  readonly triggers: Triggers;
+  readonly hooks: Hooks;
+  readonly timers: TimeEvents;
+  readonly registrations: RegistrationRegistry;
+}
+
+/** What reactions need when they happen, and that is built on them. */
+export interface AfterReactions {
+  readonly persistence: Persistence;
+  readonly commands: CommandParts;
+}
+
+/** Builds all kinds of registrations; nothing happens before the engine and Python have started. */
+export function reactionParts(parts: ExecutionParts, later: () => AfterReactions): ReactionParts {
+  const { config, runtime, log, engine, connections, engineCommands, gate, users } = parts;
+  const { host, calls, handlers, ids, sessions, runner } = parts;
+  const starter = new EventStarter({
+    ...{ runner, gate },
+    maxPerRegistration: () => runtime.get("MaxExecutionsPerRegistration"),
+    readsAtOnce: engine.embedded,
+  });
+  const events = createEventReaders({
+    ...{ connections, gate, starter, engineCommands, log },
+    embedded: engine.embedded,
+    rights: users,
+  });
+  const triggers = new Triggers(starter);
+  const hooks = new Hooks({
+    ...{ starter, engineCommands },
+    isOwn: (name) => later().commands.table.find(name) !== undefined,
+    runReal: (caller, task, wanted) => {
+      const { owner } = task;
+      const user = caller.user ?? "";
+      return calls.ifAllowed(user, wanted, (args) => {
+        const reply = later().commands.runOwn(args, { owner, caller: "script", user });
+        if (reply === undefined) return calls.engine(caller.home, owner, args, task, false);
+        return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
+      });
+    },
+    toPython: ownReply,
+  });
+  const session = (id: string, user: string): Session | undefined => {
+    const found = sessions.find(id);
+    return found?.user === user ? found : undefined;
+  };
+  const timers = new TimeEvents({ ...{ connections, gate, host, log, session }, refusal: parts.scriptRefusal });
+  const registrations = new RegistrationRegistry({
+    ...{ ids, host, sessions },
+    readers: new Map([
+      ["CommandReader", commandReader(triggers, hooks)],
+      ["KeysReader", events.keys],
+      ["StreamReader", events.streams],
+    ]),
+    kept: () => later().persistence.kept(),
+    max: config.maxRegistrations,
+  });
+  const registering = registrationCalls({ ...{ registrations, runner, session }, rights: users });
+  for (const added of [events.handlers, hooks.handlers, timers.handlers, registering]) {
+    for (const [op, handler] of added) handlers.set(op, handler);
+  }
+  for (const [op, take] of timers.posts) calls.posts.set(op, take);
+  // Python has made a registration of an earlier run again, or could not
+  calls.posts.set("restored", (_home, args) => {
+    const [number, outcome, text] = [args.int(), args.text(), args.text()];
+    if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
+  });
+  return { ...parts, events, triggers, hooks, timers, registrations };
+}
+
+/** One reader, two kinds of registrations. */
+function commandReader(triggers: Triggers, hooks: Hooks): ReaderSide {
+  const side = (spec: RegistrationSpec): ReaderSide => (spec.trigger ? triggers : hooks);
+  return {
+    check: (spec, declared, replaced) => side(spec).check(spec, declared, replaced),
+    activate: (registration) => side(registration.spec).activate(registration),
+    deactivate: (registration, abortPending) => side(registration.spec).deactivate(registration, abortPending),
+  };
+}

@@ -1,0 +1,21 @@
+/** What the server shows of itself. */
+import type { Listener } from "../gateway/listener.ts";
+import { version } from "../version.ts";
+import { Visibility } from "../visibility/visibility.ts";
+import type { ReactionParts } from "./reactions.ts";
+
+/** Builds what asks the parts when somebody wants to know. */
+export function createVisibility(parts: ReactionParts, listener: Listener): Visibility {
+  const { config, engine, host, sessions, executions, slow, registrations } = parts;
+  return new Visibility(
+    {
+      ...{ engine, sessions, registrations, executions },
+      port: config.metricsPort,
+      bind: config.metricsBind,
+      version: version(),
+      clients: () => listener,
+      interpreters: () => host.figures(),
+    },
+    slow,
+  );
+}

@@ -1,0 +1,55 @@
+/** A running server as its owner sees it: started once, stopped once, by whoever comes first. */
+import type { Logger } from "./log.ts";
+import type { Visibility } from "./visibility/visibility.ts";
+
+export interface RegearsServer extends AsyncDisposable {
+  /** The TCP port it listens on; undefined when it listens on a Unix socket only. */
+  readonly port: number | undefined;
+  /** Resolves when the server has stopped by itself, e.g. after SHUTDOWN; rejects when a fault of the engine made it stop. */
+  readonly stopped: Promise<void>;
+  /** Stops: no new work, replies that are being made are finished, then connections close. */
+  close(): Promise<void>;
+}
+
+/** What there is to run. */
+export interface Runnable {
+  readonly log: Logger;
+  readonly engine: { readonly description: string };
+  readonly listener: { readonly port: number };
+  readonly visibility: Pick<Visibility, "phase">;
+  /** Resolves when the engine ended by itself, with the reason if it was a fault. */
+  readonly ended: Promise<Error | undefined>;
+  start(): Promise<void>;
+  /** @param engineAlive can the engine still be asked? */
+  stop(engineAlive: () => boolean): Promise<void>;
+}
+
+/**
+ * Starts a server.
+ * @throws what its start throws; what was started is stopped then
+ */
+export async function run({ log, engine, listener, visibility, ended, start, stop }: Runnable): Promise<RegearsServer> {
+  let alive = true;
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    visibility.phase = "stopping";
+    closing ??= stop(() => alive);
+    return closing;
+  };
+  const stopped = ended.then(async (fault) => {
+    alive = false;
+    await close();
+    if (fault) throw fault;
+  });
+  // Whoever does not wait for it finds the fault in the log.
+  stopped.catch(() => {});
+  try {
+    await start();
+    visibility.phase = "ready";
+  } catch (error) {
+    await close().catch(() => {});
+    throw error;
+  }
+  log.info({ port: listener.port, engine: engine.description }, "Ready to accept connections");
+  return { port: listener.port, stopped, close, [Symbol.asyncDispose]: close };
+}
