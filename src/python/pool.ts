@@ -14,6 +14,7 @@ import { ReplyStatus } from "./protocol.ts";
 import { PythonWorker } from "./python-worker.ts";
 import type { PythonAssets } from "./snapshot.ts";
 import { restartReason, Tally } from "./tally.ts";
+import { Threads } from "./threads.ts";
 
 /** Milliseconds of everybody being busy after which one more interpreter is booted. */
 const GROW_AFTER_MS = 5;
@@ -29,7 +30,7 @@ export class Pool implements PythonHost {
   readonly #interrupts: Interrupts;
   /** Sessions to be made again as soon as there is an interpreter for them. */
   readonly #orphans = new Set<PythonSession>();
-  #running = 0;
+  readonly #threads: Threads;
   #lastHandle = 0;
   #growTimer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -41,6 +42,7 @@ export class Pool implements PythonHost {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#threads = new Threads(options.threads, this.#homes);
     this.#interrupts = new Interrupts(options.abortGraceMs ?? 1_000, (task, home) => this.#giveUp(task, home));
   }
 
@@ -167,7 +169,7 @@ export class Pool implements PythonHost {
     return {
       interpreters: homes.map((home) => home.figures),
       limit: this.#limit,
-      running: this.#running,
+      running: this.#threads.running,
       queued: this.#queue.length,
       ...{ calls, posts, restarts, waits, waitMs, oldestWaitMs },
       denials: homes.reduce((sum, home) => sum + home.worker.denials, this.#tally.denials),
@@ -191,7 +193,7 @@ export class Pool implements PythonHost {
   #drain(): void {
     for (let at = 0; at < this.#queue.length; ) {
       const task = this.#queue[at] as PythonTask;
-      if (task.takesThread && !this.#threadLeft(true)) {
+      if (task.takesThread && !this.#threads.claim()) {
         at++;
         continue;
       }
@@ -204,28 +206,12 @@ export class Pool implements PythonHost {
       this.#tally.dequeued(task);
       home.current = task;
       this.#begin(task, home);
-      this.#lend(task, home);
+      // it waits for nobody, and neither need its flow
+      if (task.registers === false && this.#queue.length === 0) this.#threads.lend(home);
       home.worker.post(encodeMarshal(task.message()));
     }
     if (this.#options.isolation) this.#vacate(this.#options.isolation.inUse);
     this.#grow();
-  }
-
-  /** Is a thread left? @param recall one that was lent and not used may be taken back */
-  #threadLeft(recall: boolean): boolean {
-    const lent = [...this.#homes].filter((home) => home.lent);
-    if (this.#running + lent.length < this.#options.threads) return true;
-    if (!recall || this.#running >= this.#options.threads) return false;
-    const unused = lent.find(({ worker }) => worker.takeThreadBack());
-    if (unused) unused.lent = false;
-    return unused !== undefined;
-  }
-
-  /** A script that waits for nobody is lent a thread, so that its flow may begin as soon as its body has ended. */
-  #lend(task: PythonTask, home: Home): void {
-    if (task.registers !== false || this.#queue.length > 0 || !this.#threadLeft(false)) return;
-    home.lent = true;
-    home.worker.lendThread();
   }
 
   #grow(): void {
@@ -309,7 +295,7 @@ export class Pool implements PythonHost {
     if (task.session.home !== home) this.#settleIn(task.session, home, task.session.revive());
     home.tasks.set(task.handle, task);
     this.#started.set(task.handle, task);
-    if (task.takesThread) this.#running++;
+    if (task.takesThread) this.#threads.running++;
     task.onStart();
   }
 
@@ -359,7 +345,7 @@ export class Pool implements PythonHost {
     const why = home.stubborn ? "another execution in it did not stop" : reason;
     if (!home.stubborn) this.#log.error({ reason }, "a Python interpreter died and is replaced");
     for (const task of [...home.tasks.values()]) {
-      if (this.#isRunning(task)) this.#running--;
+      if (this.#isRunning(task)) this.#threads.running--;
       this.#waiting.delete(task);
       this.#end(task, home, false);
       task.onLost(task === home.stubborn ? undefined : why);
@@ -472,13 +458,13 @@ export class Pool implements PythonHost {
         task.onDone(readFlowOutcome(reader));
         break;
       case "waiting":
-        if (this.#isRunning(task)) this.#running--;
+        if (this.#isRunning(task)) this.#threads.running--;
         this.#waiting.add(task);
         this.#end(task, home, true);
         task.onWaiting(true);
         break;
       case "running":
-        if (this.#waiting.delete(task) && task.takesThread) this.#running++;
+        if (this.#waiting.delete(task) && task.takesThread) this.#threads.running++;
         task.onWaiting(false);
         break;
       default:
@@ -488,14 +474,13 @@ export class Pool implements PythonHost {
   }
 
   #endScript(task: PythonTask, home: Home, outcome: ScriptOutcome): void {
-    home.lent = false;
-    home.worker.takeThreadBack();
+    this.#threads.endLoan(home);
     if (outcome.ok && outcome.run?.begun) home.begun = task.handle;
     task.onScript(outcome);
   }
 
   #finish(task: PythonTask, home: Home): void {
-    if (this.#isRunning(task)) this.#running--;
+    if (this.#isRunning(task)) this.#threads.running--;
     this.#waiting.delete(task);
     this.#end(task, home, false);
   }
