@@ -271,7 +271,11 @@ export function buildParts(config: Config): Parts {
     gate,
     run: runForLua,
     hooked: () => [...hooks.commands, ...events.interceptor.commandsOfScripts],
-    around: (args, owner, send) => events.interceptor.around(args, { owner, canWait: false, links: true }, send),
+    around: (args, owner, send) =>
+      events.interceptor.watchesInScripts(args)
+        ? events.interceptor.around(args, { owner, canWait: false, links: true }, send)
+        : undefined,
+    settle: (owner) => events.settle(owner),
   });
   const listener = new Listener(
     {

@@ -3,6 +3,8 @@
 -- yields the command, and the gateway resumes it with the reply. Loaded into the engine by lua.ts; paused scripts live in
 -- this library's `paused`, for the engine itself forgets everything between two calls.
 local paused = {}
+-- In place of a reply: the script is to send the command itself.
+local yourself = {}
 
 -- pcall and xpcall of Lua 5.1 can not be yielded across, so they are made of coroutines here.
 local function protected(handler, f, ...)
@@ -62,6 +64,9 @@ redis.register_function('__regears_start', function(keys, args)
         return engine.call(...)
       end
       local reply = coroutine.yield({ ... })
+      if reply == yourself then
+        return engine.call(...)
+      end
       if type(reply) == 'table' and reply.err then
         error(reply)
       end
@@ -71,7 +76,11 @@ redis.register_function('__regears_start', function(keys, args)
       if not ask(...) then
         return engine.pcall(...)
       end
-      return coroutine.yield({ ... })
+      local reply = coroutine.yield({ ... })
+      if reply == yourself then
+        return engine.pcall(...)
+      end
+      return reply
     end,
   }, { __index = engine })
   local try = function(f, ...)
@@ -83,8 +92,11 @@ redis.register_function('__regears_start', function(keys, args)
   return step(id, coroutine.create(chunk), keys, argv, api, api, try, xtry)
 end)
 
--- ARGV: id, the reply as MessagePack
+-- ARGV: id, the reply as MessagePack; without it the script sends the command itself
 redis.register_function('__regears_resume', function(keys, args)
+  if #args < 2 then
+    return step(args[1], paused[args[1]], yourself)
+  end
   return step(args[1], paused[args[1]], cmsgpack.unpack(args[2]))
 end)
 
