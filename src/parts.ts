@@ -179,6 +179,7 @@ export function buildParts(config: Config): Parts {
     timeoutMs: () => runtime.get("ExecutionTimeout"),
     syncTimeoutMs: () => config.scriptTimeLimit,
     slow,
+    onReleased: (session) => sessions.release(session),
   });
   const starter = new EventStarter({
     runner,
