@@ -123,6 +123,11 @@ export class RegistrationRegistry {
     for (const registration of all) this.#activate(registration);
   }
 
+  /** Resolves when all changes so far would survive a restart, as far as they are to. */
+  async kept(): Promise<void> {
+    await this.#options.kept?.();
+  }
+
   /** How a registration is paused; undefined when its reader can not be. */
   pausing(registration: Registration): Pausing | undefined {
     return this.#reader(registration.spec).pausing;
