@@ -22,13 +22,30 @@ local function protected(handler, f, ...)
   return go(coroutine.resume(co, ...))
 end
 
+-- Numbers as the engine writes those that scripts give to commands.
+local function written(value)
+  if type(value) ~= 'number' then
+    return value
+  end
+  if value == math.floor(value) and math.abs(value) < 1e17 then
+    return string.format('%.0f', value)
+  end
+  for digits = 15, 16 do
+    local text = string.format('%.' .. digits .. 'g', value)
+    if tonumber(text) == value then
+      return text
+    end
+  end
+  return string.format('%.17g', value)
+end
+
 local function step(id, co, ...)
   local ok, value = coroutine.resume(co, ...)
   if ok and coroutine.status(co) == 'suspended' then
     paused[id] = co
     local reply = { 'call' }
     for i = 1, #value do
-      reply[i + 1] = tostring(value[i])
+      reply[i + 1] = written(value[i])
     end
     return reply
   end
@@ -49,6 +66,8 @@ redis.register_function('__regears_start', function(keys, args)
   for i = 4, #args do
     argv[i - 3] = args[i]
   end
+  -- the line that may name the engine and flags is no Lua
+  source = source:gsub('^#![^\n]*', '')
   local chunk, problem = loadstring('local KEYS, ARGV, redis, server, pcall, xpcall = ... ' .. source, '@user_script')
   if not chunk then
     return { 'fail', 'ERR Error compiling script (new function): ' .. problem }
@@ -56,6 +75,13 @@ redis.register_function('__regears_start', function(keys, args)
   local engine, outside = redis, cjson.decode(args[2])
   local function ask(...)
     local name = ...
+    for i = 1, select('#', ...) do
+      local kind = type((select(i, ...)))
+      -- the engine says what is wrong
+      if kind ~= 'string' and kind ~= 'number' then
+        return false
+      end
+    end
     return type(name) == 'string' and (outside['*'] or outside[name:lower()] or name:sub(1, 3):lower() == 'rg.')
   end
   local api = setmetatable({
