@@ -251,22 +251,26 @@ function pyexecute(
     throw new ReplyError(`ERR too many executions are unfinished (max-pending-executions is ${limits.pending})`);
   }
   const session = new Session(id, description, requirements, user);
-  const present = sessions.find(session.id);
-  let replaced = present;
-  if (replaceWith !== undefined) {
-    if (present) throw new ReplyError(`Can not replace an existing session ${session.id} with ${replaceWith}`);
-    replaced = sessions.find(replaceWith);
-    if (!replaced) throw new ReplyError(`Can not replace with ${replaceWith}, session does not exists.`);
-  } else if (present && !upgrade) {
-    throw new ReplyError(`Session ${session.id} already exists`);
-  }
-  if (replaced && replaced.user !== user) {
-    throw new ReplyError(`NOPERM session ${replaced.id} belongs to user '${replaced.user}'`);
-  }
+  const replaces = (): Session | undefined => {
+    const present = sessions.find(session.id);
+    let replaced = present;
+    if (replaceWith !== undefined) {
+      if (present) throw new ReplyError(`Can not replace an existing session ${session.id} with ${replaceWith}`);
+      replaced = sessions.find(replaceWith);
+      if (!replaced) throw new ReplyError(`Can not replace with ${replaceWith}, session does not exists.`);
+    } else if (present && !upgrade) {
+      throw new ReplyError(`Session ${session.id} already exists`);
+    }
+    if (replaced && replaced.user !== user) {
+      throw new ReplyError(`NOPERM session ${replaced.id} belongs to user '${replaced.user}'`);
+    }
+    return replaced;
+  };
+  const declarations = registrations.declare(session, replaces);
   checkRequirements(requirements);
   return runner.runScript({
     ...{ code, session, unblocking },
-    declarations: registrations.declare(session, replaced),
+    declarations,
     onEffect: () => known.note(session),
   });
 }

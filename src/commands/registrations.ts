@@ -59,10 +59,11 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       minArgs: 1,
       maxArgs: 2,
       syntax: "id [ABORTPENDING]",
-      run: ([id, option]) => {
+      run: async ([id, option]) => {
         const registration = registrations.find(id as Buffer);
         if (!registration) throw new ReplyError("execution is not registered");
         registrations.remove(registration, option?.toString("latin1").toUpperCase() === "ABORTPENDING");
+        await registrations.kept();
         return OK;
       },
     },
@@ -77,10 +78,11 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       maxArgs: 1,
       syntax: "[ABORTPENDING]",
       testedBy: "test/gateway/registrations.test.ts",
-      run: ([option]) => {
+      run: async ([option]) => {
         const all = registrations.list();
         const abortPending = option?.toString("latin1").toUpperCase() === "ABORTPENDING";
         for (const registration of all) registrations.remove(registration, abortPending);
+        await registrations.kept();
         return integer(all.length);
       },
     },

@@ -19,6 +19,14 @@ export class EngineCommands {
     return arity >= 0 ? words === arity : words >= -arity;
   }
 
+  /**
+   * True for what Redis does not allow inside a script. Newer engines let scripts call the commands that block, those with
+   * movable keys have always been allowed.
+   */
+  static isKeptFromScripts({ flags, movable }: EngineCommand): boolean {
+    return flags.has("noscript") || (flags.has("blocking") && !movable);
+  }
+
   /** The positions of a command's keys among its words, the name being 0; only those that fixed positions tell. */
   static keyPositions({ firstKey, lastKey, keyStep }: EngineCommand, words: number): number[] {
     if (firstKey <= 0 || keyStep <= 0) return [];

@@ -36,6 +36,8 @@ export interface RunnerOptions {
   readonly maxWaiting: number;
   /** Is told of what ran long. */
   readonly slow?: SlowLog;
+  /** Called when an execution of this session does not hold it any more. */
+  readonly onReleased?: (session: Session) => void;
 }
 
 /** A script's body or a flow that has ended and took long. */
@@ -88,6 +90,7 @@ export class ExecutionRunner {
   readonly #slow: SlowLog | undefined;
   readonly #maxWaiting: number;
   readonly #waiting = new Set<FlowTask>();
+  readonly #onReleased: (session: Session) => void;
   readonly #tasks = new Map<Execution, Stoppable>();
 
   constructor(options: RunnerOptions) {
@@ -99,6 +102,7 @@ export class ExecutionRunner {
     this.#syncTimeoutMs = options.syncTimeoutMs;
     this.#slow = options.slow;
     this.#maxWaiting = options.maxWaiting;
+    this.#onReleased = options.onReleased ?? (() => {});
   }
 
   /**
@@ -144,7 +148,10 @@ export class ExecutionRunner {
         this.tellSlow(begun, { kind: "execution", session, registration, execution: execution.id });
         this.forget(execution);
         onFinish?.(task);
+        // those of registrations go with them
+        if (execution.kept && !execution.registered) this.#holdWhileStored(session, execution);
         this.registry.settle(task.execution);
+        this.#onReleased(session);
       },
     });
     const stoppable = Object.assign(flow, { stop: () => this.#stopFlow(flow) });
@@ -152,6 +159,14 @@ export class ExecutionRunner {
     if (runNow) this.host.runNow(flow);
     else this.host.submit(flow);
     return flow;
+  }
+
+  #holdWhileStored(session: Session, execution: Execution): void {
+    session.executions++;
+    execution.onDrop = () => {
+      session.executions--;
+      this.#onReleased(session);
+    };
   }
 
   /** Creates the execution of a `run()` inside a step, coroutine or callback: nobody's, and dropped when it ends. */

@@ -28,8 +28,17 @@ export interface LuaBridgeOptions {
   readonly run: (args: readonly Buffer[], owner: object, user: string) => Reply | Promise<Reply> | undefined;
   /** Lower-case names of engine commands that `run` or `around` want to see; `*` is all. */
   readonly hooked: () => readonly string[];
-  /** Sends a command of the engine and deals with what it causes before its reply is given. */
-  readonly around: (args: readonly Buffer[], owner: object, send: () => Promise<Buffer>) => Buffer | Promise<Buffer>;
+  /**
+   * Sends a command of the engine and deals with what it causes before its reply is given; undefined when the script is to
+   * send it itself.
+   */
+  readonly around: (
+    args: readonly Buffer[],
+    owner: object,
+    send: () => Promise<Buffer>,
+  ) => Buffer | Promise<Buffer> | undefined;
+  /** Deals with what commands have caused that the script has sent itself. Undefined: nothing. */
+  readonly settle: (owner: object) => Promise<void> | undefined;
 }
 
 /** How a script's client talks to the engine: on its own connection, with its rights and its database. */
@@ -122,6 +131,7 @@ export class LuaBridge implements Interceptor {
       for (;;) {
         const children = splitAggregate(answer)?.children;
         const kind = scalarText(children?.[0]);
+        if (kind !== "call") await this.#options.settle(caller.owner);
         if (!children || isError(answer)) return raw(answer);
         if (kind === "done") return raw(children[1] ?? Buffer.from("$-1\r\n"));
         if (kind === "fail") throw new ReplyError(failure(scalarText(children[1]), script));
@@ -129,7 +139,8 @@ export class LuaBridge implements Interceptor {
         const reply = this.#options.run(command, caller.owner, caller.user);
         const send = (): Promise<Buffer> => caller.call(encodeCommand(command));
         const frame = reply ? encodeWhole(await reply, 2) : await this.#options.around(command, caller.owner, send);
-        answer = await this.#call(caller, ["__regears_resume", "0", id, replyToMsgpack(frame)]);
+        const given = frame ? [replyToMsgpack(frame)] : [];
+        answer = await this.#call(caller, ["__regears_resume", "0", id, ...given]);
       }
     } finally {
       this.#options.gate.release(caller.owner);

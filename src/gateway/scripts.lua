@@ -3,6 +3,8 @@
 -- yields the command, and the gateway resumes it with the reply. Loaded into the engine by lua.ts; paused scripts live in
 -- this library's `paused`, for the engine itself forgets everything between two calls.
 local paused = {}
+-- In place of a reply: the script is to send the command itself.
+local yourself = {}
 
 -- pcall and xpcall of Lua 5.1 can not be yielded across, so they are made of coroutines here.
 local function protected(handler, f, ...)
@@ -20,13 +22,30 @@ local function protected(handler, f, ...)
   return go(coroutine.resume(co, ...))
 end
 
+-- Numbers as the engine writes those that scripts give to commands.
+local function written(value)
+  if type(value) ~= 'number' then
+    return value
+  end
+  if value == math.floor(value) and math.abs(value) < 1e17 then
+    return string.format('%.0f', value)
+  end
+  for digits = 15, 16 do
+    local text = string.format('%.' .. digits .. 'g', value)
+    if tonumber(text) == value then
+      return text
+    end
+  end
+  return string.format('%.17g', value)
+end
+
 local function step(id, co, ...)
   local ok, value = coroutine.resume(co, ...)
   if ok and coroutine.status(co) == 'suspended' then
     paused[id] = co
     local reply = { 'call' }
     for i = 1, #value do
-      reply[i + 1] = tostring(value[i])
+      reply[i + 1] = written(value[i])
     end
     return reply
   end
@@ -47,6 +66,8 @@ redis.register_function('__regears_start', function(keys, args)
   for i = 4, #args do
     argv[i - 3] = args[i]
   end
+  -- the line that may name the engine and flags is no Lua
+  source = source:gsub('^#![^\n]*', '')
   local chunk, problem = loadstring('local KEYS, ARGV, redis, server, pcall, xpcall = ... ' .. source, '@user_script')
   if not chunk then
     return { 'fail', 'ERR Error compiling script (new function): ' .. problem }
@@ -54,6 +75,13 @@ redis.register_function('__regears_start', function(keys, args)
   local engine, outside = redis, cjson.decode(args[2])
   local function ask(...)
     local name = ...
+    for i = 1, select('#', ...) do
+      local kind = type((select(i, ...)))
+      -- the engine says what is wrong
+      if kind ~= 'string' and kind ~= 'number' then
+        return false
+      end
+    end
     return type(name) == 'string' and (outside['*'] or outside[name:lower()] or name:sub(1, 3):lower() == 'rg.')
   end
   local api = setmetatable({
@@ -62,6 +90,9 @@ redis.register_function('__regears_start', function(keys, args)
         return engine.call(...)
       end
       local reply = coroutine.yield({ ... })
+      if reply == yourself then
+        return engine.call(...)
+      end
       if type(reply) == 'table' and reply.err then
         error(reply)
       end
@@ -71,7 +102,11 @@ redis.register_function('__regears_start', function(keys, args)
       if not ask(...) then
         return engine.pcall(...)
       end
-      return coroutine.yield({ ... })
+      local reply = coroutine.yield({ ... })
+      if reply == yourself then
+        return engine.pcall(...)
+      end
+      return reply
     end,
   }, { __index = engine })
   local try = function(f, ...)
@@ -83,8 +118,11 @@ redis.register_function('__regears_start', function(keys, args)
   return step(id, coroutine.create(chunk), keys, argv, api, api, try, xtry)
 end)
 
--- ARGV: id, the reply as MessagePack
+-- ARGV: id, the reply as MessagePack; without it the script sends the command itself
 redis.register_function('__regears_resume', function(keys, args)
+  if #args < 2 then
+    return step(args[1], paused[args[1]], yourself)
+  end
   return step(args[1], paused[args[1]], cmsgpack.unpack(args[2]))
 end)
 

@@ -332,11 +332,13 @@ export class ClientSession {
       return;
     }
     const staged = transaction.staged ?? new StagedTransaction(this.#gateway.engine, this.#state);
-    const reply = await (staged.keeping
+    // what the engine is to carry out must not overtake an earlier stage
+    const keeps = staged.keeping || (bytes !== undefined && staged.begun);
+    const reply = await (keeps
       ? staged.keep(queued, { bytes, handle: undefined, stage })
       : this.#engine.ask(queued, 1));
     if (isQueued(reply)) {
-      if (!staged.keeping) staged.stageAt(transaction.queued++, stage);
+      if (!keeps) staged.stageAt(transaction.queued++, stage);
       transaction.staged = staged;
       this.#answerRaw(reply);
     } else this.#answer(error(translate(scalarText(reply))));

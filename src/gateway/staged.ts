@@ -57,6 +57,11 @@ export class StagedTransaction {
     return this.#kept.length > 0;
   }
 
+  /** There is a stage after which the engine's commands have to wait for their turn. */
+  get begun(): boolean {
+    return this.keeping || this.#stages.size > 0;
+  }
+
   /** The engine has queued something on the client's own connection at `place` for this stage. */
   stageAt(place: number, stage: Stage): void {
     this.#stages.set(place, stage);

@@ -63,7 +63,11 @@ function luaBridge({ connections, gate, permissions, table, hooks, events, inPla
       return refused instanceof Promise ? refused.then(then) : then(refused);
     },
     hooked: () => [...hooks.commands, ...events.interceptor.commandsOfScripts],
-    around: (args, owner, send) => events.interceptor.around(args, { owner, canWait: false, links: true }, send),
+    around: (args, owner, send) =>
+      events.interceptor.watchesInScripts(args)
+        ? events.interceptor.around(args, { owner, canWait: false, links: true }, send)
+        : undefined,
+    settle: (owner) => events.settle(owner),
   });
 }
 

@@ -158,7 +158,10 @@ export class PythonCalls {
       return engineReply(shown);
     };
     const sender = { owner, canWait: false, links };
-    const reply = this.#options.around(args, sender, () => this.#raw(home, owner, bytes, 1, task));
+    const blocking = this.#options.engineCommands.find(name)?.flags.has("blocking") ?? false;
+    const send = (): Buffer | Promise<Buffer> =>
+      blocking ? this.#unblocked(home, owner, bytes) : this.#raw(home, owner, bytes, 1, task);
+    const reply = this.#options.around(args, sender, send);
     return reply instanceof Promise ? reply.then(settle) : settle(reply);
   }
 
@@ -170,7 +173,7 @@ export class PythonCalls {
       throw new ReplyError(`ERR wrong number of arguments for '${name}' command`);
   }
 
-  /** Commands that would change or block the connection that all calls of an interpreter share. */
+  /** Commands that would change the connection that all calls of an interpreter share. */
   #special(
     name: string,
     args: readonly Buffer[],
@@ -179,19 +182,20 @@ export class PythonCalls {
     if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
     const bytes = encodeCommand(args);
     if (CONNECTION_STATE.has(name)) return (_home, owner) => this.#onFreshConnection(bytes, owner);
-    const known = this.#options.engineCommands.find(name);
-    if (!known?.flags.has("blocking")) return undefined;
-    // inside a transaction nothing blocks: that is what RedisGears' callers are told as well
+    return undefined;
+  }
+
+  /** Inside a transaction nothing blocks: that is what RedisGears' callers are told as well. */
+  async #unblocked(home: object, owner: object, bytes: Buffer): Promise<Buffer> {
     const wrapped = Buffer.concat([encodeCommand(["MULTI"]), bytes, encodeCommand(["EXEC"])]);
-    return async (home, owner) => {
-      const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, undefined));
-      replies.line();
-      const refused = replies.isError ? replies.line() : undefined;
-      if (refused !== undefined) throw new ReplyError(`${refused}\r\n`);
-      replies.line();
-      replies.arrayLength();
-      return engineReply(replies.source.subarray(replies.at));
-    };
+    const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, undefined));
+    replies.line();
+    const queued = replies.at;
+    const refused = replies.isError;
+    replies.line();
+    if (refused) return replies.source.subarray(queued, replies.at);
+    replies.arrayLength();
+    return replies.source.subarray(replies.at);
   }
 
   async #onFreshConnection(bytes: Buffer, owner: object): Promise<CallReply> {

@@ -114,8 +114,7 @@ export function checkCommands(commands: readonly string[], prefix: Buffer, engin
   for (const name of commands) {
     const row = engineCommands.find(name.toLowerCase());
     if (!row) throw new ReplyError("bad reply on COMMAND command");
-    // newer engines let scripts call commands that block
-    if (row.flags.has("noscript") || (row.flags.has("blocking") && !row.movable)) {
+    if (EngineCommands.isKeptFromScripts(row)) {
       throw new ReplyError("Can not hook a command which are not allowed inside a script");
     }
     if (row.movable) throw new ReplyError("Can not hook a command with moveable keys by key prefix");

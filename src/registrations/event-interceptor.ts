@@ -90,6 +90,11 @@ export class EventInterceptor implements Interceptor {
     if (!this.active) return undefined;
     const row = this.#concerned(name, request.count);
     if (!row) return undefined;
+    // It may wait for others, who could not go on while the engine is held: they can get in between.
+    if (row.flags.has("blocking")) {
+      if (!this.#holds) return undefined;
+      return { kind: "hold", settle: (_reply, { owner }) => this.#options.sync.settle(owner)?.then(() => undefined) };
+    }
     if (this.#holds || this.#options.keys.linkedNames.has(name)) {
       const args = request.copy(0);
       return {
@@ -108,7 +113,7 @@ export class EventInterceptor implements Interceptor {
 
   /**
    * Sends a command and deals with everything that it causes before its caller sees the reply: for callers that are no
-   * clients of the gateway.
+   * clients of the gateway. None of their commands blocks.
    * @param send sends it, in the name of the sender's owner
    * @returns what the caller gets, as RESP2
    */
@@ -124,6 +129,15 @@ export class EventInterceptor implements Interceptor {
     return run.then((reply) => encodeWhole(reply, 2));
   }
 
+  /** Is {@link around} needed for a command of a Lua script? What it is not needed for the script can send itself. */
+  watchesInScripts(args: readonly Buffer[]): boolean {
+    const name = args[0]?.toString("latin1").toLowerCase() ?? "";
+    if (!this.#holds && !this.#options.keys.linkedNames.has(name)) return false;
+    const row = this.#concerned(name, args.length);
+    // outside the script nothing would keep it from blocking, or refuse it
+    return row !== undefined && !row.flags.has("blocking") && !row.flags.has("noscript");
+  }
+
   /** Some registration wants to run before replies are given. */
   get #holds(): boolean {
     return this.#options.keys.syncCount > 0 || this.#options.streams.syncCount > 0;
@@ -133,9 +147,7 @@ export class EventInterceptor implements Interceptor {
   #concerned(name: string, words: number): EngineCommand | undefined {
     if (WITHOUT_EVENTS.has(name)) return undefined;
     const row = this.#options.engineCommands.find(name);
-    // what blocks may wait for others, who could not go on while the engine is held
-    if (!row || row.flags.has("blocking") || !EngineCommands.arityFits(row, words)) return undefined;
-    return row;
+    return row && EngineCommands.arityFits(row, words) ? row : undefined;
   }
 
   async #run(row: EngineCommand, args: readonly Buffer[], sender: Sender, ask: EngineCall): Promise<Reply> {

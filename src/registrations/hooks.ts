@@ -106,7 +106,7 @@ export class Hooks implements ReaderSide {
     }
     const command = this.#options.engineCommands.find(name);
     if (!command) throw new ReplyError("Can not override an unexisting command");
-    if (command.flags.has("noscript")) {
+    if (EngineCommands.isKeptFromScripts(command)) {
       throw new ReplyError("Can not override a command which are not allowed inside a script");
     }
     if (!withPrefix) return;

@@ -23,6 +23,28 @@ const GUESS_BY_EVENT: Readonly<Record<string, string>> = Object.fromEntries([
   ...["lpush", "rpush", "lpop", "rpop", "lset", "linsert", "lrem", "ltrim"].map((name) => [name, "list"]),
 ]);
 
+/** The type that a key has at the moment of an event, where the event tells: a later command may have changed it. */
+const TYPE_BY_EVENT: ReadonlyMap<string, string> = new Map([
+  ...["set", "setrange", "setbit", "append", "incrby", "incrbyfloat", "pfadd"].map((name) => [name, "string"] as const),
+  ...["hset", "hincrby", "hincrbyfloat"].map((name) => [name, "hash"] as const),
+  ...["lpush", "rpush", "linsert", "lset", "sortstore"].map((name) => [name, "list"] as const),
+  ...["lpop", "rpop", "ltrim", "lrem"].map((name) => [name, "list"] as const),
+  ...["sadd", "spop", "sinterstore", "sunionstore", "sdiffstore"].map((name) => [name, "set"] as const),
+  ...["zadd", "zincr", "zpopmin", "zpopmax"].map((name) => [name, "zset"] as const),
+  ...["zinterstore", "zunionstore", "zdiffstore", "zrangestore"].map((name) => [name, "zset"] as const),
+  ...["geosearchstore", "georadiusstore"].map((name) => [name, "zset"] as const),
+  ...["xadd", "xtrim", "xdel", "xsetid"].map((name) => [name, "stream"] as const),
+  ...["del", "expired", "evicted", "keymiss", "rename_from", "move_from"].map((name) => [name, "empty"] as const),
+]);
+
+/** Events that Redis tells before it deletes the key that they have emptied. Their type is in {@link TYPE_BY_EVENT}. */
+const BEFORE_DELETION = new Set(["lpop", "rpop", "ltrim", "lrem", "spop", "zpopmin", "zpopmax"]);
+
+const EMPTY_LIST = Buffer.from("*0\r\n");
+
+/** A key's type in the words of `keyTypes` at the moment of an event. Undefined: the event does not tell. */
+export const typeAt = (event: string): string | undefined => TYPE_BY_EVENT.get(event);
+
 export class KeyReader {
   readonly #calls: EngineCalls;
   readonly #misses: OwnMisses;
@@ -42,8 +64,17 @@ export class KeyReader {
     });
   }
 
-  /** Gives the record of an event, encoded. */
-  record(event: string, key: Buffer, readValue: boolean, done: (record: Encoded) => void): void {
+  /**
+   * Gives the record of an event, encoded.
+   * @param options.atEvent nothing but the command that caused the event has changed the key: one that it has emptied is
+   * read as it was before it was deleted
+   */
+  record(
+    event: string,
+    key: Buffer,
+    { readValue, atEvent }: { readonly readValue: boolean; readonly atEvent: boolean },
+    done: (record: Encoded) => void,
+  ): void {
     if (!readValue) {
       done(new Encoded(head(event, key).dictEnd().finish()));
       return;
@@ -56,7 +87,8 @@ export class KeyReader {
       const type = typeName(reply?.line());
       token.settle(type === "empty" && reply ? commands.length : 0);
       const read = READ_BY_TYPE[type];
-      if (type === guess || !read) done(finish(event, key, type, type === guess ? reply : undefined));
+      if (atEvent && type === "empty" && BEFORE_DELETION.has(event)) done(emptied(event, key));
+      else if (type === guess || !read) done(finish(event, key, type, type === guess ? reply : undefined));
       else this.#value(event, key, type, read, done);
     });
   }
@@ -80,6 +112,12 @@ const isEmpty = (reply: RespReader): boolean => {
   const { source, at } = reply;
   return reply.isNil || (reply.type === 0x2a && source[at + 1] === 0x30);
 };
+
+/** A key that lost its last element and was not deleted yet. */
+function emptied(event: string, key: Buffer): Encoded {
+  const type = typeAt(event) as string;
+  return finish(event, key, type, type === "list" ? new RespReader(EMPTY_LIST) : undefined);
+}
 
 const head = (event: string, key: Buffer): MarshalWriter => {
   const out = new MarshalWriter(128 + key.length).dict().text("event").text(event).text("key");

@@ -4,7 +4,7 @@ import type { UserRights } from "../engine/rights.ts";
 import type { Encoded } from "../python/marshal.ts";
 import { type ClientCommand, checkCommands } from "./client-commands.ts";
 import { type EventSource, type EventStarter, KEPT } from "./events.ts";
-import type { KeyReader } from "./key-reader.ts";
+import { type KeyReader, typeAt } from "./key-reader.ts";
 import type { KeyEvents, Wanted } from "./notifications.ts";
 import { prefixTest } from "./prefix.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
@@ -35,7 +35,7 @@ interface KeyEvent {
   readonly key: Buffer;
   /** The client's command that caused it, if that is one that somebody listens to. */
   readonly command: ClientCommand | undefined;
-  /** The key's type; undefined until it was asked for. */
+  /** The key's type; undefined until it was asked for, unless the event tells it. */
   type: string | undefined;
 }
 
@@ -110,7 +110,7 @@ export class KeysRegistrations implements ReaderSide {
   #onEvent(name: string, key: Buffer): void {
     if (this.#suppressing > 0) return;
     const { command } = this;
-    const event: KeyEvent = { name, key, command: command?.touches(key) ? command : undefined, type: undefined };
+    const event: KeyEvent = { name, key, command: command?.touches(key) ? command : undefined, type: typeAt(name) };
     if (this.#stalled) this.#stalled.push(event);
     else this.#try(event, this.#filtered, 0);
   }
@@ -174,7 +174,8 @@ export class KeysRegistrations implements ReaderSide {
     const inline = registration.spec.mode === "sync";
     const command = commands ? event.command : undefined;
     const linked = command && (inline || command.canWait) ? command : undefined;
-    const source = new KeySource(reader, registration.spec.readValue, event.name, event.key, linked?.link());
+    const options = { readValue: registration.spec.readValue, atEvent: inline };
+    const source = new KeySource(reader, options, event.name, event.key, linked?.link());
     if (!inline) {
       starter.enqueue(registration, source, linked ? { kept: true, client: linked.handle } : KEPT);
       return;
@@ -211,22 +212,28 @@ function passes({ events, commands, matches }: Filtered, { name, key, command }:
 /** What an execution of a KeysReader is started on: one record, read when it starts. */
 class KeySource implements EventSource {
   readonly #reader: KeyReader;
-  readonly #readValue: boolean;
+  readonly #options: { readonly readValue: boolean; readonly atEvent: boolean };
   readonly #event: string;
   /** Bytes as latin1: many wait, and a string is smaller than a view that keeps a whole chunk alive. */
   readonly #key: string;
   readonly #ended: (() => void) | undefined;
 
-  constructor(reader: KeyReader, readValue: boolean, event: string, key: Buffer, ended: (() => void) | undefined) {
+  constructor(
+    reader: KeyReader,
+    options: { readonly readValue: boolean; readonly atEvent: boolean },
+    event: string,
+    key: Buffer,
+    ended: (() => void) | undefined,
+  ) {
     this.#reader = reader;
-    this.#readValue = readValue;
+    this.#options = options;
     this.#event = event;
     this.#key = key.toString("latin1");
     this.#ended = ended;
   }
 
   read(done: (records: [Encoded]) => void): void {
-    this.#reader.record(this.#event, Buffer.from(this.#key, "latin1"), this.#readValue, (record) => done([record]));
+    this.#reader.record(this.#event, Buffer.from(this.#key, "latin1"), this.#options, (record) => done([record]));
   }
 
   onEnd(): void {

@@ -65,15 +65,19 @@ export class RegistrationRegistry {
 
   /**
    * Collects a script's registrations.
-   * @param replaced the session whose place the script's takes if it registers anything (UPGRADE, REPLACE_WITH)
+   * @param replaces finds the session whose place the script's takes if it registers anything (UPGRADE, REPLACE_WITH). It
+   * is asked again and again, for other scripts may end meanwhile. @throws ReplyError when it may not
    */
-  declare(session: Session, replaced: Session | undefined): ScriptDeclarations {
+  declare(session: Session, replaces: () => Session | undefined): ScriptDeclarations {
     const declared: Registration[] = [];
+    // refuses what can not be before the script runs
+    replaces();
     return {
       get count() {
         return declared.length;
       },
       add: (spec) => {
+        const replaced = replaces();
         this.#reader(spec).check(spec, declared, replaced);
         this.#checkRoom(declared.length - (replaced?.registrations.size ?? 0));
         const registration = this.#create(session, spec);
@@ -82,6 +86,10 @@ export class RegistrationRegistry {
       },
       commit: () => {
         if (declared.length === 0) return undefined;
+        const replaced = replaces();
+        for (const [at, { spec }] of declared.entries()) {
+          this.#reader(spec).check(spec, declared.slice(0, at), replaced);
+        }
         if (replaced) this.replace(replaced);
         for (const registration of declared) this.#activate(registration);
         return this.#settled(declared);
@@ -113,6 +121,11 @@ export class RegistrationRegistry {
     );
     for (const registration of all) registration.session.registrations.set(registration.number, registration);
     for (const registration of all) this.#activate(registration);
+  }
+
+  /** Resolves when all changes so far would survive a restart, as far as they are to. */
+  async kept(): Promise<void> {
+    await this.#options.kept?.();
   }
 
   /** How a registration is paused; undefined when its reader can not be. */

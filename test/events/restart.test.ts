@@ -96,9 +96,9 @@ describe("a restart", () => {
       const script = `GB('CommandReader').map(lambda c: ${n}).register(trigger='t${n}')`;
       expect(await first.client.call("RG.PYEXECUTE", script)).toBe("OK");
     }
+    await first.client.call("RG.PYEXECUTE", "GB('CommandReader').map(lambda c: 20).register(trigger='t20')");
     const [gone] = await registrations(first.client);
     await first.client.call("RG.UNREGISTER", gone?.id ?? "");
-    await first.client.call("RG.PYEXECUTE", "GB('CommandReader').map(lambda c: 20).register(trigger='t20')");
     await first.server.stop("SIGKILL");
     const { client } = await start(directory);
     expect(await errorOf(client.call("RG.TRIGGER", "t0"))).toBe("ERR subcommand not found");

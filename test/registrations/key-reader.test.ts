@@ -61,7 +61,7 @@ describe("a record", () => {
     ]);
     for (const event of ["set", "hset", "lpush", "del", "sadd"]) {
       let record: MarshalValue = null;
-      reader.record(event, key, true, ({ bytes }) => {
+      reader.record(event, key, { readValue: true, atEvent: false }, ({ bytes }) => {
         record = decodeMarshal(bytes);
       });
       expect(record).toEqual(new Map([["event", event], ...expected]));

@@ -25,6 +25,24 @@ describe("sync", () => {
     expect(await send("EXISTS seen:r1 seen:r2 seen:r3")).toBe(3);
   });
 
+  it("runs before the reply of commands that can block, whether they had to or not", async () => {
+    const seen: string[] = [];
+    world.register({ eventTypes: ["lpop", "keymiss"], mode: "sync" }, async ({ records }) => {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      seen.push(`${records[0]?.get("event")} ${records[0]?.get("key")}`);
+    });
+    await send("RPUSH l a b", "BLPOP l 1");
+    expect(seen.splice(0)).toEqual(["lpop l"]);
+    await send("XREAD STREAMS none 0");
+    expect(seen.splice(0)).toContain("keymiss none");
+    const blocked = client.line("BLPOP later 0");
+    // nobody is held up meanwhile
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await world.client().line("RPUSH later x")).toBe(1);
+    expect(plain(await blocked)).toEqual(["later", "x"]);
+    expect(seen).toEqual(["lpop later"]);
+  });
+
   it("lets nobody else in between", async () => {
     const other = world.client();
     let during: unknown;

@@ -106,6 +106,30 @@ describe("which events fire", () => {
     expect(seen).toContain('del x hash {"f":"1"}');
   });
 
+  it("keyTypes: the type at the time of the event, also when the key has changed since or is in another database", async () => {
+    const [lists, strings] = [noting(), noting()];
+    world.register({ keyTypes: ["list"], eventTypes: ["rpop"] }, lists.note);
+    world.register({ keyTypes: ["string"] }, strings.note);
+    await send("RPUSH l a", "RPOP l");
+    await client.multi("SET k 1", "DEL k", "HSET k f v");
+    await send("SELECT 1", "SET there 1");
+    await world.idle();
+    expect(lists.seen).toEqual(["rpop l empty null"]);
+    expect(strings.seen).toEqual(['set k hash {"f":"v"}', "set there empty null"]);
+  });
+
+  it("sync: a key that was emptied is seen before it is deleted, where the engine tells it before", async () => {
+    const { seen, note } = noting();
+    world.register({ mode: "sync", eventTypes: ["rpop", "spop", "zpopmin", "hdel", "srem", "del"] }, note);
+    await send("RPUSH l a", "RPOPLPUSH l l2", "SADD s m", "SPOP s", "ZADD z 1 m", "ZPOPMIN z");
+    await send("HSET h f v", "HDEL h f", "SADD s m", "SREM s m");
+    expect(seen).toEqual([
+      ...["rpop l list []", "del l empty null", "spop s set null", "del s empty null"],
+      ...["zpopmin z zset null", "del z empty null", "hdel h empty null", "del h empty null"],
+      ...["srem s empty null", "del s empty null"],
+    ]);
+  });
+
   it("does not take its own reading of missing keys for events", async () => {
     const { seen, note } = noting();
     world.register({ keyTypes: ["empty", "string"] }, note);

@@ -56,7 +56,7 @@ describe.skipIf(!redis.path)(`registrations with an engine by URL${redis.skipped
 
   it("does not take its own reading of missing keys for events", async () => {
     const seen: string[] = [];
-    world.register({ prefix: "k", keyTypes: ["empty"] }, ({ records }) => void seen.push(line(records[0])));
+    world.register({ prefix: "k", keyTypes: ["empty", "string"] }, ({ records }) => void seen.push(line(records[0])));
     await send("PING");
     await client.multi("SET k 1", "DEL k");
     await expect.poll(() => seen).toEqual(["set k empty null", "del k empty null"]);

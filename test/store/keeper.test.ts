@@ -100,7 +100,7 @@ describe("registrations over a restart", () => {
     const gone = first.registrations.add(old, spec());
     first.registrations.add(old, spec({ description: "replaced" }));
     first.registrations.remove(gone, false);
-    const declarations = first.registrations.declare(new Session("s"), old);
+    const declarations = first.registrations.declare(new Session("s"), () => old);
     declarations.add(spec({ description: "new" }));
     declarations.commit();
     await new Promise((resolve) => setTimeout(resolve, 100));
