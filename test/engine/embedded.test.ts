@@ -209,6 +209,15 @@ describe("scripts that do not end", () => {
     expect(plain(await other.call("EVAL", "return 'next'", "0"))).toBe("next");
   });
 
+  it("may ask for rights, which ends a build of Valkey that is not mended", async () => {
+    const client = await start();
+    await client.call("ACL", "SETUSER", "default", "-config");
+    const script =
+      "return {redis.acl_check_cmd('set', 'a', 'b') and 1 or 0, redis.acl_check_cmd('config', 'get', 'a') and 1 or 0}";
+    for (let round = 0; round < 3; round++) expect(await client.call("EVAL", script, "0")).toEqual([1, 0]);
+    await expect(client.call("EVAL", "return redis.acl_check_cmd('nosuch')", "0")).rejects.toThrow("Invalid command");
+  });
+
   it("end an engine of an unknown build", async () => {
     const client = await start({ scriptTimeLimitMs: 100, portable: true });
     const ended = new Promise((resolve) => {
