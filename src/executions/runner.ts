@@ -124,6 +124,8 @@ export class ExecutionRunner {
         options.onStart?.(task);
       },
       onWaiting: (task, waiting) => {
+        // as in RedisGears, a sync execution is not shown as running while it waits
+        if (runNow) task.execution.status = waiting ? "created" : "running";
         if (runNow && waiting) {
           // it holds the engine no longer
           clearTimeout(timer);

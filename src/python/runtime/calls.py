@@ -23,9 +23,6 @@ _early = {}
 # Nested jobs inside nested jobs; more would not fit on Python's stack.
 MAX_NESTED = 16
 _nested = 0
-# Seconds between looks for messages by busy flows.
-_LOOK_EVERY = 0.005
-_looked = 0.0
 # Set by main: runs one job at once, and ends one that can not be run.
 _perform = _give_up = None
 
@@ -66,17 +63,6 @@ def post(op, *args):
 def log(level, message):
     """A line for the server's log; level is `debug`, `verbose`, `notice` or `warning`."""
     bridge.send(["post", "log", level, message])
-
-
-def serve_nested():
-    """Takes the messages that have come, and runs the nested jobs among them; looks at most every few milliseconds."""
-    global _looked
-    now = time.monotonic()
-    if now - _looked < _LOOK_EVERY:
-        return
-    while (message := bridge.receive(0)) is not None:
-        accept(message)
-    _looked = time.monotonic()
 
 
 def wait(timeout):

@@ -98,23 +98,20 @@ class StreamSource:
 
 
 class PythonSource:
-    """PythonReader: whatever a generator function yields."""
+    """PythonReader: whatever a generator function yields, or the one value that another function gives."""
 
     def __init__(self, function):
         self.function = function
 
     def records(self, flow):
         try:
-            first = self.function()
+            record = self.function()
         except BaseException as error:
             record = flow.failed(error)
-        else:
-            record = first
         if type(record) is not GeneratorType:
             yield record
-            more = self.function
-        else:
-            more = record.__next__
+            return
+        more = record.__next__
         while True:
             for _ in _STRIDE:
                 if type(record) is Mark:
