@@ -139,6 +139,7 @@ GB('ShardsIDReader').map(lambda x: result).run()
     ["3.7", "tuple(range(15))", "Python 3.7 or older"],
     ["3.8", "tuple(range(16))", "Python 3.8, 3.9 or 3.10"],
     ["3.11", code("bytes([151, 0, 100, 0, 83, 0])"), "Python 3.11 or 3.12"],
+    ["3.11, with a closure", code("bytes([149, 1, 151, 0, 100, 0, 83, 0])"), "Python 3.11 or 3.12"],
     ["3.13", code("bytes([149, 0, 103, 0])"), "Python 3.13"],
     ["an unknown version", code("bytes([7, 0, 8, 0])"), "another version of Python"],
   ])("refuses functions from Python %s before it makes anything of them", async (_version, args, made) => {

@@ -20,7 +20,7 @@ import traceback
 import types
 import weakref
 
-from . import atomics, builder, cloudpickle, errors, execute, futures, gearsclient, readers, serialise, timers
+from . import atomics, builder, cloudpickle, errors, execute, futures, gearsclient, readers, timers
 from .context import BASE_GLOBALS, CONTEXT
 from .errors import GearsError
 from .loop import MAIN
@@ -111,11 +111,11 @@ _PLAIN = {
     "GearsConfigGet": execute.GearsConfigGet,
     "partial": functools.partial,
     "StringIO": io.StringIO,
-    "dumps": serialise.dumps,
-    "loads": serialise.loads,
-    "dump": serialise.dump,
-    "load": serialise.load,
-    "CloudPickler": serialise.Pickler,
+    "dumps": cloudpickle.dumps,
+    "loads": cloudpickle.loads,
+    "dump": cloudpickle.dump,
+    "load": cloudpickle.load,
+    "CloudPickler": cloudpickle.CloudPickler,
 }
 
 _MODULES = (
