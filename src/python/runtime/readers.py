@@ -98,20 +98,23 @@ class StreamSource:
 
 
 class PythonSource:
-    """PythonReader: whatever a generator function yields, or the one value that another function gives."""
+    """PythonReader: whatever a generator function yields."""
 
     def __init__(self, function):
         self.function = function
 
     def records(self, flow):
         try:
-            record = self.function()
+            first = self.function()
         except BaseException as error:
             record = flow.failed(error)
+        else:
+            record = first
         if type(record) is not GeneratorType:
             yield record
-            return
-        more = record.__next__
+            more = self.function
+        else:
+            more = record.__next__
         while True:
             for _ in _STRIDE:
                 if type(record) is Mark:

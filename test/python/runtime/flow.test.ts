@@ -166,22 +166,6 @@ GB('PythonReader').map(f).run(source)`;
   });
 });
 
-describe("PythonReader", () => {
-  test("a function that is no generator gives one record", () => {
-    expect(
-      ask(
-        "GB('PythonReader').run(lambda: [1, 2])",
-        "GB('PythonReader').count().run(lambda: iter('abc'))",
-        "async def g():\n    yield 1\nGB('PythonReader').count().run(g)",
-      ),
-    ).toEqual([
-      [["[1, 2]"], []],
-      [["1"], []],
-      [["1"], []],
-    ]);
-  });
-});
-
 describe("background work", () => {
   test("arguments can be given by name", () => {
     const script = `
