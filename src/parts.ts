@@ -240,7 +240,14 @@ export function buildParts(config: Config): Parts {
     ...{ connections, gate, registrations, sessions, ids, host, runner, timers, log },
   });
   calls.posts.set("restored", (_home, args) => noteRestored(args.int(), args.text(), args.text(), log));
-  for (const [op, handler] of registrationCalls({ registrations, runner, session: sessionOf, rights: users })) {
+  const isTaken = (id: string): boolean => sessions.find(id) !== undefined;
+  for (const [op, handler] of registrationCalls({
+    registrations,
+    runner,
+    session: sessionOf,
+    isTaken,
+    rights: users,
+  })) {
     handlers.set(op, handler);
   }
 
