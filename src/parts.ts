@@ -160,7 +160,7 @@ export function buildParts(config: Config): Parts {
     const session = sessions.find(id);
     return session?.user === user ? session : undefined;
   };
-  const requirements = new Requirements(sessions);
+  const requirements = new Requirements(sessions, log);
   const registry = new ExecutionRegistry(ids, {
     maxExecutions: () => runtime.get("MaxExecutions"),
     maxResultBytes: () => runtime.get("MaxResultsMemory"),

@@ -107,7 +107,9 @@ runCoroutine(later(), delay=0.01)
     expect(await client.call("RG.PYEXECUTE", script, "ID", "background")).toBe("OK");
     await expect.poll(async () => (await registrations(client)).length).toBe(1);
     expect(await client.call("RG.TRIGGER", "late")).toEqual(["5"]);
-    expect(await errorOf(client.call("RG.PYEXECUTE", script, "ID", "background"))).toBe("Session background already exists");
+    expect(await errorOf(client.call("RG.PYEXECUTE", script, "ID", "background"))).toBe(
+      "Session background already exists",
+    );
   });
 
   it("FLUSHALL leaves registrations alone, also stream readers in the middle of their work", async () => {
