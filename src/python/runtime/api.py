@@ -34,6 +34,9 @@ class PyExecutionSession:
     def __init__(self, context):
         self.context = context
 
+    def __reduce__(self):
+        raise TypeError("cannot pickle 'PyExecutionSession' object")
+
 
 def getGearsSession():
     """The session of the running code; None when it has none."""
@@ -155,6 +158,8 @@ _REDISGEARS = {
 def _redisgears():
     module = types.ModuleType("redisgears", "The API of gears scripts, for modules.")
     vars(module).update(_REDISGEARS)
+    for kind in (builder.PyFlatExecution, atomics.PyAtomic, PyExecutionSession, futures.PyFuture):
+        kind.__module__ = "redisgears"
     return module
 
 

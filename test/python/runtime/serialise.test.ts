@@ -153,6 +153,7 @@ test("what can not be packed is an error that names the callback", () => {
       scripts: [
         "import threading\nlock = threading.Lock()\ndef f(r):\n  with lock: return r\nGB('CommandReader').map(f).register(trigger='t')",
         "g = (i for i in range(3))\nGB('CommandReader').map(lambda r: next(g)).register(trigger='t')",
+        "s = getGearsSession()\nGB('CommandReader').map(lambda r: setGearsSession(s)).register(trigger='t')",
       ],
     },
   ) as string[];
@@ -160,6 +161,7 @@ test("what can not be packed is an error that names the callback", () => {
     "gears.error: Error occured when serialized a python callback, callback=f error=cannot pickle '_thread.lock' object",
   );
   expect(replies[1]).toContain("callback=<lambda> error=cannot pickle 'generator' object");
+  expect(replies[2]).toContain("callback=<lambda> error=cannot pickle 'PyExecutionSession' object");
 });
 
 test("bytes of another Python, or broken ones, are refused", () => {
