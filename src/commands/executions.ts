@@ -3,7 +3,7 @@ import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import { NODE_ID } from "../executions/ids.ts";
 import type { ExecutionSummary } from "../executions/registry.ts";
-import { checkRequirements, type Requirements } from "../executions/requirements.ts";
+import type { Requirements } from "../executions/requirements.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
@@ -26,6 +26,7 @@ export interface ExecutionCommandsOptions {
 
 const NOT_HERE = "Can not run gears inside a multi exec, lua, or when blocking is not allowed";
 const UNKNOWN = "execution plan does not exist";
+const UNSATISFIED = "Could not satisfy requirements (look at redis log file for more information)";
 
 const OK = status("OK");
 
@@ -267,7 +268,11 @@ function pyexecute(
     return replaced;
   };
   const declarations = registrations.declare(session, replaces);
-  checkRequirements(requirements);
+  if (!known.areSatisfied(requirements)) {
+    // the command itself is well-formed: this is the outcome of its execution
+    if (unblocking) return runner.failScript(UNSATISFIED);
+    throw new ReplyError(UNSATISFIED);
+  }
   return runner.runScript({
     ...{ code, session, unblocking },
     declarations,

@@ -1,5 +1,5 @@
 /** Requirements of scripts: packages that come with the server are accepted, others can not be installed. */
-import { ReplyError } from "../errors.ts";
+import type { Logger } from "../log.ts";
 import type { Session, SessionRegistry } from "./session.ts";
 
 /** What scripts may require; the runtime brings them. */
@@ -16,17 +16,6 @@ export interface KnownRequirement {
   readonly refCount: number;
 }
 
-/** @throws ReplyError for the first requirement that is not there */
-export function checkRequirements(requirements: readonly string[]): void {
-  for (const requirement of requirements) {
-    if (isBuiltIn(requirement)) continue;
-    throw new ReplyError(
-      `ERR requirement '${requirement}' is not available: this server can not install Python packages; ` +
-        `it brings ${[...BUILT_IN].join(" and ")}`,
-    );
-  }
-}
-
 function isBuiltIn(requirement: string): boolean {
   if (/^(git\+)?(https?|ssh|git):\/\//.test(requirement)) return GEARSCLIENT_URL.test(requirement);
   const name = NAME.exec(requirement)?.[1];
@@ -36,11 +25,24 @@ function isBuiltIn(requirement: string): boolean {
 /** Those that scripts with an effect have named. */
 export class Requirements {
   readonly #sessions: SessionRegistry;
+  readonly #log: Pick<Logger, "warn">;
   readonly #known = new Set<string>();
 
-  constructor(sessions: SessionRegistry) {
+  constructor(sessions: SessionRegistry, log: Pick<Logger, "warn">) {
     this.#sessions = sessions;
+    this.#log = log;
     sessions.onBury = (session) => this.#forget(session);
+  }
+
+  /** Are these all there? The first that is not is logged: the reply of RedisGears does not name it. */
+  areSatisfied(requirements: readonly string[]): boolean {
+    const missing = requirements.find((requirement) => !isBuiltIn(requirement));
+    if (missing === undefined) return true;
+    this.#log.warn(
+      `requirement '${missing}' is not available: this server can not install Python packages; ` +
+        `it brings ${[...BUILT_IN].join(" and ")}`,
+    );
+    return false;
   }
 
   /** A script of this session has registered or run something. */

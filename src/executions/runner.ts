@@ -117,6 +117,15 @@ export class ExecutionRunner {
     return execution && request.unblocking ? { type: "bulk", bytes: Buffer.from(execution.id) } : script.reply;
   }
 
+  /** Answers the id of an execution whose outcome is this error: an unblocked script that can not be run. */
+  failScript(text: string): Reply {
+    const execution = this.registry.create({ registered: false, kept: true });
+    execution.outcome = { type: "error", text };
+    execution.finish("done", [text]);
+    this.registry.settle(execution);
+    return { type: "bulk", bytes: Buffer.from(execution.id) };
+  }
+
   /** Creates and queues a flow's execution. `runNow`: inside whatever its interpreter waits for (sync executions). */
   startFlow(
     options: Omit<FlowOptions, "settings" | "onFinish"> & { onFinish?: (flow: FlowTask) => void; runNow?: boolean },
@@ -133,6 +142,8 @@ export class ExecutionRunner {
         options.onStart?.(task);
       },
       onWaiting: (task, waiting) => {
+        // as in RedisGears, a sync execution is not shown as running while it waits
+        if (runNow) task.execution.status = waiting ? "created" : "running";
         if (runNow && waiting) {
           // it holds the engine no longer
           clearTimeout(timer);

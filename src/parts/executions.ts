@@ -41,5 +41,5 @@ export function executionParts(parts: PythonParts): ExecutionParts {
     maxWaiting: config.maxWaitingExecutions,
     onReleased: (session) => sessions.release(session),
   });
-  return { ...parts, ids, sessions, requirements: new Requirements(sessions), executions, runner, slow };
+  return { ...parts, ids, sessions, requirements: new Requirements(sessions, log), executions, runner, slow };
 }

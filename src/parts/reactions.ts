@@ -72,7 +72,8 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     kept: () => later().persistence.kept(),
     max: config.maxRegistrations,
   });
-  const registering = registrationCalls({ ...{ registrations, runner, session }, rights: users });
+  const isTaken = (id: string): boolean => sessions.find(id) !== undefined;
+  const registering = registrationCalls({ ...{ registrations, runner, session, isTaken }, rights: users });
   for (const added of [events.handlers, hooks.handlers, timers.handlers, registering]) {
     for (const [op, handler] of added) handlers.set(op, handler);
   }

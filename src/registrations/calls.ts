@@ -14,6 +14,8 @@ export interface RegistrationCallsOptions {
   readonly runner: ExecutionRunner;
   /** The live session of an id, if it is this user's. */
   readonly session: (id: string, user: string) => Session | undefined;
+  /** Does a live session have this id, whosever it is? */
+  readonly isTaken: (id: string) => boolean;
   /** What the users may do whose code runs. */
   readonly rights: Pick<UserRights, "isFree">;
 }
@@ -42,7 +44,7 @@ function register(
   const spec = readSpec(fields);
   const declare = (free: boolean): CallReply => {
     if (!free && interferes(spec)) throw new ReplyError(NOT_FREE);
-    return declareFor(task, spec, caller.user ?? "", String(fields.get("session")), options);
+    return declareFor(caller, task, spec, String(fields.get("session")), options);
   };
   const free = options.rights.isFree(caller.user ?? "");
   return free instanceof Promise ? free.then(declare) : declare(free);
@@ -55,16 +57,35 @@ const interferes = ({ hook, commands, mode }: RegistrationSpec): boolean =>
 const NOT_FREE = "NOPERM only a user with all rights may hook commands, name commands, or register in mode sync";
 
 function declareFor(
+  caller: CallContext,
   task: PythonTask | undefined,
   spec: RegistrationSpec,
-  user: string,
   sessionId: string,
   options: RegistrationCallsOptions,
 ): CallReply {
   if (task && isDeclaring(task)) return ok(task.declarations.add(spec).id);
-  const session = (task?.session as Session | undefined) ?? options.session(sessionId, user);
-  if (!session) throw new ReplyError("the session of this registration is gone");
+  const session = sessionOf(caller, task, sessionId, options);
+  if (options.isTaken(sessionId) && !options.session(sessionId, session.user)) {
+    throw new ReplyError("the session of this registration is gone");
+  }
   return ok(options.registrations.add(session, spec).id);
+}
+
+/**
+ * The session of running code. A background coroutine may be of a script that registered nothing: then its session is
+ * known to its interpreter only.
+ */
+function sessionOf(
+  caller: CallContext,
+  task: PythonTask | undefined,
+  id: string,
+  options: RegistrationCallsOptions,
+): Session {
+  const user = caller.user ?? "";
+  const known = (task?.session as Session | undefined) ?? options.session(id, user);
+  const session = known ?? new Session(id, undefined, [], user);
+  session.home ??= caller.home;
+  return session;
 }
 
 /** `run()` inside a step, coroutine or callback. Answers the flow's handle and the execution's id. */
@@ -75,13 +96,7 @@ function run(caller: CallContext, args: MarshalReader, options: RegistrationCall
   );
   args.text(); // the reader
   const task = caller.task(args.int());
-  const id = args.text();
-  // a background coroutine of a script that registered nothing: its session is known to its interpreter only
-  const session =
-    (task?.session as Session | undefined) ??
-    options.session(id, caller.user ?? "") ??
-    new Session(id, undefined, [], caller.user ?? "");
-  session.home ??= caller.home;
+  const session = sessionOf(caller, task, args.text(), options);
   const flow = options.runner.startInner(session, steps);
   return ok([flow.handle, flow.execution.id]);
 }

@@ -17,11 +17,15 @@ describe("REQUIREMENTS", () => {
     "git+https://github.com/someone/else.git",
     "./gearsclient",
     "",
-  ])("%j is refused by its name, and nothing runs", async (name) => {
-    const { client } = setting();
-    const error = await errorOf(client.call("RG.PYEXECUTE", "execute('SET', 'ran', '1')", "REQUIREMENTS", name));
-    expect(error).toContain(`ERR requirement '${name}' is not available`);
+  ])("%j is refused, the log says its name, and nothing runs", async (name) => {
+    const { client, server } = setting();
+    const script = "execute('SET', 'ran', '1')";
+    const text = "Could not satisfy requirements (look at redis log file for more information)";
+    expect(await errorOf(client.call("RG.PYEXECUTE", script, "REQUIREMENTS", name))).toBe(text);
+    const id = String(await client.call("RG.PYEXECUTE", script, "UNBLOCKING", "REQUIREMENTS", name));
+    expect(await errorOf(client.call("RG.GETRESULTS", id))).toBe(text);
     expect(await client.call("EXISTS", "ran")).toBe(0);
+    await expect.poll(() => server.output()).toContain(`requirement '${name}' is not available`);
   });
 
   it("that come with the server are accepted, and listed once a script with an effect named them", async () => {
@@ -139,6 +143,7 @@ GB('ShardsIDReader').map(lambda x: result).run()
     ["3.7", "tuple(range(15))", "Python 3.7 or older"],
     ["3.8", "tuple(range(16))", "Python 3.8, 3.9 or 3.10"],
     ["3.11", code("bytes([151, 0, 100, 0, 83, 0])"), "Python 3.11 or 3.12"],
+    ["3.11, with a closure", code("bytes([149, 1, 151, 0, 100, 0, 83, 0])"), "Python 3.11 or 3.12"],
     ["3.13", code("bytes([149, 0, 103, 0])"), "Python 3.13"],
     ["an unknown version", code("bytes([7, 0, 8, 0])"), "another version of Python"],
   ])("refuses functions from Python %s before it makes anything of them", async (_version, args, made) => {

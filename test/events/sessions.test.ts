@@ -96,6 +96,22 @@ GB('KeysReader').foreach(slow).register(prefix='k:*', mode='async_local')
     expect(await client.call("GET", "begun")).toBe("1");
   });
 
+  it("background work of a script that registered nothing can register, and makes its session known", async () => {
+    const { client } = setting();
+    const script = `
+async def later():
+    GB('CommandReader').map(lambda x: n).register(trigger='late')
+n = 5
+runCoroutine(later(), delay=0.01)
+`;
+    expect(await client.call("RG.PYEXECUTE", script, "ID", "background")).toBe("OK");
+    await expect.poll(async () => (await registrations(client)).length).toBe(1);
+    expect(await client.call("RG.TRIGGER", "late")).toEqual(["5"]);
+    expect(await errorOf(client.call("RG.PYEXECUTE", script, "ID", "background"))).toBe(
+      "Session background already exists",
+    );
+  });
+
   it("FLUSHALL leaves registrations alone, also stream readers in the middle of their work", async () => {
     const { client } = setting();
     await client.call(

@@ -88,6 +88,7 @@ describe("sync", () => {
     const registration = world.register({ prefix: "p:*", mode: "sync" }, ({ wait }) => wait(released));
     expect(await send("SET p:1 v")).toBe("OK");
     expect(registration.pending.size).toBe(1);
+    expect(world.registry.list().map(({ status }) => status)).toEqual(["created"]);
     expect(await send("SET other v")).toBe("OK");
     release();
     await world.idle();

@@ -48,7 +48,7 @@ function setup(given: Partial<Config> = {}) {
     ...configCommands({ config }),
     ...clusterCommands(),
     ...serverCommands({ pythonMemory, info: () => ["version:1", "state:ready"] }),
-    ...requirementCommands({ requirements: new Requirements(new SessionRegistry()) }),
+    ...requirementCommands({ requirements: new Requirements(new SessionRegistry(), { warn: () => {} }) }),
   ];
   const table = createCommandTable(rows, { error: (entry: unknown) => logged.push(entry) });
   const ask = async (name: string, ...args: (string | Buffer)[]): Promise<unknown> => {

@@ -20,7 +20,7 @@ import traceback
 import types
 import weakref
 
-from . import atomics, builder, cloudpickle, errors, execute, futures, gearsclient, readers, serialise, timers
+from . import atomics, builder, cloudpickle, errors, execute, futures, gearsclient, readers, timers
 from .context import BASE_GLOBALS, CONTEXT
 from .errors import GearsError
 from .loop import MAIN
@@ -33,6 +33,9 @@ class PyExecutionSession:
 
     def __init__(self, context):
         self.context = context
+
+    def __reduce__(self):
+        raise TypeError("cannot pickle 'PyExecutionSession' object")
 
 
 def getGearsSession():
@@ -111,11 +114,11 @@ _PLAIN = {
     "GearsConfigGet": execute.GearsConfigGet,
     "partial": functools.partial,
     "StringIO": io.StringIO,
-    "dumps": serialise.dumps,
-    "loads": serialise.loads,
-    "dump": serialise.dump,
-    "load": serialise.load,
-    "CloudPickler": serialise.Pickler,
+    "dumps": cloudpickle.dumps,
+    "loads": cloudpickle.loads,
+    "dump": cloudpickle.dump,
+    "load": cloudpickle.load,
+    "CloudPickler": cloudpickle.CloudPickler,
 }
 
 _MODULES = (
@@ -155,6 +158,8 @@ _REDISGEARS = {
 def _redisgears():
     module = types.ModuleType("redisgears", "The API of gears scripts, for modules.")
     vars(module).update(_REDISGEARS)
+    for kind in (builder.PyFlatExecution, atomics.PyAtomic, PyExecutionSession, futures.PyFuture):
+        kind.__module__ = "redisgears"
     return module
 
 

@@ -1,12 +1,17 @@
 """The module `cloudpickle` for scripts and for clients that send pickled functions (gearsclient).
 
-What we write, only we read; but pickles made by the real package must load. They name its functions for putting objects
-together, so those are here under the same names: this file follows the names and arguments of cloudpickle 3's format.
+Pickles made by the real package must load here, and results that are pickled here must load there. Pickles name the
+functions that put objects together, so those are here under the same names: this file follows the names and arguments
+of cloudpickle 3's format.
 """
 
+import abc
 import collections
 import dis
 import importlib
+import io
+import os
+import pickle
 import sys
 import types
 import typing
@@ -14,13 +19,88 @@ import weakref
 
 from . import serialise
 from .errors import GearsError
-from .serialise import dump, dumps, load, loads
 
-CloudPickler = Pickler = serialise.Pickler
+load, loads = pickle.load, pickle.loads
 __version__ = "3.1"
 _EMPTY = object()
-# Classes by the id that the pickling side gave them, so that a class which comes twice is one class.
+# Classes by the id that the pickling side gave them, so that a class which comes twice, or back, is one class.
 _classes = weakref.WeakValueDictionary()
+_ids = weakref.WeakKeyDictionary()
+
+
+def dump(value, file, protocol=None, buffer_callback=None):
+    """Like `pickle.dump`, but with functions and classes by value."""
+    Pickler(file, protocol).dump(value)
+
+
+def dumps(value, protocol=None, buffer_callback=None):
+    """Like `pickle.dumps`, but with functions and classes by value."""
+    file = io.BytesIO()
+    Pickler(file, protocol).dump(value)
+    return file.getvalue()
+
+
+class Pickler(serialise.Pickler):
+    """Writes what the real package reads."""
+
+    def function(self, function):
+        used, modules = serialise.referred(function, {})
+        slots = {
+            **{name: getattr(function, name) for name in _FUNCTION_SLOTS},
+            "__annotations__": _annotations(function),
+            "_cloudpickle_submodules": [sys.modules[name] for name in modules],
+            "__globals__": used,
+        }
+        cells = function.__closure__ and tuple(types.CellType() for _ in function.__closure__)
+        made = (function.__code__, self.space(function.__globals__), None, None, cells)
+        return _make_function, made, (function.__dict__, slots), None, None, _function_setstate
+
+    def built_in(self, name):
+        return _builtin_type, (name,)
+
+    def enum(self, cls, members, attributes):
+        made = (cls.__bases__, cls.__name__, cls.__qualname__, members, cls.__module__, _tracker(cls), None)
+        return _make_skeleton_enum, made, (attributes, {}), None, None, _class_setstate
+
+    def plain_class(self, cls, slots, attributes):
+        space = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        if slots is not None:
+            space["__slots__"] = slots
+        if isinstance(cls, abc.ABCMeta):
+            attributes["__abstractmethods__"] = cls.__abstractmethods__
+        made = (type(cls), cls.__name__, cls.__bases__, space, _tracker(cls), None)
+        return _make_skeleton_class, made, (attributes, {}), None, None, _class_setstate
+
+
+CloudPickler = Pickler
+_FUNCTION_SLOTS = (
+    "__name__", "__qualname__", "__kwdefaults__", "__defaults__", "__module__", "__doc__", "__closure__",
+)  # fmt: skip
+# The arguments of a code object's constructor, in its order.
+_CODE = (
+    "argcount", "posonlyargcount", "kwonlyargcount", "nlocals", "stacksize", "flags", "code", "consts", "names",
+    "varnames", "filename", "name", "qualname", "firstlineno", "linetable", "exceptiontable", "freevars", "cellvars",
+)  # fmt: skip
+
+
+def _annotations(function):
+    try:
+        return function.__annotations__
+    except Exception:  # noqa: BLE001 - they are evaluated now, and may be anything
+        return {}
+
+
+def _cell(cell):
+    try:
+        return _make_cell, (cell.cell_contents,)
+    except ValueError:
+        return _make_empty_cell, ()
+
+
+def _tracker(cls):
+    if cls not in _ids:
+        _tracked(os.urandom(16).hex(), cls)
+    return _ids[cls]
 
 
 def subimport(name):
@@ -57,6 +137,7 @@ _ARGUMENTS = {15: "Python 3.7 or older", 16: "Python 3.8, 3.9 or 3.10", 18: None
 # Since 3.11 the first instruction but these is RESUME, whose number changes with most versions.
 _RESUME = dis.opmap["RESUME"]
 _BEFORE_RESUME = frozenset(dis.opmap[name] for name in ("MAKE_CELL", "COPY_FREE_VARS", "RETURN_GENERATOR", "POP_TOP"))
+# Looked for in this order: 149 is COPY_FREE_VARS in 3.11, and stands before 151 there.
 _RESUME_ELSEWHERE = {151: "Python 3.11 or 3.12", 149: "Python 3.13"}
 
 
@@ -72,8 +153,8 @@ def _compiled_by(args):
     first = next((operation for operation in operations if operation not in _BEFORE_RESUME), None)
     if first == _RESUME:
         return None
-    found = next((operation for operation in operations[:64] if operation in _RESUME_ELSEWHERE), None)
-    return _RESUME_ELSEWHERE.get(found, "another version of Python")
+    begin = operations[:64]
+    return next((name for resume, name in _RESUME_ELSEWHERE.items() if resume in begin), "another version of Python")
 
 
 def _from_old(*_):
@@ -183,12 +264,32 @@ unregister_pickle_by_value = register_pickle_by_value
 def _tracked(tracker, made):
     if tracker is None:
         return made
-    return _classes.setdefault(tracker, made)
+    kept = _classes.setdefault(tracker, made)
+    _ids[kept] = tracker
+    return kept
+
+
+_DICT, _ORDERED = {}, collections.OrderedDict()
+Pickler.reducers = {
+    **serialise.Pickler.reducers,
+    types.CellType: _cell,
+    types.CodeType: lambda code: (types.CodeType, tuple(getattr(code, f"co_{name}") for name in _CODE)),
+    type(_DICT.keys()): lambda view: (_make_dict_keys, (list(view),)),
+    type(_DICT.values()): lambda view: (_make_dict_values, (list(view),)),
+    type(_DICT.items()): lambda view: (_make_dict_items, (dict(view),)),
+    type(_ORDERED.keys()): lambda view: (_make_dict_keys, (list(view), True)),
+    type(_ORDERED.values()): lambda view: (_make_dict_values, (list(view), True)),
+    type(_ORDERED.items()): lambda view: (_make_dict_items, (dict(view), True)),
+}
 
 
 def install():
     """Makes this importable as `cloudpickle` and, like there, `cloudpickle.cloudpickle`."""
     module = sys.modules[__name__]
+    for value in list(vars(module).values()):
+        if isinstance(value, (types.FunctionType, type)) and value.__module__ == __name__:
+            # pickles say where they are there
+            value.__module__ = "cloudpickle.cloudpickle"
     vars(module)["cloudpickle"] = module
     for name in ("cloudpickle", "cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast"):
         sys.modules[name] = module

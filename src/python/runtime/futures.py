@@ -175,16 +175,16 @@ def createFuture():
     return GearsFuture(gearsSession=CONTEXT.get())
 
 
-def setFutureResults(future, value):
+def setFutureResults(f, value):
     """Completes a future, soon after; the first outcome counts."""
-    MAIN.call_soon(_set_result, future, value)
+    MAIN.call_soon(_set_result, f, value)
 
 
-def setFutureException(future, error):
+def setFutureException(f, exc):
     """Fails a future, soon after."""
-    if not isinstance(error, BaseException):
-        error = Exception(bare_text(error))
-    MAIN.call_soon(_set_exception, future, error)
+    if not isinstance(exc, BaseException):
+        exc = Exception(bare_text(exc))
+    MAIN.call_soon(_set_exception, f, exc)
 
 
 def _set_result(future, value):
@@ -197,12 +197,13 @@ def _set_exception(future, error):
         future.set_exception(error)
 
 
-def runCoroutine(coroutine, future=None, delay=0, session=None):
-    """Runs a coroutine in the background, after `delay` seconds; its outcome continues `future`, a `gearsFuture`."""
-    context = CONTEXT.get() if session is None else session.context
+def runCoroutine(coro, f=None, delay=0, s=None):
+    """Runs a coroutine in the background, after `delay` seconds, in the session `s` or the current one; its outcome
+    continues `f`, a `gearsFuture`."""
+    context = CONTEXT.get() if s is None else s.context
     token = CONTEXT.set(context and context.lasting())
     try:
-        MAIN.create_task(_in_background(coroutine, future, delay))
+        MAIN.create_task(_in_background(coro, f, delay))
     finally:
         CONTEXT.reset(token)
 

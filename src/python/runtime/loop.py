@@ -76,6 +76,8 @@ class GearsLoop(BaseEventLoop):
         finally:
             events._set_running_loop(None)
             self._thread_id = None
+            # somebody may have stopped it, thinking it ran for him alone
+            self._stopping = False
             sys.set_asyncgen_hooks(*hooks)
 
 
@@ -86,10 +88,17 @@ def note_garbage():
 
 def _log_exception(_loop, details):
     message = details.get("message") or "Unhandled exception in event loop"
-    if "never retrieved" in message:
-        return
     error = details.get("exception")
     calls.log("warning", f"{message}: {error!r}" if error is not None else message)
+
+
+class _MainLoop(GearsLoop):
+    """The loop of all sessions."""
+
+    def close(self):
+        """Scripts often close the loop that they were given; others still need this one."""
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop")
 
 
 class _Policy(events._AbstractEventLoopPolicy):
@@ -108,7 +117,7 @@ class _Policy(events._AbstractEventLoopPolicy):
         return GearsLoop()
 
 
-MAIN = GearsLoop()
+MAIN = _MainLoop()
 
 
 def install():

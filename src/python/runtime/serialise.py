@@ -82,23 +82,12 @@ def unpack_function(session, blob):
     return _unpack(session, blob)
 
 
-def dump(value, file, protocol=None, buffer_callback=None):
-    """Like `pickle.dump`, but with functions and classes by value."""
-    Pickler(file, protocol).dump(value)
-
-
-def dumps(value, protocol=None, buffer_callback=None):
-    """Like `pickle.dumps`, but with functions and classes by value."""
-    file = io.BytesIO()
-    Pickler(file, protocol).dump(value)
-    return file.getvalue()
-
-
-load, loads = pickle.load, pickle.loads
-
-
 class Pickler(pickle.Pickler):
-    """Pickles functions and classes that can not be imported by value."""
+    """Pickles functions and classes that can not be imported by value. How these are made again is for subclasses to
+    change: their methods give what a `__reduce__` does."""
+
+    # by type, for objects that pickle alone refuses
+    reducers = {}
 
     def __init__(self, file, protocol=None, buffer_callback=None, session=None):
         super().__init__(file, pickle.HIGHEST_PROTOCOL if protocol is None else protocol)
@@ -122,7 +111,7 @@ class Pickler(pickle.Pickler):
             if sys.modules.get(value.__name__) is not value:
                 raise pickle.PicklingError(f"cannot pickle module '{value.__name__}', which can not be imported")
             return importlib.import_module, (value.__name__,)
-        reduce = _REDUCERS.get(type(value))
+        reduce = self.reducers.get(type(value))
         if reduce is not None:
             return reduce(value)
         name = _SENTINELS.get(id(value))
@@ -132,28 +121,27 @@ class Pickler(pickle.Pickler):
         recipe = function.__dict__.get("__recipe__")
         if recipe is not None:
             return composed.remake, recipe
-        if _importable(function):
-            return NotImplemented
-        code = function.__code__
-        names, attributes = set(), set()
-        _find_names(code, names, attributes)
+        return NotImplemented if _importable(function) else self.function(function)
+
+    def function(self, function):
+        """A function by value."""
         space = function.__globals__
         own = self._session is not None and space is self._session.globals
-        base = BASE_GLOBALS if own else {}
-        used = {name: space[name] for name in names if name in space and space[name] is not base.get(name, _NOWHERE)}
-        used.pop("__builtins__", None)
+        used, modules = referred(function, BASE_GLOBALS if own else {})
         state = {
             "globals": used,
-            "modules": _submodules(used, attributes),
+            "modules": modules,
             "defaults": function.__defaults__,
             "kwdefaults": function.__kwdefaults__,
             "dict": function.__dict__,
             "doc": function.__doc__,
         }
-        made = (marshal.dumps(code), space if own else self._space(space), function.__name__, function.__qualname__)
+        code = marshal.dumps(function.__code__)
+        made = (code, space if own else self.space(space), function.__name__, function.__qualname__)
         return make_function, (*made, function.__module__, function.__closure__), state, None, None, set_function
 
-    def _space(self, space):
+    def space(self, space):
+        """A namespace that is empty but for what says where it is; the same one for the same original."""
         if id(space) not in self._spaces:
             kept = {name: space[name] for name in ("__name__", "__package__", "__file__") if name in space}
             # the original is kept alive so that its identity stays its own
@@ -164,20 +152,42 @@ class Pickler(pickle.Pickler):
         if cls in _SPECIAL_TYPES:
             return type, (_SPECIAL_TYPES[cls],)
         if cls in _BUILT_IN:
-            return getattr, (types, _BUILT_IN[cls])
+            return self.built_in(_BUILT_IN[cls])
         if _importable(cls):
             return NotImplemented
         space = dict(cls.__dict__)
         if issubclass(cls, enum.Enum):
             members = {name: member.value for name, member in cls.__members__.items()}
-            made = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__, members)
-            dropped = _DROPPED | _ENUM_INTERNALS | members.keys()
-            return make_enum, made, _kept(space, dropped), None, None, set_class
+            return self.enum(cls, members, _kept(space, _DROPPED | _ENUM_INTERNALS | members.keys()))
         slots = space.get("__slots__", ())
         slots = (slots,) if isinstance(slots, str) else tuple(slots)
-        made = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__)
-        made = (*made, slots if "__slots__" in space else None)
-        return make_class, made, _kept(space, _DROPPED | set(slots)), None, None, set_class
+        attributes = _kept(space, _DROPPED | set(slots))
+        return self.plain_class(cls, slots if "__slots__" in space else None, attributes)
+
+    def built_in(self, name):
+        """A class that has a name in the module `types` only."""
+        return getattr, (types, name)
+
+    def enum(self, cls, members, attributes):
+        """An enumeration by value."""
+        made = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__, members)
+        return make_enum, made, attributes, None, None, set_class
+
+    def plain_class(self, cls, slots, attributes):
+        """Any other class by value; `slots` is None when it has none."""
+        made = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__, slots)
+        return make_class, made, attributes, None, None, set_class
+
+
+def referred(function, base):
+    """The globals that a function refers to, but for those that are in `base` as well; and the names of submodules that
+    it reaches as attributes of modules among them."""
+    names, attributes = set(), set()
+    _find_names(function.__code__, names, attributes)
+    space = function.__globals__
+    used = {name: space[name] for name in names if name in space and space[name] is not base.get(name, _NOWHERE)}
+    used.pop("__builtins__", None)
+    return used, _submodules(used, attributes)
 
 
 def make_function(code, space, name, qualname, module, closure):
@@ -252,7 +262,7 @@ def _cell(cell):
     return make_cell, (), state, None, None, set_cell
 
 
-_REDUCERS = {
+Pickler.reducers = {
     types.CellType: _cell,
     types.CodeType: lambda code: (marshal.loads, (marshal.dumps(code),)),
     staticmethod: lambda method: (staticmethod, (method.__func__,)),

@@ -166,6 +166,53 @@ GB('PythonReader').map(f).run(source)`;
   });
 });
 
+describe("background work", () => {
+  test("arguments can be given by name", () => {
+    const script = `
+async def g(x):
+    return execute('ECHO', x)
+session = getGearsSession()
+def f(x):
+    future, other = gearsFuture(), createFuture()
+    setFutureResults(f=other, value='done')
+    setFutureException(f=createFuture(), exc='lost')
+    async def both():
+        return [await g(x), await other]
+    runCoroutine(coro=both(), f=future, delay=0, s=session)
+    return future
+GB('ShardsIDReader').map(f).run()`;
+    expect(ask(script)).toEqual([[["['1', 'done']"], []]]);
+  });
+
+  test("the loop stays, whoever closes or stops it", () => {
+    const script = `
+async def f(x=None):
+    await asyncio.sleep(0)
+    return 5
+own = asyncio.get_event_loop()
+own.run_until_complete(f())
+own.stop()
+own.close()
+GB('ShardsIDReader').map(lambda x: own.run_until_complete(f())).map(f).run()`;
+    expect(ask(script, script)).toEqual([
+      [["5"], []],
+      [["5"], []],
+    ]);
+  });
+
+  test("what a task that nobody awaits raises is logged", () => {
+    const script = `
+async def fail():
+    raise ValueError('unseen')
+async def f(x):
+    asyncio.create_task(fail())
+    await asyncio.sleep(0.01)
+GB('ShardsIDReader').map(f).run()`;
+    const logs = python.json(`main.ask("RG.PYEXECUTE", inputs["script"]) and main.logs`, { script });
+    expect(logs).toContainEqual(["warning", "Task exception was never retrieved: ValueError('unseen')"]);
+  });
+});
+
 describe("what the main thread is told", () => {
   test("results come in batches, converted for replies", () => {
     const outcome = python.json(`

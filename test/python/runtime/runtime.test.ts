@@ -375,6 +375,21 @@ GB('ShardsIDReader').map(f).run()`),
     ]);
   });
 
+  test("types of the API say that they are in redisgears", () => {
+    expect(
+      ask("GB('ShardsIDReader').flatmap(lambda x: [type(gearsCtx()), type(atomic()), type(getGearsSession())]).run()"),
+    ).toEqual([
+      [
+        [
+          "<class 'redisgears.PyExecutionSession'>",
+          "<class 'redisgears.PyAtomic'>",
+          "<class 'redisgears.PyFlatExecution'>",
+        ],
+        [],
+      ],
+    ]);
+  });
+
   test("log levels, its old form and the old names", () => {
     expect(
       python.json(`

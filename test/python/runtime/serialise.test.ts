@@ -153,6 +153,7 @@ test("what can not be packed is an error that names the callback", () => {
       scripts: [
         "import threading\nlock = threading.Lock()\ndef f(r):\n  with lock: return r\nGB('CommandReader').map(f).register(trigger='t')",
         "g = (i for i in range(3))\nGB('CommandReader').map(lambda r: next(g)).register(trigger='t')",
+        "s = getGearsSession()\nGB('CommandReader').map(lambda r: setGearsSession(s)).register(trigger='t')",
       ],
     },
   ) as string[];
@@ -160,6 +161,7 @@ test("what can not be packed is an error that names the callback", () => {
     "gears.error: Error occured when serialized a python callback, callback=f error=cannot pickle '_thread.lock' object",
   );
   expect(replies[1]).toContain("callback=<lambda> error=cannot pickle 'generator' object");
+  expect(replies[2]).toContain("callback=<lambda> error=cannot pickle 'PyExecutionSession' object");
 });
 
 test("bytes of another Python, or broken ones, are refused", () => {
@@ -193,6 +195,45 @@ GB('ShardsIDReader').map(lambda x: [copied(4), kind().m(), same(5), CloudPickler
 `;
   expect(python.json(`main.ask("RG.PYEXECUTE", inputs["script"])`, { script })).toEqual([
     ["[8, 6, 11, True, 'json']"],
+    [],
+  ]);
+});
+
+test("what cloudpickle writes names nothing that only this server has, and classes come back as themselves", () => {
+  const script = `
+import abc, cloudpickle, collections, enum, json, pickletools
+class Shape(abc.ABC):
+    @abc.abstractmethod
+    def area(self): ...
+class Square(Shape):
+    """four sides"""
+    __slots__ = ('side',)
+    def __init__(self, side): self.side = side
+    def area(self): return product(self.side, self.side)
+    @property
+    def double(self): return Square(2 * self.side)
+class Colour(enum.Enum):
+    RED = 1
+def product(a, b=1, *, c=1): return a * b * c
+def outer(n):
+    def inner(m): return n if m == 0 else inner(m - 1)
+    return inner
+values = [Square(3), Square, Colour.RED, Shape, product, outer(7), {1: 2}.keys(), {1: 2}.items(), collections.OrderedDict(a=1).values(), type(None), json]
+`;
+  const checks = `
+pickled = cloudpickle.dumps(values)
+texts = [arg for _, arg, _ in pickletools.genops(pickled) if type(arg) is str]
+modules = [text for text in texts if 'regears' in text]
+got = cloudpickle.loads(pickled)
+facts = [got[1] is Square, got[2] is Colour.RED, got[3] is Shape, got[4](2, 3, c=4), got[5](3), [list(view) for view in got[6:9]], got[9:]]
+other = cloudpickle.loads(pickled.replace(cloudpickle._ids[Square].encode(), b'0' * 32))
+facts += [other[0].double.side, other[1].__doc__, other[1] is Square, hasattr(other[0], '__dict__'), modules]
+GB('ShardsIDReader').map(lambda x: facts).run()
+`;
+  expect(python.json(`main.ask("RG.PYEXECUTE", inputs["script"])`, { script: script + checks })).toEqual([
+    [
+      "[True, True, True, 24, 7, [[1], [(1, 2)], [1]], [<class 'NoneType'>, <module 'json' from '/lib/python314.zip/json/__init__.py'>], 6, 'four sides', False, True, []]",
+    ],
     [],
   ]);
 });
