@@ -49,6 +49,30 @@ GB('StreamReader').foreach(lambda r: 1 / 0).register(prefix='s', mode='${mode}')
     expect(server.process.exitCode).toBeNull();
   });
 
+  it.each([
+    "'CLIENT', 'REPLY', 'OFF'",
+    "'client', 'reply', 'skip'",
+    "'REPLCONF', 'ACK', '0'",
+    "'replconf', 'getack', '*'",
+  ])("when they wait for a reply that never comes: execute(%s)", async (command) => {
+    const { client } = setting();
+    await client.call("RG.PYEXECUTE", `GB('CommandReader').map(lambda r: execute(${command})).register(trigger='t')`);
+    expect(await errorOf(client.call("RG.TRIGGER", "t"))).toMatch(/gears\.error: Failed executing command\\n'\]$/);
+    expect(await client.call("RG.PYEXECUTE", "execute('CLIENT', 'REPLY', 'ON')")).toBe("OK");
+  });
+
+  it("with the engine's error answer without its line end", async () => {
+    const { client } = setting();
+    const script = `
+async def f(r): execute('LPUSH', 'text', 'x')
+GB('CommandReader').map(f).register(trigger='t')
+`;
+    await client.call("SET", "text", "x");
+    await client.call("RG.PYEXECUTE", script);
+    const wrong = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    expect(await errorOf(client.call("RG.TRIGGER", "t"))).toBe(wrong);
+  });
+
   it("answer their caller and nobody else", async () => {
     const { client } = setting();
     await client.call(
