@@ -68,6 +68,9 @@ const BOOT_PATIENCE_MS = 2_000;
 /** Milliseconds after which a script's body that still runs is shown as running. */
 const SHOW_BODY_AFTER_MS = 20;
 
+/** The same for the body of a blocking script, which is no execution until then: each one uses up an id. */
+const SHOW_BLOCKING_BODY_AFTER_MS = 1_000;
+
 /** Something unfinished that can be told to end. */
 export interface Stoppable {
   stopReason: string | undefined;
@@ -313,13 +316,13 @@ class Script implements PythonTask {
   onStart(): void {
     this.#started = true;
     this.#begun = this.#runner.clock();
-    const { execution } = this;
-    if (execution) {
-      // most bodies only declare a flow: they are shown as created until it starts
-      this.#shownTimer = setTimeout(() => {
-        execution.status = "running";
-      }, SHOW_BODY_AFTER_MS);
-    }
+    // most bodies only declare a flow: they are shown as created until it starts
+    const patience = this.execution ? SHOW_BODY_AFTER_MS : SHOW_BLOCKING_BODY_AFTER_MS;
+    this.#shownTimer = setTimeout(() => {
+      // one that does not end must be seen to be aborted, whoever waits for it
+      if (!this.execution) this.#show(false);
+      if (this.execution) this.execution.status = "running";
+    }, patience);
     this.#timer = this.#runner.watch(this);
   }
 

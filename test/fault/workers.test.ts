@@ -106,6 +106,22 @@ describe("a script that nothing stops", () => {
     expect(await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').count().run()")).toEqual([["1"], []]);
   });
 
+  it("can be seen and aborted when somebody waits for its body", async () => {
+    for (const body of ["while True: pass", "import time\ntime.sleep(1000)", C_LOOP]) {
+      const waiting = errorOf(withClient(server.port, (other) => other.call("RG.PYEXECUTE", body)));
+      await eventually("it is listed", async () => (await executions("running")).length === 1);
+      const [id] = await executions("running");
+      expect(await client.call("RG.ABORTEXECUTION", String(id))).toBe("OK");
+      expect(await waiting).toMatch(/forcestopped|abort/i);
+      expect(await client.call("RG.DUMPEXECUTIONS")).toEqual([]);
+    }
+    expect(await client.call("RG.PYEXECUTE", "import time\ntime.sleep(1.5)\nGB('ShardsIDReader').run()")).toEqual([
+      ["1"],
+      [],
+    ]);
+    expect(await client.call("RG.DUMPEXECUTIONS")).toEqual([]);
+  });
+
   it("gives the threads back, as often as it comes", async () => {
     for (let round = 0; round < 2; round++) {
       const ids: string[] = [];
