@@ -169,6 +169,9 @@ export class PythonCalls {
     if (name === "shutdown") throw new ReplyError("ERR a script can not shut the server down");
     if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
     if (hasNoReply(name, args)) throw new ReplyError(NO_REPLY);
+    // replies are read as RESP2
+    if (name === "hello" && args[1]?.toString("latin1") === "3")
+      throw new ReplyError("NOPROTO unsupported protocol version");
     const bytes = encodeCommand(args);
     if (CONNECTION_STATE.has(name)) return (_home, owner) => this.#onFreshConnection(bytes, owner);
     const known = this.#options.engineCommands.find(name);

@@ -61,6 +61,15 @@ GB('StreamReader').foreach(lambda r: 1 / 0).register(prefix='s', mode='${mode}')
     expect(await client.call("RG.PYEXECUTE", "execute('CLIENT', 'REPLY', 'ON')")).toBe("OK");
   });
 
+  it("when they want another protocol of the engine", async () => {
+    const { client } = setting();
+    const script = "GB('ShardsIDReader').map(lambda r: execute('HELLO', r)[5]).run()";
+    expect(await client.call("RG.PYEXECUTE", script.replace("r)", "2)"))).toEqual([["2"], []]);
+    expect(JSON.stringify(await client.call("RG.PYEXECUTE", script.replace("r)", "3)")))).toContain(
+      "NOPROTO unsupported",
+    );
+  });
+
   it("with the engine's error answer without its line end", async () => {
     const { client } = setting();
     const script = `
@@ -180,5 +189,18 @@ GB('CommandReader').map(uses).register(trigger='second')
     expect(await client.call("RG.PYEXECUTE", "GB('CommandReader').register(trigger='first')", "ID", "half")).toBe("OK");
     const [session] = (await client.call("RG.PYDUMPSESSIONS")) as Value[];
     expect(fields(session).ID).toBe("half");
+  });
+});
+
+describe("RG.ABORTEXECUTION where nobody can wait", () => {
+  it("looks for the execution before it refuses", async () => {
+    const { client } = setting();
+    const id = String(await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').run()", "UNBLOCKING"));
+    await client.call("RG.GETRESULTSBLOCKING", id);
+    const lua = (...args: string[]): Promise<string | undefined> =>
+      errorOf(client.call("EVAL", "return redis.pcall('RG.ABORTEXECUTION', unpack(ARGV))", "0", ...args));
+    expect(await lua(id)).toBe("ERR Blocking module command called from Lua script");
+    expect(await lua("nosuch")).toBe("execution does not exist");
+    expect(await lua()).toBe("ERR wrong number of arguments for 'rg.abortexecution' command");
   });
 });
