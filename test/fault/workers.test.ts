@@ -95,6 +95,20 @@ GB('KeysReader').foreach(lambda r: execute('INCR', 'counted')).register('key:*',
   });
 });
 
+describe("scripts that come at once", () => {
+  it("run at once, in as many interpreters as there are threads", async () => {
+    const wait =
+      "import time\ndef wait(x):\n    while not execute('GET', 'go'): time.sleep(0.01)\nGB('ShardsIDReader').map(wait).run()";
+    const ids: string[] = [];
+    for (let i = 0; i < 5; i++) ids.push(String(await client.call("RG.PYEXECUTE", wait, "UNBLOCKING")));
+    await eventually("three run", async () => (await executions("running")).length === 3);
+    expect(await executions("running")).toEqual(ids.slice(0, 3));
+    expect(await executions("created")).toEqual(ids.slice(3));
+    await client.call("SET", "go", "1");
+    for (const id of ids) expect(await client.call("RG.GETRESULTSBLOCKING", id)).toEqual([["None"], []]);
+  });
+});
+
 describe("a script that nothing stops", () => {
   it("is ended with its interpreter; the others go on", async () => {
     const id = String(await client.call("RG.PYEXECUTE", C_LOOP, "UNBLOCKING"));
