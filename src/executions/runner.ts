@@ -322,6 +322,7 @@ class Script implements PythonTask {
       // one that does not end must be seen to be aborted, whoever waits for it
       if (!this.execution) this.#show(false);
       if (this.execution) this.execution.status = "running";
+      if (this.#stopping) this.#runner.host.abort(this);
     }, patience);
     this.#timer = this.#runner.watch(this);
   }
@@ -363,7 +364,8 @@ class Script implements PythonTask {
     const { host } = this.#runner;
     this.#stopping = true;
     if (!host.withdraw(this)) {
-      host.abort(this);
+      // what is shown as created does not end by an error in its body, if that only declares a flow
+      if (this.execution?.status !== "created") host.abort(this);
       return;
     }
     this.declarations.discard();
