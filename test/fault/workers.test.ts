@@ -149,6 +149,20 @@ describe("a script that nothing stops", () => {
 });
 
 describe("memory", () => {
+  it("of an interpreter is not filled by long results", async () => {
+    const small = await startServer(["--python-memory-limit", "96mb"]);
+    await withClient(small.port, async (other) => {
+      const long = "def long():\n    for n in range(800): yield str(n) * 70_000\nGB('PythonReader').run(long)";
+      const id = String(await other.call("RG.PYEXECUTE", long, "UNBLOCKING"));
+      const plan = async (): Promise<unknown[]> => {
+        const [shard] = (await other.call("RG.GETEXECUTION", id)) as unknown[][];
+        return shard?.[3] as unknown[];
+      };
+      await eventually("it ends", async () => (await plan())[1] === "done");
+      expect((await plan()).slice(6, 10)).toEqual(["results", 800, "errors", []]);
+    });
+  });
+
   it("of a script ends with its limit, and the interpreter lives", async () => {
     const small = await startServer(["--python-memory-limit", "96mb"]);
     await withClient(small.port, async (other) => {
