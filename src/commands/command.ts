@@ -37,6 +37,8 @@ export interface CommandRow {
   readonly syntax: string;
   /** What MULTI and Lua get instead of the command, if it needs a client that can wait. */
   readonly refusedWhenNotBlocking?: (caller: Caller) => string;
+  /** They get it whatever their arguments are. */
+  readonly refusesFirst?: true;
   /** Served even while an execution holds the engine: what shows and ends executions. */
   readonly passesGate?: true;
   /** First, last, step of keys for COMMAND INFO; default 0,0,0. */
@@ -51,7 +53,7 @@ export interface CommandTable {
   readonly rows: readonly CommandRow[];
   find(name: string): CommandRow | undefined;
   /**
-   * Checks (refusal, then arity) and runs a row. Never throws: a ReplyError becomes its text, anything else is logged
+   * Checks (arity, refusal) and runs a row. Never throws: a ReplyError becomes its text, anything else is logged
    * and answered `ERR internal error`.
    */
   run(row: CommandRow, args: readonly Buffer[], context: CommandContext): Reply | Promise<Reply>;

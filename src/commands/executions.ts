@@ -52,6 +52,7 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       syntax:
         "script [UNBLOCKING] [ID id] [DESCRIPTION text] [UPGRADE] [REPLACE_WITH id] [FORCE_REINSTALL_REQUIREMENTS] [REQUIREMENTS requirement ...]",
       refusedWhenNotBlocking: () => NOT_HERE,
+      refusesFirst: true,
       testedBy: "test/conformance/cases/pyexecute-basics.json",
       run: ([code, ...rest], { user }) => pyexecute(code as Buffer, parseOptions(rest), user, options),
     },
@@ -132,10 +133,10 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       minArgs: 1,
       maxArgs: 1,
       syntax: "id",
-      refusedWhenNotBlocking: blockingRefusal,
       testedBy: "test/conformance/cases/results-registry.json",
-      run: async ([id]) => {
+      run: async ([id], { caller }) => {
         const execution = find(id, "execution does not exist");
+        if (caller !== "client") throw new ReplyError(blockingRefusal(caller));
         runner.ids.skip(1, 1);
         await runner.abort(execution);
         return OK;

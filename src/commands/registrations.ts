@@ -169,6 +169,8 @@ function pause(
 ): Reply {
   const words = ids.filter((id) => id.toString("latin1").toUpperCase() !== "ABORTPENDING");
   if (words.length === 0) throw new ReplyError(`ERR no registration to ${verb}`);
+  // RedisGears asks its shards, also when they will refuse
+  runner.ids.skip(1, 1);
   const found = words.map((id) => {
     const registration = registrations.find(id);
     if (!registration) throw new ReplyError(`Execution ${id.toString("utf8")} does not exists on shard ${NODE_ID}`);
@@ -177,7 +179,6 @@ function pause(
     if (!side) throw new ReplyError(`Reader ${reader} does not support ${verb}`);
     return { registration, side };
   });
-  runner.ids.skip(1, 1);
   for (const { registration, side } of found) side[verb](registration);
   return OK;
 }

@@ -40,10 +40,12 @@ export function createCommandTable(rows: readonly CommandRow[], log: Pick<Logger
   };
 }
 
-/** RedisGears refuses a caller that can not wait before it counts the arguments. */
+/** A command of RedisGears looks at its arguments before it asks to block its client, and is refused that. */
 function check(row: CommandRow, args: readonly Buffer[], { caller }: CommandContext): void {
-  if (row.refusedWhenNotBlocking && caller !== "client") throw new ReplyError(row.refusedWhenNotBlocking(caller));
+  const refusal = caller === "client" ? undefined : row.refusedWhenNotBlocking?.(caller);
+  if (refusal !== undefined && row.refusesFirst) throw new ReplyError(refusal);
   if (args.length < row.minArgs || args.length > row.maxArgs) throw arityError(row.name);
+  if (refusal !== undefined) throw new ReplyError(refusal);
 }
 
 /** The engine's own words for a blocking module command whose caller can not wait. */

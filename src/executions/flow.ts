@@ -52,6 +52,8 @@ export class FlowTask implements PythonTask {
   stopReason: string | undefined;
   /** Somebody stops it, so it is no surprise when its interpreter dies. */
   stopping = false;
+  /** It was stopped before anybody could know that it had begun: it ends as if it had not. */
+  unseen = false;
   readonly #options: FlowOptions;
 
   constructor(options: FlowOptions) {
@@ -97,7 +99,8 @@ export class FlowTask implements PythonTask {
     this.execution.totalMs = outcome.totalMs;
     this.execution.readMs = outcome.readMs;
     this.execution.stepMs = outcome.stepMs;
-    this.finish(outcome.status, this.stopReason === undefined ? outcome.errors : [this.stopReason]);
+    if (this.unseen && this.stopReason === undefined) this.finish("aborted");
+    else this.finish(outcome.status, this.stopReason === undefined ? outcome.errors : [this.stopReason]);
   }
 
   onLost(reason: string | undefined): void {

@@ -72,6 +72,9 @@ const BOOT_PATIENCE_MS = 2_000;
 /** Milliseconds after which a script's body that still runs is shown as running. */
 const SHOW_BODY_AFTER_MS = 20;
 
+/** The same for the body of a blocking script, which is no execution until then: each one uses up an id. */
+const SHOW_BLOCKING_BODY_AFTER_MS = 1_000;
+
 /** Something unfinished that can be told to end. */
 export interface Stoppable {
   stopReason: string | undefined;
@@ -357,13 +360,14 @@ class Script implements PythonTask {
   onStart(): void {
     this.#started = true;
     this.#begun = this.#runner.clock();
-    const { execution } = this;
-    if (execution) {
-      // most bodies only declare a flow: they are shown as created until it starts
-      this.#shownTimer = setTimeout(() => {
-        execution.status = "running";
-      }, SHOW_BODY_AFTER_MS);
-    }
+    // most bodies only declare a flow: they are shown as created until it starts
+    const patience = this.execution ? SHOW_BODY_AFTER_MS : SHOW_BLOCKING_BODY_AFTER_MS;
+    this.#shownTimer = setTimeout(() => {
+      // one that does not end must be seen to be aborted, whoever waits for it
+      if (!this.execution) this.#show(false);
+      if (this.execution) this.execution.status = "running";
+      if (this.#stopping) this.#runner.host.abort(this);
+    }, patience);
     this.#timer = this.#runner.watch(this);
   }
 
@@ -404,7 +408,8 @@ class Script implements PythonTask {
     const { host } = this.#runner;
     this.#stopping = true;
     if (!host.withdraw(this)) {
-      host.abort(this);
+      // what is shown as created does not end by an error in its body, if that only declares a flow
+      if (this.execution?.status !== "created") host.abort(this);
       return;
     }
     this.declarations.discard();
@@ -441,9 +446,12 @@ class Script implements PythonTask {
     if (this.execution) this.#runner.forget(this.execution);
     execution.status = "created";
     execution.declare(steps);
-    this.#runner.startFlow({ handle: this.handle, execution, session: this.session });
-    // somebody wanted the body stopped when the flow had begun already
-    if (this.#stopping) void this.#runner.abort(execution, this.stopReason);
+    const flow = this.#runner.startFlow({ handle: this.handle, execution, session: this.session });
+    if (this.#stopping) {
+      // it had begun by itself while the body was being stopped
+      flow.unseen = true;
+      void this.#runner.abort(execution, this.stopReason);
+    }
     if (registered) this.#answer(OK);
     else void execution.finished.then(() => this.#answer(execution.reply()));
   }

@@ -180,6 +180,10 @@ export class PythonCalls {
   ): ((home: object, owner: object) => CallReply | Promise<CallReply>) | undefined {
     if (name === "shutdown") throw new ReplyError("ERR a script can not shut the server down");
     if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
+    if (hasNoReply(name, args)) throw new ReplyError(NO_REPLY);
+    // replies are read as RESP2
+    if (name === "hello" && args[1]?.toString("latin1") === "3")
+      throw new ReplyError("NOPROTO unsupported protocol version");
     const bytes = encodeCommand(args);
     if (CONNECTION_STATE.has(name)) return (_home, owner) => this.#onFreshConnection(bytes, owner);
     return undefined;
@@ -331,6 +335,16 @@ const CONNECTION_STATE = new Set([
   ...["select", "multi", "exec", "discard", "watch", "unwatch", "auth", "hello", "client", "reset", "quit"],
   ...["unsubscribe", "punsubscribe", "sunsubscribe", "readonly", "readwrite", "asking"],
 ]);
+
+/** What Python makes of a command that is not replied to. */
+const NO_REPLY = "Failed executing command";
+
+/** Commands that the engine carries out in silence: who waited for a reply would wait for ever. */
+function hasNoReply(name: string, args: readonly Buffer[]): boolean {
+  const words = args.slice(1, 3).map((arg) => arg.toString("latin1").toLowerCase());
+  if (name === "client") return words[0] === "reply" && (words[1] === "off" || words[1] === "skip");
+  return name === "replconf" && (words[0] === "ack" || words[0] === "getack");
+}
 
 const ok = (value: string | null): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
 

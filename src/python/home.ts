@@ -1,6 +1,7 @@
 /** One interpreter of the pool, with what runs and lives in it. */
+import { ReplyError } from "../errors.ts";
 import type { CallContext, FlowOutcome, InterpreterFigures, PythonSession, PythonTask, ScriptOutcome } from "./host.ts";
-import type { MarshalReader, MarshalValue } from "./marshal.ts";
+import { encodeMarshal, type MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
 import type { PythonWorker } from "./python-worker.ts";
 
 export class Home implements CallContext {
@@ -69,6 +70,28 @@ export class Home implements CallContext {
       sessions: this.sessions.size,
       tasks: this.tasks.size,
     };
+  }
+
+  /** Answers a call of its code. */
+  reply(seq: number, status: number, value: Buffer): void {
+    const out = new MarshalWriter(value.length + 32).list(4).text("reply").int(seq).int(status);
+    this.worker.post(out.encoded(value).finish());
+  }
+
+  /** Asks its code something. */
+  ask(number: number, [kind, ...rest]: readonly MarshalValue[]): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.questions.set(number, { resolve, reject });
+      this.worker.post(encodeMarshal([kind as MarshalValue, number, ...rest]));
+    });
+  }
+
+  /** It answers a question. */
+  answered(number: number, reader: MarshalReader): void {
+    const question = this.questions.get(number);
+    this.questions.delete(number);
+    if (reader.text() === "ok") question?.resolve(reader.text());
+    else question?.reject(new ReplyError(reader.text()));
   }
 
   task(handle: number): PythonTask | undefined {

@@ -8,7 +8,7 @@ import { type Demand, missingIsolated, missingShared } from "./growth.ts";
 import { Home, readFlowOutcome, readScriptOutcome } from "./home.ts";
 import type { InterpreterFigures, PythonHost, PythonSession, PythonTask, ScriptOutcome } from "./host.ts";
 import { Interrupts } from "./interrupts.ts";
-import { encodeMarshal, MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
+import { encodeMarshal, MarshalReader, type MarshalValue } from "./marshal.ts";
 import type { PoolOptions } from "./pool-options.ts";
 import { ReplyStatus } from "./protocol.ts";
 import { PythonWorker } from "./python-worker.ts";
@@ -27,6 +27,7 @@ export class Pool implements PythonHost {
   readonly #homes = new Set<Home>();
   readonly #queue: PythonTask[] = [];
   readonly #started = new Map<number, PythonTask>();
+  readonly #waiting = new Set<PythonTask>();
   readonly #interrupts: Interrupts;
   /** Sessions to be made again as soon as there is an interpreter for them. */
   readonly #orphans = new Set<PythonSession>();
@@ -34,8 +35,6 @@ export class Pool implements PythonHost {
   #lastHandle = 0;
   #growTimer: NodeJS.Timeout | undefined;
   #stopped = false;
-  #peak = 0;
-  #freed = 0;
   #lastHome = 0;
   readonly #tally = new Tally();
 
@@ -67,9 +66,7 @@ export class Pool implements PythonHost {
   }
 
   memory(): { total: number; peak: number; current: number } {
-    const current = [...this.#homes].reduce((sum, home) => sum + home.worker.heapBytes, 0);
-    this.#peak = Math.max(this.#peak, current);
-    return { total: this.#freed + this.#peak, peak: this.#peak, current };
+    return this.#tally.memory([...this.#homes].reduce((sum, home) => sum + home.worker.heapBytes, 0));
   }
 
   /** A started task by its handle, in whatever interpreter. */
@@ -93,9 +90,16 @@ export class Pool implements PythonHost {
         return;
       }
     }
-    this.#queue.push(task);
+    this.#enqueue(task);
     this.#drain();
-    if (this.#queue.at(-1) === task) this.#tally.queued(task);
+    if (!this.#started.has(task.handle)) this.#tally.queued(task);
+  }
+
+  /** In the order of the handles: a script's flow, which has the script's, comes before what could settle in its way. */
+  #enqueue(task: PythonTask): void {
+    let at = this.#queue.length;
+    while (at > 0 && (this.#queue[at - 1] as PythonTask).handle > task.handle) at--;
+    this.#queue.splice(at, 0, task);
   }
 
   runNow(task: PythonTask): void {
@@ -150,12 +154,8 @@ export class Pool implements PythonHost {
 
   ask(session: PythonSession, question: readonly MarshalValue[]): Promise<string> {
     const home = this.#homeOf(session);
-    if (!home) return Promise.reject(new ReplyError("ERR the session's interpreter is being replaced"));
-    const number = this.nextHandle();
-    return new Promise((resolve, reject) => {
-      home.questions.set(number, { resolve, reject });
-      home.worker.post(encodeMarshal([question[0] as MarshalValue, number, ...question.slice(1)]));
-    });
+    const gone = "ERR the session's interpreter is being replaced";
+    return home ? home.ask(this.nextHandle(), question) : Promise.reject(new ReplyError(gone));
   }
 
   tell(session: PythonSession, message: readonly MarshalValue[]): void {
@@ -350,7 +350,8 @@ export class Pool implements PythonHost {
       this.#end(task, home, false);
       task.onLost(task === home.stubborn ? undefined : why);
     }
-    for (const { reject } of home.questions.values()) reject(new ReplyError(`ERR ${lostInterpreter(reason)}`));
+    for (const { reject } of home.questions.values())
+      reject(new ReplyError(`ERR the Python interpreter died: ${reason}`));
     for (const session of home.sessions) {
       session.home = undefined;
       this.#orphans.add(session);
@@ -369,8 +370,7 @@ export class Pool implements PythonHost {
   /** @returns false when it was forgotten before */
   #forget(home: Home): boolean {
     if (!this.#homes.delete(home)) return false;
-    this.#freed += home.worker.heapBytes;
-    this.#tally.denials += home.worker.denials;
+    this.#tally.countGone(home.worker);
     this.#options.onGone(home);
     return true;
   }
@@ -379,8 +379,6 @@ export class Pool implements PythonHost {
     home.ending = why;
     void home.worker.terminate();
   }
-
-  readonly #waiting = new Set<PythonTask>();
 
   #isRunning(task: PythonTask): boolean {
     return task.takesThread && !this.#waiting.has(task);
@@ -407,10 +405,7 @@ export class Pool implements PythonHost {
     const handler = this.#options.calls.get(op);
     if (!handler) throw new InternalError(`unknown call ${op}`);
     this.#tally.countCall(op);
-    const answer = (status: number, value: Buffer): void => {
-      const out = new MarshalWriter(value.length + 32).list(4).text("reply").int(seq).int(status);
-      home.worker.post(out.encoded(value).finish());
-    };
+    const answer = (status: number, value: Buffer): void => home.reply(seq, status, value);
     const fail = (error: unknown): void => {
       if (!(error instanceof ReplyError)) this.#log.error({ err: error, op }, "a call from Python failed");
       answer(ReplyStatus.error, encodeMarshal(error instanceof Error ? error.message : String(error)));
@@ -435,10 +430,7 @@ export class Pool implements PythonHost {
     }
     const handle = reader.int();
     if (op === "answer") {
-      const question = home.questions.get(handle);
-      home.questions.delete(handle);
-      if (reader.text() === "ok") question?.resolve(reader.text());
-      else question?.reject(new ReplyError(reader.text()));
+      home.answered(handle, reader);
       return;
     }
     const task = home.tasks.get(handle);
@@ -485,5 +477,3 @@ export class Pool implements PythonHost {
     this.#end(task, home, false);
   }
 }
-
-const lostInterpreter = (reason: string): string => `the Python interpreter died: ${reason}`;

@@ -14,6 +14,20 @@ export class Tally {
   waits = 0;
   waitMs = 0;
   readonly #since = new Map<PythonTask, number>();
+  #peak = 0;
+  #freed = 0;
+
+  /** The memory of the interpreters, of which there are `current` bytes now. */
+  memory(current: number): { total: number; peak: number; current: number } {
+    this.#peak = Math.max(this.#peak, current);
+    return { total: this.#freed + this.#peak, peak: this.#peak, current };
+  }
+
+  /** An interpreter is gone. */
+  countGone({ heapBytes, denials }: { readonly heapBytes: number; readonly denials: number }): void {
+    this.#freed += heapBytes;
+    this.denials += denials;
+  }
 
   countCall(operation: string): void {
     this.calls.set(operation, (this.calls.get(operation) ?? 0) + 1);

@@ -260,6 +260,8 @@ function writeResult(
   } else out.bulk(Buffer.from("PY RECORD"));
 }
 
+const isLineEnd = (byte: number | undefined): boolean => byte === 10 || byte === CR;
+
 /** A growing buffer of RESP. */
 class RespWriter {
   #bytes: Buffer;
@@ -279,11 +281,13 @@ class RespWriter {
     this.#crlf();
   }
 
-  /** A status or error: CR and LF inside become blanks. */
+  /** A status or error: CR and LF inside become blanks, and those that end an error are left out, as Redis does it. */
   line(type: number, bytes: Buffer): void {
     this.#need(bytes.length + 3);
     this.#bytes[this.#at++] = type;
-    for (const byte of bytes) this.#bytes[this.#at++] = byte === 10 || byte === 13 ? 32 : byte;
+    let size = bytes.length;
+    while (type === MINUS && isLineEnd(bytes[size - 1])) size--;
+    for (const byte of bytes.subarray(0, size)) this.#bytes[this.#at++] = isLineEnd(byte) ? 32 : byte;
     this.#crlf();
   }
 

@@ -19,7 +19,7 @@ const NIL: Reply = { type: "nil" };
 
 /** A simple string. CR and LF in it are sent as blanks. */
 export const status = (text: string): Reply => ({ type: "status", text });
-/** An error; the text is complete, no `ERR` is added. CR and LF in it are sent as blanks. */
+/** An error; the text is complete, no `ERR` is added. CR and LF at its end are left out, others sent as blanks. */
 export const error = (text: string): Reply => ({ type: "error", text });
 /** An integer. What does not fit into 64 bits is sent as a bulk string of its decimal digits. */
 export const integer = (value: number | bigint): Reply => ({ type: "integer", value });
@@ -52,7 +52,7 @@ export function encode(reply: Reply, protocol: Protocol): Uint8Array[] {
         out.addText(`+${oneLine(next.text)}\r\n`);
         break;
       case "error":
-        out.addText(`-${oneLine(next.text)}\r\n`);
+        out.addText(`-${oneLine(next.text.replace(LINE_ENDS, ""))}\r\n`);
         break;
       case "integer":
         out.addText(encodeInteger(next.value));
@@ -90,6 +90,9 @@ export function encodeWhole(reply: Reply, protocol: Protocol): Buffer {
   const only = chunks[0];
   return chunks.length === 1 && Buffer.isBuffer(only) ? only : Buffer.concat(chunks);
 }
+
+/** What Redis cuts off the text of an error (`addReplyErrorFormatInternal` in networking.c), and not off a status. */
+const LINE_ENDS = /[\r\n]+$/;
 
 const oneLine = (line: string): string => line.replace(/[\r\n]/g, " ");
 

@@ -49,6 +49,39 @@ GB('StreamReader').foreach(lambda r: 1 / 0).register(prefix='s', mode='${mode}')
     expect(server.process.exitCode).toBeNull();
   });
 
+  it.each([
+    "'CLIENT', 'REPLY', 'OFF'",
+    "'client', 'reply', 'skip'",
+    "'REPLCONF', 'ACK', '0'",
+    "'replconf', 'getack', '*'",
+  ])("when they wait for a reply that never comes: execute(%s)", async (command) => {
+    const { client } = setting();
+    await client.call("RG.PYEXECUTE", `GB('CommandReader').map(lambda r: execute(${command})).register(trigger='t')`);
+    expect(await errorOf(client.call("RG.TRIGGER", "t"))).toMatch(/gears\.error: Failed executing command\\n'\]$/);
+    expect(await client.call("RG.PYEXECUTE", "execute('CLIENT', 'REPLY', 'ON')")).toBe("OK");
+  });
+
+  it("when they want another protocol of the engine", async () => {
+    const { client } = setting();
+    const script = "GB('ShardsIDReader').map(lambda r: execute('HELLO', r)[5]).run()";
+    expect(await client.call("RG.PYEXECUTE", script.replace("r)", "2)"))).toEqual([["2"], []]);
+    expect(JSON.stringify(await client.call("RG.PYEXECUTE", script.replace("r)", "3)")))).toContain(
+      "NOPROTO unsupported",
+    );
+  });
+
+  it("with the engine's error answer without its line end", async () => {
+    const { client } = setting();
+    const script = `
+async def f(r): execute('LPUSH', 'text', 'x')
+GB('CommandReader').map(f).register(trigger='t')
+`;
+    await client.call("SET", "text", "x");
+    await client.call("RG.PYEXECUTE", script);
+    const wrong = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    expect(await errorOf(client.call("RG.TRIGGER", "t"))).toBe(wrong);
+  });
+
   it("answer their caller and nobody else", async () => {
     const { client } = setting();
     await client.call(
@@ -156,5 +189,18 @@ GB('CommandReader').map(uses).register(trigger='second')
     expect(await client.call("RG.PYEXECUTE", "GB('CommandReader').register(trigger='first')", "ID", "half")).toBe("OK");
     const [session] = (await client.call("RG.PYDUMPSESSIONS")) as Value[];
     expect(fields(session).ID).toBe("half");
+  });
+});
+
+describe("RG.ABORTEXECUTION where nobody can wait", () => {
+  it("looks for the execution before it refuses", async () => {
+    const { client } = setting();
+    const id = String(await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').run()", "UNBLOCKING"));
+    await client.call("RG.GETRESULTSBLOCKING", id);
+    const lua = (...args: string[]): Promise<string | undefined> =>
+      errorOf(client.call("EVAL", "return redis.pcall('RG.ABORTEXECUTION', unpack(ARGV))", "0", ...args));
+    expect(await lua(id)).toBe("ERR Blocking module command called from Lua script");
+    expect(await lua("nosuch")).toBe("execution does not exist");
+    expect(await lua()).toBe("ERR wrong number of arguments for 'rg.abortexecution' command");
   });
 });

@@ -95,6 +95,20 @@ GB('KeysReader').foreach(lambda r: execute('INCR', 'counted')).register('key:*',
   });
 });
 
+describe("scripts that come at once", () => {
+  it("run at once, in as many interpreters as there are threads", async () => {
+    const wait =
+      "import time\ndef wait(x):\n    while not execute('GET', 'go'): time.sleep(0.01)\nGB('ShardsIDReader').map(wait).run()";
+    const ids: string[] = [];
+    for (let i = 0; i < 5; i++) ids.push(String(await client.call("RG.PYEXECUTE", wait, "UNBLOCKING")));
+    await eventually("three run", async () => (await executions("running")).length === 3);
+    expect(await executions("running")).toEqual(ids.slice(0, 3));
+    expect(await executions("created")).toEqual(ids.slice(3));
+    await client.call("SET", "go", "1");
+    for (const id of ids) expect(await client.call("RG.GETRESULTSBLOCKING", id)).toEqual([["None"], []]);
+  });
+});
+
 describe("a script that nothing stops", () => {
   it("is ended with its interpreter; the others go on", async () => {
     const id = String(await client.call("RG.PYEXECUTE", C_LOOP, "UNBLOCKING"));
@@ -104,6 +118,22 @@ describe("a script that nothing stops", () => {
     expect(await errorOf(client.call("RG.GETRESULTS", id))).toMatch(/forcestopped|abort/i);
     expect(await slow).toEqual([["15"], []]);
     expect(await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').count().run()")).toEqual([["1"], []]);
+  });
+
+  it("can be seen and aborted when somebody waits for its body", async () => {
+    for (const body of ["while True: pass", "import time\ntime.sleep(1000)", C_LOOP]) {
+      const waiting = errorOf(withClient(server.port, (other) => other.call("RG.PYEXECUTE", body)));
+      await eventually("it is listed", async () => (await executions("running")).length === 1);
+      const [id] = await executions("running");
+      expect(await client.call("RG.ABORTEXECUTION", String(id))).toBe("OK");
+      expect(await waiting).toMatch(/forcestopped|abort/i);
+      expect(await client.call("RG.DUMPEXECUTIONS")).toEqual([]);
+    }
+    expect(await client.call("RG.PYEXECUTE", "import time\ntime.sleep(1.5)\nGB('ShardsIDReader').run()")).toEqual([
+      ["1"],
+      [],
+    ]);
+    expect(await client.call("RG.DUMPEXECUTIONS")).toEqual([]);
   });
 
   it("gives the threads back, as often as it comes", async () => {
@@ -119,6 +149,20 @@ describe("a script that nothing stops", () => {
 });
 
 describe("memory", () => {
+  it("of an interpreter is not filled by long results", async () => {
+    const small = await startServer(["--python-memory-limit", "96mb"]);
+    await withClient(small.port, async (other) => {
+      const long = "def long():\n    for n in range(800): yield str(n) * 70_000\nGB('PythonReader').run(long)";
+      const id = String(await other.call("RG.PYEXECUTE", long, "UNBLOCKING"));
+      const plan = async (): Promise<unknown[]> => {
+        const [shard] = (await other.call("RG.GETEXECUTION", id)) as unknown[][];
+        return shard?.[3] as unknown[];
+      };
+      await eventually("it ends", async () => (await plan())[1] === "done");
+      expect((await plan()).slice(6, 10)).toEqual(["results", 800, "errors", []]);
+    });
+  });
+
   it("of a script ends with its limit, and the interpreter lives", async () => {
     const small = await startServer(["--python-memory-limit", "96mb"]);
     await withClient(small.port, async (other) => {

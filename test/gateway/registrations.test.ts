@@ -86,3 +86,28 @@ describe("RG.DUMPREGISTRATIONS", () => {
     });
   });
 });
+
+describe("RG.PAUSEREGISTRATIONS", () => {
+  const setting = useServer();
+
+  it.each([["k"], ["nosuch"]])(
+    "uses up an execution and a registration id, also when it is refused (%s)",
+    async (which) => {
+      const { client } = setting();
+      const register = async (): Promise<number> => {
+        const before = (await registrations(client)).map(({ id }) => id);
+        await client.call("RG.PYEXECUTE", "GB('KeysReader').register(prefix='k')");
+        const made = (await registrations(client)).find(({ id }) => !before.includes(id));
+        return Number(String(made?.id).split("-")[1]);
+      };
+      const run = async (): Promise<number> =>
+        Number(String(await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').run()", "UNBLOCKING")).split("-")[1]);
+      const [registration, execution] = [await register(), await run()];
+      const id = which === "k" ? `${"0".repeat(40)}-${registration}` : which;
+      expect(await errorOf(client.call("RG.PAUSEREGISTRATIONS", id))).toMatch(/does not (support pause|exists)/);
+      expect(await run()).toBe(execution + 2);
+      // the end of the script, two builders of run(), the refusal, a builder and itself
+      expect(await register()).toBe(registration + 6);
+    },
+  );
+});

@@ -115,12 +115,16 @@ describe("the command table", () => {
     ).toEqual(ok);
   });
 
-  it("refuses callers that can not wait before it counts", () => {
-    const command = row(() => ok, { refusedWhenNotBlocking: (caller) => `no ${caller}` });
-    for (const caller of ["multi", "lua", "script"] as const)
-      expect(run(command, [], caller)).toEqual({ type: "error", text: `no ${caller}` });
-    expect(run(command, [])).toEqual(arity);
-    expect(run(command, ["1"])).toEqual(ok);
+  it("refuses callers that can not wait after it has counted, or before", () => {
+    const refusedWhenNotBlocking = (caller: string): string => `no ${caller}`;
+    const command = row(() => ok, { refusedWhenNotBlocking });
+    const refusing = row(() => ok, { refusedWhenNotBlocking, refusesFirst: true });
+    for (const caller of ["multi", "lua", "script"] as const) {
+      const refused = { type: "error", text: `no ${caller}` };
+      expect([run(command, ["1"], caller), run(command, [], caller)]).toEqual([refused, arity]);
+      expect([run(refusing, ["1"], caller), run(refusing, [], caller)]).toEqual([refused, refused]);
+    }
+    for (const each of [command, refusing]) expect([run(each, []), run(each, ["1"])]).toEqual([arity, ok]);
   });
 
   it("makes replies of failures, at once or later", async () => {

@@ -31,7 +31,7 @@ def call_next(*args):
         return value
     if status == calls.WITH_BYTES:
         return revive(value)
-    raise GearsError(value if value in _OWN_ERRORS else _engine_error(value))
+    raise GearsError(_engine_error(value))
 
 
 def get_command():
@@ -103,7 +103,7 @@ Log = _deprecated("Log", "log", log)
 ConfigGet = _deprecated("ConfigGet", "configGet", configGet)
 GearsConfigGet = _deprecated("GearsConfigGet", "gearsConfigGet", gearsConfigGet)
 
-# Errors of call_next that are ours; all others are error replies of the engine.
+# Errors that are ours; all others are error replies of the engine.
 _OWN_ERRORS = frozenset(("Can not get CommandHook ctx", "Failed executing command"))
 
 
@@ -115,7 +115,7 @@ def _handle():
 def _engine_error(text):
     """How an error looks to scripts: two kinds are found before the command runs, and have the system's texts. What the
     engine itself said comes with its line end."""
-    if text.endswith("\r\n"):
+    if text.endswith("\r\n") or text in _OWN_ERRORS:
         return text
     if text.startswith("ERR unknown command"):
         return "No such file or directory"

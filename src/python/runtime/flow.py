@@ -12,8 +12,10 @@ from .loop import note_garbage
 from .records import BREATH, Mark, Stage, lines_of
 from .steps import RUNNERS
 
-# Results that are sent at once.
+# Results that are sent at once: not more than so many, and none that comes after one of such a length.
 BATCH = 4096
+LARGE = 16384
+_SIZED = frozenset((str, bytes))
 
 DECLARED, RUNNING, WAITING, DONE = range(4)
 
@@ -148,7 +150,7 @@ class Flow(Context):
         for record in self._pipeline:
             if type(record) is not Mark:
                 keep(record)
-                if len(results) >= BATCH:
+                if len(results) >= BATCH or (type(record) in _SIZED and len(record) >= LARGE):
                     self._flush()
             elif record.text is None:
                 return record

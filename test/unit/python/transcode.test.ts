@@ -90,6 +90,10 @@ describe("results for clients", () => {
     expect(toClient(["-1", "+a", "-"])).toBe("$2\r\n-1\r\n$2\r\n+a\r\n$1\r\n-\r\n");
   });
 
+  it("cuts line ends off errors, and off nothing else", () => {
+    expect(toClient(["-ERR a\nb\r\n", "+a\r\n", "-\r\n"], true)).toBe("-ERR a b\r\n+a  \r\n-\r\n");
+  });
+
   it("makes statuses and errors where a script answers a client", () => {
     expect(toClient(["-ERR a\r\nb", "+OK", "-", "+", "", Buffer.from("-x")], true)).toBe(
       "-ERR a  b\r\n+OK\r\n$1\r\n-\r\n$1\r\n+\r\n$0\r\n\r\n$2\r\n-x\r\n",
