@@ -74,6 +74,7 @@ describe("a script whose body runs", () => {
     const [execution] = runner.pending;
     if (!execution) throw new Error("no execution");
     const aborted = runner.abort(execution);
+    await vi.advanceTimersByTimeAsync(1);
     host.bodies[0]?.onScript({ ...flow, run: { ...flow.run, begun: true } });
     await vi.advanceTimersByTimeAsync(1);
     expect(host.aborted).toEqual([host.bodies[1]]);
