@@ -5,8 +5,10 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // Servers with interpreters run beside the tests: more files at once would only make each other wait.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    teardownTimeout: 10_000,
+    // How long something may take is said where it matters. These only end what hangs, on slow and busy machines, too.
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 20_000,
+    expect: { poll: { timeout: 20_000, interval: 25 } },
   },
 });

@@ -11,7 +11,13 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { InternalError } from "../errors.ts";
 import { encodeCommand } from "./encode.ts";
-import { ENGINE_DOWN, type Engine, type EngineConnection } from "./engine.ts";
+import {
+  type ClientAddresses,
+  type ConnectOptions,
+  ENGINE_DOWN,
+  type Engine,
+  type EngineConnection,
+} from "./engine.ts";
 import { type EngineLayout, VirtualHost, VirtualSocket } from "./host.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
 import { wasm, type WasmMemory } from "./wasm.ts";
@@ -36,11 +42,6 @@ export interface EmbeddedOptions {
    * and a script that runs too long ends the engine.
    */
   readonly portable?: boolean;
-}
-
-export interface ConnectOptions {
-  /** Gets its bytes before all others; see the order of delivery. For listening to notifications. */
-  readonly priority?: boolean;
 }
 
 /** Known builds of Valkey, by the SHA-256 of their file. */
@@ -208,7 +209,7 @@ export class EmbeddedEngine implements Engine {
   }
 
   connect(options: ConnectOptions = {}): EmbeddedConnection {
-    const socket = new VirtualSocket(options.priority === true);
+    const socket = new VirtualSocket(options.priority === true, options.addresses);
     const connection = new EmbeddedConnection(this, socket);
     if (this.#host === undefined || this.#end !== undefined) {
       socket.closed = true;
@@ -219,6 +220,10 @@ export class EmbeddedEngine implements Engine {
     this.#host.connect(socket);
     this.#schedule();
     return connection;
+  }
+
+  addressesOf(descriptor: number): ClientAddresses | undefined {
+    return this.#host?.socketOf(descriptor)?.addresses;
   }
 
   stop(): Promise<void> {

@@ -23,6 +23,20 @@ export interface EngineConnection {
   close(): void;
 }
 
+/** Where a client of ours comes from and came to, as Redis writes addresses. */
+export interface ClientAddresses {
+  readonly peer: string;
+  readonly local: string;
+}
+
+/** What an engine may make use of. */
+export interface ConnectOptions {
+  /** Gets its bytes before all others, where an engine can do that. For listening to notifications. */
+  readonly priority?: boolean;
+  /** Of the client that the connection is for. */
+  readonly addresses?: ClientAddresses;
+}
+
 /** What may be asked of an engine. */
 export interface Engine {
   /** For people: `embedded` or the URL without its password. */
@@ -32,7 +46,9 @@ export interface Engine {
   /** Boots or reaches the engine. @throws InternalError when it can not be used. */
   start(): Promise<void>;
   /** Opens a connection; bytes may be written right away. An unreachable engine closes it with a reason. */
-  connect(): EngineConnection;
+  connect(options?: ConnectOptions): EngineConnection;
+  /** For an engine that does not show where its clients come from: what {@link connect} was told, by `fd` of CLIENT LIST. */
+  addressesOf?(descriptor: number): ClientAddresses | undefined;
   /** Called whenever the engine went away or came back (by URL only; the embedded one is always up). */
   onStateChange: (up: boolean) => void;
   /** Ends everything. */

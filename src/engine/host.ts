@@ -2,6 +2,7 @@
  * What Valkey's WebAssembly believes to be the network: virtual sockets, and the poll of its event loop. Nothing here
  * calls anybody outside while Valkey runs; what it produced is fetched by the engine after each step.
  */
+import type { ClientAddresses } from "./engine.ts";
 import { MemoryView } from "./wasm.ts";
 
 /** Smaller descriptors never reach the host: Valkey's build takes them for files. */
@@ -47,6 +48,7 @@ export class VirtualSocket {
   descriptor = -1;
   /** Delivered before the others; see `EmbeddedEngine`. */
   readonly priority: boolean;
+  readonly addresses: ClientAddresses | undefined;
   paused = false;
   /** Our side closed it: Valkey reads the end of the stream. */
   ended = false;
@@ -68,8 +70,9 @@ export class VirtualSocket {
   #head = 0;
   #offset = 0;
 
-  constructor(priority: boolean) {
+  constructor(priority: boolean, addresses?: ClientAddresses) {
     this.priority = priority;
+    this.addresses = addresses;
   }
 
   /** What Valkey has yet to take of this socket; 0 when it has everything. */
@@ -197,6 +200,11 @@ export class VirtualHost {
   /** All sockets that Valkey has, and those that it has yet to accept. */
   all(): VirtualSocket[] {
     return [...this.#sockets.values(), ...this.#arrivals];
+  }
+
+  /** The socket that Valkey has under a descriptor. */
+  socketOf(descriptor: number): VirtualSocket | undefined {
+    return this.#sockets.get(descriptor);
   }
 
   /**

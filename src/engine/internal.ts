@@ -4,14 +4,14 @@
  */
 import { randomBytes } from "node:crypto";
 import { type DirectConnection, EngineClient } from "./client.ts";
-import type { Engine } from "./engine.ts";
+import type { ConnectOptions, Engine } from "./engine.ts";
 
 /** The ACL user that the server acts as in an embedded engine. */
 export const INTERNAL_USER = "regears";
 
 /** An engine which may be able to serve one connection before the others. */
 interface PriorityEngine extends Engine {
-  connect(options?: { readonly priority?: boolean }): DirectConnection;
+  connect(options?: ConnectOptions): DirectConnection;
 }
 
 /** A connection of the server's own whose commands can be carried out at once. */

@@ -5,6 +5,10 @@
 import { replaceConfigValue } from "./config-reply.ts";
 
 const PARAMETER = "protected-mode";
+/** Where the server listens is an option of the start; the engine in this process would hear nobody any more, or end. */
+const LISTENING: ReadonlySet<string> = new Set(["port", "tls-port"]);
+/** Refused for its name, unless the right to CONFIG SET is missing. */
+const NO_SETTING = ["CONFIG", "SET", "regears-listening", "no"].map((word) => Buffer.from(word));
 
 /** What becomes of a CONFIG command. */
 export interface TranslatedConfig {
@@ -34,6 +38,8 @@ export class ProtectedMode {
       return { args, settle: (reply) => replaceConfigValue(reply, PARAMETER, this.on ? "yes" : "no") };
     }
     if (words[1] !== "set") return undefined;
+    const listening = words.find((word, index) => index % 2 === 0 && LISTENING.has(word));
+    if (listening !== undefined) return { args: NO_SETTING, settle: (reply) => immutable(reply, listening) };
     // names and values take turns
     const at = words.findIndex((word, index) => index % 2 === 0 && index > 0 && word === PARAMETER) + 1;
     const wanted = words[at];
@@ -49,3 +55,10 @@ export class ProtectedMode {
 }
 
 const OK = "+".charCodeAt(0);
+
+function immutable(reply: Buffer, name: string): Buffer {
+  if (!reply.toString("latin1").startsWith("-ERR Unknown option")) return reply;
+  return Buffer.from(
+    `-ERR CONFIG SET failed (possibly related to argument '${name}') - can't set immutable config\r\n`,
+  );
+}

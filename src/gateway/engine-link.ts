@@ -1,5 +1,5 @@
 /** A client's connection to the engine: opened with its first command, and answerable for what becomes of its replies. */
-import { type Engine, type EngineConnection, ENGINE_DOWN } from "../engine/engine.ts";
+import { type ClientAddresses, type Engine, type EngineConnection, ENGINE_DOWN } from "../engine/engine.ts";
 import type { Replies } from "./replies.ts";
 
 /** What waits for a reply is rejected with this when the engine has gone. */
@@ -21,14 +21,16 @@ export class EngineLink {
   readonly #engine: Engine;
   readonly #replies: Replies;
   readonly #events: LinkEvents;
+  readonly #addresses: ClientAddresses;
   #connection: EngineConnection | undefined;
   #answered = false;
   #full = false;
   #paused = false;
 
-  constructor(engine: Engine, replies: Replies, events: LinkEvents) {
+  constructor(engine: Engine, replies: Replies, addresses: ClientAddresses, events: LinkEvents) {
     this.#engine = engine;
     this.#replies = replies;
+    this.#addresses = addresses;
     this.#events = events;
   }
 
@@ -73,7 +75,7 @@ export class EngineLink {
   }
 
   #connect(): EngineConnection {
-    const connection = this.#engine.connect();
+    const connection = this.#engine.connect({ addresses: this.#addresses });
     this.#answered = false;
     connection.onData = (bytes) => {
       this.#answered = true;

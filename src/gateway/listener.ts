@@ -1,6 +1,7 @@
 /** The server's sockets: accepts clients, counts them, and lets them finish when the server stops. */
 import { lstatSync, unlinkSync } from "node:fs";
 import { createServer, type Server, type ServerOpts, type Socket } from "node:net";
+import { addressesOf } from "./addresses.ts";
 import { Gateway } from "./gateway.ts";
 import { createServer as createTlsServer } from "node:tls";
 import type { GatewayDeps } from "./limits.ts";
@@ -146,7 +147,8 @@ export class Listener {
       socket.end(TOO_MANY, () => socket.destroy());
       return;
     }
-    const session = new ClientSession(this.#nextId++, socket, this.#gateway);
+    const addresses = addressesOf(socket, this.#options.unixSocket);
+    const session = new ClientSession(this.#nextId++, socket, this.#gateway, addresses);
     this.#sessions.add(session);
     session.onClosed = () => {
       this.#sessions.delete(session);

@@ -6,7 +6,7 @@
  */
 import type { Socket } from "node:net";
 import type { CommandContext, CommandRow } from "../commands/command.ts";
-import { ENGINE_DOWN } from "../engine/engine.ts";
+import { type ClientAddresses, ENGINE_DOWN } from "../engine/engine.ts";
 import { scalarText } from "../resp/frames.ts";
 import { encode, encodeWhole, error, raw, type Reply } from "../resp/reply.ts";
 import { RequestDecoder } from "../resp/request.ts";
@@ -61,7 +61,7 @@ export class ClientSession {
   #running: AbortController | undefined;
   #linger: NodeJS.Timeout | undefined;
 
-  constructor(id: number, socket: Socket, gateway: Gateway) {
+  constructor(id: number, socket: Socket, gateway: Gateway, addresses: ClientAddresses) {
     this.#id = id;
     this.#socket = socket;
     this.#gateway = gateway;
@@ -72,10 +72,11 @@ export class ClientSession {
       send: (bytes) => this.#output.write(bytes),
       settled: () => this.#settled(),
     });
-    this.#engine = this.#makeLink();
+    this.#engine = this.#makeLink(addresses);
     this.#access = new ClientAccess(gateway, this.#state, (request) => this.#engine.ask(request, 1));
     this.#special = {
       state: this.#state,
+      engine: gateway.engine,
       rights: gateway.rights,
       sources: gateway.sources,
       identified: (authenticated) => {
@@ -127,8 +128,8 @@ export class ClientSession {
     });
   }
 
-  #makeLink(): EngineLink {
-    return new EngineLink(this.#gateway.engine, this.#replies, {
+  #makeLink(addresses: ClientAddresses): EngineLink {
+    return new EngineLink(this.#gateway.engine, this.#replies, addresses, {
       onDrain: () => this.#pump(),
       onEnd: () => this.#end(),
       onRefused: (reason) => {

@@ -1,8 +1,10 @@
 /** The engine's commands of which the gateway takes note: what they change, and what their replies are to look like. */
 import { encodeCommand } from "../engine/encode.ts";
+import type { Engine } from "../engine/engine.ts";
 import type { ProtectedMode } from "../engine/protected-mode.ts";
 import { isError, scalarText } from "../resp/frames.ts";
 import { encodeWhole, error } from "../resp/reply.ts";
+import { describesClients, withAddresses } from "./addresses.ts";
 import type { AccessEpoch } from "./access.ts";
 import { type ClientState, type ReplyHandler, Transaction } from "./client-state.ts";
 import type { RequestView } from "./interceptor.ts";
@@ -24,6 +26,7 @@ export type Plan =
 
 export interface SpecialContext {
   readonly state: ClientState;
+  readonly engine: Pick<Engine, "addressesOf">;
   readonly rights: AccessEpoch;
   readonly sources: SpliceSources;
   /** The client is another user now, or (false) as it was when it came. */
@@ -81,7 +84,7 @@ export function planSpecial(name: string, request: RequestView, context: Special
         state.monitoring = true;
       });
     case "client":
-      return planClient(request, state);
+      return planClient(request, context);
     case "acl":
       return changesRights(request) ? planChange(context) : PLAIN;
     case "config":
@@ -174,7 +177,10 @@ function planHello(request: RequestView, context: SpecialContext): Plan {
  * `CLIENT REPLY` is carried out here: the engine goes on answering, so that replies can be counted, and they are
  * suppressed on their way.
  */
-function planClient(request: RequestView, state: ClientState): Plan {
+function planClient(request: RequestView, { state, engine }: SpecialContext): Plan {
+  if (engine.addressesOf && describesClients(request)) {
+    return { kind: "special", handle: (frame) => withAddresses(frame, engine) };
+  }
   const word = (index: number): string => request.view(index).toString("latin1").toLowerCase();
   if (request.count !== 3 || word(1) !== "reply") return PLAIN;
   const wanted = word(2);

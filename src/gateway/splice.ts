@@ -1,6 +1,6 @@
 /** COMMAND, MODULE LIST, INFO and HELLO: the engine's own replies with Regears beside it. */
 import type { CommandRow, CommandTable } from "../commands/command.ts";
-import { isError, joinAggregate, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
+import { isError, joinAggregate, rewriteText, scalarText, splitAggregate } from "../resp/frames.ts";
 import { array, bulk, encodeWhole, error, integer, map, type Protocol, type Reply, text } from "../resp/reply.ts";
 import { aclCategories, docsEntry, infoEntry } from "./command-info.ts";
 import { globMatches } from "./glob.ts";
@@ -168,16 +168,9 @@ function withModule(frame: Buffer, entry: Buffer): Buffer {
   });
 }
 
-/** INFO is a bulk string in RESP2 and a verbatim one in RESP3. */
 function withSections(frame: Buffer, sections: string): Buffer {
-  const own = scalarBytes(frame);
-  if (!own || sections === "") return frame;
-  const verbatim = frame[0] === 61;
-  const content = [own, Buffer.from(own.length > 0 ? "\r\n" : ""), Buffer.from(sections)];
-  const length = content.reduce((sum, part) => sum + part.length, verbatim ? 4 : 0);
-  return Buffer.concat([
-    Buffer.from(verbatim ? `=${length}\r\ntxt:` : `$${length}\r\n`),
-    ...content,
-    Buffer.from("\r\n"),
-  ]);
+  if (sections === "") return frame;
+  return rewriteText(frame, (own) =>
+    Buffer.concat([own, Buffer.from(own.length > 0 ? "\r\n" : ""), Buffer.from(sections)]),
+  );
 }

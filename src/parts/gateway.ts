@@ -1,5 +1,6 @@
 /** The gateway: where clients come in, and what stands between their commands and the engine. */
 import { infoSections } from "../commands/info.ts";
+import { killByAddress } from "../gateway/addresses.ts";
 import { firstOf, type Interceptor } from "../gateway/interceptor.ts";
 import { Listener } from "../gateway/listener.ts";
 import { LuaBridge } from "../gateway/lua.ts";
@@ -34,6 +35,7 @@ export function createListener(parts: CommandParts, persistence: Persistence, vi
       },
       interceptor: firstOf([
         ...persistence.interceptors,
+        killByAddress(engine),
         hooksInterceptor(hooks),
         luaBridge(parts),
         events.interceptor,

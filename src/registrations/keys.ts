@@ -108,7 +108,8 @@ export class KeysRegistrations implements ReaderSide {
   }
 
   #onEvent(name: string, key: Buffer): void {
-    if (this.#suppressing > 0) return;
+    // keys expire by the clock: that is no change which the execution makes
+    if (this.#suppressing > 0 && name !== "expired") return;
     const { command } = this;
     const event: KeyEvent = { name, key, command: command?.touches(key) ? command : undefined, type: typeAt(name) };
     if (this.#stalled) this.#stalled.push(event);

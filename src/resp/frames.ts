@@ -236,6 +236,19 @@ export function scalarBytes(frame: Buffer): Buffer | undefined {
 /** {@link scalarBytes} as text; the empty text when there is none. */
 export const scalarText = (frame: Buffer | undefined): string => (frame && scalarBytes(frame)?.toString()) ?? "";
 
+/**
+ * Changes the content of a bulk or verbatim string, which stays of its type.
+ * @returns the frame itself when it is of another type, or null
+ */
+export function rewriteText(frame: Buffer, change: (content: Buffer) => Buffer): Buffer {
+  const verbatim = frame[0] === 61;
+  const own = verbatim || frame[0] === 36 ? scalarBytes(frame) : undefined;
+  if (!own) return frame;
+  const content = change(own);
+  const start = verbatim ? `=${content.length + 4}\r\ntxt:` : `$${content.length}\r\n`;
+  return Buffer.concat([Buffer.from(start), content, Buffer.from("\r\n")]);
+}
+
 /** True for simple and blob errors. */
 export const isError = (frame: Buffer): boolean => frame[0] === 45 || frame[0] === 33;
 

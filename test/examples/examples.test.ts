@@ -146,7 +146,7 @@ const tests: Record<string, () => Promise<void>> = {
     expect(accepted.length).toBeLessThanOrEqual(6);
     expect(await client.call("LLEN", "inbox:ada")).toBe(accepted.length);
     for (let n = 1; n <= 10; n++) expect(await push("other")).toBe(n);
-    await expect.poll(() => push("inbox:ada"), { timeout: 5_000 }).toBe(accepted.length + 1);
+    await expect.poll(() => push("inbox:ada")).toBe(accepted.length + 1);
   },
 
   "read_through_cache.py": async () => {
@@ -181,7 +181,7 @@ const tests: Record<string, () => Promise<void>> = {
       "6 expire order:3 string",
     ];
     expect(await events()).toEqual(written);
-    await expect.poll(events, { timeout: 5_000 }).toEqual([...written, "7 expired order:3 empty"]);
+    await expect.poll(events).toEqual([...written, "7 expired order:3 empty"]);
   },
 
   "job_queue.py": async () => {

@@ -106,7 +106,7 @@ describe.skipIf(!hasProc)(`connections${withoutProc}`, () => {
       const start = performance.now();
       for (let i = 0; i < 100; i++) expect(await client.call("SET", `k${i}`, "v")).toBe("OK");
       expect(await client.call("RG.PYEXECUTE", "GB().count().run()")).toEqual([["100"], []]);
-      expect(performance.now() - start).toBeLessThan(3000);
+      expect(performance.now() - start).toBeLessThan(10_000);
     });
     for (const socket of clients) socket.destroy();
     await eventually("no socket is left", () => sockets(pid) <= before);

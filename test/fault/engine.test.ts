@@ -87,7 +87,8 @@ describe.skipIf(!redis.path)(`an engine that goes away${redis.skipped}`, () => {
       waits.push(performance.now() - start);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    expect(Math.max(...waits)).toBeLessThan(1000);
+    // less than the limit for connecting: nobody waits for that
+    expect(Math.max(...waits)).toBeLessThan(4000);
     await withClient(server.port, async (other) => {
       expect(await errorOf(other.call("RG.PYEXECUTE", "execute('GET', 'k')"))).toMatch(/engine/);
       expect(await errorOf(other.call("RG.TRIGGER", "marker"))).toMatch(/engine/);

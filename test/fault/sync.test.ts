@@ -31,7 +31,9 @@ describe("a sync execution", () => {
     if (!caller || !waiter || !admin) throw new Error("no clients");
     await caller.call("RG.PYEXECUTE", ENDLESS);
     const triggered = caller.call("RG.TRIGGER", "endless").catch((error: Error) => error.message);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await expect
+      .poll(async () => ((await admin.call("RG.DUMPEXECUTIONS")) as string[][]).map((line) => line[3]))
+      .toEqual(["running"]);
     let answered = false;
     const pong = waiter.call("PING").then(() => {
       answered = true;

@@ -25,7 +25,7 @@ async function attempt(name: string): Promise<string> {
       `import sys\nsys.modules["attempts"] = module = type(sys)("attempts")\nexec(${JSON.stringify(source)}, module.__dict__)`,
     );
   }
-  const timer = setTimeout(() => void python?.worker.terminate(), 10_000);
+  const timer = setTimeout(() => void python?.worker.terminate(), 60_000);
   try {
     const [kind, ...rest] = await python.run(
       `import attempts\nvalue = attempts.${name}()\nresult = str(value)[:200] if value else None`,

@@ -15,7 +15,7 @@ afterAll(() => python.worker.terminate());
 /** Runs code and expects that the worker still works afterwards; the next test gets a new one if it does not. */
 async function outcome(code: string): Promise<string> {
   if (python.exited !== undefined) python = await TestWorker.start(assets, limits);
-  const timer = setTimeout(() => void python.worker.terminate(), 15_000);
+  const timer = setTimeout(() => void python.worker.terminate(), 60_000);
   try {
     const answer = await python.run(code);
     expect(await python.value("result = sum(range(100))")).toBe(4950);

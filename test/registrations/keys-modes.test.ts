@@ -43,6 +43,21 @@ describe("sync", () => {
     expect(seen).toEqual(["lpop later"]);
   });
 
+  it("does not miss keys that expire meanwhile", async () => {
+    const seen: string[] = [];
+    world.register({ prefix: "p:*", mode: "sync" }, async ({ records, task }) => {
+      seen.push(line(records[0]));
+      if (!seen.at(-1)?.startsWith("set p:slow")) return;
+      while (Number(await world.execute(task.owner, "EXISTS", "other")) < 1) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        if (Number(await world.execute(task.owner, "DBSIZE")) < 2) await world.execute(task.owner, "SET", "other", "1");
+      }
+    });
+    await send("SET p:soon v PX 30", "SET p:slow v");
+    await world.idle();
+    expect(seen).toContain("expired p:soon empty null");
+  });
+
   it("lets nobody else in between", async () => {
     const other = world.client();
     let during: unknown;

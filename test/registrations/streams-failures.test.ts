@@ -119,7 +119,7 @@ describe("when it does not go well", () => {
       records.length > 0 ? wait(hang) : undefined,
     );
     await add("s", "0-1");
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await expect.poll(() => counts(registration)).toEqual([2, 1, 0, 0]);
     const [running] = world.runner.pending;
     if (!running) throw new Error("nothing runs");
     await world.runner.abort(running);
@@ -176,7 +176,7 @@ describe("unregistering", () => {
       await note(run);
     });
     await add("s", "0-1", "0-2");
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await expect.poll(() => counts(registration)).toEqual([2, 1, 0, 0]);
     world.registrations.remove(registration, false);
     release();
     await world.idle();

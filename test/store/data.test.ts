@@ -81,11 +81,11 @@ describe("a snapshot", () => {
   it("leaves out what has expired meanwhile", async () => {
     const directory = await newDirectory();
     const first = await startData(directory);
-    await first.client.call("SET", "soon", "v", "PX", "150");
+    await first.client.call("SET", "soon", "v", "PX", "1500");
     await first.client.call("SET", "later", "v", "PX", "100000");
     await first.snapshots.save(true);
     await first.stop();
-    await new Promise((resolve) => setTimeout(resolve, 170));
+    await new Promise((resolve) => setTimeout(resolve, 1_520));
     const { client, log } = await startData(directory);
     expect(String(await client.call("KEYS", "*"))).toBe("later");
     expect(log.lines).toEqual([expect.stringMatching(/^info 1 keys loaded in .*, 1 had expired$/)]);

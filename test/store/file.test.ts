@@ -86,7 +86,7 @@ describe("the file of registrations", () => {
     const disk = { ...DISK, rename };
     const { store } = open(directory, { disk });
     for (let i = 0; i < 100; i++) store.saveRegistrations(named(`s${i}`));
-    await vi.waitFor(() => readFile(join(directory, REGISTRATIONS_FILE)), { timeout: 1000, interval: 5 });
+    await vi.waitFor(() => readFile(join(directory, REGISTRATIONS_FILE)), { timeout: 20_000, interval: 5 });
     expect(await loaded(directory)).toEqual(named("s99"));
     expect(writes).toBe(1);
   });
@@ -194,7 +194,7 @@ describe("a disk that refuses", () => {
       "error registrations can not be kept, and a restart would lose them: ENOSPC: no space left on device",
     ]);
     full = false;
-    await vi.waitFor(() => expect(log.lines.at(-1)).toBe("info registrations are kept again"), { timeout: 2000 });
+    await vi.waitFor(() => expect(log.lines.at(-1)).toBe("info registrations are kept again"), { timeout: 20_000 });
     expect(await loaded(directory)).toEqual(SESSIONS);
   });
 

@@ -1,10 +1,12 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Ids, NODE_ID } from "../../src/executions/ids.ts";
 import { Session, SessionRegistry } from "../../src/executions/session.ts";
 import type { PythonHost } from "../../src/python/host.ts";
 import type { Registration } from "../../src/registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registry.ts";
-import { FileStore } from "../../src/store/file.ts";
+import { FileStore, REGISTRATIONS_FILE } from "../../src/store/file.ts";
 import { type KeptTimers, RegistrationKeeper } from "../../src/store/keeper.ts";
 import type { TimeEventSpec } from "../../src/registrations/timers.ts";
 import { spec } from "../support/spec.ts";
@@ -103,7 +105,7 @@ describe("registrations over a restart", () => {
     const declarations = first.registrations.declare(new Session("s"), () => old);
     declarations.add(spec({ description: "new" }));
     declarations.commit();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await expect.poll(() => readFile(join(directory, REGISTRATIONS_FILE), "utf8").catch(() => "")).toContain('"new"');
     const second = await start(directory);
     expect(second.registrations.list().map(({ spec: { description } }) => description)).toEqual(["new"]);
   });

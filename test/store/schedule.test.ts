@@ -146,7 +146,7 @@ describe("the schedule", () => {
     expect(snapshots.status.lastSave).toBe(begin);
     await client.call("SET", "a", "3");
     await advance(2);
-    await vi.waitFor(() => expect(snapshots.status.lastSave).toBeGreaterThan(begin), { timeout: 5000 });
+    await vi.waitFor(() => expect(snapshots.status.lastSave).toBeGreaterThan(begin), { timeout: 20_000 });
     expect(await snapshots.changes()).toBe(0);
     schedule.stop();
   });

@@ -1,6 +1,9 @@
 /** A client for tests that sees the bytes: it writes what it is told and collects what comes. */
 import { connect, type Socket } from "node:net";
 
+/** Long enough for a busy machine; only a test that fails waits for its end. */
+const PATIENCE_MS = 20_000;
+
 /** Encodes a command as a multibulk request. */
 export function request(...args: readonly (string | Uint8Array)[]): Buffer {
   const parts: Uint8Array[] = [Buffer.from(`*${args.length}\r\n`)];
@@ -54,7 +57,7 @@ export class PlainClient {
   }
 
   /** Waits for exactly this text and takes it; anything else that comes instead is the failure's message. */
-  async expect(text: string, timeout = 3000): Promise<void> {
+  async expect(text: string, timeout = PATIENCE_MS): Promise<void> {
     const wanted = Buffer.from(text).toString("latin1");
     const got = await this.read(wanted.length, timeout).catch(() => this.#take(this.#received.length));
     if (got !== wanted)
@@ -62,19 +65,19 @@ export class PlainClient {
   }
 
   /** Waits for at least `count` bytes and takes that many. */
-  async read(count: number, timeout = 3000): Promise<string> {
+  async read(count: number, timeout = PATIENCE_MS): Promise<string> {
     await this.until(() => this.#received.length >= count, timeout);
     return this.#take(count);
   }
 
   /** Waits until the server has closed the connection; gives everything that came before. */
-  async readToEnd(timeout = 3000): Promise<string> {
+  async readToEnd(timeout = PATIENCE_MS): Promise<string> {
     await this.until(() => this.closed, timeout);
     return this.#take(this.#received.length);
   }
 
   /** Waits until what has come satisfies the condition. */
-  async until(condition: () => boolean, timeout = 3000): Promise<void> {
+  async until(condition: () => boolean, timeout = PATIENCE_MS): Promise<void> {
     const deadline = Date.now() + timeout;
     while (!condition()) {
       const left = deadline - Date.now();

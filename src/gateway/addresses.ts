@@ -1,0 +1,90 @@
+/**
+ * Where clients come from, for an engine that can not see it: the one in this process has no sockets. CLIENT LIST and
+ * CLIENT INFO get the addresses put in, and CLIENT KILL finds clients by them.
+ */
+import type { Socket } from "node:net";
+import { encodeCommand } from "../engine/encode.ts";
+import type { ClientAddresses, Engine } from "../engine/engine.ts";
+import { isError, rewriteText, scalarBytes, scalarText } from "../resp/frames.ts";
+import { integer, type Reply, raw, status } from "../resp/reply.ts";
+import type { EngineCall, Interceptor, RequestView } from "./interceptor.ts";
+
+type Finder = Pick<Engine, "addressesOf">;
+
+/** The start of a client's line; the engine knows no address. */
+const LINE = /^(id=(\d+) )addr= laddr= fd=(\d+) /gm;
+
+/** The addresses of a socket as Redis writes them. @param path that of a unix socket, where we listen on one */
+export function addressesOf(socket: Socket, path: string | undefined): ClientAddresses {
+  const { remoteAddress, remotePort, localAddress, localPort } = socket;
+  if (remoteAddress === undefined) return { peer: `${path ?? ""}:0`, local: `${path ?? ""}:0` };
+  return { peer: written(remoteAddress, remotePort), local: written(localAddress ?? "", localPort) };
+}
+
+function written(address: string, port = 0): string {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, "");
+  return plain.includes(":") ? `[${plain}]:${port}` : `${plain}:${port}`;
+}
+
+/** Does a CLIENT command's reply describe clients? */
+export function describesClients(request: RequestView): boolean {
+  return /^(?:list|info)$/i.test(request.view(1).toString("latin1"));
+}
+
+/** The reply of CLIENT LIST or CLIENT INFO with addresses. */
+export function withAddresses(frame: Buffer, engine: Finder): Buffer {
+  if (isError(frame)) return frame;
+  const fill = (line: string, start: string, _id: string, descriptor: string): string => {
+    const found = engine.addressesOf?.(Number(descriptor));
+    return found ? `${start}addr=${found.peer} laddr=${found.local} fd=${descriptor} ` : line;
+  };
+  return rewriteText(frame, (text) => Buffer.from(text.toString("latin1").replace(LINE, fill), "latin1"));
+}
+
+/** Carries out CLIENT KILL by address as CLIENT KILL by id. */
+export function killByAddress(engine: Finder): Interceptor {
+  return {
+    active: false,
+    always: engine.addressesOf ? ["client"] : [],
+    intercept(_name, request) {
+      if (request.count < 3 || request.view(1).toString("latin1").toLowerCase() !== "kill") return undefined;
+      const args = request.copy(2).map(String);
+      // the old form has nothing but an address
+      const filters = args.length === 1 ? [["addr", ...args]] : pairs(args);
+      if (!filters.some(isAddress)) return undefined;
+      const original = encodeCommand(request.copy(0));
+      return { kind: "replace", run: (_context, ask) => kill(engine, filters, args.length === 1, original, ask) };
+    },
+  };
+}
+
+const pairs = (words: readonly string[]): string[][] =>
+  Array.from({ length: Math.ceil(words.length / 2) }, (_, at) => words.slice(2 * at, 2 * at + 2));
+
+const isAddress = ([name = ""]: readonly string[]): boolean => /^l?addr$/i.test(name);
+
+async function kill(
+  engine: Finder,
+  filters: readonly string[][],
+  oldForm: boolean,
+  original: Buffer,
+  ask: EngineCall,
+): Promise<Reply> {
+  const list = await ask(encodeCommand(["CLIENT", "LIST"]));
+  if (isError(list)) return raw(list);
+  const wanted = filters.filter(isAddress);
+  const ids = [...(scalarBytes(list)?.toString("latin1") ?? "").matchAll(LINE)].filter(([, , , descriptor]) => {
+    const found = engine.addressesOf?.(Number(descriptor));
+    return wanted.every(([name, address]) => (/^l/i.test(name ?? "") ? found?.local : found?.peer) === address);
+  });
+  // nobody, or wrong words: the engine's own answer
+  if (ids.length === 0) return raw(await ask(original));
+  const rest = oldForm ? ["SKIPME", "no"] : filters.filter((filter) => !isAddress(filter)).flat();
+  let killed = 0;
+  for (const [, , id = ""] of ids) {
+    const reply = await ask(encodeCommand(["CLIENT", "KILL", ...rest, "ID", id]));
+    if (isError(reply)) return raw(reply);
+    killed += Number(scalarText(reply));
+  }
+  return oldForm ? status("OK") : integer(killed);
+}
