@@ -18,6 +18,7 @@ import {
   type Engine,
   type EngineConnection,
 } from "./engine.ts";
+import { ENGINE_CLIENTS } from "./own-settings.ts";
 import { type EngineLayout, VirtualHost, VirtualSocket } from "./host.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
 import { wasm, type WasmMemory } from "./wasm.ts";
@@ -62,8 +63,6 @@ const SLICE_MS = 10;
 const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = HIGH_WATER / 4;
 const DEFAULT_SCRIPT_LIMIT_MS = 5000;
-/** Valkey's default allows about 6 000, because descriptors count from 4096 here. */
-const MAX_CLIENTS = 60_000;
 
 /** A connection to the embedded engine. */
 export class EmbeddedConnection implements EngineConnection {
@@ -280,7 +279,7 @@ export class EmbeddedEngine implements Engine {
     // Valkey lets the host look in only after this threshold.
     const threshold: Record<string, string> = limit === 0 ? {} : { "busy-reply-threshold": String(limit) };
     // Saving always fails here; somebody who tries must not stop all writes.
-    const always = { maxclients: String(MAX_CLIENTS), "stop-writes-on-bgsave-error": "no" };
+    const always = { maxclients: String(ENGINE_CLIENTS), "stop-writes-on-bgsave-error": "no" };
     const config = { ...always, ...threshold, ...this.#options.config };
     const connection = this.connect();
     let replies = "";

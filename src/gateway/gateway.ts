@@ -2,7 +2,7 @@
 import { EngineClient } from "../engine/client.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { Engine } from "../engine/engine.ts";
-import { ProtectedMode } from "../engine/protected-mode.ts";
+import { OwnSettings } from "../engine/own-settings.ts";
 import { scalarText } from "../resp/frames.ts";
 import { AccessEpoch, Verdicts } from "./access.ts";
 import type { EngineGate } from "../engine/gate.ts";
@@ -24,7 +24,7 @@ export class Gateway {
   readonly permissions: GatewayDeps["permissions"];
   readonly router: Router;
   readonly sources: SpliceSources;
-  readonly protectedMode: ProtectedMode;
+  readonly settings: OwnSettings;
   readonly #now: () => number;
   /** Must strangers authenticate? Then Redis' small limits for them apply. */
   authRequired = false;
@@ -36,7 +36,8 @@ export class Gateway {
     this.limits = { ...GATEWAY_LIMITS, ...deps.limits };
     this.log = deps.log;
     this.interceptor = deps.interceptor;
-    this.protectedMode = deps.protectedMode ?? new ProtectedMode(false, deps.engine.embedded);
+    const { maxClients } = this.limits;
+    this.settings = deps.settings ?? new OwnSettings({ protectedMode: false, maxClients }, deps.engine.embedded);
     this.rights = deps.rights ?? new AccessEpoch();
     this.rights.onChanged = () => void this.learnAccess();
     this.permissions = deps.permissions;
@@ -57,7 +58,7 @@ export class Gateway {
 
   /** Are only clients of this machine to be served? */
   get protects(): boolean {
-    return this.protectedMode.on && !this.authRequired;
+    return this.settings.protectedMode && !this.authRequired;
   }
 
   /** Asks the engine whether strangers must authenticate; an engine that can not be reached changes nothing. */

@@ -1,7 +1,7 @@
 /** What clients may use, and what the gateway's parts are given. */
 import type { CommandTable } from "../commands/command.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { ProtectedMode } from "../engine/protected-mode.ts";
+import type { OwnSettings } from "../engine/own-settings.ts";
 import type { Logger } from "../log.ts";
 import { REQUEST_LIMITS, type RequestLimits } from "../resp/request.ts";
 import type { AccessEpoch, CommandRights } from "./access.ts";
@@ -33,8 +33,8 @@ export interface GatewayDeps {
   readonly interceptor?: Interceptor;
   /** Told of every change of rights that passes here; to be advanced by whoever else lets commands change rights. */
   readonly rights?: AccessEpoch;
-  /** Off unless given. */
-  readonly protectedMode?: ProtectedMode;
+  /** Those of `limits`, without protected mode, unless given. */
+  readonly settings?: OwnSettings;
   /** Asked about commands that something else than the client's engine connection carries out. */
   readonly permissions?: Pick<CommandRights, "refusal">;
   /** See {@link SpliceSources}. */

@@ -126,7 +126,12 @@ export class Listener {
   #createTlsServer(options: ServerOpts, tls: TlsListening): Server {
     const server = createTlsServer({ ...options, ...tls.options });
     // who has not ended the handshake counts too: such clients must not be more than clients may be
-    server.maxConnections = this.#gateway.limits.maxClients;
+    const { settings } = this.#gateway;
+    const adapt = (): void => {
+      server.maxConnections = settings.maxClients;
+    };
+    adapt();
+    server.on("connection", adapt);
     server.on("secureConnection", (socket) => {
       if (tls.optional && hasBadCertificate(socket)) socket.destroy();
       else this.#accept(socket);
@@ -141,7 +146,7 @@ export class Listener {
       socket.end(DENIED, () => socket.destroy());
       return;
     }
-    if (this.#sessions.size >= this.#gateway.limits.maxClients) {
+    if (this.#sessions.size >= this.#gateway.settings.maxClients) {
       this.#refused++;
       socket.on("error", () => {});
       socket.end(TOO_MANY, () => socket.destroy());

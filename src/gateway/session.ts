@@ -83,7 +83,7 @@ export class ClientSession {
         this.#access.forget();
         this.#decoder.authenticated = authenticated || !gateway.authRequired;
       },
-      protectedMode: gateway.protectedMode,
+      settings: gateway.settings,
     };
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("end", () => this.#ended());

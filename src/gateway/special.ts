@@ -1,7 +1,7 @@
 /** The engine's commands of which the gateway takes note: what they change, and what their replies are to look like. */
 import { encodeCommand } from "../engine/encode.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { ProtectedMode } from "../engine/protected-mode.ts";
+import type { OwnSettings } from "../engine/own-settings.ts";
 import { isError, scalarText } from "../resp/frames.ts";
 import { encodeWhole, error } from "../resp/reply.ts";
 import { describesClients, withAddresses } from "./addresses.ts";
@@ -31,7 +31,7 @@ export interface SpecialContext {
   readonly sources: SpliceSources;
   /** The client is another user now, or (false) as it was when it came. */
   identified(authenticated: boolean): void;
-  readonly protectedMode: ProtectedMode;
+  readonly settings: OwnSettings;
 }
 
 const PLAIN: Plan = { kind: "plain" };
@@ -138,7 +138,7 @@ function planChange({ rights }: SpecialContext, settle = (frame: Buffer): Buffer
 }
 
 function planConfig(request: RequestView, context: SpecialContext): Plan {
-  const own = context.protectedMode.translate(request.copy(0));
+  const own = context.settings.translate(request.copy(0));
   if (!own) return changesRights(request) ? planChange(context) : PLAIN;
   const instead = encodeCommand(own.args);
   return {

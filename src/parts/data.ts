@@ -8,7 +8,7 @@ import type { Engine } from "../engine/engine.ts";
 import { EngineGate } from "../engine/gate.ts";
 import { InternalConnections } from "../engine/internal.ts";
 import { DEFAULT_USER, type Maybe, UserRights } from "../engine/rights.ts";
-import { ProtectedMode } from "../engine/protected-mode.ts";
+import { OwnSettings } from "../engine/own-settings.ts";
 import { UpstreamEngine } from "../engine/upstream.ts";
 import { AccessEpoch, CommandRights } from "../gateway/access.ts";
 import type { Logger } from "../log.ts";
@@ -25,7 +25,7 @@ export interface DataParts extends Base {
   /** Counts changes of rights. */
   readonly rights: AccessEpoch;
   readonly users: UserRights;
-  readonly protectedMode: ProtectedMode;
+  readonly settings: OwnSettings;
   readonly permissions: CommandRights;
   /** May this user's code run this command, on a connection of the server's? */
   readonly scriptRefusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
@@ -58,11 +58,12 @@ export function dataParts(base: Base, table: () => CommandTable): DataParts {
     ownUser: engine.embedded ? undefined : engineUser(config.engine),
     lifetimeMs: engine.embedded ? Number.POSITIVE_INFINITY : RIGHTS_LIFETIME_MS,
   });
-  const protectedMode = new ProtectedMode(config.protectedMode, engine.embedded);
+  const { protectedMode, maxclients: maxClients } = config;
+  const settings = new OwnSettings({ protectedMode, maxClients }, engine.embedded);
   const permissions = new CommandRights(users, table);
   return {
     ...base,
-    ...{ engine, connections, gate, engineCommands, rights, users, permissions, protectedMode, ended },
+    ...{ engine, connections, gate, engineCommands, rights, users, permissions, settings, ended },
     scriptRefusal: (user, args) =>
       permissions.refusal(user, args, (name, command) => users.refusalInStead(name, command)),
     async start(loadData) {

@@ -15,7 +15,7 @@ const HOOK_GONE = "ERR the hook is gone";
 
 /** Builds the listener; it does not listen yet. */
 export function createListener(parts: CommandParts, persistence: Persistence, visibility: () => Visibility): Listener {
-  const { config, log, engine, gate, rights, permissions, protectedMode, table, host, events, hooks } = parts;
+  const { config, log, engine, gate, rights, permissions, settings, table, host, events, hooks } = parts;
   const { executions, registrations, sessions, requirements } = parts;
   return new Listener(
     {
@@ -25,7 +25,7 @@ export function createListener(parts: CommandParts, persistence: Persistence, vi
       unixSocket: config.unixsocket === "" ? undefined : config.unixsocket,
     },
     {
-      ...{ engine, gate, log, rights, permissions, protectedMode },
+      ...{ engine, gate, log, rights, permissions, settings },
       commands: table,
       limits: {
         maxClients: config.maxclients,

@@ -37,7 +37,7 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     option: (key) => runtime.forScripts(key),
     around: (args, sender, send) => later().reactions.events.interceptor.around(args, sender, send),
     epoch: rights,
-    protectedMode: parts.protectedMode,
+    settings: parts.settings,
     maxIdleMs: () => (engine.embedded ? 0 : runtime.get("ExecutionMaxIdleTime")),
     onIdle: (task, error) => later().executions.runner.abortTask(task, error),
     log: scriptLog,

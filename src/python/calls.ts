@@ -2,7 +2,7 @@
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import type { InternalConnections } from "../engine/internal.ts";
-import type { ProtectedMode } from "../engine/protected-mode.ts";
+import type { OwnSettings } from "../engine/own-settings.ts";
 import type { Maybe, UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
@@ -37,7 +37,7 @@ export interface PythonCallsOptions {
   ) => Buffer | Promise<Buffer>;
   /** Told of commands that may change users' rights: before the engine gets them, and when they were carried out. */
   readonly epoch: { advance(): void; changed(): void };
-  readonly protectedMode: ProtectedMode;
+  readonly settings: OwnSettings;
   /** Takes what scripts log. */
   readonly log: Pick<Logger, "trace" | "debug" | "info" | "warn">;
 }
@@ -148,7 +148,7 @@ export class PythonCalls {
     const special = this.#special(name, args);
     if (special) return special(home, owner);
     // the arguments are views of a message that does not outlive this call
-    const own = name === "config" ? this.#options.protectedMode.translate(args) : undefined;
+    const own = name === "config" ? this.#options.settings.translate(args) : undefined;
     const bytes = encodeCommand(own?.args ?? args);
     const changes = name === "acl" || name === "config";
     if (changes) this.#options.epoch.advance();

@@ -182,6 +182,20 @@ describe("limits", () => {
       .toBe(true);
   });
 
+  it("takes another limit from CONFIG SET, for clients and not for the server's own connections", async () => {
+    const { connect } = await embedded({ limits: { maxClients: 1 } });
+    const first = await connect();
+    first.write("CONFIG SET maxclients 2\r\nCONFIG GET maxclients\r\n");
+    await first.expect("+OK\r\n*2\r\n$10\r\nmaxclients\r\n$1\r\n2\r\n");
+    const second = await connect();
+    second.write("PING\r\nCONFIG SET maxclients 1\r\nCONFIG SET maxclients x\r\nRG.ECHO y\r\n");
+    await second.until(() => second.pending.endsWith("$1\r\ny\r\n"));
+    expect(second.pending).toMatch(/^\+PONG\r\n\+OK\r\n-ERR CONFIG SET failed [^\r]*'maxclients'/);
+    expect(await (await connect()).readToEnd()).toBe("-ERR max number of clients reached\r\n");
+    first.write("PING\r\n");
+    await first.expect("+PONG\r\n");
+  });
+
   it("disconnects a client whose request is too big", async () => {
     const { connect, log } = await embedded({ limits: { maxBuffer: 100_000 } });
     const client = await connect();

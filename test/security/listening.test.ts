@@ -86,7 +86,7 @@ describe("protected mode", () => {
       expect(await greeting()).toBe("+PONG\r\n");
       expect(await local.call("RG.PYEXECUTE", script.replace("'no'", "'yes'"))).toEqual([["OK"], []]);
       expect(await greeting()).toBe(DENIED);
-      for (const name of ["port", "TLS-port"]) {
+      for (const name of ["port", "TLS-port", "bind", "tls-cluster"]) {
         await expect(local.call("CONFIG", "SET", "maxmemory", "0", name, "0")).rejects.toThrow("immutable config");
       }
       // the rest of the server is none the worse for it
