@@ -37,14 +37,14 @@ export class OwnSettings {
   protectedMode: boolean;
   /** Most clients at a time. */
   maxClients: number;
-  readonly #embedded: boolean;
+  readonly embedded: boolean;
   readonly #parameters: ReadonlyMap<string, OwnParameter>;
 
   /** @param embedded an engine by URL has settings of its own, about its own clients */
   constructor(values: { readonly protectedMode: boolean; readonly maxClients: number }, embedded: boolean) {
     this.protectedMode = values.protectedMode;
     this.maxClients = values.maxClients;
-    this.#embedded = embedded;
+    this.embedded = embedded;
     this.#parameters = new Map([
       ["protected-mode", this.#protectedModeParameter()],
       ["maxclients", this.#maxClientsParameter()],
@@ -53,7 +53,7 @@ export class OwnSettings {
 
   /** @returns undefined when the engine may have the command as it is. @param args with the name */
   translate(args: readonly Buffer[]): TranslatedConfig | undefined {
-    if (!this.#embedded) return undefined;
+    if (!this.embedded) return undefined;
     const words = args.map((arg) => arg.toString("latin1").toLowerCase());
     if (words[0] !== "config") return undefined;
     if (words[1] === "get") return { args, settle: (reply) => this.#shown(reply) };

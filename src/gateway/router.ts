@@ -6,7 +6,7 @@ import { nameHash, type RequestDecoder } from "../resp/request.ts";
 export const SPECIALS: ReadonlySet<string> = new Set([
   ...["multi", "exec", "discard", "reset", "quit", "watch", "hello", "auth", "select", "client", "monitor"],
   ...["subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe"],
-  ...["command", "module", "info", "acl", "config", "sync", "psync", "replconf"],
+  ...["command", "module", "info", "acl", "config", "sync", "psync", "replconf", "replicaof", "slaveof"],
 ]);
 
 export interface Route {

@@ -2,6 +2,7 @@
 import { encodeCommand } from "../engine/encode.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
+import { makesReplica, REPLICATION_REFUSED } from "../engine/replication.ts";
 import { isError, scalarText } from "../resp/frames.ts";
 import { encodeWhole, error } from "../resp/reply.ts";
 import { describesClients, withAddresses } from "./addresses.ts";
@@ -26,7 +27,7 @@ export type Plan =
 
 export interface SpecialContext {
   readonly state: ClientState;
-  readonly engine: Pick<Engine, "addressesOf">;
+  readonly engine: Pick<Engine, "addressesOf" | "embedded">;
   readonly rights: AccessEpoch;
   readonly sources: SpliceSources;
   /** The client is another user now, or (false) as it was when it came. */
@@ -37,11 +38,11 @@ export interface SpecialContext {
 const PLAIN: Plan = { kind: "plain" };
 /** Any reply would do: an error says that the client may not use CLIENT, anything else that it may. */
 const CLIENT_REPLY_ON = Buffer.from("*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$2\r\nON\r\n");
-/** Refused for its arity, so that a transaction knows of it. */
-const WRONG_SYNC = Buffer.from("*2\r\n$4\r\nSYNC\r\n$1\r\nx\r\n");
+/** Refused for their arity, so that a transaction knows of it. */
+const WRONG_SYNC = encodeCommand(["SYNC", "x"]);
+const WRONG_REPLICAOF = encodeCommand(["REPLICAOF", "x"]);
 /** The subcommands of ACL and CONFIG after which a verdict about rights may be wrong. */
 const CHANGES_RIGHTS = /^(?:set|setuser|deluser|load)$/i;
-const REPLICATION_REFUSED = "ERR replication is not available through this server";
 
 /** Plans a special command by its name in lower case. */
 export function planSpecial(name: string, request: RequestView, context: SpecialContext): Plan {
@@ -99,6 +100,13 @@ export function planSpecial(name: string, request: RequestView, context: Special
     case "psync":
     case "replconf":
       return { kind: "special", instead: WRONG_SYNC, handle: (frame) => refuseReplication(frame, state) };
+    case "replicaof":
+    case "slaveof": {
+      const refused = context.engine.embedded && makesReplica(request.copy(0));
+      return refused
+        ? { kind: "special", instead: WRONG_REPLICAOF, handle: (frame) => refuseReplication(frame, state) }
+        : PLAIN;
+    }
     case "quit":
     case "watch":
       return PLAIN;

@@ -3,6 +3,7 @@ import { type EngineClient, encodeCommand } from "../engine/client.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
+import { makesReplica, REPLICATION_REFUSED } from "../engine/replication.ts";
 import type { Maybe, UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
@@ -180,6 +181,7 @@ export class PythonCalls {
   ): ((home: object, owner: object) => CallReply | Promise<CallReply>) | undefined {
     if (name === "shutdown") throw new ReplyError("ERR a script can not shut the server down");
     if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
+    if (this.#options.settings.embedded && makesReplica(args)) throw new ReplyError(REPLICATION_REFUSED);
     if (hasNoReply(name, args)) throw new ReplyError(NO_REPLY);
     // replies are read as RESP2
     if (name === "hello" && args[1]?.toString("latin1") === "3")

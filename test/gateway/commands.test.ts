@@ -150,6 +150,8 @@ describeEachEngine("commands", (gateway) => {
     const refused = "-ERR replication is not available through this server\r\n";
     client.write("SYNC\r\nPSYNC ? -1\r\nREPLCONF listening-port 1\r\nPING\r\n");
     await client.expect(`${refused.repeat(3)}+PONG\r\n`);
+    client.write("REPLICAOF no one\r\nSLAVEOF NO ONE\r\n");
+    await client.expect("+OK\r\n+OK\r\n");
   });
 
   it("shows a monitor what the engine does", async () => {

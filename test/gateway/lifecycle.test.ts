@@ -196,6 +196,17 @@ describe("limits", () => {
     await first.expect("+PONG\r\n");
   });
 
+  it("does not let the engine in this process become a replica, which it could not be", async () => {
+    const { connect } = await embedded();
+    const client = await connect();
+    client.write("REPLICAOF 127.0.0.1 1\r\nslaveof a b\r\nSET still 1\r\n");
+    const refused = "-ERR replication is not available through this server\r\n";
+    await client.expect(`${refused.repeat(2)}+OK\r\n`);
+    client.write("MULTI\r\nREPLICAOF 127.0.0.1 1\r\nEXEC\r\nDEL still\r\n");
+    await client.until(() => client.pending.endsWith(":1\r\n"));
+    expect(client.pending).toContain("-EXECABORT");
+  });
+
   it("disconnects a client whose request is too big", async () => {
     const { connect, log } = await embedded({ limits: { maxBuffer: 100_000 } });
     const client = await connect();

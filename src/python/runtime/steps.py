@@ -114,13 +114,18 @@ def text_records(stage, source):
 def limit_records(stage, source):
     start, end, seen = stage.start, stage.end, 0
     for record in source:
-        if type(record) is not Mark:
-            if end is not None and seen >= end:
+        full = end is not None and seen >= end
+        if type(record) is Mark:
+            yield record
+            # one more record is pulled, whatever it is; a sign to pause is none
+            if full and record.text is not None:
                 return
-            seen += 1
-            if start < 0 or seen <= start:
-                continue
-        yield record
+            continue
+        if full:
+            return
+        seen += 1
+        if start >= 0 and seen > start:
+            yield record
 
 
 def repartition_records(stage, source):

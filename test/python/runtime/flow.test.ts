@@ -73,6 +73,27 @@ GB('ShardsIDReader').flatmap(lambda x: [4, 3, 2, 1]).accumulate(add).run()`;
     expect(ask(script)).toEqual([[["7"], ["two"]]]);
   });
 
+  test.each([
+    ["a record", "7", 0],
+    ["an error", "1 // 0", 1],
+  ])("a full window takes one more record and no other: %s", (_title, value, errors) => {
+    const script = `seen = []
+def f(x):
+    seen.append(x)
+    return x if x < 3 else ${value}
+GB('ShardsIDReader').flatmap(lambda r: list(range(8, -1, -1))).map(f).limit(2, 1).run()
+GB('CommandReader').map(lambda r: seen).register(trigger='seen')`;
+    const [reply, seen] = python.json(
+      `
+main.ask("RG.PYEXECUTE", inputs["script"])
+main.serve(lambda: main.flows[1]["done"] is not None)
+[[main.flows[1]["results"], len(main.flows[1]["done"][1])], main.ask("RG.TRIGGER", "seen")]
+`,
+      { script },
+    ) as [unknown, unknown];
+    expect([reply, seen]).toEqual([[["1", "2"], errors], ["[0, 1, 2, 3]"]]);
+  });
+
   test("the main thread is told when a flow waits and when it goes on", () => {
     const script = "async def f(x):\n    await asyncio.sleep(0.01)\nGB('ShardsIDReader').map(f).run()";
     const told = python.json(
