@@ -292,6 +292,14 @@ export const OPTIONS = {
     gears: core("MaxResultsMemory", true),
     summary: "most bytes of kept results; the least recently used go first; 0 is no limit",
   },
+  "max-execution-results": {
+    kind: "bytes",
+    section: "executions",
+    default: 512 * MB,
+    min: 0,
+    max: 64 * GB,
+    summary: "bytes of results above which an execution is stopped, and has none; 0 is no limit",
+  },
 
   isolation: {
     kind: "choice",

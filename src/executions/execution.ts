@@ -70,16 +70,19 @@ export class Execution {
     this.#chunks.push(bytes);
   }
 
+  /** Forgets the results so far. */
+  dropResults(): void {
+    this.#chunks.length = 0;
+    this.resultCount = 0;
+    this.resultBytes = 0;
+  }
+
   /** Ends it. An aborted execution has neither results nor errors. */
   finish(status: "done" | "aborted", errors: readonly string[] = []): void {
     if (this.isFinished) return;
     this.status = status;
     this.errors = errors;
-    if (status === "aborted") {
-      this.#chunks.length = 0;
-      this.resultCount = 0;
-      this.resultBytes = 0;
-    }
+    if (status === "aborted") this.dropResults();
     this.resultBytes += errors.reduce((sum, error) => sum + error.length * 2, 0);
     this.#declare();
     this.#settle();

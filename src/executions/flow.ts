@@ -39,6 +39,8 @@ export interface FlowOptions {
   readonly onFinish: (flow: FlowTask) => void;
   readonly onStart?: (flow: FlowTask) => void;
   readonly onWaiting?: (flow: FlowTask, waiting: boolean) => void;
+  /** There are more results. */
+  readonly onGrown?: (flow: FlowTask) => void;
 }
 
 export class FlowTask implements PythonTask {
@@ -54,6 +56,8 @@ export class FlowTask implements PythonTask {
   stopping = false;
   /** It was stopped before anybody could know that it had begun: it ends as if it had not. */
   unseen = false;
+  /** It has no results, whatever else it yields. */
+  overfull = false;
   readonly #options: FlowOptions;
 
   constructor(options: FlowOptions) {
@@ -88,7 +92,9 @@ export class FlowTask implements PythonTask {
 
   onResults(items: MarshalReader): void {
     const { count, bytes } = resultsToResp(items, this.#options.prefixRule ?? false);
-    if (count > 0) this.execution.append(count, bytes);
+    if (count === 0 || this.overfull) return;
+    this.execution.append(count, bytes);
+    this.#options.onGrown?.(this);
   }
 
   onWaiting(waiting: boolean): void {

@@ -34,6 +34,8 @@ export interface RunnerOptions {
   readonly syncTimeoutMs: () => number;
   /** How many executions may wait for coroutines and futures at a time; what else would have to wait is stopped. */
   readonly maxWaiting: number;
+  /** Bytes of results above which an execution is stopped; 0: no limit. */
+  readonly maxResultBytes: number;
   /** Is told of what ran long. */
   readonly slow?: SlowLog;
   /** Called when an execution of this session does not hold it any more. */
@@ -92,6 +94,7 @@ export class ExecutionRunner {
   readonly #syncTimeoutMs: () => number;
   readonly #slow: SlowLog | undefined;
   readonly #maxWaiting: number;
+  readonly #maxResultBytes: number;
   readonly #waiting = new Set<FlowTask>();
   readonly #onReleased: (session: Session) => void;
   readonly #tasks = new Map<Execution, Stoppable>();
@@ -105,6 +108,7 @@ export class ExecutionRunner {
     this.#syncTimeoutMs = options.syncTimeoutMs;
     this.#slow = options.slow;
     this.#maxWaiting = options.maxWaiting;
+    this.#maxResultBytes = options.maxResultBytes;
     this.#onReleased = options.onReleased ?? (() => {});
   }
 
@@ -155,6 +159,7 @@ export class ExecutionRunner {
         options.onWaiting?.(task, waiting);
         this.#noteWaiting(task, waiting);
       },
+      onGrown: (task) => this.#checkSize(task),
       onFinish: (task) => {
         clearTimeout(timer);
         this.#waiting.delete(task);
@@ -285,6 +290,15 @@ export class ExecutionRunner {
       const limit = `max-waiting-executions is ${this.#maxWaiting}`;
       this.abortTask(flow, `Execution was stopped: too many wait for coroutines and futures (${limit})`);
     }
+  }
+
+  #checkSize(flow: FlowTask): void {
+    const limit = this.#maxResultBytes;
+    if (limit === 0 || flow.execution.resultBytes <= limit) return;
+    flow.overfull = true;
+    flow.execution.dropResults();
+    const text = `it has more than ${limit} bytes of results (max-execution-results)`;
+    this.abortTask(flow, `Execution was stopped: ${text}`);
   }
 
   #stopFlow(flow: FlowTask): void {

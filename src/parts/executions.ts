@@ -39,6 +39,7 @@ export function executionParts(parts: PythonParts): ExecutionParts {
     timeoutMs: () => runtime.get("ExecutionTimeout"),
     syncTimeoutMs: () => config.scriptTimeLimit,
     maxWaiting: config.maxWaitingExecutions,
+    maxResultBytes: config.maxExecutionResults,
     onReleased: (session) => sessions.release(session),
   });
   return { ...parts, ids, sessions, requirements: new Requirements(sessions, log), executions, runner, slow };

@@ -72,6 +72,7 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
     timeoutMs: () => 0,
     syncTimeoutMs: () => 0,
     maxWaiting: 1000,
+    maxResultBytes: 0,
   });
   const limits = { perRegistration: options.maxPerRegistration ?? 100 };
   const starter = new EventStarter({

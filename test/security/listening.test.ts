@@ -235,7 +235,7 @@ describe("limits", () => {
   let client: Client;
   beforeAll(async () => {
     const limits = ["--max-script-size", "1kb", "--max-pending-executions", "3", "--max-registrations", "2"];
-    limits.push("--max-waiting-executions", "2");
+    limits.push("--max-waiting-executions", "2", "--max-execution-results", "1mb");
     server = await startRegears([...limits, "--script-log-rate", "10"]);
     client = await connectClient(server.port);
   });
@@ -299,6 +299,19 @@ GB('CommandReader').foreach(lambda r: [setFutureResults(f, 'good') for f in wait
     expect(await reply).toEqual(["good"]);
     await client.call("RG.UNREGISTERALL");
     for (const one of others) one.close();
+  });
+
+  it.each([
+    ["that never ends", "import itertools\ndef source():\n    for n in itertools.count(): yield 'x' * 1000"],
+    ["that ends with it", "def source():\n    for n in range(1100): yield 'x' * 1000"],
+  ])("of the results of one execution %s", async (_title, script) => {
+    const error = "Execution was stopped: it has more than 1048576 bytes of results (max-execution-results)";
+    expect(await client.call("RG.PYEXECUTE", `${script}\nGB('PythonReader').run(source)`)).toEqual([[], [error]]);
+    const [results] = (await client.call(
+      "RG.PYEXECUTE",
+      "GB('ShardsIDReader').map(lambda r: 'y' * 1000000).run()",
+    )) as [string[]];
+    expect(results[0]?.length).toBe(1_000_000);
   });
 
   it("of what scripts log", async () => {

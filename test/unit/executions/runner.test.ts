@@ -28,7 +28,16 @@ function setUp() {
   const registry = new ExecutionRegistry(ids, { maxExecutions: () => 10, maxResultBytes: () => 0 });
   const off = { traceback: () => true, profile: () => false };
   const runner = new ExecutionRunner({
-    ...{ host, registry, ids, settings: off, timeoutMs: () => 0, syncTimeoutMs: () => 0, maxWaiting: 10 },
+    ...{
+      host,
+      registry,
+      ids,
+      settings: off,
+      timeoutMs: () => 0,
+      syncTimeoutMs: () => 0,
+      maxWaiting: 10,
+      maxResultBytes: 0,
+    },
   });
   const run = (unblocking: boolean) =>
     runner.runScript({
