@@ -8,6 +8,7 @@ import { AccessEpoch, Verdicts } from "./access.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Interceptor } from "./interceptor.ts";
 import { GATEWAY_LIMITS, type GatewayDeps, type GatewayLimits } from "./limits.ts";
+import { Monitors } from "./monitors.ts";
 import { Router } from "./router.ts";
 import type { SpliceSources } from "./splice.ts";
 
@@ -25,6 +26,7 @@ export class Gateway {
   readonly router: Router;
   readonly sources: SpliceSources;
   readonly settings: OwnSettings;
+  readonly monitors = new Monitors();
   readonly #now: () => number;
   /** Must strangers authenticate? Then Redis' small limits for them apply. */
   authRequired = false;

@@ -16,6 +16,7 @@ import { ClientState } from "./client-state.ts";
 import { DOWN, EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
 import type { Interception } from "./interceptor.ts";
+import { type Watcher, watcherOf } from "./monitors.ts";
 import { ClientOutput } from "./output.ts";
 import { Replies } from "./replies.ts";
 import type { Route } from "./router.ts";
@@ -47,6 +48,8 @@ export class ClientSession {
   readonly #engine: EngineLink;
   readonly #access: ClientAccess;
   readonly #special: SpecialContext;
+  readonly #peer: string;
+  readonly #watcher: Watcher;
   #pumping = false;
   /** An exclusive command is waiting or running. */
   #busy = false;
@@ -72,6 +75,8 @@ export class ClientSession {
       send: (bytes) => this.#output.write(bytes),
       settled: () => this.#settled(),
     });
+    this.#peer = addresses.peer;
+    this.#watcher = watcherOf(this.#state, this.#replies);
     this.#engine = this.#makeLink(addresses);
     this.#access = new ClientAccess(gateway, this.#state, (request) => this.#engine.ask(request, 1));
     this.#special = {
@@ -84,6 +89,7 @@ export class ClientSession {
         this.#decoder.authenticated = authenticated || !gateway.authRequired;
       },
       settings: gateway.settings,
+      monitors: () => gateway.monitors.add(this.#watcher),
     };
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("end", () => this.#ended());
@@ -108,6 +114,7 @@ export class ClientSession {
     this.#running?.abort();
     this.#onDrained?.();
     if (!this.#executing) this.#dropEngine();
+    this.#gateway.monitors.delete(this.#watcher);
     this.onClosed();
   }
 
@@ -260,14 +267,13 @@ export class ClientSession {
       return;
     }
     // The common case without a detour: nothing to wait for, and perhaps an immediate reply.
-    const reply = this.#gateway.sources.commands.run(row, args, this.#context("client", typedName));
+    const reply = this.#carryOut(row, args, "client", typedName);
     if (reply instanceof Promise) this.#exclusive(async () => this.#answer(await reply));
     else this.#answer(reply);
   }
 
   async #runOwn(row: CommandRow, args: readonly Buffer[], typedName: string): Promise<void> {
-    const run = (caller: "client" | "multi"): Reply | Promise<Reply> =>
-      this.#gateway.sources.commands.run(row, args, this.#context(caller, typedName));
+    const run = (caller: "client" | "multi"): Reply | Promise<Reply> => this.#carryOut(row, args, caller, typedName);
     if (!this.#state.transaction) {
       const refused = await this.#access.refusal(row);
       this.#answer(refused === undefined ? await run("client") : error(refused));
@@ -276,6 +282,18 @@ export class ClientSession {
     const probe = accessProbe(row.access, false);
     const stage: Stage = async () => encodeWhole(await run("multi"), this.#state.protocol);
     await this.#queueStage(probe.request, undefined, stage, (reply) => refusal(reply, probe, row.name) ?? "");
+  }
+
+  #carryOut(
+    row: CommandRow,
+    args: readonly Buffer[],
+    caller: "client" | "multi",
+    typedName: string,
+  ): Reply | Promise<Reply> {
+    const { monitors, sources } = this.#gateway;
+    const { database } = this.#state;
+    monitors.show({ database, peer: this.#peer }, () => [Buffer.from(typedName), ...args]);
+    return sources.commands.run(row, args, this.#context(caller, typedName));
   }
 
   #intercepted(interception: Interception, plan: Plan): void {

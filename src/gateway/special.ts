@@ -33,6 +33,8 @@ export interface SpecialContext {
   /** The client is another user now, or (false) as it was when it came. */
   identified(authenticated: boolean): void;
   readonly settings: OwnSettings;
+  /** The client monitors from now on. */
+  monitors(): void;
 }
 
 const PLAIN: Plan = { kind: "plain" };
@@ -83,6 +85,7 @@ export function planSpecial(name: string, request: RequestView, context: Special
     case "monitor":
       return onSuccess(() => {
         state.monitoring = true;
+        context.monitors();
       });
     case "client":
       return planClient(request, context);

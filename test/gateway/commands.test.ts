@@ -162,6 +162,10 @@ describeEachEngine("commands", (gateway) => {
     other.write("SET seen 1\r\n");
     await client.until(() => /^\+\d+\.\d+ \[0 [^\]]*\] "SET" "seen" "1"\r\n$/.test(client.pending));
     await client.read(client.pending.length);
+    other.write(request("rg.Echo", 'a "b"\\\n\x01'));
+    const shown = /^\+\d+\.\d{6} \[0 127\.0\.0\.1:\d+\] "rg\.Echo" "a \\"b\\"\\\\\\n\\x01"\r\n$/;
+    await client.until(() => shown.test(client.pending.slice(client.pending.lastIndexOf("+"))));
+    await client.read(client.pending.length);
     client.write("RESET\r\nRG.ECHO x\r\n");
     await client.until(() => client.pending.endsWith("+RESET\r\n$1\r\nx\r\n"));
   });

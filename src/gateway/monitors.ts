@@ -1,0 +1,71 @@
+/** What MONITOR shows of the commands that the engine does not see: ours. */
+
+import type { Replies } from "./replies.ts";
+
+/** A client that may be monitoring. */
+export interface Watcher {
+  readonly monitoring: boolean;
+  show(line: Buffer): void;
+}
+
+/** Where a command comes from. */
+export interface Origin {
+  readonly database: number;
+  /** The client's address as Redis writes it. */
+  readonly peer: string;
+}
+
+export class Monitors {
+  readonly #watchers = new Set<Watcher>();
+
+  /** The engine has accepted a client's MONITOR. */
+  add(watcher: Watcher): void {
+    this.#watchers.add(watcher);
+  }
+
+  delete(watcher: Watcher): void {
+    this.#watchers.delete(watcher);
+  }
+
+  /** Shows a command that is about to be carried out. @param words name and arguments as typed; asked for if anybody watches */
+  show(origin: Origin, words: () => readonly Buffer[]): void {
+    if (this.#watchers.size === 0) return;
+    const line = monitorLine(Date.now(), origin, words());
+    for (const watcher of this.#watchers) {
+      // RESET ends it
+      if (watcher.monitoring) watcher.show(line);
+      else this.#watchers.delete(watcher);
+    }
+  }
+}
+
+/** A client that gets lines in between the replies it is owed. */
+export function watcherOf(state: Pick<Watcher, "monitoring">, replies: Pick<Replies, "inside" | "answer">): Watcher {
+  const show = (line: Buffer): void => {
+    // not into the middle of what the engine sends
+    if (replies.inside) setImmediate(() => show(line));
+    else replies.answer([line]);
+  };
+  return {
+    show,
+    get monitoring() {
+      return state.monitoring;
+    },
+  };
+}
+
+/** A line as Redis writes it. @param now milliseconds since 1970 */
+export function monitorLine(now: number, { database, peer }: Origin, words: readonly Buffer[]): Buffer {
+  const time = `${Math.floor(now / 1000)}.${String(Math.floor((now % 1000) * 1000)).padStart(6, "0")}`;
+  return Buffer.from(`+${time} [${database} ${peer}] ${words.map(quoted).join(" ")}\r\n`, "latin1");
+}
+
+const ESCAPED: Readonly<Record<string, string>> = {
+  ...{ "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\u0007": "\\a", "\b": "\\b" },
+};
+
+/** Redis' own way to make bytes readable (sdscatrepr). */
+const quoted = (word: Buffer): string =>
+  `"${word
+    .toString("latin1")
+    .replace(/[^ !#-[\]-~]/g, (byte) => ESCAPED[byte] ?? `\\x${byte.charCodeAt(0).toString(16).padStart(2, "0")}`)}"`;
