@@ -68,7 +68,7 @@ async function visit(port: number, count: number): Promise<void> {
 }
 
 describe.skipIf(!hasProc)(`connections${withoutProc}`, () => {
-  it("come and go by the ten thousand and leave nothing", { timeout: 60_000 }, async () => {
+  it("come and go by the ten thousand and leave nothing", { timeout: 180_000 }, async () => {
     const server = await startServer();
     const pid = pidOf(server);
     const client = await connectClient(server.port);
