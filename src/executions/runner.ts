@@ -238,6 +238,11 @@ export class ExecutionRunner {
     return this.#tasks.size;
   }
 
+  /** How many of them wait for coroutines and futures. */
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
   /** Unfinished executions. */
   get pending(): Execution[] {
     return [...this.#tasks.keys()];
@@ -354,7 +359,7 @@ class Script implements PythonTask {
   }
 
   message(): readonly MarshalValue[] {
-    return ["script", this.handle, this.session.id, this.#code, jobFlags(this.#runner.settings)];
+    return ["script", this.handle, this.session.key, this.#code, jobFlags(this.#runner.settings)];
   }
 
   onStart(): void {
