@@ -57,6 +57,7 @@ export class ClientSession {
   #finishing = false;
   #closed = false;
   #onSettled: (() => void) | undefined;
+  #lost = false;
   #onDrained: (() => void) | undefined;
   #running: AbortController | undefined;
   #linger: NodeJS.Timeout | undefined;
@@ -132,6 +133,7 @@ export class ClientSession {
     return new EngineLink(this.#gateway.engine, this.#replies, addresses, {
       onDrain: () => this.#pump(),
       onEnd: () => this.#end(),
+      onLost: () => this.#lose(),
       onRefused: (reason) => {
         this.#gateway.log.debug({ err: reason, client: this.#id }, "the engine could not be reached for a client");
         this.#settled();
@@ -161,7 +163,7 @@ export class ClientSession {
   }
 
   #mustWait(): boolean {
-    return this.#busy || this.#engine.full || this.#closed;
+    return this.#busy || this.#engine.full || this.#closed || this.#lost;
   }
 
   get #gateOpen(): boolean {
@@ -439,6 +441,14 @@ export class ClientSession {
   }
 
   // ---- the end ----
+
+  /** Nothing more is carried out: it would be with another user or database. What runs answers, and be it an error. */
+  #lose(): void {
+    this.#lost = true;
+    this.#finishing = true;
+    this.#socket.pause();
+    this.#endWhenSettled();
+  }
 
   #settled(): void {
     const next = this.#onSettled;

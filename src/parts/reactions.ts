@@ -1,5 +1,6 @@
 /** Reactions: what makes executions of registrations, be it an event, a trigger, a hooked command or the clock. */
 import { ownReply } from "../python/calls.ts";
+import type { CallReply } from "../python/host.ts";
 import type { LimitedLog } from "../python/script-log.ts";
 import { registrationCalls } from "../registrations/calls.ts";
 import { createEventReaders, type EventReaders } from "../registrations/event-readers.ts";
@@ -50,11 +51,12 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     runReal: (caller, task, wanted) => {
       const { owner } = task;
       const user = caller.user ?? "";
-      return calls.ifAllowed(user, wanted, (args) => {
+      const act = (args: readonly Buffer[]): CallReply | Promise<CallReply> => {
         const reply = later().commands.runOwn(args, { owner, caller: "script", user });
         if (reply === undefined) return calls.engine(caller.home, owner, args, task, false);
         return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
-      });
+      };
+      return calls.ifAllowed(user, wanted, act, task);
     },
     toPython: ownReply,
   });
