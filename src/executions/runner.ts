@@ -64,6 +64,8 @@ export interface ScriptRequest {
   readonly unblocking: boolean;
   /** The script has registered or run something. */
   readonly onEffect?: () => void;
+  /** Is told how long its body and its flow ran, before it is answered. */
+  readonly onRan?: (ms: number) => void;
 }
 
 /** Milliseconds that an interpreter may take to boot before nobody waits for it any more. */
@@ -331,14 +333,18 @@ class Script implements PythonTask {
   #timer: NodeJS.Timeout | undefined;
   #started = false;
   #stopping = false;
+  readonly #onRan: (ms: number) => void;
   #shownTimer: NodeJS.Timeout | undefined;
   #begun: number | undefined;
+  #startedAt = 0;
+  #bodyMs = 0;
 
   constructor(runner: ExecutionRunner, request: ScriptRequest) {
     this.#runner = runner;
     this.#code = request.code;
     this.registers = request.code.includes("register");
     this.#onEffect = request.onEffect;
+    this.#onRan = request.onRan ?? (() => {});
     this.handle = runner.host.nextHandle();
     this.session = request.session;
     this.declarations = request.declarations;
@@ -365,6 +371,7 @@ class Script implements PythonTask {
   onStart(): void {
     this.#started = true;
     this.#begun = this.#runner.clock();
+    this.#startedAt = performance.now();
     // most bodies only declare a flow: they are shown as created until it starts
     const patience = this.execution ? SHOW_BODY_AFTER_MS : SHOW_BLOCKING_BODY_AFTER_MS;
     this.#shownTimer = setTimeout(() => {
@@ -378,6 +385,7 @@ class Script implements PythonTask {
 
   onScript(outcome: ScriptOutcome): void {
     this.#clearTimers();
+    this.#bodyMs = performance.now() - this.#startedAt;
     const { session, execution } = this;
     this.#runner.tellSlow(this.#begun, { kind: "script", session, registration: undefined, execution: execution?.id });
     this.#runner.ids.skip(0, outcome.builders);
@@ -457,8 +465,12 @@ class Script implements PythonTask {
       flow.unseen = true;
       void this.#runner.abort(execution, this.stopReason);
     }
-    if (registered) this.#answer(OK);
-    else void execution.finished.then(() => this.#answer(execution.reply()));
+    const answer = (reply: Reply, flowMs: number): void => {
+      this.#onRan(this.#bodyMs + flowMs);
+      this.#answer(reply);
+    };
+    if (registered) answer(OK, 0);
+    else void execution.finished.then(() => answer(execution.reply(), execution.totalMs));
   }
 
   #fail(text: string): void {
@@ -468,6 +480,7 @@ class Script implements PythonTask {
 
   #finish(reply: Reply, errors: readonly string[]): void {
     this.#clearTimers();
+    this.#onRan(this.#bodyMs);
     this.#answer(reply);
     if (!this.execution) return;
     this.#runner.forget(this.execution);

@@ -58,12 +58,14 @@ export class ClientSession {
   #closed = false;
   #onSettled: (() => void) | undefined;
   #lost = false;
+  readonly #addresses: ClientAddresses;
   #onDrained: (() => void) | undefined;
   #running: AbortController | undefined;
   #linger: NodeJS.Timeout | undefined;
 
   constructor(id: number, socket: Socket, gateway: Gateway, addresses: ClientAddresses) {
     this.#id = id;
+    this.#addresses = addresses;
     this.#socket = socket;
     this.#gateway = gateway;
     this.#decoder = new RequestDecoder(gateway.limits);
@@ -262,14 +264,14 @@ export class ClientSession {
       return;
     }
     // The common case without a detour: nothing to wait for, and perhaps an immediate reply.
-    const reply = this.#gateway.sources.commands.run(row, args, this.#context("client", typedName));
+    const reply = this.#gateway.sources.commands.run(row, args, this.#context("client", typedName, args));
     if (reply instanceof Promise) this.#exclusive(async () => this.#answer(await reply));
     else this.#answer(reply);
   }
 
   async #runOwn(row: CommandRow, args: readonly Buffer[], typedName: string): Promise<void> {
     const run = (caller: "client" | "multi"): Reply | Promise<Reply> =>
-      this.#gateway.sources.commands.run(row, args, this.#context(caller, typedName));
+      this.#gateway.sources.commands.run(row, args, this.#context(caller, typedName, args));
     if (!this.#state.transaction) {
       const refused = await this.#access.refusal(row);
       this.#answer(refused === undefined ? await run("client") : error(refused));
@@ -413,7 +415,7 @@ export class ClientSession {
   }
 
   /** What a handler may know of this client; its signal is made only for those who ask. */
-  #context(caller: "client" | "multi", typedName: string): CommandContext {
+  #context(caller: "client" | "multi", typedName: string, args: readonly Buffer[] = []): CommandContext {
     this.#running = undefined;
     const signal = (): AbortSignal => {
       this.#running ??= new AbortController();
@@ -426,6 +428,9 @@ export class ClientSession {
       owner: this,
       user: this.#state.user,
       typedName,
+      ran: (ms) => {
+        this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer);
+      },
       get signal() {
         return signal();
       },
