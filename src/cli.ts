@@ -15,9 +15,7 @@ async function main(args: readonly string[]): Promise<ExitCode | undefined> {
   try {
     start = loadStart(args, process.env);
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`regears: ${error.message}\nregears --help lists the options.\n`);
-    return 2;
+    return fail(error);
   }
   const { config } = start;
   switch (start.action) {
@@ -37,7 +35,7 @@ async function main(args: readonly string[]): Promise<ExitCode | undefined> {
 }
 
 async function serve({ config, warnings }: Start): Promise<undefined> {
-  if (config.dir !== "") process.chdir(config.dir);
+  if (config.dir !== "") enter(config.dir);
   const log = createLog({ level: config.loglevel, file: config.logfile });
   for (const warning of warnings) log.warn(warning);
   let stopping: Promise<never> | undefined;
@@ -53,6 +51,16 @@ async function serve({ config, warnings }: Start): Promise<undefined> {
     });
   const server = await started;
   server.stopped.then(() => stopping ?? process.exit(0), fail);
+}
+
+function enter(directory: string): void {
+  try {
+    process.chdir(directory);
+  } catch (error) {
+    throw new ConfigError(
+      `option 'dir': '${directory}' can not be entered (${error instanceof Error && "code" in error ? error.code : error})`,
+    );
+  }
 }
 
 async function healthcheck(config: Config): Promise<ExitCode> {
@@ -74,8 +82,12 @@ async function snapshot(config: Config): Promise<ExitCode> {
   return 0;
 }
 
-/** A port in use or an engine out of reach is told in a line; where anything else came from is worth the stack. */
+/** The options are wrong, be it found out only when they are used; a port in use or an engine out of reach is told in a line; where anything else came from is worth the stack. */
 function fail(error: unknown): never {
+  if (error instanceof ConfigError) {
+    process.stderr.write(`regears: ${error.message}\nregears --help lists the options.\n`);
+    process.exit(2);
+  }
   const expected = error instanceof InternalError || (error instanceof Error && "code" in error);
   const text = error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error);
   process.stderr.write(`regears: ${text}\n`);

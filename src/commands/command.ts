@@ -20,6 +20,8 @@ export interface CommandContext {
   readonly user: string;
   /** The command's name as the caller typed it. */
   readonly typedName: string;
+  /** Is told how long it ran, by commands that may be slow: what waits for its turn does not run. */
+  readonly ran?: (ms: number) => void;
 }
 
 export interface CommandRow {

@@ -8,7 +8,7 @@ import type { ExecutionRunner } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
 import { array, bulk, integer, type Reply, status, text } from "../resp/reply.ts";
-import type { CommandRow } from "./command.ts";
+import type { CommandContext, CommandRow } from "./command.ts";
 import { blockingRefusal } from "./table.ts";
 
 export interface ExecutionCommandsOptions {
@@ -54,7 +54,7 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       refusedWhenNotBlocking: () => NOT_HERE,
       refusesFirst: true,
       testedBy: "test/conformance/cases/pyexecute-basics.json",
-      run: ([code, ...rest], { user }) => pyexecute(code as Buffer, parseOptions(rest), user, options),
+      run: ([code, ...rest], context) => pyexecute(code as Buffer, parseOptions(rest), context, options),
     },
     {
       name: "rg.getresults",
@@ -243,7 +243,7 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
 function pyexecute(
   code: Buffer,
   { unblocking, id, description, upgrade, replaceWith, requirements }: ScriptOptions,
-  user: string,
+  { user, ran }: Pick<CommandContext, "user" | "ran">,
   { runner, sessions, registrations, requirements: known, limits }: ExecutionCommandsOptions,
 ): Reply | Promise<Reply> {
   if (code.length > limits.scriptBytes) {
@@ -278,6 +278,7 @@ function pyexecute(
     ...{ code, session, unblocking },
     declarations,
     onEffect: () => known.note(session),
+    ...(ran && !unblocking && { onRan: ran }),
   });
 }
 

@@ -153,10 +153,11 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
 
 async function fire(
   args: readonly Buffer[],
-  { caller, owner }: CommandContext,
+  { caller, owner, ran }: CommandContext,
   { triggers }: RegistrationCommandsOptions,
 ): Promise<Reply> {
   const execution = await triggers.fire(args, { canWait: caller === "client", owner });
+  ran?.(execution.totalMs);
   const [first] = execution.errors;
   return first === undefined ? execution.results() : error(first);
 }

@@ -116,7 +116,7 @@ async function profile(args: readonly Buffer[], { runner, sessions }: SessionCom
   if (!session) throw new ReplyError("session does not exists");
   const answer = await runner.host.ask(session, [
     "profile",
-    session.id,
+    session.key,
     subcommand.toLowerCase(),
     args[2]?.toString("utf8") ?? "tottime",
   ]);

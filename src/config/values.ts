@@ -1,9 +1,19 @@
 /** Texts to option values and back. */
+import { readFileSync } from "node:fs";
 import { type Config, camelCase, type OptionSpec, type OptionValue, optionEntries } from "./options.ts";
 
 /** A configuration that can not be used; the message is for the person who started the server. */
 export class ConfigError extends Error {
   override name = "ConfigError";
+}
+
+/** Reads the file that an option names. @throws ConfigError when it can not be read */
+export function readOptionFile(option: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new ConfigError(`${option} can not be read: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 const UNITS = new Map([

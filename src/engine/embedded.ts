@@ -63,6 +63,9 @@ const SLICE_MS = 10;
 const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = HIGH_WATER / 4;
 const DEFAULT_SCRIPT_LIMIT_MS = 5000;
+/** What it warns of because it has neither files nor processes: others save for it, and log whether they could. */
+const KNOWN_FAILURE =
+  /^(?:Failed opening the temp RDB file|Can't save in background: fork|Error trying to save the DB|Errors trying to shut down|Failed to load static module|Module \w+ OnUnload failed|Failed to unload module|Valkey is now ready to exit)/;
 
 /** A connection to the embedded engine. */
 export class EmbeddedConnection implements EngineConnection {
@@ -416,7 +419,7 @@ export class EmbeddedEngine implements Engine {
       const [, mark, message] = /^\d+:\w \d+ \w+ \d+ [\d:.]+ ([.\-*#]) (.*)$/.exec(line) ?? [];
       if (message === undefined) {
         if (line.trim() !== "") this.#log.debug(line);
-      } else if (mark === "#" && this.#host !== undefined) this.#log.warn(message);
+      } else if (mark === "#" && this.#host !== undefined && !KNOWN_FAILURE.test(message)) this.#log.warn(message);
       else this.#log.debug(message);
     }
   }

@@ -92,6 +92,11 @@ export class UpstreamConnection implements EngineConnection {
     this.#end();
   }
 
+  /** The server is found to be gone, though nothing says so on this connection. */
+  lose(reason: InternalError): void {
+    this.#fail(reason);
+  }
+
   #greet(socket: Socket): void {
     if (this.#greeting.length === 0) this.#ready();
     else socket.write(encodeCommands(this.#greeting));

@@ -149,6 +149,8 @@ export class UpstreamEngine implements Engine {
         if (this.#stopped) return;
         if (this.#up) this.#warn(error);
         this.#setUp(false);
+        // a server that hangs, or can not be reached any more, closes none
+        for (const connection of [...this.#connections]) connection.lose(new InternalError(ENGINE_DOWN));
         const random = this.#options.random ?? Math.random;
         this.#after(pause * (0.5 + random() / 2), () => this.#reconnect(Math.min(pause * 2, LAST_RETRY_MS)));
       },

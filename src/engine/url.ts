@@ -1,6 +1,6 @@
 /** The URLs of engines. */
 import type { IpcNetConnectOpts, TcpNetConnectOpts } from "node:net";
-import { InternalError } from "../errors.ts";
+import { ConfigError } from "../config.ts";
 
 /** Where a server is, and what to say first. */
 export interface EngineAddress {
@@ -23,12 +23,12 @@ const URL_PARTS =
 /**
  * Reads `redis://[[user]:password@]host[:port][/db]`, `rediss://…` (TLS), `unix://[[user]:password@]/path[?db=0]`.
  * Parts with special characters are percent-encoded.
- * @throws InternalError when the URL is none of these; its text never holds the password
+ * @throws ConfigError when the URL is none of these; its text never holds the password
  */
 export function parseEngineUrl(text: string): EngineAddress {
   const parts = URL_PARTS.exec(text)?.groups;
   if (parts === undefined) {
-    throw new InternalError("the engine's URL must look like redis://host:6379/0, rediss://… or unix:///path?db=0");
+    throw new ConfigError("the engine's URL must look like redis://host:6379/0, rediss://… or unix:///path?db=0");
   }
   const scheme = (parts.scheme ?? "").toLowerCase();
   const host = decoded(parts.host).replace(/^\[(.*)\]$/, "$1");
@@ -38,14 +38,14 @@ export function parseEngineUrl(text: string): EngineAddress {
   const shownUser = credentials.user === undefined ? "" : `${parts.user}@`;
   if (scheme === "unix") {
     if (host !== "" || parts.port !== undefined || path.length < 2) {
-      throw new InternalError("a unix:// URL of an engine needs an absolute path, like unix:///run/redis.sock");
+      throw new ConfigError("a unix:// URL of an engine needs an absolute path, like unix:///run/redis.sock");
     }
     const database = databaseOf(query ?? "");
     const description = `unix://${shownUser}${parts.path}${database === 0 ? "" : `?db=${database}`}`;
     return { ...credentials, connect: { path }, tls: false, database, description };
   }
   const port = parts.port === undefined ? DEFAULT_PORT : Number(parts.port);
-  if (port < 1 || port > 65_535) throw new InternalError(`the engine's URL has no valid port: ${port}`);
+  if (port < 1 || port > 65_535) throw new ConfigError(`the engine's URL has no valid port: ${port}`);
   const database = databaseOf(path.slice(1) || (query ?? ""));
   const shownHost = host.includes(":") ? `[${host}]` : host || "127.0.0.1";
   return {
@@ -61,12 +61,12 @@ function decoded(text: string | undefined): string {
   try {
     return decodeURIComponent(text ?? "");
   } catch {
-    throw new InternalError("the engine's URL has a % that is not followed by two hexadecimal digits");
+    throw new ConfigError("the engine's URL has a % that is not followed by two hexadecimal digits");
   }
 }
 
 function databaseOf(text: string): number {
   if (text === "") return 0;
-  if (!/^\d{1,9}$/.test(text)) throw new InternalError("the engine's URL names no database: a number is expected");
+  if (!/^\d{1,9}$/.test(text)) throw new ConfigError("the engine's URL names no database: a number is expected");
   return Number(text);
 }

@@ -66,6 +66,8 @@ export interface ScriptRequest {
   readonly unblocking: boolean;
   /** The script has registered or run something. */
   readonly onEffect?: () => void;
+  /** Is told how long its body and its flow ran, before it is answered. */
+  readonly onRan?: (ms: number) => void;
 }
 
 /** Milliseconds that an interpreter may take to boot before nobody waits for it any more. */
@@ -243,6 +245,11 @@ export class ExecutionRunner {
     return this.#tasks.size;
   }
 
+  /** How many of them wait for coroutines and futures. */
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
   /** Unfinished executions. */
   get pending(): Execution[] {
     return [...this.#tasks.keys()];
@@ -340,14 +347,18 @@ class Script implements PythonTask {
   #timer: NodeJS.Timeout | undefined;
   #started = false;
   #stopping = false;
+  readonly #onRan: (ms: number) => void;
   #shownTimer: NodeJS.Timeout | undefined;
   #begun: number | undefined;
+  #startedAt = 0;
+  #bodyMs = 0;
 
   constructor(runner: ExecutionRunner, request: ScriptRequest) {
     this.#runner = runner;
     this.#code = request.code;
     this.registers = request.code.includes("register");
     this.#onEffect = request.onEffect;
+    this.#onRan = request.onRan ?? (() => {});
     this.handle = runner.host.nextHandle();
     this.session = request.session;
     this.declarations = request.declarations;
@@ -368,12 +379,13 @@ class Script implements PythonTask {
   }
 
   message(): readonly MarshalValue[] {
-    return ["script", this.handle, this.session.id, this.#code, jobFlags(this.#runner.settings)];
+    return ["script", this.handle, this.session.key, this.#code, jobFlags(this.#runner.settings)];
   }
 
   onStart(): void {
     this.#started = true;
     this.#begun = this.#runner.clock();
+    this.#startedAt = performance.now();
     // most bodies only declare a flow: they are shown as created until it starts
     const patience = this.execution ? SHOW_BODY_AFTER_MS : SHOW_BLOCKING_BODY_AFTER_MS;
     this.#shownTimer = setTimeout(() => {
@@ -387,6 +399,7 @@ class Script implements PythonTask {
 
   onScript(outcome: ScriptOutcome): void {
     this.#clearTimers();
+    this.#bodyMs = performance.now() - this.#startedAt;
     const { session, execution } = this;
     this.#runner.tellSlow(this.#begun, { kind: "script", session, registration: undefined, execution: execution?.id });
     this.#runner.ids.skip(0, outcome.builders);
@@ -466,8 +479,12 @@ class Script implements PythonTask {
       flow.unseen = true;
       void this.#runner.abort(execution, this.stopReason);
     }
-    if (registered) this.#answer(OK);
-    else void execution.finished.then(() => this.#answer(execution.reply()));
+    const answer = (reply: Reply, flowMs: number): void => {
+      this.#onRan(this.#bodyMs + flowMs);
+      this.#answer(reply);
+    };
+    if (registered) answer(OK, 0);
+    else void execution.finished.then(() => answer(execution.reply(), execution.totalMs));
   }
 
   #fail(text: string): void {
@@ -477,6 +494,7 @@ class Script implements PythonTask {
 
   #finish(reply: Reply, errors: readonly string[]): void {
     this.#clearTimers();
+    this.#onRan(this.#bodyMs);
     this.#answer(reply);
     if (!this.execution) return;
     this.#runner.forget(this.execution);

@@ -17,7 +17,10 @@ export interface OwnedRegistration {
 const randomId = (): string => (uuid() + uuid()).replaceAll("-", "").slice(0, 40);
 
 export class Session implements PythonSession {
+  static #last = 0;
+
   readonly id: string;
+  readonly key: string;
   readonly description: string | undefined;
   /** The engine's user who submitted the script. */
   readonly user: string;
@@ -32,11 +35,23 @@ export class Session implements PythonSession {
   /** Requirements as given by REQUIREMENTS. */
   readonly requirements: readonly string[];
 
-  constructor(id: string | undefined, description?: string, requirements: readonly string[] = [], user = DEFAULT_USER) {
+  constructor(
+    id: string | undefined,
+    description?: string,
+    requirements: readonly string[] = [],
+    user = DEFAULT_USER,
+    key?: string,
+  ) {
     this.id = id ?? randomId();
+    this.key = key ?? `${++Session.#last}:${this.id}`;
     this.description = description;
     this.requirements = requirements;
     this.user = user;
+  }
+
+  /** A session of which its interpreter alone knows: that of a script which registered nothing, by what Python calls it. */
+  static ofKey(key: string, user: string): Session {
+    return new Session(key.slice(key.indexOf(":") + 1), undefined, [], user, key);
   }
 
   /** Registrations and executions that hold it. */
@@ -53,8 +68,8 @@ export class Session implements PythonSession {
     if (!this.isKept) return undefined;
     const all = [...this.registrations.values()];
     return [
-      ...all.map(({ number, blob }) => ["restore", this.id, number, blob]),
-      ...[...this.timers].map(([number, blob]) => ["restore_timer", this.id, number, blob]),
+      ...all.map(({ number, blob }) => ["restore", this.key, number, blob]),
+      ...[...this.timers].map(([number, blob]) => ["restore_timer", this.key, number, blob]),
       ...all.flatMap(({ number, hasOnRegistered }) => (hasOnRegistered ? [["registered", 0, number]] : [])),
     ];
   }
@@ -70,6 +85,17 @@ export class SessionRegistry {
 
   find(id: string): Session | undefined {
     return this.#live.get(id);
+  }
+
+  /** The live session that Python calls so, if it is this user's: another one of the same id is not meant. */
+  named(key: string, user: string): Session | undefined {
+    const found = this.#live.get(key.slice(key.indexOf(":") + 1));
+    return found?.key === key && found.user === user ? found : undefined;
+  }
+
+  /** Was it replaced, or has another session its id now? Then nothing can be registered in it any more. */
+  isGone(session: Session): boolean {
+    return session.dead || (this.#live.get(session.id) ?? session) !== session;
   }
 
   /** Live sessions, by id. */

@@ -9,8 +9,10 @@ const DOWN_REPLY = Buffer.from(`-${ENGINE_DOWN}\r\n`);
 export interface LinkEvents {
   /** The engine takes more again. */
   onDrain(): void;
-  /** The engine closed this connection, or went away after it had answered: so must the client. */
+  /** The engine closed this connection: so must the client. */
   onEnd(): void;
+  /** The engine went away, and with it what it knew of this client; what waited has been told. */
+  onLost(): void;
   /** The engine could not be reached; the client has been told and may try again. */
   onRefused(reason: Error): void;
   /** What the engine sends can not be read. */
@@ -102,6 +104,7 @@ export class EngineLink {
     if (reason === undefined || this.#replies.inside) this.#replies.drop(DOWN);
     else this.#replies.fail(DOWN, DOWN_REPLY);
     if (again) this.#events.onRefused(reason);
+    else if (reason) this.#events.onLost();
     else this.#events.onEnd();
   }
 }

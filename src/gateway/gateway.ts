@@ -23,6 +23,7 @@ export class Gateway {
   readonly interceptor: Interceptor | undefined;
   readonly rights: AccessEpoch;
   readonly permissions: GatewayDeps["permissions"];
+  readonly slowlog: GatewayDeps["slowlog"];
   readonly router: Router;
   readonly sources: SpliceSources;
   readonly settings: OwnSettings;
@@ -43,6 +44,7 @@ export class Gateway {
     this.rights = deps.rights ?? new AccessEpoch();
     this.rights.onChanged = () => void this.learnAccess();
     this.permissions = deps.permissions;
+    this.slowlog = deps.slowlog;
     this.router = new Router(deps.commands, deps.interceptor?.always);
     this.sources = {
       commands: deps.commands,

@@ -7,6 +7,7 @@ import { REQUEST_LIMITS, type RequestLimits } from "../resp/request.ts";
 import type { AccessEpoch, CommandRights } from "./access.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Interceptor } from "./interceptor.ts";
+import type { Slowlog } from "./slowlog.ts";
 
 export interface GatewayLimits extends RequestLimits {
   /** Most clients at a time. */
@@ -37,6 +38,8 @@ export interface GatewayDeps {
   readonly settings?: OwnSettings;
   /** Asked about commands that something else than the client's engine connection carries out. */
   readonly permissions?: Pick<CommandRights, "refusal">;
+  /** Is told of commands of ours that took time. */
+  readonly slowlog?: Pick<Slowlog, "note">;
   /** See {@link SpliceSources}. */
   readonly infoSections?: (sections: readonly string[]) => string;
   readonly moduleArgs?: readonly string[];

@@ -48,7 +48,6 @@ export class ClientSession {
   readonly #engine: EngineLink;
   readonly #access: ClientAccess;
   readonly #special: SpecialContext;
-  readonly #peer: string;
   readonly #watcher: Watcher;
   #pumping = false;
   /** An exclusive command is waiting or running. */
@@ -60,12 +59,15 @@ export class ClientSession {
   #finishing = false;
   #closed = false;
   #onSettled: (() => void) | undefined;
+  #lost = false;
+  readonly #addresses: ClientAddresses;
   #onDrained: (() => void) | undefined;
   #running: AbortController | undefined;
   #linger: NodeJS.Timeout | undefined;
 
   constructor(id: number, socket: Socket, gateway: Gateway, addresses: ClientAddresses) {
     this.#id = id;
+    this.#addresses = addresses;
     this.#socket = socket;
     this.#gateway = gateway;
     this.#decoder = new RequestDecoder(gateway.limits);
@@ -75,7 +77,6 @@ export class ClientSession {
       send: (bytes) => this.#output.write(bytes),
       settled: () => this.#settled(),
     });
-    this.#peer = addresses.peer;
     this.#watcher = watcherOf(this.#state, this.#replies);
     this.#engine = this.#makeLink(addresses);
     this.#access = new ClientAccess(gateway, this.#state, (request) => this.#engine.ask(request, 1));
@@ -139,6 +140,7 @@ export class ClientSession {
     return new EngineLink(this.#gateway.engine, this.#replies, addresses, {
       onDrain: () => this.#pump(),
       onEnd: () => this.#end(),
+      onLost: () => this.#lose(),
       onRefused: (reason) => {
         this.#gateway.log.debug({ err: reason, client: this.#id }, "the engine could not be reached for a client");
         this.#settled();
@@ -168,7 +170,7 @@ export class ClientSession {
   }
 
   #mustWait(): boolean {
-    return this.#busy || this.#engine.full || this.#closed;
+    return this.#busy || this.#engine.full || this.#closed || this.#lost;
   }
 
   get #gateOpen(): boolean {
@@ -292,8 +294,8 @@ export class ClientSession {
   ): Reply | Promise<Reply> {
     const { monitors, sources } = this.#gateway;
     const { database } = this.#state;
-    monitors.show({ database, peer: this.#peer }, () => [Buffer.from(typedName), ...args]);
-    return sources.commands.run(row, args, this.#context(caller, typedName));
+    monitors.show({ database, peer: this.#addresses.peer }, () => [Buffer.from(typedName), ...args]);
+    return sources.commands.run(row, args, this.#context(caller, typedName, args));
   }
 
   #intercepted(interception: Interception, plan: Plan): void {
@@ -429,7 +431,7 @@ export class ClientSession {
   }
 
   /** What a handler may know of this client; its signal is made only for those who ask. */
-  #context(caller: "client" | "multi", typedName: string): CommandContext {
+  #context(caller: "client" | "multi", typedName: string, args: readonly Buffer[] = []): CommandContext {
     this.#running = undefined;
     const signal = (): AbortSignal => {
       this.#running ??= new AbortController();
@@ -442,6 +444,9 @@ export class ClientSession {
       owner: this,
       user: this.#state.user,
       typedName,
+      ran: (ms) => {
+        this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer);
+      },
       get signal() {
         return signal();
       },
@@ -457,6 +462,14 @@ export class ClientSession {
   }
 
   // ---- the end ----
+
+  /** Nothing more is carried out: it would be with another user or database. What runs answers, and be it an error. */
+  #lose(): void {
+    this.#lost = true;
+    this.#finishing = true;
+    this.#socket.pause();
+    this.#endWhenSettled();
+  }
 
   #settled(): void {
     const next = this.#onSettled;

@@ -1,7 +1,6 @@
 /** Listening with TLS, in the terms of redis.conf. */
-import { readFileSync } from "node:fs";
 import type { TLSSocket, TlsOptions } from "node:tls";
-import { ConfigError } from "../config.ts";
+import { ConfigError, readOptionFile } from "../config.ts";
 
 /** Options as they stand in the configuration; files by their paths, empty when not given. */
 export interface TlsConfig {
@@ -37,9 +36,9 @@ export function tlsListening(config: TlsConfig): TlsListening | undefined {
     throw new ConfigError("tls-auth-clients needs tls-ca-cert-file; `tls-auth-clients no` asks for no certificates");
   }
   const options: TlsOptions = {
-    cert: read("tls-cert-file", tlsCertFile),
-    key: read("tls-key-file", tlsKeyFile),
-    ...(tlsCaCertFile === "" ? {} : { ca: read("tls-ca-cert-file", tlsCaCertFile) }),
+    cert: readOptionFile("tls-cert-file", tlsCertFile),
+    key: readOptionFile("tls-key-file", tlsKeyFile),
+    ...(tlsCaCertFile === "" ? {} : { ca: readOptionFile("tls-ca-cert-file", tlsCaCertFile) }),
     requestCert: tlsAuthClients !== "no",
     rejectUnauthorized: tlsAuthClients === "yes",
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
@@ -51,11 +50,3 @@ export function tlsListening(config: TlsConfig): TlsListening | undefined {
 /** Has the client shown a certificate that is not good? Node lets it in when certificates are optional. */
 export const hasBadCertificate = (socket: TLSSocket): boolean =>
   !socket.authorized && socket.getPeerX509Certificate() !== undefined;
-
-function read(option: string, path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new ConfigError(`${option} can not be read: ${error instanceof Error ? error.message : error}`);
-  }
-}

@@ -1,7 +1,6 @@
 /** The data: the engine, the way to it, and who may do what in it. */
-import { readFileSync } from "node:fs";
 import type { CommandTable } from "../commands/command.ts";
-import { type Config, engineConfig } from "../config.ts";
+import { type Config, engineConfig, readOptionFile } from "../config.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import { EmbeddedEngine } from "../engine/embedded.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -10,6 +9,7 @@ import { InternalConnections } from "../engine/internal.ts";
 import { DEFAULT_USER, type Maybe, UserRights } from "../engine/rights.ts";
 import { OwnSettings } from "../engine/own-settings.ts";
 import { UpstreamEngine } from "../engine/upstream.ts";
+import { parseEngineUrl } from "../engine/url.ts";
 import { AccessEpoch, CommandRights } from "../gateway/access.ts";
 import type { Logger } from "../log.ts";
 import type { Base } from "./base.ts";
@@ -55,7 +55,7 @@ export function dataParts(base: Base, table: () => CommandTable): DataParts {
   const users = new UserRights({
     open: () => connections.open(),
     epoch: rights,
-    ownUser: engine.embedded ? undefined : engineUser(config.engine),
+    ownUser: engine.embedded ? undefined : (parseEngineUrl(config.engine).user ?? DEFAULT_USER),
     lifetimeMs: engine.embedded ? Number.POSITIVE_INFINITY : RIGHTS_LIFETIME_MS,
   });
   const { protectedMode, maxclients: maxClients } = config;
@@ -77,25 +77,21 @@ export function dataParts(base: Base, table: () => CommandTable): DataParts {
   };
 }
 
-/** Who we are in an engine by URL. */
-function engineUser(url: string): string {
-  const name = URL.canParse(url) ? decodeURIComponent(new URL(url).username) : "";
-  return name === "" ? DEFAULT_USER : name;
-}
-
 function createEngine(config: Config, log: Logger, onEnd: (reason?: Error) => void): Engine {
   const engineLog = { debug: (text: string) => log.debug(text), warn: (text: string) => log.warn(text) };
   if (config.engine !== "embedded") {
-    const file = (path: string): { value: Buffer } | undefined =>
-      path === "" ? undefined : { value: readFileSync(path) };
-    const [ca, cert, key] = [file(config.engineTlsCa), file(config.engineTlsCert), file(config.engineTlsKey)];
+    const file = (option: string, path: string): Buffer | undefined =>
+      path === "" ? undefined : readOptionFile(option, path);
+    const ca = file("engine-tls-ca", config.engineTlsCa);
+    const cert = file("engine-tls-cert", config.engineTlsCert);
+    const key = file("engine-tls-key", config.engineTlsKey);
     return new UpstreamEngine({
       url: config.engine,
       log: engineLog,
       tls: {
-        ...(ca && { ca: ca.value }),
-        ...(cert && { cert: cert.value }),
-        ...(key && { key: key.value }),
+        ...(ca && { ca }),
+        ...(cert && { cert }),
+        ...(key && { key }),
         insecure: config.engineTlsInsecure,
       },
     });

@@ -4,6 +4,7 @@ import { killByAddress } from "../gateway/addresses.ts";
 import { firstOf, type Interceptor } from "../gateway/interceptor.ts";
 import { Listener } from "../gateway/listener.ts";
 import { LuaBridge } from "../gateway/lua.ts";
+import { Slowlog } from "../gateway/slowlog.ts";
 import { tlsListening } from "../gateway/tls.ts";
 import type { Hooks } from "../registrations/hooks.ts";
 import { error, type Reply } from "../resp/reply.ts";
@@ -11,12 +12,19 @@ import type { Persistence } from "../store/persistence.ts";
 import type { Visibility } from "../visibility/visibility.ts";
 import type { CommandParts } from "./commands.ts";
 
+/** How long settings of an engine by URL, which others can change, are trusted. */
+const SETTINGS_LIFETIME_MS = 1000;
 const HOOK_GONE = "ERR the hook is gone";
 
 /** Builds the listener; it does not listen yet. */
 export function createListener(parts: CommandParts, persistence: Persistence, visibility: () => Visibility): Listener {
-  const { config, log, engine, gate, rights, permissions, settings, table, host, events, hooks } = parts;
+  const { config, log, engine, connections, gate, rights, permissions, settings, table, host, events, hooks } = parts;
   const { executions, registrations, sessions, requirements } = parts;
+  const slowlog = new Slowlog({
+    connections,
+    epoch: rights,
+    lifetimeMs: engine.embedded ? Number.POSITIVE_INFINITY : SETTINGS_LIFETIME_MS,
+  });
   return new Listener(
     {
       port: config.port === 0 && (config.unixsocket !== "" || config.tlsPort !== 0) ? undefined : config.port,
@@ -25,7 +33,7 @@ export function createListener(parts: CommandParts, persistence: Persistence, vi
       unixSocket: config.unixsocket === "" ? undefined : config.unixsocket,
     },
     {
-      ...{ engine, gate, log, rights, permissions, settings },
+      ...{ engine, gate, log, rights, permissions, settings, slowlog },
       commands: table,
       limits: {
         maxClients: config.maxclients,
@@ -36,6 +44,7 @@ export function createListener(parts: CommandParts, persistence: Persistence, vi
       interceptor: firstOf([
         ...persistence.interceptors,
         killByAddress(engine),
+        slowlog,
         hooksInterceptor(hooks),
         luaBridge(parts),
         events.interceptor,

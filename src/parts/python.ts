@@ -14,6 +14,8 @@ export interface PythonParts extends DataParts {
   readonly calls: PythonCalls;
   /** Answers calls from Python, by operation; the other parts add theirs. */
   readonly handlers: Map<string, CallHandler>;
+  /** Where scripts log, and their failures are told: with a limit. */
+  readonly scriptLog: LimitedLog;
 }
 
 /** What Python needs when its code runs, and that is built on it. */
@@ -64,5 +66,5 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     output: scriptLog,
     log,
   });
-  return { ...parts, host, calls, handlers };
+  return { ...parts, host, calls, handlers, scriptLog };
 }

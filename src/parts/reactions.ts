@@ -1,9 +1,10 @@
 /** Reactions: what makes executions of registrations, be it an event, a trigger, a hooked command or the clock. */
-import type { Session } from "../executions/session.ts";
 import { ownReply } from "../python/calls.ts";
+import type { CallReply } from "../python/host.ts";
+import type { LimitedLog } from "../python/script-log.ts";
 import { registrationCalls } from "../registrations/calls.ts";
 import { createEventReaders, type EventReaders } from "../registrations/event-readers.ts";
-import { EventStarter } from "../registrations/events.ts";
+import { EventStarter, type EventStarterOptions } from "../registrations/events.ts";
 import { Hooks } from "../registrations/hooks.ts";
 import type { RegistrationSpec } from "../registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../registrations/registry.ts";
@@ -36,6 +37,7 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     ...{ runner, gate },
     maxPerRegistration: () => runtime.get("MaxExecutionsPerRegistration"),
     readsAtOnce: engine.embedded,
+    onFailure: tellFailure(parts.scriptLog),
   });
   const events = createEventReaders({
     ...{ connections, gate, starter, engineCommands, log },
@@ -49,19 +51,16 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     runReal: (caller, task, wanted) => {
       const { owner } = task;
       const user = caller.user ?? "";
-      return calls.ifAllowed(user, wanted, (args) => {
+      const act = (args: readonly Buffer[]): CallReply | Promise<CallReply> => {
         const reply = later().commands.runOwn(args, { owner, caller: "script", user });
         if (reply === undefined) return calls.engine(caller.home, owner, args, task, false);
         return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
-      });
+      };
+      return calls.ifAllowed(user, wanted, act, task);
     },
     toPython: ownReply,
   });
-  const session = (id: string, user: string): Session | undefined => {
-    const found = sessions.find(id);
-    return found?.user === user ? found : undefined;
-  };
-  const timers = new TimeEvents({ ...{ connections, gate, host, log, session }, refusal: parts.scriptRefusal });
+  const timers = new TimeEvents({ ...{ connections, gate, host, log, sessions }, refusal: parts.scriptRefusal });
   const registrations = new RegistrationRegistry({
     ...{ ids, host, sessions },
     readers: new Map([
@@ -72,8 +71,7 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     kept: () => later().persistence.kept(),
     max: config.maxRegistrations,
   });
-  const isTaken = (id: string): boolean => sessions.find(id) !== undefined;
-  const registering = registrationCalls({ ...{ registrations, runner, session, isTaken }, rights: users });
+  const registering = registrationCalls({ ...{ registrations, runner, sessions }, rights: users });
   for (const added of [events.handlers, hooks.handlers, timers.handlers, registering]) {
     for (const [op, handler] of added) handlers.set(op, handler);
   }
@@ -84,6 +82,22 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
   });
   return { ...parts, events, triggers, hooks, timers, registrations };
+}
+
+/**
+ * Logs an execution that has failed. Who calls a trigger or a hooked command gets the error, and it is often meant for them;
+ * of others nobody would hear.
+ */
+function tellFailure(log: Pick<LimitedLog, "warn" | "debug">): NonNullable<EventStarterOptions["onFailure"]> {
+  return ({ id, session, spec }, execution) => {
+    const context = {
+      session: session.id,
+      registration: id,
+      ...(spec.description !== undefined && { description: spec.description }),
+      ...{ execution: execution.id, error: execution.errors[0] },
+    };
+    log[spec.reader === "CommandReader" ? "debug" : "warn"](context, `an execution of a ${spec.reader} failed`);
+  };
 }
 
 /** One reader, two kinds of registrations. */

@@ -104,22 +104,25 @@ export class PythonCalls {
     const task = caller.task(reader.int());
     const owner = task?.owner ?? caller.home;
     const user = caller.user ?? "";
-    return this.ifAllowed(user, args, (allowed) => {
+    const act = (allowed: readonly Buffer[]): CallReply | Promise<CallReply> => {
       const reply = this.#options.runOwn(allowed, owner, user);
       if (reply !== undefined) return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
       return this.engine(caller.home, owner, allowed, task);
-    });
+    };
+    return this.ifAllowed(user, args, act, task);
   }
 
   /**
    * Does something with a command if the user, whose code wants it, has the right to run it.
    * @param act gets the arguments, or copies of them when that had to be found out
+   * @param task who waits for the engine meanwhile
    * @throws ReplyError with the engine's refusal
    */
   ifAllowed(
     user: string,
     args: readonly Buffer[],
     act: (args: readonly Buffer[]) => CallReply | Promise<CallReply>,
+    task: PythonTask | undefined,
   ): CallReply | Promise<CallReply> {
     const free = this.#options.rights.isFree(user);
     if (free === true) return act(args);
@@ -128,7 +131,7 @@ export class PythonCalls {
       if (refused !== undefined) throw new ReplyError(refused);
       return act(own);
     };
-    const refused = this.#options.refusal(user, own);
+    const refused = this.#watched(task, this.#options.refusal(user, own));
     return refused instanceof Promise ? refused.then(then) : then(refused);
   }
 
@@ -161,7 +164,7 @@ export class PythonCalls {
     const sender = { owner, canWait: false, links };
     const blocking = this.#options.engineCommands.find(name)?.flags.has("blocking") ?? false;
     const send = (): Buffer | Promise<Buffer> =>
-      blocking ? this.#unblocked(home, owner, bytes) : this.#raw(home, owner, bytes, 1, task);
+      blocking ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task);
     const reply = this.#options.around(args, sender, send);
     return reply instanceof Promise ? reply.then(settle) : settle(reply);
   }
@@ -192,9 +195,9 @@ export class PythonCalls {
   }
 
   /** Inside a transaction nothing blocks: that is what RedisGears' callers are told as well. */
-  async #unblocked(home: object, owner: object, bytes: Buffer): Promise<Buffer> {
+  async #unblocked(home: object, owner: object, bytes: Buffer, task: PythonTask | undefined): Promise<Buffer> {
     const wrapped = Buffer.concat([encodeCommand(["MULTI"]), bytes, encodeCommand(["EXEC"])]);
-    const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, undefined));
+    const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, task));
     replies.line();
     const queued = replies.at;
     const refused = replies.isError;
@@ -261,6 +264,13 @@ export class PythonCalls {
     return client;
   }
 
+  /** What the engine is asked on behalf of a task. */
+  #watched<T>(task: PythonTask | undefined, answer: Maybe<T>): Maybe<T> {
+    if (!(answer instanceof Promise)) return answer;
+    const idle = this.#watchIdle(task);
+    return answer.finally(() => clearTimeout(idle));
+  }
+
   #watchIdle(task: PythonTask | undefined): NodeJS.Timeout | undefined {
     const limit = this.#options.maxIdleMs();
     if (!task || limit <= 0) return undefined;
@@ -297,7 +307,7 @@ export class PythonCalls {
       this.#raw(caller.home, owner, bytes, replies, task);
     const user = caller.user ?? "";
     const { rights, refusal } = this.#options;
-    const free = await rights.isFree(user);
+    const free = await this.#watched(task, rights.isFree(user));
     const refused = free ? undefined : await refusal(user, [Buffer.from("SCAN"), Buffer.from("0")]);
     if (refused !== undefined) throw new ReplyError(refused);
     const mayRead = free ? undefined : async (key: Buffer): Promise<boolean> => rights.mayRead(user, key);

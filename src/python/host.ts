@@ -40,6 +40,8 @@ export interface DeclaredRun {
 /** One script with its globals and registrations. It lives in one interpreter, chosen when its first task starts. */
 export interface PythonSession {
   readonly id: string;
+  /** What Python calls it: `number:id`. Others can have had the same id, and code of theirs may still run. */
+  readonly key: string;
   /** The engine's user who submitted it; its code acts with that user's rights. */
   readonly user: string;
   /** Opaque: the interpreter; undefined before the first task, and after the interpreter died. */

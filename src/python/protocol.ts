@@ -6,7 +6,7 @@
  * Direction main → Python. A worker handles one job at a time; `nested` ones run while it waits for a reply to a call.
  *
  *   ["reply", seq, status, value]               answer to a call; status see ReplyStatus
- *   ["script", job, sessionId, code, flags]     run a script's body; its flow (if it calls run()) has the handle `job`
+ *   ["script", job, session, code, flags]       run a script's body; its flow (if it calls run()) has the handle `job`
  *   ["start", flow, execId, flags]              run a flow that was declared and is still waiting
  *   ["event", flow, execId, registration, records, flags, client]   start a flow of a registration on given records;
  *                                               `client` is the handle of the client's command behind it, 0 for none
@@ -14,10 +14,12 @@
  *   ["abort", flow]                             end a flow that waits for a coroutine or future
  *   ["unregister", registration]                forget a registration's flow (its session goes with its last one)
  *   ["registered", question, registration]      call its onRegistered; answered unless the question is 0
- *   ["restore", sessionId, registration, blob]  make a registration again; `restore_timer` does so for a time event
+ *   ["restore", session, registration, blob]    make a registration again; `restore_timer` does so for a time event
  *   ["timer", number]                           call a time event's function; `timer_drop` forgets it
- *   ["profile", question, sessionId, action, order]   show or reset a session's profile
+ *   ["profile", question, session, action, order]     show or reset a session's profile
  *   ["nested", message]                         one of the above, to be run now, while a call waits for its reply
+ *
+ * A `session` is the key of one, `number:id`: code of a session that was replaced may still run beside that of its successor.
  *
  * Direction Python → main. Calls wait for their reply, posts do not.
  *

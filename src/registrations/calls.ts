@@ -2,7 +2,7 @@
 import type { UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
-import { Session } from "../executions/session.ts";
+import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { CallContext, CallHandler, CallReply, PythonTask, StepInfo } from "../python/host.ts";
 import { encodeMarshal, type MarshalReader, type MarshalValue } from "../python/marshal.ts";
 import { ReplyStatus } from "../python/protocol.ts";
@@ -12,10 +12,7 @@ import type { RegistrationRegistry, ScriptDeclarations } from "./registry.ts";
 export interface RegistrationCallsOptions {
   readonly registrations: RegistrationRegistry;
   readonly runner: ExecutionRunner;
-  /** The live session of an id, if it is this user's. */
-  readonly session: (id: string, user: string) => Session | undefined;
-  /** Does a live session have this id, whosever it is? */
-  readonly isTaken: (id: string) => boolean;
+  readonly sessions: Pick<SessionRegistry, "named" | "isGone">;
   /** What the users may do whose code runs. */
   readonly rights: Pick<UserRights, "isFree">;
 }
@@ -60,14 +57,12 @@ function declareFor(
   caller: CallContext,
   task: PythonTask | undefined,
   spec: RegistrationSpec,
-  sessionId: string,
+  key: string,
   options: RegistrationCallsOptions,
 ): CallReply {
   if (task && isDeclaring(task)) return ok(task.declarations.add(spec).id);
-  const session = sessionOf(caller, task, sessionId, options);
-  if (options.isTaken(sessionId) && !options.session(sessionId, session.user)) {
-    throw new ReplyError("the session of this registration is gone");
-  }
+  const session = sessionOf(caller, task, key, options);
+  if (options.sessions.isGone(session)) throw new ReplyError("the session of this registration is gone");
   return ok(options.registrations.add(session, spec).id);
 }
 
@@ -78,12 +73,12 @@ function declareFor(
 function sessionOf(
   caller: CallContext,
   task: PythonTask | undefined,
-  id: string,
+  key: string,
   options: RegistrationCallsOptions,
 ): Session {
   const user = caller.user ?? "";
-  const known = (task?.session as Session | undefined) ?? options.session(id, user);
-  const session = known ?? new Session(id, undefined, [], user);
+  const known = (task?.session as Session | undefined) ?? options.sessions.named(key, user);
+  const session = known ?? Session.ofKey(key, user);
   session.home ??= caller.home;
   return session;
 }

@@ -52,6 +52,8 @@ export interface EventStarterOptions {
   readonly maxPerRegistration: () => number;
   /** The engine answers within the call, so records can be read at the moment when Python begins. */
   readonly readsAtOnce?: boolean;
+  /** An execution has ended with errors. */
+  readonly onFailure?: (registration: Registration, execution: Execution) => void;
 }
 
 /** Options of most KeysReader and StreamReader executions. */
@@ -143,6 +145,7 @@ export class EventStarter {
   readonly #gate: Holdable;
   readonly #maxPerRegistration: () => number;
   readonly #readsAtOnce: boolean;
+  readonly #onFailure: NonNullable<EventStarterOptions["onFailure"]>;
   readonly #turns = new Map<Registration, Turns>();
   #waiting = 0;
 
@@ -151,6 +154,7 @@ export class EventStarter {
     this.#gate = options.gate;
     this.#maxPerRegistration = options.maxPerRegistration;
     this.#readsAtOnce = options.readsAtOnce ?? false;
+    this.#onFailure = options.onFailure ?? (() => {});
   }
 
   /** Events of all registrations that wait for their turn. */
@@ -346,6 +350,7 @@ export class EventStarter {
   #book(registration: Registration, execution: Execution): void {
     registration.pending.started.delete(execution);
     registration.statistics.count(execution, Math.round(execution.totalMs));
+    if (execution.errors.length > 0) this.#onFailure(registration, execution);
     if (!execution.kept) return;
     const { finished } = registration;
     finished.add(execution);

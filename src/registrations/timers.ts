@@ -2,7 +2,7 @@
 import type { InternalConnections } from "../engine/internal.ts";
 import type { Maybe } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
-import { Session } from "../executions/session.ts";
+import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
 import type { CallContext, CallHandler, CallReply, PythonHost } from "../python/host.ts";
 import { encodeMarshal, type MarshalReader } from "../python/marshal.ts";
@@ -13,8 +13,7 @@ export interface TimeEventsOptions {
   readonly connections: InternalConnections;
   readonly gate: Holdable;
   readonly host: PythonHost;
-  /** The live session of an id, if it is this user's. */
-  readonly session: (id: string, user: string) => Session | undefined;
+  readonly sessions: Pick<SessionRegistry, "named">;
   /** May this user's code run this command? @returns the error reply's text if it may not */
   readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
   readonly log: Pick<Logger, "warn">;
@@ -117,9 +116,9 @@ export class TimeEvents {
     const key = args.value() as string | null;
     // it is kept: a view would keep the whole message
     const blob = Buffer.from(args.value() as Buffer);
-    const id = args.text();
+    const sessionKey = args.text();
     const task = caller.task(args.int());
-    const session = (task?.session as Session | undefined) ?? this.#sessionOf(id, caller.user ?? "");
+    const session = (task?.session as Session | undefined) ?? this.#sessionOf(sessionKey, caller.user ?? "");
     session.home ??= caller.home;
     const refused =
       key === null
@@ -136,9 +135,9 @@ export class TimeEvents {
   }
 
   /** The session of code that belongs to no execution: with registrations, with time events, or unknown so far. */
-  #sessionOf(id: string, user: string): Session {
-    const own = [...this.#events.values()].find(({ session }) => session.id === id && session.user === user)?.session;
-    return this.#options.session(id, user) ?? own ?? new Session(id, undefined, [], user);
+  #sessionOf(key: string, user: string): Session {
+    const own = [...this.#events.values()].find(({ session }) => session.key === key && session.user === user)?.session;
+    return this.#options.sessions.named(key, user) ?? own ?? Session.ofKey(key, user);
   }
 
   #add(session: Session, number: number, seconds: number, kept: TimeEventSpec | undefined): void {

@@ -31,6 +31,8 @@ export interface MetricSources {
   readonly engineUp: () => boolean;
   readonly clients: () => { readonly clients: number; readonly accepted: number; readonly refused: number };
   readonly executions: ExecutionRegistry;
+  /** How many executions wait for coroutines and futures. */
+  readonly waitingExecutions: () => number;
   readonly slowExecutions: () => number;
   readonly sessions: SessionRegistry;
   readonly registrations: RegistrationRegistry;
@@ -63,10 +65,11 @@ function serverMetrics({ version, engine, problem, engineUp, clients }: MetricSo
   ];
 }
 
-function executionMetrics({ executions, slowExecutions, sessions }: MetricSources): Metric[] {
+function executionMetrics({ executions, waitingExecutions, slowExecutions, sessions }: MetricSources): Metric[] {
   const { done, failed, aborted, ms } = executions.ended;
   return [
     gauge("executions", "Executions there are, by status", labelled("status", executions.counts())),
+    gauge("executions_waiting", "Unfinished ones that wait for coroutines and futures", waitingExecutions()),
     counter("executions_ended_total", "Executions that have ended", labelled("outcome", { done, failed, aborted })),
     counter("execution_seconds_total", "How long the executions that have ended ran", ms / 1000),
     counter("executions_slow_total", "Executions that took longer than slow-execution-ms", slowExecutions()),

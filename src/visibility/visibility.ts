@@ -1,5 +1,6 @@
 /** What the server shows of itself: its state, its figures, and what was slow. */
 import type { Engine } from "../engine/engine.ts";
+import { NODE_ID } from "../executions/ids.ts";
 import type { SlowExecution } from "../executions/runner.ts";
 import type { Logger } from "../log.ts";
 import { infoLines, prometheusText } from "./formats.ts";
@@ -86,7 +87,7 @@ export class SlowExecutions {
         session: session.id,
         ...(session.description !== undefined && { description: session.description }),
         ...(execution !== undefined && { execution }),
-        ...(registration !== undefined && { registration }),
+        ...(registration !== undefined && { registration: `${NODE_ID}-${registration}` }),
         milliseconds: Math.round(milliseconds),
       },
       kind === "script" ? "slow script" : "slow execution",

@@ -31,6 +31,18 @@ describe("without a server", () => {
     });
   });
 
+  it.each([
+    [["--engine", "http://:secret@h"], "the engine's URL must look like redis://host:6379/0"],
+    [["--engine", "rediss://h", "--engine-tls-ca", join(folder, "none")], "engine-tls-ca can not be read: ENOENT"],
+    [["--save", "often", "--dir", folder], "save: 'often' is not pairs of seconds and changes"],
+    [["--dir", join(folder, "none")], `option 'dir': '${join(folder, "none")}' can not be entered (ENOENT)`],
+  ])("ends with 2 and a line also when that shows later: %s", async (args, text) => {
+    const { code, output } = await finish("--port", "0", ...args);
+    expect({ code, lines: output.trim().split("\n").length }).toEqual({ code: 2, lines: 2 });
+    expect(output).toContain(text);
+    expect(output).not.toContain("secret");
+  });
+
   it("is not healthy", async () => {
     const { code, output } = await finish("--healthcheck", "--port", String(await freePort()));
     expect(code).toBe(1);

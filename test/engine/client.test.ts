@@ -4,6 +4,7 @@ import { EngineClient, EngineClosed, encodeCommand, encodeCommands } from "../..
 import type { EngineConnection } from "../../src/engine/engine.ts";
 import { ReplyEnds } from "../../src/engine/reply-ends.ts";
 import { parseEngineUrl } from "../../src/engine/url.ts";
+import { ConfigError } from "../../src/config.ts";
 import { InternalError } from "../../src/errors.ts";
 import { plain } from "./engine.cases.ts";
 
@@ -181,7 +182,7 @@ describe("parseEngineUrl", () => {
           return reason;
         }
       })();
-      expect(error).toBeInstanceOf(InternalError);
+      expect(error).toBeInstanceOf(ConfigError);
       expect(String(error)).not.toContain("secret");
     }
   });

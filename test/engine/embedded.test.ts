@@ -42,6 +42,17 @@ function record(connection: EmbeddedConnection, name: string, into: string[]): E
 
 const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+describe("warnings", () => {
+  it("are none of what it can not do by itself, for others do it", async () => {
+    const client = await start();
+    await expect(client.call("SAVE")).rejects.toThrow("ERR");
+    await expect(client.call("BGSAVE")).rejects.toThrow("ERR");
+    await expect(client.call("SHUTDOWN", "SAVE")).rejects.toThrow("Errors trying to SHUTDOWN");
+    await client.call("SHUTDOWN", "NOSAVE").catch(() => {});
+    expect(warnings).toEqual([]);
+  });
+});
+
 describe("flushNow", () => {
   it("answers within the call, for a new connection too", async () => {
     const client = await start();

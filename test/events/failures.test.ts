@@ -49,6 +49,29 @@ GB('StreamReader').foreach(lambda r: 1 / 0).register(prefix='s', mode='${mode}')
     expect(server.process.exitCode).toBeNull();
   });
 
+  it("are logged with their session and registration", async () => {
+    const { client, server } = setting();
+    const script = `
+def fail(record): raise ValueError('to be logged')
+GB('KeysReader', desc='logged').foreach(fail).register(prefix='logged', mode='sync')
+GB('CommandReader').foreach(fail).register(trigger='told')
+`;
+    await client.call("RG.PYEXECUTE", script, "ID", "logging");
+    await client.call("SET", "logged", "x");
+    const [{ id: registration } = { id: "" }] = await registrations(client);
+    expect(await errorOf(client.call("RG.TRIGGER", "told"))).toContain("to be logged");
+    const lines = server.output().split("\n");
+    const told = lines.filter((line) => line.includes("to be logged")).map((line) => JSON.parse(line));
+    // the caller of the trigger has been told
+    expect(told).toEqual([
+      expect.objectContaining({
+        ...{ level: "warning", msg: "an execution of a KeysReader failed" },
+        ...{ session: "logging", registration, description: "logged" },
+        error: expect.stringContaining("ValueError: to be logged"),
+      }),
+    ]);
+  });
+
   it.each([
     "'CLIENT', 'REPLY', 'OFF'",
     "'client', 'reply', 'skip'",

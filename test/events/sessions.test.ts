@@ -112,6 +112,48 @@ runCoroutine(later(), delay=0.01)
     );
   });
 
+  describe("what a session that is gone would register", () => {
+    const gone = "the session of this registration is gone";
+    const late = `
+import time, asyncio
+def register():
+    try:
+        return GB('CommandReader').map(lambda x: 'old').register(trigger='late')
+    except Exception as error:
+        return str(error)
+def step(call):
+    while not execute('GET', 'go'): time.sleep(0.01)
+    return register()
+async def background():
+    while not execute('GET', 'go'): await asyncio.sleep(0.01)
+    execute('SET', 'outcome', register())
+runCoroutine(background())
+GB('CommandReader').map(step).register(trigger='step', mode='async_local')
+`;
+    const next = "GB('CommandReader').map(lambda x: 'new').register(trigger='new')";
+
+    it.each([
+      ["replaced by UPGRADE", ["UPGRADE"], []],
+      ["unregistered, and its id used again", [], ["RG.UNREGISTERALL"]],
+    ])("is refused, and its successor is left alone: %s", async (_name, options, before) => {
+      const { client, connect } = setting();
+      await client.call("RG.PYEXECUTE", late, "ID", "app");
+      const call = (await connect()).call("RG.TRIGGER", "step");
+      await expect.poll(async () => (await executions(client)).map(({ status }) => status)).toEqual(["running"]);
+      if (before.length > 0) await client.call(...(before as [string]));
+      expect(await client.call("RG.PYEXECUTE", next, "ID", "app", ...options)).toBe("OK");
+      const [only] = await registrations(client);
+      await client.call("SET", "go", "1");
+      expect(await call).toEqual([gone]);
+      await expect.poll(() => client.call("GET", "outcome")).toBe(gone);
+      expect((await registrations(client)).map(({ id }) => id)).toEqual([only?.id]);
+      const [session] = (await client.call("RG.PYDUMPSESSIONS")) as Value[];
+      expect(fields(session as Value)).toMatchObject({ ID: "app", linked: "primary", registrations: [only?.id] });
+      expect(await client.call("RG.TRIGGER", "new")).toEqual(["new"]);
+      expect(await errorOf(client.call("RG.PYEXECUTE", next, "ID", "app"))).toBe("Session app already exists");
+    });
+  });
+
   it("FLUSHALL leaves registrations alone, also stream readers in the middle of their work", async () => {
     const { client } = setting();
     await client.call(

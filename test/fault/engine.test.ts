@@ -1,7 +1,7 @@
 /** An engine by URL that is killed and comes back. It keeps its data by itself, in an append-only file. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Client, connectClient } from "../support/client.ts";
+import { type Client, connectClient, type Value } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
 import { connectPlain } from "../support/plain-client.ts";
 import { findRedisServer, freePort } from "../support/redis-server.ts";
@@ -31,6 +31,15 @@ class Engine {
     });
   }
 
+  /** It hangs, and closes no connection. */
+  hang(): void {
+    this.#child?.kill("SIGSTOP");
+  }
+
+  wakeUp(): void {
+    this.#child?.kill("SIGCONT");
+  }
+
   async kill(): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
@@ -47,11 +56,11 @@ afterEach(async () => {
   for (const engine of engines.splice(0)) await engine.kill();
 });
 
-async function setUp() {
+async function setUp(args: readonly string[] = []) {
   const engine = new Engine(await freePort());
   engines.push(engine);
   await engine.start();
-  const server = await startServer(["--engine", `redis://127.0.0.1:${engine.port}`]);
+  const server = await startServer(["--engine", `redis://127.0.0.1:${engine.port}`, ...args]);
   return { engine, server, client: await connectClient(server.port) };
 }
 
@@ -67,6 +76,8 @@ async function seen(client: Client): Promise<{ count: number; twice: number }> {
   const counts = ((await client.call("HVALS", "seen")) as string[]).map(Number);
   return { count: counts.length, twice: counts.filter((n) => n > 1).length };
 }
+
+const errorOrResult = (reply: Promise<Value>): Promise<Value> => reply.catch((error: Error) => error.message);
 
 const length = async (client: Client): Promise<number> => Number(await client.call("XLEN", "events"));
 
@@ -118,6 +129,31 @@ describe.skipIf(!redis.path)(`an engine that goes away${redis.skipped}`, () => {
       "engine-down",
       "the engine by URL is killed and started again 2 s later, idle streams",
       `40 commands meanwhile refused, the slowest in ${Math.ceil(Math.max(...waits))} ms; served again ${Math.ceil(reached)} ms after; no message lost or seen twice`,
+    );
+  });
+
+  it("hangs: executions end at their limit, and everybody who waits is told", { timeout: 60_000 }, async () => {
+    const { engine, server, client } = await setUp(["--execution-max-idle-time", "500"]);
+    const clients = await Promise.all(Array.from({ length: 3 }, () => connectClient(server.port)));
+    for (const other of clients) await other.call("PING");
+    const [reading, script, inBody] = clients as [Client, Client, Client];
+    const limited = [
+      "import time; time.sleep(1); execute('GET', 'k')",
+      "import time; time.sleep(1); execute('BLPOP', 'k', '1')",
+      "import time; time.sleep(1); GB().count().run()",
+    ].map((code) => withClient(server.port, (other) => errorOrResult(other.call("RG.PYEXECUTE", code))));
+    const sleeping = errorOrResult(inBody.call("RG.PYEXECUTE", "import time; time.sleep(15)"));
+    await eventually("all run", async () => /interpreters_busy:4/.test(String(await client.call("RG.INFO"))));
+    engine.hang();
+    const waiting = [reading.call("GET", "k"), script.call("RG.PYEXECUTE", "execute('GET', 'k')")].map(errorOf);
+    const limit = "Execution max idle reached (ExecutionMaxIdleTime, 500 ms)";
+    expect(await Promise.all(limited)).toEqual([limit, limit, [[], [limit]]]);
+    expect(await Promise.all(waiting)).toEqual(Array(2).fill("ERR engine is not reachable"));
+    // it needs no engine
+    expect(await sleeping).toBe("OK");
+    engine.wakeUp();
+    await eventually("it is reached again", () =>
+      withClient(server.port, (other) => errorOrResult(other.call("SET", "k", "v"))).then((reply) => reply === "OK"),
     );
   });
 

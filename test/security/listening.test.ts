@@ -225,7 +225,7 @@ describe("TLS", () => {
     ["tls-cert-file can not be read", ["--tls-cert-file", path("none"), "--tls-key-file", path("none"), ...ca]],
   ])("refuses to start: %s", async (text, args) => {
     const { exited, output } = runRegears(["--port", "0", "--tls-port", "7119", ...args]);
-    expect(await exited).toBeGreaterThan(0);
+    expect(await exited).toBe(2);
     expect(output()).toContain(text);
   });
 });

@@ -105,6 +105,18 @@ describe("a server with a monitoring port", () => {
     expect(grown("regears_results_bytes")).toBeGreaterThanOrEqual(5000);
   });
 
+  it("counts the executions that wait for coroutines and futures", async () => {
+    const script = "async def step(r): await createFuture()\nGB('ShardsIDReader').map(step).run()";
+    const before = await info(client);
+    expect(before.get("executions_waiting")).toBe("0");
+    const ids = [];
+    for (let n = 0; n < 3; n++) ids.push((await client.call("RG.PYEXECUTE", script, "UNBLOCKING")) as string);
+    await expect.poll(async () => (await page()).values.get("regears_executions_waiting")).toBe(3);
+    expect((await info(client)).get("executions_running")).toBe("3");
+    for (const id of ids) await client.call("RG.ABORTEXECUTION", id);
+    expect((await info(client)).get("executions_waiting")).toBe("0");
+  });
+
   it("counts the calls of Python by operation", async () => {
     const grown = await difference(() => client.call("RG.PYEXECUTE", "[execute('PING') for _ in range(25)]"));
     expect(grown('regears_calls_total{operation="execute"}')).toBe(25);
@@ -182,7 +194,8 @@ describe("a server with a monitoring port", () => {
         .find((text) => text.includes("slow execution")) ?? "{}";
     const entry = JSON.parse(line) as Record<string, unknown>;
     expect(entry).toMatchObject({ level: "warning", session: "napping", description: "takes naps" });
-    expect(entry.registration).toBeTypeOf("number");
+    const [registration] = (await client.call("RG.DUMPREGISTRATIONS")) as [string, string][];
+    expect(entry.registration).toBe(registration?.[1]);
     expect(entry.milliseconds).toBeGreaterThanOrEqual(300);
     await client.call("RG.CONFIGSET", "SlowExecutionMs", "0");
     expect((await difference(() => client.call("RG.TRIGGER", "nap", "0.3")))("regears_executions_slow_total")).toBe(0);

@@ -112,7 +112,7 @@ class PyFlatExecution:
             context.declared = (flow, mode, self._reader)
             return future
         session, parent = context.session, context.handle
-        handle, _ = calls.call("run", mode, describe(steps), self._reader, parent, session.id)
+        handle, _ = calls.call("run", mode, describe(steps), self._reader, parent, session.key)
         flows[handle] = Flow(handle, session, steps, source, future, inner=True)
         return future
 

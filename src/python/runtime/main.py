@@ -63,15 +63,15 @@ def _end(handle, status, errors):
     calls.post("done", handle, [], status, errors, 0, 0, [], 0)
 
 
-def _session(session_id):
-    """The latest session of that id that has registrations, or else time events; None when there is none."""
-    of_registrations = (registration.session for registration in reversed(registrations.registrations.values()))
-    of_timers = (session for session, _ in reversed(timers.timers.values()))
-    return next((session for session in (*of_registrations, *of_timers) if session.id == session_id), None)
+def _session(key):
+    """The session of that key if it has registrations or time events, else None."""
+    of_registrations = (registration.session for registration in registrations.registrations.values())
+    of_timers = (session for session, _ in timers.timers.values())
+    return next((session for session in (*of_registrations, *of_timers) if session.key == key), None)
 
 
-def _script(handle, session_id, code, flags):
-    scripts.run_script(handle, scripts.Session(session_id), code, flags)
+def _script(handle, key, code, flags):
+    scripts.run_script(handle, scripts.Session(key), code, flags)
 
 
 def _start(handle, _execution, flags):
@@ -119,25 +119,25 @@ def _registered(job, number):
         calls.post("answer", job, "ok", "")
 
 
-def _restore(session_id, number, blob):
-    _remade(session_id, "restored", number, lambda session: registrations.restore(session, number, blob))
+def _restore(key, number, blob):
+    _remade(key, "restored", number, lambda session: registrations.restore(session, number, blob))
 
 
-def _restore_timer(session_id, number, blob):
-    _remade(session_id, "timer_restored", number, lambda session: timers.restore(session, number, blob))
+def _restore_timer(key, number, blob):
+    _remade(key, "timer_restored", number, lambda session: timers.restore(session, number, blob))
 
 
-def _remade(session_id, op, number, remake):
+def _remade(key, op, number, remake):
     try:
-        remake(_session(session_id) or scripts.Session(session_id))
+        remake(_session(key) or scripts.Session(key))
     except BaseException as error:
         calls.post(op, number, "error", error_text(error, False))
     else:
         calls.post(op, number, "ok", "")
 
 
-def _profile(job, session_id, action, order=""):
-    session = _session(session_id)
+def _profile(job, key, action, order=""):
+    session = _session(key)
     if session is None:
         calls.post("answer", job, "error", "session does not exists")
     elif action == "reset":

@@ -40,7 +40,7 @@ def register(reader, desc, steps, options, take_made):
         raise GearsError("execution mode must be a string")
     if mode not in _MODES:
         raise GearsError("unknown execution mode")
-    spec = {"reader": reader, "mode": plain(mode), "desc": desc, "session": context.session.id, **check(options, mode)}
+    spec = {"reader": reader, "mode": plain(mode), "desc": desc, "session": context.session.key, **check(options, mode)}
     on_registered = options.get("onRegistered")
     if on_registered is not None and type(on_registered) is not FunctionType:
         raise GearsError("OnRegistered argument must be a function")

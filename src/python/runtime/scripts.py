@@ -10,10 +10,12 @@ from .records import describe
 class Session:
     """One script with its global namespace; lives as long as an execution, registration or coroutine holds it."""
 
-    __slots__ = ("id", "globals", "profile", "profiling", "__weakref__")
+    __slots__ = ("key", "id", "globals", "profile", "profiling", "__weakref__")
 
-    def __init__(self, session_id):
-        self.id = session_id
+    def __init__(self, key):
+        # no other session has the same, though it may have the same id
+        self.key = key
+        self.id = key.rpartition(":")[2]
         self.globals = dict(BASE_GLOBALS)
         self.globals["__name__"] = "not_main"
         # of ProfileExecutions

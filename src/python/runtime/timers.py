@@ -28,7 +28,7 @@ def registerTE(*args):
         if not isinstance(args[2], str):
             raise GearsError("key argument must be a string")
         key, blob = plain(args[2]), serialise.pack_function(context.session, function)
-    number = calls.call("time_event", int(seconds), key, blob, context.session.id, context.handle)
+    number = calls.call("time_event", int(seconds), key, blob, context.session.key, context.handle)
     if number is False:
         return False
     timers[number] = (context.session, function)
