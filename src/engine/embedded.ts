@@ -282,7 +282,10 @@ export class EmbeddedEngine implements Engine {
     // Valkey lets the host look in only after this threshold.
     const threshold: Record<string, string> = limit === 0 ? {} : { "busy-reply-threshold": String(limit) };
     // Saving always fails here; somebody who tries must not stop all writes.
-    const always = { maxclients: String(ENGINE_CLIENTS), "stop-writes-on-bgsave-error": "no" };
+    const saving = { "stop-writes-on-bgsave-error": "no" };
+    // A client could forge a payload for RESTORE that ends the engine, and here the server with it.
+    const checking = { "sanitize-dump-payload": "clients" };
+    const always = { maxclients: String(ENGINE_CLIENTS), ...saving, ...checking };
     const config = { ...always, ...threshold, ...this.#options.config };
     const connection = this.connect();
     let replies = "";

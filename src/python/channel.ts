@@ -143,6 +143,15 @@ export class Receiver {
     this.#lengths = new Int32Array(shared[direction]);
   }
 
+  /** Where the oldest message lies; undefined when there is none. */
+  get oldest(): "ring" | "port" | undefined {
+    // The port first: once something lies there nothing is added to the ring, so what is found in that is older. The other
+    // way round, one message could come into the ring and the next into the port between the two looks.
+    const inPort = this.portHasMore;
+    if (this.ringHasMore) return "ring";
+    return inPort ? "port" : undefined;
+  }
+
   /** True when a message lies in the ring. */
   get ringHasMore(): boolean {
     return Atomics.load(this.#words, this.#base + RingWord.written) !== this.#read;

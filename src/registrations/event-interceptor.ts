@@ -9,6 +9,7 @@ import type { EngineCall, Interception, Interceptor, RequestView } from "../gate
 import { encodeWhole, type Reply, raw } from "../resp/reply.ts";
 import type { ClientCommand, ClientCommands } from "./client-commands.ts";
 import type { EventStarter, Holdable } from "./events.ts";
+import { tellsTypes } from "./key-reader.ts";
 import type { KeysRegistrations } from "./keys.ts";
 import type { KeyEvents } from "./notifications.ts";
 import type { StreamRegistrations } from "./streams.ts";
@@ -66,12 +67,14 @@ export class EventInterceptor implements Interceptor {
   }
 
   get active(): boolean {
-    return this.#holds || this.#options.keys.linkedNames.size > 0 || this.backlogged;
+    const { linkedNames, asksTypes } = this.#options.keys;
+    return this.#holds || asksTypes || linkedNames.size > 0 || this.backlogged;
   }
 
   /** Names of the commands of Lua scripts that have to come one by one through {@link around}; `*` is all. */
   get commandsOfScripts(): readonly string[] {
-    return this.#holds ? ["*"] : [...this.#options.keys.linkedNames];
+    const { linkedNames, asksTypes } = this.#options.keys;
+    return this.#holds || asksTypes ? ["*"] : [...linkedNames];
   }
 
   /** Too many events wait: clients that cause more have to wait too. */
@@ -95,7 +98,7 @@ export class EventInterceptor implements Interceptor {
       if (!this.#holds) return undefined;
       return { kind: "hold", settle: (_reply, { owner }) => this.#options.sync.settle(owner)?.then(() => undefined) };
     }
-    if (this.#holds || this.#options.keys.linkedNames.has(name)) {
+    if (this.#comesAlone(row, name, request.count, true)) {
       const args = request.copy(0);
       return {
         kind: "replace",
@@ -120,9 +123,8 @@ export class EventInterceptor implements Interceptor {
   around(args: readonly Buffer[], sender: Sender, send: () => Buffer | Promise<Buffer>): Buffer | Promise<Buffer> {
     const name = args[0]?.toString("latin1").toLowerCase() ?? "";
     if (name === "config" && this.#options.events.active) return this.#aroundConfig(args, send);
-    const concerned = this.#holds || (sender.links && this.#options.keys.linkedNames.has(name));
-    const row = concerned ? this.#concerned(name, args.length) : undefined;
-    if (!row) return send();
+    const row = this.active ? this.#concerned(name, args.length) : undefined;
+    if (!row || !this.#comesAlone(row, name, args.length, sender.links)) return send();
     // the arguments may be views of a message that does not outlive this call
     const own = args.map((arg) => Buffer.from(arg));
     const run = this.#run(row, own, sender, async () => send());
@@ -132,15 +134,22 @@ export class EventInterceptor implements Interceptor {
   /** Is {@link around} needed for a command of a Lua script? What it is not needed for the script can send itself. */
   watchesInScripts(args: readonly Buffer[]): boolean {
     const name = args[0]?.toString("latin1").toLowerCase() ?? "";
-    if (!this.#holds && !this.#options.keys.linkedNames.has(name)) return false;
-    const row = this.#concerned(name, args.length);
+    const row = this.active ? this.#concerned(name, args.length) : undefined;
+    if (!row || !this.#comesAlone(row, name, args.length, true)) return false;
     // outside the script nothing would keep it from blocking, or refuse it
-    return row !== undefined && !row.flags.has("blocking") && !row.flags.has("noscript");
+    return !row.flags.has("blocking") && !row.flags.has("noscript");
   }
 
   /** Some registration wants to run before replies are given. */
   get #holds(): boolean {
     return this.#options.keys.syncCount > 0 || this.#options.streams.syncCount > 0;
+  }
+
+  /** Must its events be dealt with before another command is carried out? */
+  #comesAlone(row: EngineCommand, name: string, words: number, links: boolean): boolean {
+    const { linkedNames, asksTypes } = this.#options.keys;
+    if (this.#holds || (links && linkedNames.has(name))) return true;
+    return asksTypes && row.flags.has("write") && !tellsTypes(name, words);
   }
 
   /** The row of a command that can cause events and that the engine will accept. */

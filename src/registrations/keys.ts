@@ -49,6 +49,7 @@ export class KeysRegistrations implements ReaderSide {
   #filtered: Filtered[] = [];
   #linkedNames: ReadonlySet<string> = new Set();
   #syncCount = 0;
+  #asksTypes = false;
   /** `sync` executions that hold the engine: what changes meanwhile fires nothing here. */
   #suppressing = 0;
   /** Events that wait for the type of an earlier one's key; undefined while nothing is asked for. */
@@ -63,6 +64,14 @@ export class KeysRegistrations implements ReaderSide {
   /** How many registrations are in mode `sync`. */
   get syncCount(): number {
     return this.#syncCount;
+  }
+
+  /**
+   * Some registration in the background may have to ask for the type that a key has at an event. Those in mode `sync` have
+   * each command to themselves anyway.
+   */
+  get asksTypes(): boolean {
+    return this.#asksTypes;
   }
 
   /** The commands that some registration names, in lower case. */
@@ -102,6 +111,10 @@ export class KeysRegistrations implements ReaderSide {
 
   #changed(): void {
     this.#syncCount = this.#filtered.filter(({ registration }) => registration.spec.mode === "sync").length;
+    this.#asksTypes = this.#filtered.some(
+      ({ registration, types, events }) =>
+        registration.spec.mode !== "sync" && types && (!events || [...events].some((name) => !typeAt(name))),
+    );
     this.#linkedNames = new Set(this.#filtered.flatMap(({ commands }) => [...(commands ?? [])]));
     const all = this.#filtered.some(({ events }) => events === undefined);
     this.#want(all ? "all" : new Set(this.#filtered.flatMap(({ events }) => [...(events ?? [])])));

@@ -12,8 +12,8 @@ export interface LoadOutcome {
   readonly damage: string | undefined;
 }
 
-/** Limits for what clients do, not for what was there before. */
-const LIFTED = { maxmemory: "0", "proto-max-bulk-len": "2147483647" } as const;
+/** Limits and checks for what clients do, not for what was there before. */
+const LIFTED = { maxmemory: "0", "proto-max-bulk-len": "2147483647", "sanitize-dump-payload": "no" } as const;
 
 /**
  * Brings the chunks of a snapshot into the engine, in pipelines.

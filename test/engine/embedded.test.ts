@@ -270,6 +270,16 @@ describe("the end", () => {
   });
 });
 
+it("refuses a forged payload, which would end it when it is used", async () => {
+  const client = await start();
+  // a set in a listpack that does not end where it says
+  const payload = Buffer.from("140d0d000000fe00816102946202ff5000d08af4da4dd72693", "hex");
+  await expect(client.call("RESTORE", "k", "0", payload)).rejects.toThrow("ERR Bad data format");
+  await client.call("SADD", "k", "a", "b");
+  const dump = (await client.call("DUMP", "k")) as Buffer;
+  expect(plain(await client.call("RESTORE", "copy", "0", dump))).toBe("OK");
+});
+
 describe("settings", () => {
   it("are applied", async () => {
     const client = await start({ config: { maxmemory: "100mb", requirepass: "secret" } });

@@ -1,6 +1,6 @@
 /** Commands that block, and those that scripts may not call, while `sync` registrations look at every command. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { errorOf, useServer } from "./support.ts";
+import { errorOf, useServer, type Value } from "./support.ts";
 
 const NOTING =
   "GB().foreach(lambda r: execute('RPUSH', 'log', r['event'])).register('l*', mode='sync', eventTypes=['lpop'])";
@@ -64,4 +64,51 @@ describe("a command that blocks", () => {
       expect(refused).toContain("Can not override a command which are not allowed inside a script");
     },
   );
+});
+
+describe("with a KeysReader in the background that asks for types", () => {
+  const setting = useServer();
+  beforeEach(async () => {
+    const register = (type: string): string =>
+      `GB().map(lambda r: '${type} ' + r['event'] + ' ' + r['key']).register('k*', mode='async_local', readValue=False,
+        eventTypes=['expire', 'rename_to', 'srem'], keyTypes=['${type}'])`;
+    const script = ["string", "empty"].map(register).join("\n");
+    expect(await setting().client.call("RG.PYEXECUTE", script)).toBe("OK");
+  });
+
+  /** What the two registrations were started on. */
+  async function seen(): Promise<Value[]> {
+    const { client } = setting();
+    const ids = ((await client.call("RG.DUMPEXECUTIONS")) as Value[][]).map((fields) => String(fields[1]));
+    const replies = await Promise.all(ids.map((id) => client.call("RG.GETRESULTSBLOCKING", id)));
+    return replies.flatMap((reply) => (reply as Value[][])[0] ?? []);
+  }
+
+  const changes = ["SET k 1 PX 90000", "DEL k", "SADD ks m", "SREM ks m", "SET k 2", "RENAME k k2", "DEL k2"];
+  const expected = ["string expire k", "empty srem ks", "string rename_to k2"];
+
+  it("each event is told by the type at its time: commands in a row", async () => {
+    const { client } = setting();
+    await Promise.all(changes.map((line) => client.call(...line.split(" "))));
+    expect(await seen()).toEqual(expected);
+  });
+
+  it("each event is told by the type at its time: a transaction", async () => {
+    const { client } = setting();
+    await Promise.all(["MULTI", ...changes, "EXEC"].map((line) => client.call(...line.split(" "))));
+    expect(await seen()).toEqual(expected);
+  });
+
+  it("each event is told by the type at its time: a Lua script", async () => {
+    const { client } = setting();
+    const calls = changes.map(
+      (line) =>
+        `redis.call(${line
+          .split(" ")
+          .map((word) => `'${word}'`)
+          .join(", ")})`,
+    );
+    await client.call("EVAL", calls.join("\n"), "0");
+    expect(await seen()).toEqual(expected);
+  });
 });

@@ -1,9 +1,12 @@
 """A plain model of the steps of gears, run by the system's Python: one JSON line in, one out.
 
-Written for clarity: generators that pull, and a flag that ends the reader after the first error.
+Written for clarity: generators that pull, and a flag that ends the reader after the first error. Composed operations are
+spelled out in basic ones, as their definition has it.
 """
 
-import functools
+import asyncio
+import copy
+import inspect
 import json
 import sys
 
@@ -12,11 +15,37 @@ class Failed:
     """An error on its way to the end of the flow."""
 
 
+def called(function, *args):
+    """What a callback makes of its arguments, at once or as a coroutine."""
+    value = function(*args)
+    return asyncio.run(value) if inspect.iscoroutine(value) else value
+
+
 def guarded(function, *args):
     try:
-        return function(*args)
+        return called(function, *args)
     except Exception:
         return Failed()
+
+
+def waits(function):
+    return inspect.iscoroutinefunction(function)
+
+
+class TooMany(Exception):
+    """More records than may wait at a time: how far the reader gets depends on the clock."""
+
+
+def read_ahead(upstream):
+    """While a step waits for its first coroutine the others are begun."""
+    for record in upstream:
+        if isinstance(record, Failed):
+            yield record
+            continue
+        waiting = [record, *upstream]
+        if len(waiting) > 1000:
+            raise TooMany
+        yield from waiting
 
 
 def good(upstream, then):
@@ -28,126 +57,171 @@ def good(upstream, then):
             yield from then(record)
 
 
-def one(value):
-    return value if isinstance(value, Failed) else None
+def each(upstream, f, then):
+    """Calls `f` for each record. What comes of it goes with the record to `then`, unless it is an error."""
+
+    def outcome(record):
+        value = guarded(f, record)
+        if isinstance(value, Failed):
+            yield value
+        else:
+            yield from then(record, value)
+
+    return good(read_ahead(upstream) if waits(f) else upstream, outcome)
 
 
 def step_map(upstream, f):
-    def then(record):
-        yield guarded(f, record)
-
-    return good(upstream, then)
+    return each(upstream, f, lambda _record, value: [value])
 
 
 def step_foreach(upstream, f):
-    def then(record):
-        yield one(guarded(f, record)) or record
-
-    return good(upstream, then)
+    return each(upstream, f, lambda record, _value: [record])
 
 
 def step_filter(upstream, f):
-    def then(record):
-        passes = guarded(f, record)
-        if isinstance(passes, Failed):
-            yield passes
-        elif passes:
-            yield record
-
-    return good(upstream, then)
+    return each(upstream, f, lambda record, value: [record] if value else [])
 
 
 def step_flatmap(upstream, f):
-    def then(record):
-        value = guarded(f, record)
-        if isinstance(value, list):
-            yield from reversed(value)
-        else:
-            yield value
-
-    return good(upstream, then)
+    return each(upstream, f, lambda _record, value: reversed(value) if isinstance(value, list) else [value])
 
 
-def step_limit(upstream, length, start):
+def step_limit(upstream, length, start=0):
     seen = 0
     for record in upstream:
+        full = length >= 0 and seen >= start + length
         if isinstance(record, Failed):
             yield record
-            if seen >= start + length:
-                return
-            continue
-        seen += 1
-        if seen > start + length:
+        if full:
             return
-        if seen > start:
-            yield record
+        if not isinstance(record, Failed):
+            seen += 1
+            if seen > start:
+                yield record
 
 
-def drained(upstream, into):
-    """Passes errors on at once; collects the rest."""
+def step_collect(upstream):
+    return upstream
+
+
+def key_of(extractor, record):
+    key = extractor(record)
+    if inspect.iscoroutine(key):
+        key.close()
+        raise TypeError("no coroutine here")
+    return key if isinstance(key, str) else repr(key)
+
+
+def step_repartition(upstream, extractor):
+    return step_foreach(upstream, lambda record: key_of(extractor, record))
+
+
+def step_accumulate(upstream, f):
+    values = []
     for record in upstream:
         if isinstance(record, Failed):
             yield record
+            continue
+        value = guarded(f, values.pop() if values else None, record)
+        if isinstance(value, Failed):
+            yield value
         else:
-            into.append(record)
+            values.append(value)
+    yield from values
 
 
-def step_whole(upstream, f):
-    """For steps that need all of their input: `f` makes the output of it."""
-    records = []
-    yield from drained(upstream, records)
-    yield from f(records)
+def step_groupby(upstream, extractor, reducer):
+    values = {}
+    for record in upstream:
+        key = record if isinstance(record, Failed) else guarded(key_of, extractor, record)
+        if isinstance(key, Failed):
+            yield key
+            continue
+        value = guarded(reducer, key, values.get(key), record)
+        if isinstance(value, Failed):
+            values.pop(key, None)
+            yield value
+        else:
+            values[key] = value
+    for key, value in values.items():
+        yield {"key": key, "value": value}
 
 
-def grouped(extractor, records):
+step_localgroupby = step_groupby
+
+
+def step_batchgroupby(upstream, extractor, reducer):
     groups = {}
-    for record in records:
-        key = extractor(record)
-        groups.setdefault(key if isinstance(key, str) else repr(key), []).append(record)
-    return groups
+    for record in upstream:
+        key = record if isinstance(record, Failed) else guarded(key_of, extractor, record)
+        if isinstance(key, Failed):
+            yield key
+        else:
+            groups.setdefault(key, []).append(record)
+    for key in reversed(list(groups)):
+        value = guarded(reducer, key, groups[key])
+        yield value if isinstance(value, Failed) else {"key": key, "value": value}
 
 
-def whole(name, args):
-    def count(records):
-        return [len(records)] if records else []
+def step_aggregate(upstream, zero, add, combine):
+    def folding(f):
+        return lambda a, r: f(a or copy.deepcopy(zero), r)
 
-    def accumulate(records):
-        return [functools.reduce(args[0], records, None)] if records else []
-
-    def aggregate(records):
-        zero, add, _combine = args
-        return [functools.reduce(lambda a, r: add(a or zero, r), records, None)] if records else []
-
-    def sort(records):
-        # flatmap turns the sorted list round
-        return list(reversed(sorted(records, reverse=args[0])))
-
-    def countby(records):
-        return [{"key": key, "value": len(items)} for key, items in grouped(args[0], records).items()]
-
-    def groupby(records):
-        groups = grouped(args[0], records)
-        reduce = args[1]
-        return [
-            {"key": key, "value": functools.reduce(lambda a, r, key=key: reduce(key, a, r), items, None)}
-            for key, items in groups.items()
-        ]
-
-    def batchgroupby(records):
-        groups = grouped(args[0], records)
-        return [{"key": key, "value": args[1](key, groups[key])} for key in reversed(list(groups))]
-
-    def avg(records):
-        return [sum(float(r) for r in records) / len(records)] if records else []
-
-    def distinct(records):
-        return sorted(set(records))
-
-    return locals()[name]
+    return step_accumulate(step_accumulate(upstream, folding(add)), folding(combine))
 
 
-def run(records, steps):
+def step_aggregateby(upstream, extractor, zero, add, combine):
+    local = step_localgroupby(upstream, extractor, lambda k, a, r: add(k, a or copy.deepcopy(zero), r))
+    return step_groupby(local, lambda r: r["key"], lambda k, a, r: combine(k, a or copy.deepcopy(zero), r["value"]))
+
+
+def step_count(upstream):
+    return step_accumulate(step_accumulate(upstream, lambda a, r: 1 + (a or 0)), lambda a, r: r + (a or 0))
+
+
+def step_countby(upstream, extractor=lambda x: x):
+    return step_aggregateby(upstream, extractor, 0, lambda k, a, r: 1 + a, lambda k, a, r: r + a)
+
+
+def step_avg(upstream, extractor=float):
+    def add(pair, value):
+        return (pair[0] + value, pair[1] + 1)
+
+    def combine(pair, other):
+        return (pair[0] + other[0], pair[1] + other[1])
+
+    pairs = step_aggregate(step_map(upstream, extractor), (0, 0), add, combine)
+    return step_map(pairs, lambda pair: pair[0] / pair[1])
+
+
+def step_sort(upstream, reverse=True):
+    lists = step_aggregate(upstream, [], lambda a, r: a + [r], lambda a, r: a + r)
+    return step_flatmap(step_map(lists, lambda a: sorted(a, reverse=reverse)), lambda a: a)
+
+
+def step_distinct(upstream):
+    sets = step_aggregate(upstream, set(), lambda a, r: a | {r}, lambda a, r: a | r)
+    return step_flatmap(sets, lambda a: list(a))
+
+
+def reply(value):
+    """What a client sees of a record."""
+    if isinstance(value, str):
+        return value.encode(errors="surrogatepass").decode(errors="replace")
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**63 else str(value)
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    if isinstance(value, list):
+        return [reply(item) for item in value]
+    return "PY RECORD"
+
+
+def run(records, steps, to_text):
     errors = 0
+    log = []
 
     def reader():
         for record in records:
@@ -155,24 +229,38 @@ def run(records, steps):
                 return
             yield record
 
+    def execute(_command, _key, text):
+        log.append(text)
+
     flow = reader()
     for name, *texts in steps:
-        args = [eval(text) for text in texts]
-        if name in ("map", "foreach", "filter", "flatmap", "limit"):
-            flow = globals()["step_" + name](flow, *args)
-        elif name == "repartition":
-            flow = step_foreach(flow, *args)
-        elif name != "collect":
-            flow = step_whole(flow, whole(name, args))
+        flow = globals()["step_" + name](flow, *(eval(text, {"execute": execute, "asynchronous": asynchronous}) for text in texts))
+    if to_text:
+        flow = step_map(flow, str)
     results = []
     for record in flow:
         if isinstance(record, Failed):
             errors += 1
         else:
-            results.append(str(record))
-    return {"results": results, "errors": errors}
+            results.append(record)
+    return {"results": [reply(record) for record in results], "errors": errors, "log": log}
+
+
+def asynchronous(function):
+    """The same as a coroutine."""
+
+    async def coroutine(*args):
+        return function(*args)
+
+    return coroutine
+
+
+def outcome(case):
+    try:
+        return run(eval(case["records"]), case["steps"], case["toText"])
+    except TooMany:
+        return None
 
 
 for line in sys.stdin:
-    case = json.loads(line)
-    print(json.dumps(run(case["records"], case["steps"])), flush=True)
+    print(json.dumps(outcome(json.loads(line))), flush=True)

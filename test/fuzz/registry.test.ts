@@ -7,12 +7,25 @@ import { FUZZ_TIMEOUT_MS, fuzz } from "./support.ts";
 
 const CLIENTS = 3;
 
+/** A script with a session's name. */
+interface SessionAction {
+  readonly do: "session";
+  readonly id: number;
+  readonly options: "" | "upgrade" | "replace";
+  readonly replaces: number;
+  /** Names of triggers that it registers. */
+  readonly names: readonly number[];
+  readonly fails: boolean;
+  readonly unblocking: boolean;
+}
+
 type Action =
   | { do: "run"; n: number }
-  | { do: "start"; n: number; fails: boolean }
+  | { do: "start"; n: number; kind: "runs" | "fails" | "nothing" }
+  | SessionAction
   | { do: "read" | "drop" | "wait" | "abort" | "show"; which: number }
   | { do: "list" }
-  | { do: "register" | "trigger"; name: number }
+  | { do: "register" | "registerLater" | "trigger"; name: number }
   | { do: "unregister"; which: number }
   | { do: "set" | "incr" | "get" | "execute"; key: number; n: number }
   | { do: "transaction"; key: number };
@@ -20,7 +33,26 @@ type Action =
 const nat = (max: number): fc.Arbitrary<number> => fc.nat({ max });
 const action: fc.Arbitrary<Action> = fc.oneof(
   fc.record({ do: fc.constant("run" as const), n: nat(9) }),
-  { weight: 3, arbitrary: fc.record({ do: fc.constant("start" as const), n: nat(9), fails: fc.boolean() }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("start" as const),
+      n: nat(9),
+      kind: fc.constantFrom("runs" as const, "runs" as const, "fails" as const, "nothing" as const),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("session" as const),
+      id: nat(2),
+      options: fc.constantFrom("" as const, "upgrade" as const, "replace" as const),
+      replaces: nat(2),
+      names: fc.subarray([0, 1, 2, 3], { maxLength: 2 }),
+      fails: fc.nat({ max: 3 }).map((dice) => dice === 0),
+      unblocking: fc.boolean(),
+    }),
+  },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -29,7 +61,13 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     }),
   },
   fc.record({ do: fc.constant("list" as const) }),
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("register" as const, "trigger" as const), name: nat(3) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constantFrom("register" as const, "registerLater" as const, "trigger" as const),
+      name: nat(3),
+    }),
+  },
   fc.record({ do: fc.constant("unregister" as const), which: nat(4) }),
   {
     weight: 3,
@@ -57,16 +95,28 @@ const outcome = (reply: Promise<Value>): Promise<string> =>
 
 const UNKNOWN = "!execution plan does not exist";
 
+interface Trigger {
+  readonly id: string;
+  readonly answer: string;
+  /** The name of its session, if that was given one. */
+  readonly session?: string;
+}
+
 /** What there has to be. */
 class Model {
   /** Finished executions and what is read of them, least recently used first. */
   readonly finished = new Map<string, string>();
   /** All ids that ever were. */
   readonly ids: string[] = [];
-  readonly triggers = new Map<string, { id: string; answer: string }>();
+  readonly triggers = new Map<string, Trigger>();
   readonly gone: string[] = [];
   readonly keys = new Map<string, string>();
   readonly #most: number;
+
+  /** Names of sessions. */
+  get sessions(): Set<string> {
+    return new Set([...this.triggers.values()].flatMap(({ session }) => session ?? []));
+  }
 
   constructor(most: number) {
     this.#most = most;
@@ -106,9 +156,12 @@ async function perform(client: Client, model: Model, todo: Action): Promise<void
       break;
     case "start": {
       model.create();
-      const code = todo.fails ? `flat_error('bad ${todo.n}')` : `GB('ShardsIDReader').map(lambda r: ${todo.n}).run()`;
+      const [code, result] = {
+        runs: [`GB('ShardsIDReader').map(lambda r: ${todo.n}).run()`, `[["${todo.n}"],[]]`],
+        fails: [`flat_error('bad ${todo.n}')`, `!bad ${todo.n}`],
+        nothing: [`x = ${todo.n}`, '"OK"'],
+      }[todo.kind] as [string, string];
       const id = String(await client.call("RG.PYEXECUTE", code, "UNBLOCKING"));
-      const result = todo.fails ? `!bad ${todo.n}` : `[["${todo.n}"],[]]`;
       expect(await call("RG.GETRESULTSBLOCKING", id)).toBe(result);
       model.add(id, result);
       break;
@@ -143,10 +196,16 @@ async function perform(client: Client, model: Model, todo: Action): Promise<void
       expect(registered.map((fields) => fields[1]).sort()).toEqual(
         [...model.triggers.values()].map(({ id }) => id).sort(),
       );
+      const sessions = ((await client.call("RG.PYDUMPSESSIONS")) as string[][]).map((fields) => String(fields[1]));
+      expect(sessions.filter((id) => id.startsWith("s-")).sort()).toEqual([...model.sessions].sort());
       break;
     }
     case "register":
-      await register(client, model, `t${todo.name}`);
+    case "registerLater":
+      await register(client, model, `t${todo.name}`, todo.do === "registerLater");
+      break;
+    case "session":
+      await session(client, model, todo);
       break;
     case "trigger": {
       const answer = model.triggers.get(`t${todo.name}`)?.answer;
@@ -174,19 +233,67 @@ async function perform(client: Client, model: Model, todo: Action): Promise<void
 
 let registrations = 0;
 
-async function register(client: Client, model: Model, name: string): Promise<void> {
+const registering = (name: string, answer: string): string =>
+  `GB('CommandReader').map(lambda r: '${answer}-' + r[1]).register(trigger='${name}')`;
+
+/** Runs a script; in the background it leaves an execution with its outcome. @returns what a blocking client would get */
+async function submitted(client: Client, model: Model, later: boolean, ...args: string[]): Promise<string> {
+  model.create();
+  if (!later) return outcome(client.call("RG.PYEXECUTE", ...args));
+  const id = await outcome(client.call("RG.PYEXECUTE", ...args, "UNBLOCKING"));
+  if (id.startsWith("!")) return id;
+  const result = await outcome(client.call("RG.GETRESULTSBLOCKING", JSON.parse(id)));
+  model.add(JSON.parse(id), result);
+  return result;
+}
+
+/** Takes note of triggers that were registered just now. */
+async function noteTriggers(client: Client, model: Model, made: [string, string][], session?: string): Promise<void> {
+  const all = (await client.call("RG.DUMPREGISTRATIONS")) as Value[][];
+  for (const [name, answer] of made) {
+    const found = all.find((fields) => JSON.stringify(fields).includes(`["trigger","${name}"`));
+    model.triggers.set(name, { id: String(found?.[1]), answer, ...(session === undefined ? {} : { session }) });
+  }
+}
+
+async function register(client: Client, model: Model, name: string, later: boolean): Promise<void> {
   const answer = `answer${++registrations}`;
-  const code = `GB('CommandReader').map(lambda r: '${answer}-' + r[1]).register(trigger='${name}')`;
-  const reply = await outcome(client.call("RG.PYEXECUTE", code));
+  const reply = await submitted(client, model, later, registering(name, answer));
   if (model.triggers.has(name)) {
     expect(reply).toContain("trigger already registered");
     return;
   }
   expect(reply).toBe('"OK"');
-  const all = (await client.call("RG.DUMPREGISTRATIONS")) as string[][];
-  const known = [...model.triggers.values()].map(({ id }) => id);
-  const id = all.map((fields) => String(fields[1])).find((other) => !known.includes(other));
-  model.triggers.set(name, { id: id ?? "missing", answer });
+  await noteTriggers(client, model, [[name, answer]]);
+}
+
+async function session(client: Client, model: Model, todo: SessionAction): Promise<void> {
+  const [id, other] = [`s-${todo.id}`, `s-${todo.replaces}`];
+  const made = todo.names.map((name): [string, string] => [`t${name}`, `answer${++registrations}`]);
+  const code = [
+    ...made.map(([name, answer]) => registering(name, answer)),
+    ...(todo.fails ? ["flat_error('bad')"] : []),
+  ];
+  const options = { "": [], upgrade: ["UPGRADE"], replace: ["REPLACE_WITH", other] }[todo.options];
+  const reply = await submitted(client, model, todo.unblocking, code.join("\n") || "pass", "ID", id, ...options);
+  const { sessions } = model;
+  if (todo.options === "replace" && sessions.has(id))
+    return expect(reply).toBe(`!Can not replace an existing session ${id} with ${other}`);
+  if (todo.options === "replace" && !sessions.has(other))
+    return expect(reply).toBe(`!Can not replace with ${other}, session does not exists.`);
+  if (todo.options === "" && sessions.has(id)) return expect(reply).toBe(`!Session ${id} already exists`);
+  const old = todo.options === "replace" ? other : id;
+  const taken = made.some(([name]) => model.triggers.has(name) && model.triggers.get(name)?.session !== old);
+  if (taken) return expect(reply).toContain("trigger already registered");
+  if (todo.fails) return expect(reply).toBe("!bad");
+  expect(reply).toBe('"OK"');
+  if (made.length === 0) return;
+  for (const [name, trigger] of [...model.triggers]) {
+    if (trigger.session !== old) continue;
+    model.triggers.delete(name);
+    model.gone.push(trigger.id);
+  }
+  await noteTriggers(client, model, made, id);
 }
 
 async function data(client: Client, model: Model, todo: Extract<Action, { key: number }>): Promise<void> {

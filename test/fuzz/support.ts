@@ -2,14 +2,15 @@
 import fc from "fast-check";
 import { figure } from "../support/figures.ts";
 
-const SECONDS = Number(process.env.REGEARS_FUZZ_SECONDS ?? 20);
+/** How long one comparison runs. */
+export const FUZZ_SECONDS = Number(process.env.REGEARS_FUZZ_SECONDS ?? 20);
 const SEED = Number(process.env.REGEARS_FUZZ_SEED ?? Date.now() % 2 ** 31);
 
 /** Longest time that one property may take, with what it needs to make a failure small. */
-export const FUZZ_TIMEOUT_MS = (SECONDS * 2 + 60) * 1000;
+export const FUZZ_TIMEOUT_MS = (FUZZ_SECONDS * 2 + 60) * 1000;
 
 /**
- * Checks a property on random inputs for {@link SECONDS}; `REGEARS_FUZZ_SECONDS` and `REGEARS_FUZZ_SEED` change that.
+ * Checks a property on random inputs for {@link FUZZ_SECONDS}; `REGEARS_FUZZ_SECONDS` and `REGEARS_FUZZ_SEED` change that.
  * @param name of the file for the figures
  */
 export async function fuzz<T>(
@@ -18,7 +19,7 @@ export async function fuzz<T>(
   inputs: fc.Arbitrary<T>,
   holds: (input: T) => Promise<void> | void,
 ): Promise<void> {
-  console.info(`fuzzing ${name}: seed ${SEED}, ${SECONDS} s`);
+  console.info(`fuzzing ${name}: seed ${SEED}, ${FUZZ_SECONDS} s`);
   let runs = 0;
   const property = fc.asyncProperty(inputs, async (input) => {
     runs++;
@@ -27,10 +28,10 @@ export async function fuzz<T>(
   await fc.assert(property, {
     seed: SEED,
     numRuns: 1_000_000,
-    interruptAfterTimeLimit: SECONDS * 1000,
+    interruptAfterTimeLimit: FUZZ_SECONDS * 1000,
     markInterruptAsFailure: false,
-    endOnFailure: SECONDS > 60,
+    endOnFailure: FUZZ_SECONDS > 60,
   });
   if (runs < 10) throw new Error(`only ${runs} inputs were tried`);
-  figure(`fuzz-${name}`, what, `${runs} random inputs in ${SECONDS} s, seed ${SEED}: no difference`);
+  figure(`fuzz-${name}`, what, `${runs} random inputs in ${FUZZ_SECONDS} s, seed ${SEED}: no difference`);
 }

@@ -1,5 +1,5 @@
 /** The ring and the port of one direction, both ends in one thread. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { createShared, Gamble, Receiver, Sender, SMALL_BYTES } from "../../src/python/channel.ts";
 
 function pair() {
@@ -17,15 +17,15 @@ function pair() {
   };
   /** Takes the oldest message, as either side does it. */
   const take = (): Uint8Array | undefined => {
-    const inRing = receiver.peek();
-    if (inRing !== undefined) {
-      const copy = Uint8Array.from(inRing);
-      receiver.release();
-      return copy;
+    const place = receiver.oldest;
+    if (place === undefined) return undefined;
+    if (place === "port") {
+      receiver.countPortMessage();
+      return port.shift();
     }
-    if (!receiver.portHasMore) return undefined;
-    receiver.countPortMessage();
-    return port.shift();
+    const copy = Uint8Array.from(receiver.peek() ?? []);
+    receiver.release();
+    return copy;
   };
   return { send, take };
 }
@@ -62,6 +62,21 @@ describe("a direction", () => {
       expect(Buffer.compare(take() ?? Buffer.alloc(0), message)).toBe(0);
       expect(take()).toEqual(Uint8Array.of(round % 251));
     }
+  });
+
+  it.each([1, 2])("keeps the order of what comes while the receiver looks for it the %sth time", (look) => {
+    const { send, take } = pair();
+    const load = Atomics.load as (array: unknown, index: number) => never;
+    let looks = 0;
+    const spy = vi.spyOn(Atomics, "load").mockImplementation((array: unknown, index: number) => {
+      const found = load(array, index);
+      if (++looks !== look) return found;
+      spy.mockRestore();
+      expect([send(Uint8Array.of(1)), send(new Uint8Array(SMALL_BYTES + 1))]).toEqual(["ring", "port"]);
+      return found;
+    });
+    const lengths = [take(), take(), take()].map((message) => message?.length ?? 0);
+    expect(lengths.filter((length) => length > 0)).toEqual([1, SMALL_BYTES + 1]);
   });
 
   it("sends copies", () => {

@@ -65,9 +65,10 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   };
   const next = (): boolean => {
     read = 0;
-    message = receiver.peek();
-    fromRing = message !== undefined;
-    if (message === undefined && receiver.portHasMore) {
+    const place = receiver.oldest;
+    fromRing = place === "ring";
+    message = fromRing ? receiver.peek() : undefined;
+    if (place === "port") {
       const received = receiveMessageOnPort(port)?.message as unknown;
       receiver.countPortMessage();
       message = received instanceof Uint8Array ? received : undefined;

@@ -45,7 +45,7 @@ def _to_reply(value, depth):
     if isinstance(value, int):
         return _integer(int.__add__(value, 0))
     if isinstance(value, float):
-        return "%.6f" % float.__add__(value, 0.0)
+        return "%.6f" % float.__pos__(value)
     if isinstance(value, list) and depth < MAX_DEPTH:
         return [_to_reply(item, depth + 1) for item in list.__iter__(value)]
     return NO_REPLY

@@ -239,7 +239,7 @@ describe("what the main thread is told", () => {
     const outcome = python.json(`
 main.ask("RG.PYEXECUTE", """
 def source():
-    yield from [1, True, 1.5, float('nan'), 2**70, 'x', b'ab', [1, [2.0, None]], None, (1,), {}, bytearray(b'x'), -5]
+    yield from [1, True, 1.5, -0.0, float('nan'), 2**70, 'x', b'ab', [1, [2.0, None]], None, (1,), {}, bytearray(b'x'), -5]
 GB('PythonReader').run(source, convertToStr=False)
 """)
 first = main.flows[1]["results"]
@@ -249,7 +249,22 @@ main.ask("RG.PYEXECUTE", "def s():\\n    yield from range(10000)\\nGB('PythonRea
     const no = "PY RECORD";
     const bytes = { base64: "YWI=" };
     expect(outcome).toEqual([
-      [1, 1, "1.500000", "nan", "1180591620717411303424", "x", bytes, [1, ["2.000000", no]], no, no, no, no, -5],
+      [
+        1,
+        1,
+        "1.500000",
+        "-0.000000",
+        "nan",
+        "1180591620717411303424",
+        "x",
+        bytes,
+        [1, ["2.000000", no]],
+        no,
+        no,
+        no,
+        no,
+        -5,
+      ],
       [4096, 4096, 1808],
     ]);
   });
