@@ -60,7 +60,11 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     },
     toPython: ownReply,
   });
-  const timers = new TimeEvents({ ...{ connections, gate, host, log, sessions }, refusal: parts.scriptRefusal });
+  const timers = new TimeEvents({
+    ...{ connections, gate, host, log, sessions },
+    limitMs: config.scriptTimeLimit,
+    refusal: parts.scriptRefusal,
+  });
   const registrations = new RegistrationRegistry({
     ...{ ids, host, sessions },
     readers: new Map([

@@ -1,6 +1,14 @@
 /** One interpreter of the pool, with what runs and lives in it. */
 import { ReplyError } from "../errors.ts";
-import type { CallContext, FlowOutcome, InterpreterFigures, PythonSession, PythonTask, ScriptOutcome } from "./host.ts";
+import type {
+  CallContext,
+  FlowOutcome,
+  Interruptible,
+  InterpreterFigures,
+  PythonSession,
+  PythonTask,
+  ScriptOutcome,
+} from "./host.ts";
 import { encodeMarshal, type MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
 import type { PythonWorker } from "./python-worker.ts";
 
@@ -24,7 +32,7 @@ export class Home implements CallContext {
   /** The first session that came to live here; with isolation the only one. */
   tenant: PythonSession | undefined;
   /** The task because of which it was ended, when there was no other way to stop that one. */
-  stubborn: PythonTask | undefined;
+  stubborn: Interruptible | undefined;
   /** Why the pool has ended it. */
   ending: string | undefined;
 

@@ -78,6 +78,9 @@ export interface PythonTask {
   onLost(reason: string | undefined): void;
 }
 
+/** Code of a session that can be interrupted: a task, or what is called without one under a handle of its own. */
+export type Interruptible = Pick<PythonTask, "handle" | "session">;
+
 /** What is told of the interpreters. */
 export interface InterpreterFigures {
   readonly interpreters: readonly {
@@ -122,6 +125,11 @@ export interface PythonHost {
   withdraw(task: PythonTask): boolean;
   /** Stops a started task: interrupts its Python code; when that has no effect, replaces its interpreter. */
   abort(task: PythonTask): void;
+  /** Calls something of a session at once, inside whatever its interpreter waits for or computes. */
+  runCallback(callback: Interruptible, message: readonly MarshalValue[]): void;
+  /** Stops such a call, as {@link PythonHost.abort} does, until it is said to have ended. */
+  stopCallback(callback: Interruptible): void;
+  callbackEnded(callback: Interruptible): void;
   /** The session has registrations from now on: its interpreter is remembered, and made again if it dies. */
   retain(session: PythonSession): void;
   /** Makes a session of an earlier run, or of an interpreter that died, in some interpreter. */

@@ -1,6 +1,6 @@
 /** Interrupts of running Python code: so that it stops, or makes room for what can not wait. */
 import { Home } from "./home.ts";
-import type { PythonTask } from "./host.ts";
+import type { Interruptible, PythonTask } from "./host.ts";
 import { encodeMarshal } from "./marshal.ts";
 import { SERVE_NESTED } from "./protocol.ts";
 
@@ -13,17 +13,17 @@ const INTERRUPT_EVERY_MS = 25;
 /** Who is interrupted, and until when. */
 export class Interrupts {
   readonly #graceMs: number;
-  readonly #onStubborn: (task: PythonTask, home: Home) => void;
-  readonly #aborting = new Map<PythonTask, NodeJS.Timeout>();
-  /** Inline tasks that have not ended and do not wait. */
-  readonly #inline = new Set<PythonTask>();
+  readonly #onStubborn: (code: Interruptible, home: Home) => void;
+  readonly #aborting = new Map<Interruptible, NodeJS.Timeout>();
+  /** Inline tasks and calls that have not ended and do not wait. */
+  readonly #inline = new Set<Interruptible>();
   #nudging: NodeJS.Timeout | undefined;
 
   /**
    * @param graceMs milliseconds that interrupted code has to stop
    * @param onStubborn is told of a task that did not
    */
-  constructor(graceMs: number, onStubborn: (task: PythonTask, home: Home) => void) {
+  constructor(graceMs: number, onStubborn: (code: Interruptible, home: Home) => void) {
     this.#graceMs = graceMs;
     this.#onStubborn = onStubborn;
   }
@@ -34,37 +34,45 @@ export class Interrupts {
     if (!(home instanceof Home) || !home.tasks.has(task.handle) || this.#aborting.has(task)) return;
     // for a flow that waits for a coroutine; if it is busy, the interrupt comes first and this finds nothing to do
     home.worker.post(encodeMarshal(["abort", task.handle]));
-    home.worker.interrupt(task.handle);
+    this.interrupt(task);
+  }
+
+  /** Makes code stop, until it has ended. */
+  interrupt(code: Interruptible): void {
+    const home = code.session.home;
+    if (!(home instanceof Home) || this.#aborting.has(code)) return;
+    home.worker.interrupt(code.handle);
     const deadline = performance.now() + this.#graceMs;
     const timer = setInterval(() => {
       if (performance.now() < deadline) {
-        home.worker.interrupt(task.handle);
+        home.worker.interrupt(code.handle);
         return;
       }
-      this.ended(task);
-      this.#onStubborn(task, home);
+      this.ended(code);
+      this.#onStubborn(code, home);
     }, INTERRUPT_EVERY_MS);
-    this.#aborting.set(task, timer);
+    this.#aborting.set(code, timer);
   }
 
-  /** The task has ended, or is given up: nobody needs to interrupt it any more. */
-  ended(task: PythonTask): void {
-    const timer = this.#aborting.get(task);
+  /** The code has ended, or is given up: nobody needs to interrupt it any more. */
+  ended(code: Interruptible): void {
+    this.#inline.delete(code);
+    const timer = this.#aborting.get(code);
     if (timer === undefined) return;
     clearInterval(timer);
-    this.#aborting.delete(task);
-    if (task.session.home instanceof Home) task.session.home.worker.clearInterrupt();
+    this.#aborting.delete(code);
+    if (code.session.home instanceof Home) code.session.home.worker.clearInterrupt();
   }
 
   /** Lets an inline task get through, whatever its interpreter is computing. */
-  makeRoomFor(task: PythonTask): void {
-    this.#inline.add(task);
+  makeRoomFor(code: Interruptible): void {
+    this.#inline.add(code);
     this.#nudging ??= setInterval(() => this.#nudge(), NUDGE_EVERY_MS);
   }
 
   /** An inline task has ended, or waits: it needs no room any more. */
-  leftRoom(task: PythonTask): void {
-    this.#inline.delete(task);
+  leftRoom(code: Interruptible): void {
+    this.#inline.delete(code);
   }
 
   /** Ends all timers. */

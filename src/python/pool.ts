@@ -6,7 +6,14 @@ import type { Logger } from "../log.ts";
 import { InternalError, ReplyError } from "../errors.ts";
 import { type Demand, missingIsolated, missingShared } from "./growth.ts";
 import { Home, readFlowOutcome, readScriptOutcome } from "./home.ts";
-import type { InterpreterFigures, PythonHost, PythonSession, PythonTask, ScriptOutcome } from "./host.ts";
+import type {
+  Interruptible,
+  InterpreterFigures,
+  PythonHost,
+  PythonSession,
+  PythonTask,
+  ScriptOutcome,
+} from "./host.ts";
 import { Interrupts } from "./interrupts.ts";
 import { encodeMarshal, MarshalReader, type MarshalValue } from "./marshal.ts";
 import type { PoolOptions } from "./pool-options.ts";
@@ -125,9 +132,22 @@ export class Pool implements PythonHost {
     this.#interrupts.abort(task);
   }
 
-  #giveUp(task: PythonTask, home: Home): void {
-    this.#log.warn(`a script of session ${task.session.id} does not stop: its interpreter is replaced`);
-    home.stubborn = task;
+  runCallback(callback: Interruptible, message: readonly MarshalValue[]): void {
+    this.tell(callback.session, ["nested", message]);
+    this.#interrupts.makeRoomFor(callback);
+  }
+
+  stopCallback(callback: Interruptible): void {
+    this.#interrupts.interrupt(callback);
+  }
+
+  callbackEnded(callback: Interruptible): void {
+    this.#interrupts.ended(callback);
+  }
+
+  #giveUp(code: Interruptible, home: Home): void {
+    this.#log.warn(`a script of session ${code.session.id} does not stop: its interpreter is replaced`);
+    home.stubborn = code;
     this.#terminate(home, "unstoppable");
   }
 

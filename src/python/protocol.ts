@@ -15,7 +15,7 @@
  *   ["unregister", registration]                forget a registration's flow (its session goes with its last one)
  *   ["registered", question, registration]      call its onRegistered; answered unless the question is 0
  *   ["restore", session, registration, blob]    make a registration again; `restore_timer` does so for a time event
- *   ["timer", number]                           call a time event's function; `timer_drop` forgets it
+ *   ["timer", number, handle]                   call a time event's function; `timer_drop` forgets it
  *   ["profile", question, session, action, order]     show or reset a session's profile
  *   ["nested", message]                         one of the above, to be run now, while a call waits for its reply
  *

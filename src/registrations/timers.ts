@@ -4,7 +4,7 @@ import type { Maybe } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
-import type { CallContext, CallHandler, CallReply, PythonHost } from "../python/host.ts";
+import type { CallContext, CallHandler, CallReply, Interruptible, PythonHost } from "../python/host.ts";
 import { encodeMarshal, type MarshalReader } from "../python/marshal.ts";
 import { ReplyStatus } from "../python/protocol.ts";
 import type { Holdable } from "./events.ts";
@@ -16,6 +16,8 @@ export interface TimeEventsOptions {
   readonly sessions: Pick<SessionRegistry, "named">;
   /** May this user's code run this command? @returns the error reply's text if it may not */
   readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
+  /** Milliseconds that a time event may hold the engine (`script-time-limit`, as for Lua); 0: no limit. */
+  readonly limitMs: number;
   readonly log: Pick<Logger, "warn">;
 }
 
@@ -38,6 +40,11 @@ interface TimeEvent {
   timer: NodeJS.Timeout | undefined;
   /** In whose name the engine is held while the function runs. */
   holder: object | undefined;
+  /** The call that runs, and what stops it. */
+  call: Interruptible | undefined;
+  limit: NodeJS.Timeout | undefined;
+  /** It was told to stop. */
+  late: boolean;
 }
 
 /** What stands in a time event's key, for people who look at it: an engine has no type for it. */
@@ -45,6 +52,8 @@ const keyText = (seconds: number): string => `time event of Regears, every ${sec
 
 /** Milliseconds until a time event looks again for the interpreter that is to be made for it. */
 const INTERPRETER_SOON_MS = 100;
+
+const IDLE = { timer: undefined, holder: undefined, call: undefined, limit: undefined, late: false } as const;
 
 export class TimeEvents {
   /** Called after each time event with a key that came or went. */
@@ -105,7 +114,8 @@ export class TimeEvents {
       if (event.session.home !== home && event.holder !== home) continue;
       const running = event.holder !== undefined;
       this.#letGo(event);
-      if (event.kept === undefined) this.#end(event, "its interpreter died");
+      if (event.late) this.#end(event, this.#tooLong());
+      else if (event.kept === undefined) this.#end(event, "its interpreter died");
       else if (running) this.#schedule(event);
     }
   }
@@ -141,7 +151,7 @@ export class TimeEvents {
   }
 
   #add(session: Session, number: number, seconds: number, kept: TimeEventSpec | undefined): void {
-    const event: TimeEvent = { number, session, seconds, kept, timer: undefined, holder: undefined };
+    const event: TimeEvent = { number, session, seconds, kept, ...IDLE };
     this.#events.set(number, event);
     if (kept) {
       session.timers.set(number, kept.blob);
@@ -159,7 +169,7 @@ export class TimeEvents {
   }
 
   async #fire(event: TimeEvent): Promise<void> {
-    const { host, gate, log } = this.#options;
+    const { host, gate, log, limitMs } = this.#options;
     try {
       if (event.kept && (await this.#ask("EXISTS", event.kept.key)) !== 1) {
         host.tell(event.session, ["timer_drop", event.number]);
@@ -183,7 +193,10 @@ export class TimeEvents {
       return;
     }
     event.holder = holder;
-    host.tell(event.session, ["nested", ["timer", event.number]]);
+    const call = { handle: host.nextHandle(), session: event.session };
+    event.call = call;
+    host.runCallback(call, ["timer", event.number, call.handle]);
+    if (limitMs > 0) event.limit = setTimeout(() => this.#stop(event, call), limitMs);
   }
 
   #ended(number: number, outcome: string, text: string): void {
@@ -191,7 +204,7 @@ export class TimeEvents {
     if (!event?.holder) return;
     this.#letGo(event);
     if (outcome === "ok") this.#schedule(event);
-    else this.#end(event, `it failed: ${text}`);
+    else this.#end(event, event.late ? this.#tooLong() : `it failed: ${text}`);
   }
 
   #restored(number: number, outcome: string, text: string): void {
@@ -202,8 +215,22 @@ export class TimeEvents {
   }
 
   #letGo(event: TimeEvent): void {
-    if (event.holder) this.#options.gate.release(event.holder);
+    const { gate, host } = this.#options;
+    clearTimeout(event.limit);
+    if (event.call) host.callbackEnded(event.call);
+    event.call = undefined;
+    if (event.holder) gate.release(event.holder);
     event.holder = undefined;
+  }
+
+  /** All clients wait for it. */
+  #stop(event: TimeEvent, call: Interruptible): void {
+    event.late = true;
+    this.#options.host.stopCallback(call);
+  }
+
+  #tooLong(): string {
+    return `it ran longer than script-time-limit (${this.#options.limitMs} ms)`;
   }
 
   #end(event: TimeEvent, why?: string): void {

@@ -55,3 +55,49 @@ describe("a sync execution", () => {
     client.close();
   });
 });
+
+describe("a time event", () => {
+  it.each([
+    ["that can be interrupted", "while True: pass"],
+    [
+      "that catches what interrupts it",
+      "while True:\n        try:\n            while True: pass\n        except BaseException: pass",
+    ],
+    ["in C", "sum(range(10**13))"],
+  ])("that does not end holds everybody up no longer than the limit: %s", async (_name, body) => {
+    server = await startRegears(["--script-time-limit", "500"]);
+    const client = await connectClient(server.port);
+    const script = `
+def endless():
+    execute('INCR', 'calls')
+    ${body}
+registerTE(1, endless, 'timer')
+GB('CommandReader').map(lambda c: 'there').register(trigger='t')
+`;
+    await client.call("RG.PYEXECUTE", script, "ID", "timed");
+    await expect.poll(() => client.call("GET", "calls"), { timeout: 10_000 }).toBe("1");
+    await expect
+      .poll(() => server?.output(), { timeout: 10_000 })
+      .toContain("a time event of session timed was stopped: it ran longer than script-time-limit (500 ms)");
+    expect(await client.call("SET", "k", "v")).toBe("OK");
+    expect(await client.call("RG.TRIGGER", "t")).toEqual(["there"]);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(await client.call("GET", "calls")).toBe("1");
+    client.close();
+  });
+
+  it("gets through while its interpreter computes", async () => {
+    server = await startRegears(["--execution-threads", "1", "--script-time-limit", "0"]);
+    const client = await connectClient(server.port);
+    await client.call(
+      "RG.PYEXECUTE",
+      "registerTE(1, lambda: execute('INCR', 'calls'))\nGB('CommandReader').foreach(lambda c: [0 for _ in iter(int, 1)]).register(trigger='busy', mode='async_local')",
+    );
+    const other = await connectClient(server.port);
+    const busy = other.call("RG.TRIGGER", "busy").catch(() => {});
+    await expect.poll(async () => Number(await client.call("GET", "calls")), { timeout: 10_000 }).toBeGreaterThan(2);
+    other.close();
+    await busy;
+    client.close();
+  });
+});

@@ -63,6 +63,9 @@ export class FakeHost implements PythonHost {
     if (this.#running.delete(task.handle)) task.onLost("it was killed");
   }
 
+  runCallback(): void {}
+  stopCallback(): void {}
+  callbackEnded(): void {}
   adopt(): void {}
   retain(): void {}
   release(): void {}

@@ -82,17 +82,21 @@ def run_script(handle, session, code, flags):
     calls.post("script", handle, "ok", builder.take_made(), run, bool(body.registered), begins)
 
 
-def call_back(session, function):
+def call_back(session, function, handle=0):
     """Calls a function of a session that belongs to no execution. Gives the text of its error, or None."""
     context = Background(session)
+    context.handle = handle
     CONTEXT.set(context)
     try:
         value = function()
     except BaseException as error:
         return error_text(error, True)
     finally:
+        abort.disarm(context)
         if context.atomic:
             atomics.leave(context)
+        # what it has left behind runs on without it
+        context.handle = 0
     if hasattr(value, "close") and hasattr(value, "cr_frame"):
         value.close()
         return "coroutines are not allowed here"

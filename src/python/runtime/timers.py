@@ -40,13 +40,13 @@ def restore(session, number, blob):
     timers[number] = (session, serialise.unpack_function(session, blob))
 
 
-def fire(number):
-    """Calls a time event's function; an error ends it."""
+def fire(number, handle):
+    """Calls a time event's function, which can be interrupted by the handle; an error ends it."""
     timer = timers.get(number)
     if timer is None:
         calls.post("timer", number, "error", "the time event does not exist")
         return
-    error = call_back(*timer)
+    error = call_back(*timer, handle)
     if error is None:
         calls.post("timer", number, "ok", "")
     else:

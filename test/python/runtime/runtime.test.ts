@@ -170,7 +170,7 @@ made = registerTE(1, tick)
 GB('CommandReader').map(lambda x: (state, made)).register(trigger='t', onRegistered=lambda: state.append('ready'))
 GB('CommandReader').register(trigger='u', onRegistered=wrong)
 """)
-for _ in range(3): main.put(["timer", 7])
+for _ in range(3): main.put(["timer", 7, 0])
 main.serve(lambda: not main.inbox)
 [left, main.ask("RG.TRIGGER", "t"), [p[2] for p in main.posts if p[0] == "timer"], len(timers.timers), [text for _, text in main.logs]]
 `),
