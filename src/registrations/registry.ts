@@ -1,7 +1,7 @@
 /** The registrations there are, and how they come and go. */
 import { ReplyError } from "../errors.ts";
 import { type Ids, NODE_ID, parseId } from "../executions/ids.ts";
-import type { Declarations } from "../executions/runner.ts";
+import type { Declarations } from "../executions/script.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
 import type { PythonHost } from "../python/host.ts";
 import { Registration, type RegistrationSpec, type RegisterReader } from "./registration.ts";
