@@ -130,6 +130,8 @@ export function splitGearsOption(text: string): readonly [string, string] {
 export function completeConfig(given: Partial<Config> = {}): Config {
   const config: Record<string, OptionValue | Readonly<Record<string, string>>> = { engineSettings: {} };
   for (const [name, spec] of optionEntries) config[camelCase(name)] = spec.default;
+  const entries = Object.entries(given).filter(([, value]) => value !== undefined);
+  for (const [name, value] of entries) checkGiven(name, value, config[name]);
   for (const [name, value] of (given.gearsOption ?? []).map(splitGearsOption)) {
     const option = optionEntries.find(([, spec]) => spec.gears && sameGearsName(spec.gears, name));
     if (!option) continue;
@@ -139,8 +141,17 @@ export function completeConfig(given: Partial<Config> = {}): Config {
       throw error instanceof ConfigError ? new ConfigError(`gears option ${name}: ${error.message}`) : error;
     }
   }
-  for (const [name, value] of Object.entries(given)) if (value !== undefined) config[name] = value;
+  for (const [name, value] of entries) config[name] = value;
   return config as unknown as Config;
+}
+
+/** Programs are not all written in TypeScript. @throws ConfigError for what no option is, or is of another type */
+function checkGiven(name: string, value: unknown, standard: unknown): void {
+  if (standard === undefined) throw new ConfigError(`unknown option '${name}'`);
+  if (typeof value !== typeof standard || Array.isArray(value) !== Array.isArray(standard)) {
+    const wanted = Array.isArray(standard) ? "list" : typeof standard;
+    throw new ConfigError(`option '${name}': ${JSON.stringify(value)} is no ${wanted}`);
+  }
 }
 
 /** Whether `name` means this key, by the rule of `RG.CONFIGSET`: core keys in any case, Python keys exactly. */

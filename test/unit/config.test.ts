@@ -243,6 +243,10 @@ describe("the table", () => {
       executionThreads: 3,
       pythonMemoryLimit: 512 * 1024 * 1024,
     });
+    const wrong = (options: object) => () => completeConfig(options);
+    expect(wrong({ maxExecution: 4 })).toThrow(new ConfigError("unknown option 'maxExecution'"));
+    expect(wrong({ port: "6379" })).toThrow(new ConfigError("option 'port': \"6379\" is no number"));
+    expect(wrong({ gearsOption: "x=1" })).toThrow(ConfigError);
     expect(completeConfig({ maxExecutions: 4, gearsOption: ["MaxExecutions=3"] }).maxExecutions).toBe(4);
     expect(() => completeConfig({ gearsOption: ["MaxExecutions=x"] })).toThrow("gears option MaxExecutions: 'x'");
   });
