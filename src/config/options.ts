@@ -188,7 +188,7 @@ export const OPTIONS = {
     max: 2 ** 31 - 1,
     aliases: ["lua-time-limit", "busy-reply-threshold"],
     summary:
-      "milliseconds after which a Lua script in the embedded engine, a `sync` execution or a time event is stopped; 0 is never",
+      "milliseconds after which a Lua script in the embedded engine, a `sync` execution, a time event or an `onRegistered` is stopped; 0 is never",
   },
   "execution-max-idle-time": {
     kind: "integer",

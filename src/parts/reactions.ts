@@ -66,7 +66,8 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     refusal: parts.scriptRefusal,
   });
   const registrations = new RegistrationRegistry({
-    ...{ ids, host, sessions },
+    ...{ ids, host, sessions, log },
+    onRegisteredLimitMs: config.scriptTimeLimit,
     readers: new Map([
       ["CommandReader", commandReader(triggers, hooks)],
       ["KeysReader", events.keys],

@@ -139,7 +139,7 @@ export interface PythonHost {
   /** Sends a message about a session's state (`discard`, `unregister`, …); dropped when the session has no interpreter. */
   tell(session: PythonSession, message: readonly MarshalValue[]): void;
   /** Asks a session something; the message gets the question's number in second place. @throws ReplyError with Python's text when it can not answer */
-  ask(session: PythonSession, question: readonly MarshalValue[]): Promise<string>;
+  ask(session: PythonSession, question: readonly MarshalValue[], handle?: number): Promise<string>;
   /** True while an interpreter is booting, so that queued scripts will start in a moment. */
   readonly booting: boolean;
   /** Bytes of all interpreters' heaps. */

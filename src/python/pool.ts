@@ -172,10 +172,10 @@ export class Pool implements PythonHost {
     this.#drain();
   }
 
-  ask(session: PythonSession, question: readonly MarshalValue[]): Promise<string> {
+  ask(session: PythonSession, question: readonly MarshalValue[], handle = this.nextHandle()): Promise<string> {
     const home = this.#homeOf(session);
     const gone = "ERR the session's interpreter is being replaced";
-    return home ? home.ask(this.nextHandle(), question) : Promise.reject(new ReplyError(gone));
+    return home ? home.ask(handle, question) : Promise.reject(new ReplyError(gone));
   }
 
   tell(session: PythonSession, message: readonly MarshalValue[]): void {

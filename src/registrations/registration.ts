@@ -133,19 +133,18 @@ export class Registration implements OwnedRegistration {
   status: StreamStatus = "OK";
   /** False before it took effect and after it was unregistered. */
   active = false;
+  /** Is its onRegistered to be called when the session is made again? Not when it did not end. */
+  hasOnRegistered: boolean;
 
   constructor(id: { id: string; number: number }, session: Session, spec: RegistrationSpec) {
     this.id = id.id;
     this.number = id.number;
     this.session = session;
     this.spec = spec;
+    this.hasOnRegistered = spec.hasOnRegistered;
   }
 
   get blob(): Buffer {
     return this.spec.blob;
-  }
-
-  get hasOnRegistered(): boolean {
-    return this.spec.hasOnRegistered;
   }
 }

@@ -3,6 +3,7 @@ import { ReplyError } from "../errors.ts";
 import { type Ids, NODE_ID, parseId } from "../executions/ids.ts";
 import type { Declarations } from "../executions/script.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
+import type { Logger } from "../log.ts";
 import type { PythonHost } from "../python/host.ts";
 import { Registration, type RegistrationSpec, type RegisterReader } from "./registration.ts";
 
@@ -35,6 +36,9 @@ export interface RegistrationRegistryOptions {
   readonly kept?: () => Promise<unknown>;
   /** Most registrations at a time; undefined: any number. */
   readonly max?: number;
+  /** Milliseconds after which an onRegistered is stopped, for it holds up its client and its interpreter; 0 is never. */
+  readonly onRegisteredLimitMs?: number;
+  readonly log?: Pick<Logger, "warn">;
 }
 
 /** The declarations of one script: made while its body runs, in effect when it has ended well. */
@@ -193,10 +197,21 @@ export class RegistrationRegistry {
     ]);
   }
 
-  async #callOnRegistered({ session, number, hasOnRegistered }: Registration): Promise<void> {
+  async #callOnRegistered(registration: Registration): Promise<void> {
+    const { session, number, hasOnRegistered, id } = registration;
     if (!hasOnRegistered) return;
+    const { host, onRegisteredLimitMs = 0, log } = this.#options;
+    const call = { handle: host.nextHandle(), session };
+    const stop = (): void => {
+      log?.warn(`onRegistered of registration ${id} is stopped: it runs longer than script-time-limit`);
+      registration.hasOnRegistered = false;
+      host.stopCallback(call);
+    };
+    const limit = onRegisteredLimitMs > 0 ? setTimeout(stop, onRegisteredLimitMs) : undefined;
     // an error in it is logged by Python; if its interpreter dies, it is called again when the session is made again
-    await this.#options.host.ask(session, ["registered", number]).catch(() => {});
+    await host.ask(session, ["registered", number], call.handle).catch(() => {});
+    clearTimeout(limit);
+    host.callbackEnded(call);
   }
 
   #reader(spec: RegistrationSpec): ReaderSide {

@@ -28,6 +28,8 @@ async function start(directory: string) {
     release: () => {},
     tell: (_session: unknown, message: unknown) => told.push(message),
     ask: () => Promise.resolve(""),
+    nextHandle: () => 1,
+    callbackEnded: () => {},
   } as unknown as PythonHost;
   const readers = new Map([
     ["KeysReader", reader],

@@ -112,7 +112,7 @@ def _unregister(number):
 def _registered(job, number):
     registration = registrations.registrations.get(number)
     if registration is not None and registration.on_registered is not None:
-        error = scripts.call_back(registration.session, registration.on_registered)
+        error = scripts.call_back(registration.session, registration.on_registered, job)
         if error is not None:
             calls.log("warning", f"GEARS: error in onRegistered of session {registration.session.id}: {error}")
     if job:
