@@ -82,7 +82,8 @@ describe.skipIf(!hasProc)(`connections${withoutProc}`, () => {
     await eventually("no descriptor is left", () => descriptors(pid) <= files);
     const grown = residentMb(pid) - memory;
     expect(await client.call("RG.DUMPEXECUTIONS")).toEqual([]);
-    expect(await client.call("PUBSUB", "CHANNELS")).toEqual([]);
+    // the last of those that had left before they were accepted may just be dealt with
+    await eventually("nobody subscribes", async () => String(await client.call("PUBSUB", "CHANNELS")) === "");
     expect(server.output()).not.toContain("MaxListenersExceededWarning");
     expect(grown).toBeLessThan(60);
     figure(
