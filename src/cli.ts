@@ -82,7 +82,7 @@ async function snapshot(config: Config): Promise<ExitCode> {
   return 0;
 }
 
-/** The options are wrong, be it found out only when they are used; a port in use or an engine out of reach is told in a line; where anything else came from is worth the stack. */
+/** Wrong options, a port in use or an engine out of reach are told in a line; where anything else came from is worth the stack. */
 function fail(error: unknown): never {
   if (error instanceof ConfigError) {
     process.stderr.write(`regears: ${error.message}\nregears --help lists the options.\n`);

@@ -5,8 +5,8 @@
 
 export const REPLICATION_REFUSED = "ERR replication is not available through this server";
 
-/** Would this REPLICAOF or SLAVEOF make the engine a replica? @param args with the name */
-export function makesReplica(args: readonly Buffer[]): boolean {
-  const words = args.map((arg) => arg.toString("latin1").toLowerCase());
-  return /^(?:replicaof|slaveof)$/.test(words[0] ?? "") && words.length === 3 && words.slice(1).join(" ") !== "no one";
+/** Would this command make the engine a replica? @param name in lower case @param args with the name */
+export function makesReplica(name: string, args: readonly Buffer[]): boolean {
+  if ((name !== "replicaof" && name !== "slaveof") || args.length !== 3) return false;
+  return `${args[1]} ${args[2]}`.toLowerCase() !== "no one";
 }

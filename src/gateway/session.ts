@@ -466,8 +466,7 @@ export class ClientSession {
   /** Nothing more is carried out: it would be with another user or database. What runs answers, and be it an error. */
   #lose(): void {
     this.#lost = true;
-    this.#finishing = true;
-    this.#socket.pause();
+    this.finish();
     this.#endWhenSettled();
   }
 

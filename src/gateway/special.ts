@@ -105,7 +105,7 @@ export function planSpecial(name: string, request: RequestView, context: Special
       return { kind: "special", instead: WRONG_SYNC, handle: (frame) => refuseReplication(frame, state) };
     case "replicaof":
     case "slaveof": {
-      const refused = context.engine.embedded && makesReplica(request.copy(0));
+      const refused = context.engine.embedded && makesReplica(name, request.copy(0));
       return refused
         ? { kind: "special", instead: WRONG_REPLICAOF, handle: (frame) => refuseReplication(frame, state) }
         : PLAIN;

@@ -36,7 +36,6 @@ export function createListener(parts: CommandParts, persistence: Persistence, vi
       ...{ engine, gate, log, rights, permissions, settings, slowlog },
       commands: table,
       limits: {
-        maxClients: config.maxclients,
         maxOutput: config.clientOutputLimit,
         maxBulk: config.protoMaxBulkLen,
         maxBuffer: config.clientQueryBufferLimit,

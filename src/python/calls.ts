@@ -1,5 +1,5 @@
 /** What Python may ask of the main thread: the engine's commands, our own, keys to read, options. */
-import { type EngineClient, encodeCommand } from "../engine/client.ts";
+import { type EngineClient, type EngineCommand, encodeCommand } from "../engine/client.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
@@ -148,7 +148,7 @@ export class PythonCalls {
     links = true,
   ): CallReply | Promise<CallReply> {
     const name = (args[0] as Buffer).toString("latin1").toLowerCase();
-    this.#checkArity(name, args.length);
+    const { flags } = this.#known(name, args.length);
     const special = this.#special(name, args);
     if (special) return special(home, owner);
     // the arguments are views of a message that does not outlive this call
@@ -162,19 +162,19 @@ export class PythonCalls {
       return engineReply(shown);
     };
     const sender = { owner, canWait: false, links };
-    const blocking = this.#options.engineCommands.find(name)?.flags.has("blocking") ?? false;
     const send = (): Buffer | Promise<Buffer> =>
-      blocking ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task);
+      flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task);
     const reply = this.#options.around(args, sender, send);
     return reply instanceof Promise ? reply.then(settle) : settle(reply);
   }
 
   /** RedisGears asks the command table before it runs a command; Python has its words for these two errors. */
-  #checkArity(name: string, count: number): void {
+  #known(name: string, count: number): EngineCommand {
     const known = this.#options.engineCommands.find(name);
     if (!known) throw new ReplyError(`ERR unknown command '${name}'`);
     if (!EngineCommands.arityFits(known, count))
       throw new ReplyError(`ERR wrong number of arguments for '${name}' command`);
+    return known;
   }
 
   /** Commands that would change the connection that all calls of an interpreter share. */
@@ -184,14 +184,14 @@ export class PythonCalls {
   ): ((home: object, owner: object) => CallReply | Promise<CallReply>) | undefined {
     if (name === "shutdown") throw new ReplyError("ERR a script can not shut the server down");
     if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
-    if (this.#options.settings.embedded && makesReplica(args)) throw new ReplyError(REPLICATION_REFUSED);
+    if (this.#options.settings.embedded && makesReplica(name, args)) throw new ReplyError(REPLICATION_REFUSED);
     if (hasNoReply(name, args)) throw new ReplyError(NO_REPLY);
     // replies are read as RESP2
     if (name === "hello" && args[1]?.toString("latin1") === "3")
       throw new ReplyError("NOPROTO unsupported protocol version");
+    if (!CONNECTION_STATE.has(name)) return undefined;
     const bytes = encodeCommand(args);
-    if (CONNECTION_STATE.has(name)) return (_home, owner) => this.#onFreshConnection(bytes, owner);
-    return undefined;
+    return (_home, owner) => this.#onFreshConnection(bytes, owner);
   }
 
   /** Inside a transaction nothing blocks: that is what RedisGears' callers are told as well. */
@@ -353,6 +353,8 @@ const NO_REPLY = "Failed executing command";
 
 /** Commands that the engine carries out in silence: who waited for a reply would wait for ever. */
 function hasNoReply(name: string, args: readonly Buffer[]): boolean {
+  // nearly all are others, and their arguments can be long
+  if (name !== "client" && name !== "replconf") return false;
   const words = args.slice(1, 3).map((arg) => arg.toString("latin1").toLowerCase());
   if (name === "client") return words[0] === "reply" && (words[1] === "off" || words[1] === "skip");
   return name === "replconf" && (words[0] === "ack" || words[0] === "getack");
