@@ -2,7 +2,9 @@
 import { type Config, ConfigError, helpText, loadStart, type Start } from "./config.ts";
 import { InternalError } from "./errors.ts";
 import { ping } from "./healthcheck.ts";
-import { createLog } from "./log.ts";
+import { type Logger, openLog } from "./log.ts";
+import type { RegearsServer } from "./running.ts";
+import { obey } from "./signals.ts";
 import { version } from "./version.ts";
 
 /** 0: ended as asked; 1: failed while starting or running; 2: the command line or configuration is wrong. */
@@ -36,21 +38,39 @@ async function main(args: readonly string[]): Promise<ExitCode | undefined> {
 
 async function serve({ config, warnings }: Start): Promise<undefined> {
   if (config.dir !== "") enter(config.dir);
-  const log = createLog({ level: config.loglevel, file: config.logfile });
+  const { log, reopen } = openLog({ level: config.loglevel, file: config.logfile });
   for (const warning of warnings) log.warn(warning);
+  let begin!: (started: Promise<RegearsServer>) => void;
+  const started = new Promise<RegearsServer>((resolve) => {
+    begin = resolve;
+  });
   let stopping: Promise<never> | undefined;
-  // Loaded only here, so that --healthcheck and --help are quick.
-  const { createServer } = await import("./server.ts");
-  const started = createServer({ ...config, dir: config.dir === "" ? "" : "." });
-  for (const signal of ["SIGTERM", "SIGINT"] as const)
-    process.on(signal, () => {
-      if (stopping) process.exit(1);
+  obey({
+    stop: (signal) => {
+      if (stopping) {
+        log.warn(`${signal} again: ending at once, without saving`);
+        process.exit(1);
+      }
       log.info(`${signal}: stopping`);
       // A signal during the start is obeyed as soon as there is something to stop.
       stopping = started.then((server) => server.close()).then(() => process.exit(0), fail);
-    });
+    },
+    reopenLog: () => reopenLog(log, reopen),
+  });
+  // Loaded only here, so that --healthcheck and --help are quick.
+  const { startServer } = await import("./server.ts");
+  begin(startServer({ ...config, dir: config.dir === "" ? "" : "." }, log));
   const server = await started;
   server.stopped.then(() => stopping ?? process.exit(0), fail);
+}
+
+function reopenLog(log: Logger, reopen: () => void): void {
+  try {
+    reopen();
+    log.info("SIGHUP: the log file was opened anew");
+  } catch (error) {
+    log.warn(`SIGHUP: the log file can not be opened anew: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 function enter(directory: string): void {
@@ -76,7 +96,7 @@ async function healthcheck(config: Config): Promise<ExitCode> {
 }
 
 async function snapshot(config: Config): Promise<ExitCode> {
-  const log = createLog({ level: config.loglevel, file: config.logfile });
+  const { log } = openLog({ level: config.loglevel, file: config.logfile });
   const { loadAssets } = await import("./python/snapshot.ts");
   await loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log });
   return 0;

@@ -1,6 +1,8 @@
 /** Configuration: one table of options, its sources, and the values that change at runtime. */
+export { ConfigError } from "./config/error.ts";
 export { helpText, optionTable } from "./config/help.ts";
 export { loadStart, type Start } from "./config/load.ts";
 export type { Config } from "./config/options.ts";
 export { RuntimeConfig, type RuntimeKey, type SetOutcome } from "./config/runtime.ts";
-export { ConfigError, completeConfig, engineConfig, readOptionFile } from "./config/values.ts";
+export { parseUserLines, type UserLine } from "./config/users.ts";
+export { completeConfig, engineConfig, readOptionFile } from "./config/values.ts";

@@ -1,8 +1,8 @@
 /** The log: lines for people on a terminal, JSON elsewhere; the four levels of Redis. */
-import { mkdirSync, openSync } from "node:fs";
-import { dirname } from "node:path";
+import { resolve } from "node:path";
 import { type DestinationStream, destination, type Logger as PinoLogger, levels, pino, stdTimeFunctions } from "pino";
 import { PinoPretty } from "pino-pretty";
+import { ConfigError } from "./config.ts";
 
 /**
  * What the other parts need of a log. Redis' `debug`, `verbose`, `notice` and `warning` are `trace`, `debug`, `info` and
@@ -29,13 +29,27 @@ export interface LogOptions {
 /** The pino level for a level of Redis: `notice` is `info`. */
 export const pinoLevel = (level: LogLevel): "trace" | "debug" | "info" | "warn" => PINO_LEVELS[level];
 
+export interface OpenLog {
+  readonly log: PinoLogger;
+  /** Goes on in a file of the same name: the old one was moved away. @throws when it can not be opened; the old one is used on */
+  reopen(): void;
+}
+
+type Output = ReturnType<typeof destination>;
+
+/** Lines that wait for a full disk; more are lost. */
+const MOST_WAITING_BYTES = 1024 * 1024;
+
 /**
- * Opens the log. Lines are written at once: nothing is lost when the process ends, and nothing keeps it alive.
- * @throws when the file can not be opened.
+ * Opens the log. Lines are written at once: nothing is lost when the process ends, and nothing keeps it alive. Where they
+ * can not be written (nobody reads them any more, the disk is full) the server goes on without.
+ * @throws ConfigError when the file can not be opened.
  */
-export function createLog(options: LogOptions): PinoLogger {
+export function openLog(options: LogOptions): OpenLog {
   const forPeople = options.file === "" && process.stdout.isTTY;
-  return pino(
+  const output = openOutput(options.file);
+  output.on("error", () => {});
+  const log = pino(
     {
       level: pinoLevel(options.level),
       base: { pid: process.pid },
@@ -43,20 +57,32 @@ export function createLog(options: LogOptions): PinoLogger {
       // The pretty printer names the numbers itself.
       formatters: forPeople ? {} : { level: (label) => ({ level: SHOWN_LEVELS[label] ?? label }) },
     },
-    forPeople ? prettyOutput() : destination({ dest: options.file === "" ? 1 : openFile(options.file), sync: true }),
+    forPeople ? prettyOutput(output) : output,
   );
+  return {
+    log,
+    reopen: () => {
+      if (options.file !== "") output.reopen();
+    },
+  };
 }
 
-const prettyOutput = (): DestinationStream =>
+function openOutput(file: string): Output {
+  const common = { sync: true, mkdir: true, maxLength: MOST_WAITING_BYTES };
+  if (file === "") return destination({ ...common, dest: 1 });
+  try {
+    // the name has to mean the same file when it is opened again
+    return destination({ ...common, dest: resolve(file) });
+  } catch (error) {
+    throw new ConfigError(`option 'logfile': ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+const prettyOutput = (output: Output): DestinationStream =>
   PinoPretty({
     colorize: true,
     ignore: "pid",
     translateTime: "SYS:HH:MM:ss.l",
     customPrettifiers: { level: (number) => SHOWN_LEVELS[levels.labels[Number(number)] ?? ""] ?? "error" },
-    destination: destination({ dest: 1, sync: true }),
+    destination: output,
   });
-
-function openFile(path: string): number {
-  mkdirSync(dirname(path), { recursive: true });
-  return openSync(path, "a");
-}

@@ -15,7 +15,7 @@ export interface RegearsServer extends AsyncDisposable {
 export interface Runnable {
   readonly log: Logger;
   readonly engine: { readonly description: string };
-  readonly listener: { readonly port: number };
+  readonly listener: { readonly port: number; readonly kinds: readonly string[] };
   readonly visibility: Pick<Visibility, "phase">;
   /** Resolves when the engine ended by itself, with the reason if it was a fault. */
   readonly ended: Promise<Error | undefined>;
@@ -50,6 +50,8 @@ export async function run({ log, engine, listener, visibility, ended, start, sto
     await close().catch(() => {});
     throw error;
   }
-  log.info({ port: listener.port, engine: engine.description }, "Ready to accept connections");
+  // Line by line as Redis 7 and Valkey write it, the star included: people and programs wait for it.
+  for (const kind of listener.kinds)
+    log.info({ port: listener.port, engine: engine.description }, `* Ready to accept connections ${kind}`);
   return { port: listener.port, stopped, close, [Symbol.asyncDispose]: close };
 }

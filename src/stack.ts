@@ -11,6 +11,8 @@ const DEFAULT_KB = 984;
 const WANTED_KB = 6000;
 /** Of the real stack: the rest is for what runs beneath and above, and is not counted by V8. */
 const SHARE = 0.73;
+/** Keeps SIGUSR1 from opening the debugger before this program listens for the signal; older versions do not know it. */
+const NO_DEBUGGER = process.allowedNodeEnvironmentFlags.has("--disable-sigusr1") ? ["--disable-sigusr1"] : [];
 const OPTION = /^--stack[-_]size=(\d+)$/;
 
 /**
@@ -36,6 +38,6 @@ export function fitStack(): void {
   const fitting = fittingStack(readFileSync("/proc/self/limits", "latin1"));
   if (Number(given ?? DEFAULT_KB) === fitting) return;
   const options = process.execArgv.filter((option) => !OPTION.test(option));
-  const args = [process.execPath, ...options, `--stack-size=${fitting}`, ...process.argv.slice(1)];
+  const args = [process.execPath, ...options, ...NO_DEBUGGER, `--stack-size=${fitting}`, ...process.argv.slice(1)];
   execve.call(process, process.execPath, args, process.env);
 }

@@ -1,8 +1,9 @@
 /** Puts the sources together: command line before environment before file before default. */
 import { readFileSync } from "node:fs";
+import { ConfigError } from "./error.ts";
 import { type Config, camelCase, OPTIONS, type OptionSpec, type OptionValue } from "./options.ts";
 import { type CommandLine, type Layer, readArguments, readEnvironment, readFileText } from "./sources.ts";
-import { ConfigError, completeConfig, parseValue } from "./values.ts";
+import { completeConfig, formatValue, parseValue } from "./values.ts";
 
 /** What a command line, with the environment and the file it names, asks for. */
 export interface Start {
@@ -30,6 +31,7 @@ export function loadStart(args: readonly string[], env: Readonly<Record<string, 
   const values: Partial<Record<keyof Config, OptionValue>> = {};
   const gears = new Map<string, string>();
   const engine = new Map<string, string>();
+  const users: string[] = [];
   const warnings: string[] = [];
   for (const [source, layer] of sources) {
     for (const [name, text] of layer.options) {
@@ -42,10 +44,12 @@ export function loadStart(args: readonly string[], env: Readonly<Record<string, 
     for (const [name, value] of layer.gears) gears.set(name, value);
     for (const [name, value] of layer.engine) engine.set(name, value);
     if (layer.plugins.length > 0) values.plugin = layer.plugins;
+    users.push(...layer.users);
     warnings.push(...layer.warnings);
   }
   const given = {
     ...values,
+    user: users,
     gearsOption: [...gears].map(([name, value]) => `${name}=${value}`),
     engineSettings: Object.fromEntries(engine),
   } as Partial<Config>;
@@ -59,12 +63,15 @@ export function loadStart(args: readonly string[], env: Readonly<Record<string, 
 /** An engine by URL is configured where it runs. */
 function embeddedOnly(config: Config): string[] {
   const options = Object.entries(OPTIONS as Record<string, OptionSpec>)
-    .filter(([name, spec]) => spec.engine && config[camelCase(name)] !== spec.default)
+    .filter(([name, spec]) => (spec.engine || spec.embedded) && isChanged(spec, config[camelCase(name)] as OptionValue))
     .map(([name]) => name);
   return [...options, ...Object.keys(config.engineSettings)].map(
     (name) => `${name} has no effect on an engine by URL: configure it there`,
   );
 }
+
+const isChanged = (spec: OptionSpec, value: OptionValue): boolean =>
+  formatValue(spec, value) !== formatValue(spec, spec.default);
 
 function readConfigFile(path: string): string {
   try {

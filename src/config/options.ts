@@ -18,6 +18,10 @@ interface OptionBase {
   readonly gears?: GearsName;
   /** Handed to the embedded engine by CONFIG SET. */
   readonly engine?: true;
+  /** About the embedded engine in another way: one by URL is configured where it runs. */
+  readonly embedded?: true;
+  /** Names a file or folder; a relative one is meant from where the program was started, whatever its `dir` is. */
+  readonly path?: true;
   /** Accepted because RedisGears has it; nothing in Regears depends on it. */
   readonly noEffect?: true;
 }
@@ -70,12 +74,25 @@ export const OPTIONS = {
     max: 65535,
     summary: "TCP port with TLS; 0 is none. With `port 0` it is the only one",
   },
-  "tls-cert-file": { kind: "text", section: "network", default: "", summary: "file with the certificate to show" },
-  "tls-key-file": { kind: "text", section: "network", default: "", summary: "file with the key of that certificate" },
+  "tls-cert-file": {
+    kind: "text",
+    section: "network",
+    default: "",
+    path: true,
+    summary: "file with the certificate to show",
+  },
+  "tls-key-file": {
+    kind: "text",
+    section: "network",
+    default: "",
+    path: true,
+    summary: "file with the key of that certificate",
+  },
   "tls-ca-cert-file": {
     kind: "text",
     section: "network",
     default: "",
+    path: true,
     summary: "file with the CA of the certificates of clients",
   },
   "tls-auth-clients": {
@@ -130,10 +147,23 @@ export const OPTIONS = {
     kind: "text",
     section: "engine",
     default: "",
+    path: true,
     summary: "file with the CA of a `rediss://` engine",
   },
-  "engine-tls-cert": { kind: "text", section: "engine", default: "", summary: "file with our certificate for it" },
-  "engine-tls-key": { kind: "text", section: "engine", default: "", summary: "file with the key of that certificate" },
+  "engine-tls-cert": {
+    kind: "text",
+    section: "engine",
+    default: "",
+    path: true,
+    summary: "file with our certificate for it",
+  },
+  "engine-tls-key": {
+    kind: "text",
+    section: "engine",
+    default: "",
+    path: true,
+    summary: "file with the key of that certificate",
+  },
   "engine-tls-insecure": {
     kind: "switch",
     section: "engine",
@@ -146,6 +176,21 @@ export const OPTIONS = {
     default: "",
     engine: true,
     summary: "password of the default user of the embedded engine",
+  },
+  user: {
+    kind: "list",
+    section: "engine",
+    default: [],
+    embedded: true,
+    summary: "a user of the embedded engine and its rules, as for `ACL SETUSER`; may be given many times",
+  },
+  aclfile: {
+    kind: "text",
+    section: "engine",
+    default: "",
+    embedded: true,
+    summary:
+      "file with the users of the embedded engine, for `ACL SAVE` and `ACL LOAD`; without it users are kept in `dir`, at each change",
   },
   maxmemory: {
     kind: "bytes",
@@ -369,6 +414,7 @@ export const OPTIONS = {
     kind: "text",
     section: "server",
     default: "",
+    path: true,
     summary: "where the prepared Python image is kept between starts; empty is the user's cache directory",
   },
   dir: {

@@ -56,7 +56,6 @@ const REFUSED: readonly { readonly names: RegExp; readonly harmless: readonly st
     why: "Regears does not read it: give key and CA as plain files, protocols are TLS 1.2 and 1.3",
   },
   { names: /^loadmodule$/, harmless: [], why: "native modules can not be loaded; RedisGears' Python is built in" },
-  { names: /^(user|aclfile)$/, harmless: [""], why: "create users with ACL SETUSER after the start" },
   { names: /^rename-command$/, harmless: [], why: "forbid commands with ACL SETUSER instead" },
   { names: /^include$/, harmless: [], why: "give one complete file" },
 ];

@@ -1,8 +1,10 @@
 /** Reads options from the command line, the environment and a configuration file. */
 import { isIP } from "node:net";
+import { ConfigError } from "./error.ts";
 import { findOption, type OptionName, type OptionSpec, OPTIONS, optionEntries } from "./options.ts";
 import { judgeRedisDirective } from "./redis.ts";
-import { ConfigError, sameGearsName, splitGearsOption } from "./values.ts";
+import { sameGearsName, splitGearsOption } from "./values.ts";
+import { joinWords, splitWords } from "./words.ts";
 
 /** What one source says, as text. */
 export interface Layer {
@@ -11,6 +13,8 @@ export interface Layer {
   readonly gears: Map<string, string>;
   readonly engine: Map<string, string>;
   readonly plugins: string[];
+  /** Users and their rules, a line each. */
+  readonly users: string[];
   /** Things the person should know, to be logged. */
   readonly warnings: string[];
 }
@@ -20,6 +24,7 @@ const emptyLayer = (): Layer => ({
   gears: new Map(),
   engine: new Map(),
   plugins: [],
+  users: [],
   warnings: [],
 });
 
@@ -40,9 +45,12 @@ const ACTIONS = new Map<string, CommandLine["action"]>([
   ["--healthcheck", "healthcheck"],
 ]);
 
+/** An option's name, and what may be in the same argument: `=value`, or the rest of a line of a configuration file. */
+const WORD = /^(--)?([^=\s]+)(?:(=.*)|(\s+)(.*))?$/s;
+
 /**
- * Reads the arguments after the program's name: `--name value`, `--name=value`, `name value`, one configuration file, and
- * the options of `redis-server`.
+ * Reads the arguments after the program's name: `--name value`, `--name=value`, `"--name value"` (redis-server takes an
+ * argument with dashes for the begin of a line), `name value`, one configuration file, and the options of `redis-server`.
  * @throws ConfigError for anything else.
  */
 export function readArguments(args: readonly string[]): CommandLine {
@@ -56,7 +64,7 @@ export function readArguments(args: readonly string[]): CommandLine {
       action = known;
       continue;
     }
-    const [, dashes = "", name = word, equals] = /^(--)?([^=]+)(=.*)?$/s.exec(word) ?? [];
+    const [, dashes = "", name = word, equals, blank, line = ""] = WORD.exec(word) ?? [];
     if (dashes === "" && word.startsWith("-") && word !== "-") throw new ConfigError(unknownText(word));
     if (dashes !== "" && name === "config") {
       file = equals?.slice(1) ?? args[at++];
@@ -71,9 +79,14 @@ export function readArguments(args: readonly string[]): CommandLine {
     const rest = args.slice(at);
     const end = rest.findIndex((next) => next.startsWith("--"));
     const following = end < 0 ? rest : rest.slice(0, end);
-    const values = equals === undefined ? following.slice(0, wanted(name, following)) : [equals.slice(1)];
-    if (equals === undefined) at += values.length;
-    addDirective(layer, name, values);
+    if (equals !== undefined) {
+      addDirective(layer, name, [equals.slice(1)]);
+      continue;
+    }
+    const own = blank === undefined ? [] : splitWords(line);
+    const more = Math.max(0, wanted(name, [...own, ...following]) - own.length);
+    at += more;
+    addDirective(layer, name, [...own, ...following.slice(0, more)]);
   }
   return file === undefined ? { layer, action } : { layer, action, file };
 }
@@ -81,7 +94,7 @@ export function readArguments(args: readonly string[]): CommandLine {
 /** How many of the words after an option are its values. */
 function wanted(name: string, following: readonly string[]): number {
   const option = findOption(name);
-  if (!option) return following.length;
+  if (!option || option[0] === "user") return following.length;
   if (option[0] === "save") {
     const more = following.findIndex((word) => !/^[\d\s]+$/.test(word));
     return Math.max(more < 0 ? following.length : more, 1);
@@ -105,6 +118,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     if (!isOption) {
       if (!/^(service-|port-)/.test(name)) layer.warnings.push(`the environment variable ${variable} is not an option`);
     } else if (name === "gears-option") for (const pair of splitWords(value)) addDirective(layer, name, [pair]);
+    else if (name === "user") for (const line of value.split("\n")) addDirective(layer, name, splitWords(line));
     else addDirective(layer, name, [value]);
   }
   return layer;
@@ -161,6 +175,10 @@ function addOption(
     return;
   }
   if (value === undefined) throw new ConfigError(`option '${typedName}' needs a value`);
+  if (name === "user") {
+    layer.users.push(joinWords(values));
+    return;
+  }
   if (surplus.length > 0) throw new ConfigError(`option '${typedName}' takes one value, not ${values.length}`);
   if (name === "plugin") layer.plugins.push(value);
   else layer.options.set(name, value);
@@ -190,29 +208,6 @@ function savePoints(layer: Layer, given: readonly string[]): readonly string[] {
   const before = points === "" ? "" : (layer.options.get("save") ?? "");
   return [`${before} ${points}`.trim()];
 }
-
-/**
- * Splits a line into words by the rules of Redis: "double quotes" with escapes, 'single quotes' without.
- * @throws ConfigError when quotes do not match.
- */
-export function splitWords(line: string): string[] {
-  const words: string[] = [];
-  const word = /\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s"']\S*))(?=\s|$)/y;
-  while (line.slice(word.lastIndex).trim() !== "") {
-    const match = word.exec(line);
-    if (!match) throw new ConfigError("unbalanced quotes");
-    const [, double, single, plain] = match;
-    words.push(plain ?? (double === undefined ? (single ?? "").replaceAll("\\'", "'") : unescaped(double)));
-  }
-  return words;
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\x07" };
-
-const unescaped = (text: string): string =>
-  text.replace(/\\(?:x([0-9a-f]{2})|(.))/gi, (_, hex: string | undefined, letter: string) =>
-    hex === undefined ? (ESCAPES[letter] ?? letter) : String.fromCharCode(Number.parseInt(hex, 16)),
-  );
 
 /** The text for an option that does not exist, with the one that was probably meant. */
 function unknownText(typed: string): string {

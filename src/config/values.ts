@@ -1,11 +1,13 @@
 /** Texts to option values and back. */
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { ConfigError } from "./error.ts";
 import { type Config, camelCase, type OptionSpec, type OptionValue, optionEntries } from "./options.ts";
+import { judgeRedisDirective } from "./redis.ts";
+import { parseUserLines } from "./users.ts";
 
-/** A configuration that can not be used; the message is for the person who started the server. */
-export class ConfigError extends Error {
-  override name = "ConfigError";
-}
+/** Where the program was started: afterwards it may go elsewhere, as the server does with `dir`. */
+const START_DIRECTORY = process.cwd();
 
 /** Reads the file that an option names. @throws ConfigError when it can not be read */
 export function readOptionFile(option: string, path: string): Buffer {
@@ -74,11 +76,8 @@ export function parseValue(spec: OptionSpec, text: string): OptionValue {
       return text;
     case "list":
       return [text];
-    case "choice": {
-      const choice = text.toLowerCase();
-      if (!spec.choices.includes(choice)) throw new ConfigError(`'${text}' is none of ${spec.choices.join(", ")}`);
-      return choice;
-    }
+    case "choice":
+      return checkValue(spec, text.toLowerCase(), text);
     case "switch": {
       const value = parseSwitch(text);
       if (value === undefined) throw new ConfigError(`'${text}' is neither yes nor no`);
@@ -87,22 +86,37 @@ export function parseValue(spec: OptionSpec, text: string): OptionValue {
     case "integer": {
       const value = parseInteger(text);
       if (value === undefined) throw new ConfigError(`'${text}' is not a whole number`);
-      return inRange(spec, Number(value), text);
+      return checkValue(spec, Number(value), text);
     }
     case "bytes":
     case "megabytes": {
       const value = parseBytes(text, spec.kind === "bytes" ? 1 : 1024 ** 2);
       if (value === undefined) throw new ConfigError(`'${text}' is not an amount of memory such as 64mb`);
-      return inRange(spec, value, text);
+      return checkValue(spec, value, text);
     }
   }
 }
 
-function inRange(spec: OptionSpec & { min?: number; max?: number }, value: number, text: string): number {
+/**
+ * Checks a value of an option, wherever it comes from.
+ * @param text the value as it was written
+ * @returns the value
+ * @throws ConfigError without the option's name
+ */
+function checkValue(spec: OptionSpec, value: OptionValue, text = String(value)): OptionValue {
+  if (spec.kind === "choice" && !spec.choices.includes(String(value)))
+    throw new ConfigError(`'${text}' is none of ${spec.choices.join(", ")}`);
+  if (typeof value === "number") checkNumber(spec, value, text);
+  if (Array.isArray(value) && value.some((item) => typeof item !== "string"))
+    throw new ConfigError(`${JSON.stringify(value)} is no list of texts`);
+  return value;
+}
+
+function checkNumber(spec: OptionSpec & { min?: number; max?: number }, value: number, text: string): void {
   const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = spec;
   if (value < min) throw new ConfigError(`'${text}' is too small, the least is ${formatValue(spec, min)}`);
   if (value > max) throw new ConfigError(`'${text}' is too large, the most is ${formatValue(spec, max)}`);
-  return value;
+  if (!Number.isSafeInteger(value)) throw new ConfigError(`'${text}' is not a whole number`);
 }
 
 /** An option's value as a person would write it; no value is an empty text. */
@@ -123,9 +137,9 @@ export function splitGearsOption(text: string): readonly [string, string] {
 }
 
 /**
- * A whole configuration: the defaults, changed by `given`. A gears option that names an option of RedisGears sets that
- * option, unless `given` has it too.
- * @throws ConfigError when a gears option is malformed or has a value its option does not take.
+ * A whole configuration: the defaults, changed by `given`, and every value checked. A gears option that names an option of
+ * RedisGears sets that option, unless `given` has it too.
+ * @throws ConfigError for an unknown option or a value that its option does not take
  */
 export function completeConfig(given: Partial<Config> = {}): Config {
   const config: Record<string, OptionValue | Readonly<Record<string, string>>> = { engineSettings: {} };
@@ -142,15 +156,41 @@ export function completeConfig(given: Partial<Config> = {}): Config {
     }
   }
   for (const [name, value] of entries) config[name] = value;
-  return config as unknown as Config;
+  for (const [option, spec] of optionEntries) {
+    const name = camelCase(option);
+    if (spec.path && config[name] !== "") config[name] = resolve(START_DIRECTORY, config[name] as string);
+  }
+  return checkTogether(config as unknown as Config);
+}
+
+/** What is wrong only together. */
+function checkTogether(config: Config): Config {
+  parseUserLines(config.user);
+  if (config.aclfile !== "" && config.user.length > 0)
+    throw new ConfigError("users are given by `user` and by `aclfile`: that invites errors, give them in one place");
+  return config;
 }
 
 /** Programs are not all written in TypeScript. @throws ConfigError for what no option is, or is of another type */
 function checkGiven(name: string, value: unknown, standard: unknown): void {
   if (standard === undefined) throw new ConfigError(`unknown option '${name}'`);
-  if (typeof value !== typeof standard || Array.isArray(value) !== Array.isArray(standard)) {
+  if (typeof value !== typeof standard || value === null || Array.isArray(value) !== Array.isArray(standard)) {
     const wanted = Array.isArray(standard) ? "list" : typeof standard;
     throw new ConfigError(`option '${name}': ${JSON.stringify(value)} is no ${wanted}`);
+  }
+  if (name === "engineSettings") checkEngineSettings(value as object);
+  const spec = optionEntries.find(([option]) => camelCase(option) === name)?.[1];
+  try {
+    if (spec) checkValue(spec, value as OptionValue);
+  } catch (error) {
+    throw error instanceof ConfigError ? new ConfigError(`option '${name}': ${error.message}`) : error;
+  }
+}
+
+function checkEngineSettings(settings: object): void {
+  for (const [name, value] of Object.entries(settings)) {
+    if (typeof value !== "string") throw new ConfigError(`engine setting '${name}': ${JSON.stringify(value)} is no text`);
+    if (judgeRedisDirective(name, [value])?.action !== "engine") throw new ConfigError(`unknown engine setting '${name}'`);
   }
 }
 

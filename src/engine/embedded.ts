@@ -9,6 +9,7 @@
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { ConfigError } from "../config.ts";
 import { InternalError } from "../errors.ts";
 import { encodeCommand } from "./encode.ts";
 import {
@@ -296,7 +297,7 @@ export class EmbeddedEngine implements Engine {
       replies = "";
       connection.write(encodeCommand(["CONFIG", "SET", name, value]));
       connection.flushNow();
-      if (replies !== "+OK\r\n") throw new InternalError(`the engine refuses ${name}: ${replies.slice(1).trim()}`);
+      if (replies !== "+OK\r\n") throw new ConfigError(`the engine refuses ${name}: ${replies.slice(1).trim()}`);
     }
     connection.close();
   }

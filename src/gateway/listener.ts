@@ -1,6 +1,7 @@
 /** The server's sockets: accepts clients, counts them, and lets them finish when the server stops. */
 import { lstatSync, unlinkSync } from "node:fs";
 import { createServer, type Server, type ServerOpts, type Socket } from "node:net";
+import { listenError } from "../errors.ts";
 import { addressesOf } from "./addresses.ts";
 import { Gateway } from "./gateway.ts";
 import { createServer as createTlsServer } from "node:tls";
@@ -54,6 +55,16 @@ export class Listener {
     return this.#refused;
   }
 
+  /** What is listened on, in the words of Redis. */
+  get kinds(): ("tcp" | "tls" | "unix")[] {
+    const { port, tls, unixSocket } = this.#options;
+    return [
+      ...(port === undefined ? [] : ["tcp" as const]),
+      ...(tls ? ["tls" as const] : []),
+      ...(unixSocket === undefined ? [] : ["unix" as const]),
+    ];
+  }
+
   /** The TCP port, once {@link listen} has ended. */
   get port(): number {
     return this.#port;
@@ -61,7 +72,7 @@ export class Listener {
 
   /**
    * Begins to listen, after the engine has been started.
-   * @throws the system's error when an address can not be used; then nothing is listened on
+   * @throws InternalError when an address can not be used; then nothing is listened on
    */
   async listen(): Promise<void> {
     const { bind = ["127.0.0.1"], port, unixSocket, tls } = this.#options;
@@ -113,9 +124,10 @@ export class Listener {
     const server = tls ? this.#createTlsServer(options, tls) : createServer(options);
     if (!tls) server.on("connection", (socket) => this.#accept(socket));
     return new Promise((resolve, reject) => {
-      server.once("error", reject);
+      const refuse = (reason: Error): void => reject(listenError(address.path ?? `${address.host}:${address.port}`, reason));
+      server.once("error", refuse);
       server.listen(address, () => {
-        server.off("error", reject);
+        server.off("error", refuse);
         server.on("error", (reason) => this.#gateway.log.error({ err: reason }, "a client could not be accepted"));
         this.#servers.push(server);
         resolve(server);

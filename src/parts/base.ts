@@ -1,6 +1,6 @@
 /** What every group of parts may need: the configuration and the log. */
 import { type Config, RuntimeConfig } from "../config.ts";
-import { createLog, type Logger } from "../log.ts";
+import type { Logger } from "../log.ts";
 
 export interface Base {
   readonly config: Config;
@@ -10,10 +10,4 @@ export interface Base {
 }
 
 /** Builds what everything else is given. */
-export function baseParts(config: Config): Base {
-  return {
-    config,
-    runtime: new RuntimeConfig(config),
-    log: createLog({ level: config.loglevel, file: config.logfile }),
-  };
-}
+export const baseParts = (config: Config, log: Logger): Base => ({ config, runtime: new RuntimeConfig(config), log });

@@ -1,5 +1,6 @@
 /** The HTTP port for monitoring: `/metrics` and `/healthz`, and nothing else. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { listenError } from "../errors.ts";
 import { PROMETHEUS_TYPE } from "./formats.ts";
 
 export interface MonitoringOptions {
@@ -22,7 +23,7 @@ export class MonitoringServer {
     this.#options = options;
   }
 
-  /** Begins to listen; does nothing without a port. @throws the system's error when the address can not be used */
+  /** Begins to listen; does nothing without a port. @throws InternalError when the address can not be used */
   async listen(): Promise<void> {
     const { port, bind } = this.#options;
     if (port === 0) return;
@@ -31,9 +32,10 @@ export class MonitoringServer {
     });
     server.maxConnections = MAX_CONNECTIONS;
     await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
+      const refuse = (reason: Error): void => reject(listenError(`${bind}:${port}`, reason));
+      server.once("error", refuse);
       server.listen({ port, host: bind }, () => {
-        server.off("error", reject);
+        server.off("error", refuse);
         resolve();
       });
     });

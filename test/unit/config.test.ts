@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { type Config, ConfigError, completeConfig, engineConfig, helpText, loadStart } from "../../src/config.ts";
 import { OPTIONS, optionEntries } from "../../src/config/options.ts";
-import { splitWords } from "../../src/config/sources.ts";
+import { splitWords } from "../../src/config/words.ts";
 import { formatValue, parseBytes, parseInteger, parseSwitch, parseValue } from "../../src/config/values.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "regears-config-"));

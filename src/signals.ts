@@ -1,0 +1,53 @@
+/**
+ * What the process does with signals. Listening for one is harmless on Windows, which knows few of them; there SIGHUP tells
+ * that the window is being closed.
+ */
+import { close as closeInspector, url as inspectorUrl } from "node:inspector";
+
+/**
+ * Signals that would end a process which does not listen for them (SIGPIPE is ignored by Node.js); SIGUSR1 would open its
+ * debugger on a port.
+ */
+const WITHOUT_MEANING = ["SIGUSR1", "SIGUSR2", "SIGQUIT"] as const;
+const WINDOWS = process.platform === "win32";
+
+/** Makes signals and outputs that nobody reads harmless. To be called before anything else, in the main thread. */
+export function withstand(): void {
+  for (const signal of WITHOUT_MEANING) process.on(signal, () => {});
+  if (!WINDOWS) process.on("SIGHUP", () => {});
+  for (const output of [process.stdout, process.stderr]) output.on("error", () => {});
+  closeUnwantedDebugger();
+}
+
+/**
+ * A SIGUSR1 that came before there was a listener has opened the debugger, or will as soon as the event loop runs. Whoever
+ * wants it says so (`node --inspect`).
+ */
+function closeUnwantedDebugger(): void {
+  const options = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(/\s+/)];
+  if (options.some((option) => option.startsWith("--inspect"))) return;
+  const check = (): void => {
+    if (inspectorUrl() !== undefined) closeInspector();
+  };
+  check();
+  setImmediate(check);
+  setTimeout(check, SETTLED_MS).unref();
+}
+
+/** Milliseconds after which the debugger has opened if it was asked to. */
+const SETTLED_MS = 500;
+
+export interface SignalActions {
+  /** Save and end. */
+  stop(signal: string): void;
+  /** Open the log file anew. */
+  reopenLog(): void;
+}
+
+/** Listens for the signals that mean something. */
+export function obey({ stop, reopenLog }: SignalActions): void {
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  process.on("SIGBREAK", stop);
+  process.on("SIGHUP", WINDOWS ? stop : reopenLog);
+}
