@@ -54,6 +54,7 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
       executions.runner.abortAll();
       await python.host.stop();
       reactions.events.close();
+      await data.keptUsers?.close();
       await persistence.close(engineAlive());
       await data.engine.stop();
       await visibility.close();

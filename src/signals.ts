@@ -20,8 +20,8 @@ export function withstand(): void {
 }
 
 /**
- * A SIGUSR1 that came before there was a listener has opened the debugger, or will as soon as the event loop runs. Whoever
- * wants it says so (`node --inspect`).
+ * A SIGUSR1 that came before there was a listener has opened the debugger, or will in a moment. Whoever wants it says so
+ * (`node --inspect`). Versions of Node.js that know `--disable-sigusr1` need none of this when they are started with it.
  */
 function closeUnwantedDebugger(): void {
   const options = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(/\s+/)];
@@ -30,12 +30,13 @@ function closeUnwantedDebugger(): void {
     if (inspectorUrl() !== undefined) closeInspector();
   };
   check();
-  setImmediate(check);
-  setTimeout(check, SETTLED_MS).unref();
+  const checking = setInterval(check, CHECK_MS).unref();
+  setTimeout(() => clearInterval(checking), SETTLED_MS).unref();
 }
 
+const CHECK_MS = 10;
 /** Milliseconds after which the debugger has opened if it was asked to. */
-const SETTLED_MS = 500;
+const SETTLED_MS = 1000;
 
 export interface SignalActions {
   /** Save and end. */

@@ -41,13 +41,18 @@ export class OwnSettings {
   readonly #parameters: ReadonlyMap<string, OwnParameter>;
 
   /** @param embedded an engine by URL has settings of its own, about its own clients */
-  constructor(values: { readonly protectedMode: boolean; readonly maxClients: number }, embedded: boolean) {
+  constructor(
+    values: { readonly protectedMode: boolean; readonly maxClients: number; readonly aclfile?: string },
+    embedded: boolean,
+  ) {
     this.protectedMode = values.protectedMode;
     this.maxClients = values.maxClients;
     this.embedded = embedded;
     this.#parameters = new Map([
       ["protected-mode", this.#protectedModeParameter()],
       ["maxclients", this.#maxClientsParameter()],
+      // the engine has no files, and lets nobody change this one
+      ["aclfile", { inEngine: "", read: () => values.aclfile ?? "", change: () => undefined }],
     ]);
   }
 

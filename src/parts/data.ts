@@ -1,6 +1,6 @@
 /** The data: the engine, the way to it, and who may do what in it. */
 import type { CommandTable } from "../commands/command.ts";
-import { type Config, engineConfig, readOptionFile } from "../config.ts";
+import { type Config, engineConfig, parseUserLines, readOptionFile } from "../config.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import { EmbeddedEngine } from "../engine/embedded.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -12,6 +12,7 @@ import { UpstreamEngine } from "../engine/upstream.ts";
 import { parseEngineUrl } from "../engine/url.ts";
 import { AccessEpoch, CommandRights } from "../gateway/access.ts";
 import type { Logger } from "../log.ts";
+import { KeptUsers } from "../store/kept-users.ts";
 import type { Base } from "./base.ts";
 
 export interface DataParts extends Base {
@@ -25,6 +26,8 @@ export interface DataParts extends Base {
   /** Counts changes of rights. */
   readonly rights: AccessEpoch;
   readonly users: UserRights;
+  /** The embedded engine's users over restarts; undefined: they are another server's. */
+  readonly keptUsers: KeptUsers | undefined;
   readonly settings: OwnSettings;
   readonly permissions: CommandRights;
   /** May this user's code run this command, on a connection of the server's? */
@@ -58,17 +61,26 @@ export function dataParts(base: Base, table: () => CommandTable): DataParts {
     ownUser: engine.embedded ? undefined : (parseEngineUrl(config.engine).user ?? DEFAULT_USER),
     lifetimeMs: engine.embedded ? Number.POSITIVE_INFINITY : RIGHTS_LIFETIME_MS,
   });
-  const { protectedMode, maxclients: maxClients } = config;
-  const settings = new OwnSettings({ protectedMode, maxClients }, engine.embedded);
+  const keptUsers = engine.embedded
+    ? new KeptUsers({
+        directory: config.dir,
+        configured: parseUserLines(config.user),
+        onChange: () => rights.changed(),
+        ...{ aclfile: config.aclfile, requirepass: config.requirepass, connections, log },
+      })
+    : undefined;
+  const { protectedMode, maxclients: maxClients, aclfile } = config;
+  const settings = new OwnSettings({ protectedMode, maxClients, aclfile }, engine.embedded);
   const permissions = new CommandRights(users, table);
   return {
     ...base,
-    ...{ engine, connections, gate, engineCommands, rights, users, permissions, settings, ended },
+    ...{ engine, connections, gate, engineCommands, rights, users, keptUsers, permissions, settings, ended },
     scriptRefusal: (user, args) =>
       permissions.refusal(user, args, (name, command) => users.refusalInStead(name, command)),
     async start(loadData) {
       await engine.start();
       await connections.start(config.requirepass);
+      await keptUsers?.load();
       await loadData();
       const client = connections.open();
       await engineCommands.load(client);

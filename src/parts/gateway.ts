@@ -19,7 +19,7 @@ const HOOK_GONE = "ERR the hook is gone";
 /** Builds the listener; it does not listen yet. */
 export function createListener(parts: CommandParts, persistence: Persistence, visibility: () => Visibility): Listener {
   const { config, log, engine, connections, gate, rights, permissions, settings, table, host, events, hooks } = parts;
-  const { executions, registrations, sessions, requirements } = parts;
+  const { acl, executions, registrations, sessions, requirements } = parts;
   const slowlog = new Slowlog({
     connections,
     epoch: rights,
@@ -46,6 +46,7 @@ export function createListener(parts: CommandParts, persistence: Persistence, vi
         slowlog,
         hooksInterceptor(hooks),
         luaBridge(parts),
+        ...(acl ? [acl] : []),
         events.interceptor,
       ]),
       infoSections: (sections) =>

@@ -37,7 +37,11 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     refusal: parts.scriptRefusal,
     rights: users,
     option: (key) => runtime.forScripts(key),
-    around: (args, sender, send) => later().reactions.events.interceptor.around(args, sender, send),
+    around: (args, sender, send) => {
+      const { acl, events } = later().reactions;
+      if (!acl?.mayConcern(args)) return events.interceptor.around(args, sender, send);
+      return acl.around(args, () => events.interceptor.around(args, sender, send));
+    },
     epoch: rights,
     settings: parts.settings,
     maxIdleMs: () => (engine.embedded ? 0 : runtime.get("ExecutionMaxIdleTime")),

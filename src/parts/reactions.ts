@@ -10,6 +10,7 @@ import type { RegistrationSpec } from "../registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../registrations/registry.ts";
 import { TimeEvents } from "../registrations/timers.ts";
 import { Triggers } from "../registrations/triggers.ts";
+import { AclCommands } from "../store/acl-commands.ts";
 import type { Persistence } from "../store/persistence.ts";
 import type { CommandParts } from "./commands.ts";
 import type { ExecutionParts } from "./executions.ts";
@@ -19,6 +20,8 @@ export interface ReactionParts extends ExecutionParts {
   readonly events: EventReaders;
   readonly triggers: Triggers;
   readonly hooks: Hooks;
+  /** Undefined with an engine by URL, whose users are its own. */
+  readonly acl: AclCommands | undefined;
   readonly timers: TimeEvents;
   readonly registrations: RegistrationRegistry;
 }
@@ -86,7 +89,8 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     const [number, outcome, text] = [args.int(), args.text(), args.text()];
     if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
   });
-  return { ...parts, events, triggers, hooks, timers, registrations };
+  const acl = parts.keptUsers && new AclCommands(parts.keptUsers, events.interceptor);
+  return { ...parts, events, triggers, hooks, acl, timers, registrations };
 }
 
 /**
