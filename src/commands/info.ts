@@ -77,6 +77,8 @@ function registrationText({ spec, statistics, status, session }: Registration): 
     );
   }
   fields.push(["lastError", statistics.lastError ?? "None"]);
+  // RedisGears has no such field: it is there only when it says something
+  if (statistics.gaps > 0) fields.push(["numEventGaps", statistics.gaps]);
   if (spec.reader === "KeysReader") {
     fields.push(
       ["regex", spec.prefix.toString()],

@@ -189,8 +189,10 @@ function checkGiven(name: string, value: unknown, standard: unknown): void {
 
 function checkEngineSettings(settings: object): void {
   for (const [name, value] of Object.entries(settings)) {
-    if (typeof value !== "string") throw new ConfigError(`engine setting '${name}': ${JSON.stringify(value)} is no text`);
-    if (judgeRedisDirective(name, [value])?.action !== "engine") throw new ConfigError(`unknown engine setting '${name}'`);
+    if (typeof value !== "string")
+      throw new ConfigError(`engine setting '${name}': ${JSON.stringify(value)} is no text`);
+    if (judgeRedisDirective(name, [value])?.action !== "engine")
+      throw new ConfigError(`unknown engine setting '${name}'`);
   }
 }
 

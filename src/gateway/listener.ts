@@ -124,7 +124,8 @@ export class Listener {
     const server = tls ? this.#createTlsServer(options, tls) : createServer(options);
     if (!tls) server.on("connection", (socket) => this.#accept(socket));
     return new Promise((resolve, reject) => {
-      const refuse = (reason: Error): void => reject(listenError(address.path ?? `${address.host}:${address.port}`, reason));
+      const refuse = (reason: Error): void =>
+        reject(listenError(address.path ?? `${address.host}:${address.port}`, reason));
       server.once("error", refuse);
       server.listen(address, () => {
         server.off("error", refuse);

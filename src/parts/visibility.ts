@@ -6,7 +6,7 @@ import type { ReactionParts } from "./reactions.ts";
 
 /** Builds what asks the parts when somebody wants to know. */
 export function createVisibility(parts: ReactionParts, listener: Listener): Visibility {
-  const { config, engine, host, sessions, executions, runner, slow, registrations } = parts;
+  const { config, engine, host, sessions, executions, runner, slow, registrations, events } = parts;
   return new Visibility(
     {
       ...{ engine, sessions, registrations, executions },
@@ -14,6 +14,7 @@ export function createVisibility(parts: ReactionParts, listener: Listener): Visi
       bind: config.metricsBind,
       version: version(),
       clients: () => listener,
+      eventGaps: () => events.keys.gaps,
       waitingExecutions: () => runner.waitingCount,
       interpreters: () => host.figures(),
     },

@@ -65,7 +65,9 @@ export function createEventReaders(options: EventReadersOptions): EventReaders {
     ...{ events, reader, starter, sync, engineCommands },
     ...(rights ? { rights } : {}),
   });
-  events.onReconnect = () => streams.rescan();
+  events.onGap = () => keys.countGap();
+  // messages of streams are still there
+  events.onGapEnd = () => streams.rescan();
   const clientCommands = new ClientCommands();
   const interceptor = new EventInterceptor({
     ...{ keys, streams, sync, events, starter, clientCommands, gate, engineCommands },

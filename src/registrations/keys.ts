@@ -49,6 +49,7 @@ export class KeysRegistrations implements ReaderSide {
   #filtered: Filtered[] = [];
   #linkedNames: ReadonlySet<string> = new Set();
   #syncCount = 0;
+  #gaps = 0;
   #asksTypes = false;
   /** `sync` executions that hold the engine: what changes meanwhile fires nothing here. */
   #suppressing = 0;
@@ -59,6 +60,11 @@ export class KeysRegistrations implements ReaderSide {
   constructor(options: KeysRegistrationsOptions) {
     this.#options = options;
     this.#want = options.events.listen((name, key) => this.#onEvent(name, key));
+  }
+
+  /** How often events may have been missed. */
+  get gaps(): number {
+    return this.#gaps;
   }
 
   /** How many registrations are in mode `sync`. */
@@ -77,6 +83,12 @@ export class KeysRegistrations implements ReaderSide {
   /** The commands that some registration names, in lower case. */
   get linkedNames(): ReadonlySet<string> {
     return this.#linkedNames;
+  }
+
+  /** Events may have been missed. */
+  countGap(): void {
+    this.#gaps++;
+    for (const { registration } of this.#filtered) registration.statistics.gaps++;
   }
 
   check({ commands, prefix }: RegistrationSpec): void {

@@ -4,8 +4,11 @@
  *
  * With an engine in this process events come before the reply of the command that caused them. By URL they come over
  * another connection: {@link KeyEvents.barrier} waits for those of everything that the engine has answered.
+ *
+ * What the engine does not tell is lost: it keeps no events. When the connection ends, or somebody changes the setting
+ * behind our back, that is a gap: it is logged and counted, and closed as soon as possible.
  */
-import { type CommandArgument, encodeCommand, type EngineValue } from "../engine/client.ts";
+import { type CommandArgument, encodeCommand, EngineError, type EngineValue } from "../engine/client.ts";
 import { replaceConfigValue } from "../engine/config-reply.ts";
 import type { DirectClient } from "../engine/internal.ts";
 import type { Logger } from "../log.ts";
@@ -32,13 +35,20 @@ const FLAGS = "EA";
 const MISS = "keymiss";
 /** Of the engine's own, not delivered. */
 const NEW_KEY = "new";
-const RECONNECT_MS = [100, 200, 500, 1_000, 2_000];
+/** At once, as long as that is not in vain. */
+const RECONNECT_MS = [0, 100, 200, 500, 1_000, 2_000];
+/** How often an engine by URL is asked whether it still tells everything, in milliseconds. */
+const CHECK_MS = 500;
+/** Checks that the engine has answered elsewhere, but not on the connection that tells events, until that one is given up. */
+const MOST_SILENT = 6;
 
 export class KeyEvents {
   /** Misses that the server's own reads cause. */
   readonly misses = new OwnMisses((key) => this.#deliver(MISS, key, 0));
-  /** The connection had broken and stands again: events may have been missed. */
-  onReconnect: () => void = () => {};
+  /** Events may be missed from now on. */
+  onGap: () => void = () => {};
+  /** After a gap: everything is told again. */
+  onGapEnd: () => void = () => {};
 
   readonly #options: KeyEventsOptions;
   readonly #listeners: { readonly listener: KeyEventListener; wanted: Wanted }[] = [];
@@ -50,6 +60,16 @@ export class KeyEvents {
   #flags = "";
   #retry: NodeJS.Timeout | undefined;
   #retries = 0;
+  /** Since when events may be missed, in milliseconds of a clock that never goes back. */
+  #gapSince: number | undefined;
+  /** The engine has confirmed the subscription, and the setting. */
+  #subscribed = false;
+  #flagsSet = false;
+  /** It was logged that the engine refuses one of them. */
+  #refused = false;
+  #checking: NodeJS.Timeout | undefined;
+  /** Checks in which nothing came on the connection that tells events. */
+  #silent = 0;
   /** Commands to an engine by URL that are not carried out yet. */
   #underway = 0;
   #held: Promise<void> | undefined;
@@ -104,6 +124,7 @@ export class KeyEvents {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
+    clearInterval(this.#checking);
     if (this.active) this.#restoreFlags();
     this.#patterns = new Set();
     this.#listening?.client.close();
@@ -125,10 +146,15 @@ export class KeyEvents {
       this.#listening?.client.close();
       this.#listening = undefined;
       clearTimeout(this.#retry);
+      clearInterval(this.#checking);
+      this.#gapSince = undefined;
       return;
     }
     this.#applyFlags();
-    if (!this.#listening) this.#connect();
+    if (!wasActive) {
+      this.#connect();
+      this.#watch();
+    } else if (!this.#listening) return;
     else {
       if (added.length > 0) this.#tell("PSUBSCRIBE", ...added);
       if (removed.length > 0) this.#tell("PUNSUBSCRIBE", ...removed);
@@ -164,26 +190,33 @@ export class KeyEvents {
 
   #setMerged(user: string): void {
     const misses = this.#wantsMisses();
-    this.#set(mergeFlags(user, misses ? `${FLAGS}m` : FLAGS));
+    this.#setFlags(mergeFlags(user, this.#neededFlags()));
     if (this.misses.listening !== misses) this.misses.clear();
     this.misses.listening = misses;
+  }
+
+  #neededFlags(): string {
+    return this.#wantsMisses() ? `${FLAGS}m` : FLAGS;
   }
 
   #restoreFlags(): void {
     this.misses.listening = false;
     this.misses.clear();
-    if (this.#userFlags !== undefined) this.#set(this.#userFlags);
+    if (this.#userFlags !== undefined) this.#setFlags(this.#userFlags);
     this.#userFlags = undefined;
   }
 
-  #set(flags: string): void {
-    if (flags === this.#flags) return;
+  #setFlags(flags: string): void {
+    const before = this.#flags;
+    if (flags === before) {
+      this.#confirm("set");
+      return;
+    }
     this.#flags = flags;
     this.#run(["CONFIG", "SET", PARAMETER, flags], (reply) => {
-      if (!reply?.isError) return;
-      this.#options.log.warn(
-        `key events will not be seen: the engine refuses CONFIG SET ${PARAMETER}: ${reply.line()}`,
-      );
+      if (reply && !reply.isError) this.#confirm("set");
+      else if (this.#flags === flags) this.#flags = before;
+      if (reply?.isError) this.#refuse(`CONFIG SET ${PARAMETER}`, reply.line());
     });
   }
 
@@ -213,52 +246,141 @@ export class KeyEvents {
     this.#listening = direct;
     direct.client.onPush = (_kind, [, channel, key]) => this.#onMessage(channel, key);
     direct.client.onClose = () => {
-      if (this.#listening !== direct) return;
-      this.#listening = undefined;
-      if (this.active && !this.#closed) this.#reconnectLater();
+      if (this.#listening === direct) this.#lose("the engine has closed the connection on which it tells them");
     };
+    this.#silent = 0;
     this.#tell("PSUBSCRIBE", ...this.#patterns);
   }
 
-  #reconnectLater(): void {
+  /** Nothing comes on the connection any more. */
+  #lose(why: string): void {
+    this.#listening = undefined;
+    this.#subscribed = false;
+    this.#flagsSet = false;
+    if (!this.active || this.#closed) return;
+    this.#noteGap(why);
     const delay = RECONNECT_MS[Math.min(this.#retries++, RECONNECT_MS.length - 1)];
-    this.#retry = setTimeout(() => {
-      if (!this.active || this.#closed) return;
-      // the engine may be another one now, with a setting of its own
-      const merged = this.#flags;
-      this.#run(["CONFIG", "GET", PARAMETER], (reply) => {
-        const flags = flagsOf(reply);
-        if (flags === undefined) return;
-        if (!sameFlags(flags, merged)) this.#userFlags = flags;
-        this.#flags = flags;
-        this.#applyFlags();
-      });
-      this.#connect();
-    }, delay);
+    if (delay === 0) {
+      this.#reconnect();
+      return;
+    }
+    this.#retry = setTimeout(() => this.#reconnect(), delay);
     this.#retry.unref();
+  }
+
+  #reconnect(): void {
+    if (!this.active || this.#closed) return;
+    // the engine may be another one now, with a setting of its own
+    const merged = this.#flags;
+    this.#run(["CONFIG", "GET", PARAMETER], (reply) => this.#adopt(flagsOf(reply), merged));
+    this.#connect();
+  }
+
+  /** Takes what the engine has for the users' setting, unless it is what was set here. */
+  #adopt(flags: string | undefined, merged: string): void {
+    if (flags === undefined) {
+      // it does not tell; then its users are to set it
+      this.#confirm("set");
+      return;
+    }
+    if (!sameFlags(flags, merged)) this.#userFlags = flags;
+    this.#flags = flags;
+    this.#applyFlags();
   }
 
   #tell(...args: string[]): void {
     const direct = this.#listening;
     if (!direct) return;
     this.#begin();
-    const again = this.#retries > 0 && args[0] === "PSUBSCRIBE";
     direct.client
       .call(...args)
       .then(
         () => {
-          if (!again) return;
+          if (args[0] !== "PSUBSCRIBE" || this.#listening !== direct) return;
           this.#retries = 0;
-          this.onReconnect();
+          this.#confirm("subscribed");
         },
-        () => {},
+        (error: unknown) => {
+          if (error instanceof EngineError) this.#refuse(String(args[0]), error.message);
+        },
       )
       .finally(() => this.#end());
     direct.flush();
   }
 
+  // ---- gaps ----
+
+  #noteGap(why: string): void {
+    if (this.#gapSince === undefined) this.#beginGap(`key events may be missed: ${why}`);
+  }
+
+  #refuse(what: string, text: string): void {
+    if (this.#refused || !this.active) return;
+    this.#refused = true;
+    this.#beginGap(`key events will not be seen: the engine refuses ${what}: ${text}`);
+  }
+
+  #beginGap(line: string): void {
+    this.#options.log.warn(line);
+    if (this.#gapSince !== undefined) return;
+    this.#gapSince = performance.now();
+    this.onGap();
+  }
+
+  /** One of two conditions holds; with both, the engine tells everything. */
+  #confirm(what: "subscribed" | "set"): void {
+    if (what === "set") this.#flagsSet = true;
+    else this.#subscribed = true;
+    if (!this.#flagsSet || !this.#subscribed) return;
+    this.#refused = false;
+    if (this.#gapSince === undefined) return;
+    const ms = Math.round(performance.now() - this.#gapSince);
+    this.#gapSince = undefined;
+    this.#options.log.warn(`key events are told again; those of about ${ms} ms may be missing`);
+    this.onGapEnd();
+  }
+
+  /** Others can change the setting of an engine by URL, and a network can swallow a connection without a word. */
+  #watch(): void {
+    if (this.#options.calls.atOnce) return;
+    this.#checking = setInterval(() => this.#check(), CHECK_MS);
+    this.#checking.unref();
+  }
+
+  #check(): void {
+    const listening = this.#listening;
+    const expected = this.#flags;
+    // something is being changed just now
+    if (!listening || this.#underway > 0 || this.#userFlags === undefined) return;
+    listening.client.call("PING").then(
+      () => {
+        if (this.#listening === listening) this.#silent = 0;
+      },
+      () => {},
+    );
+    this.#options.calls.run(encodeCommand(["CONFIG", "GET", PARAMETER]), 1, (reply) => {
+      if (reply === undefined || !this.active || this.#listening !== listening) return;
+      if (++this.#silent > MOST_SILENT) {
+        listening.client.close();
+        this.#lose("the connection on which the engine tells them is dead");
+      } else if (this.#flags === expected && this.#underway === 0) this.#checkFlags(flagsOf(reply), expected);
+    });
+  }
+
+  #checkFlags(flags: string | undefined, expected: string): void {
+    if (flags === undefined || (this.#flagsSet && sameFlags(flags, expected))) return;
+    if (!hasFlags(flags, this.#neededFlags())) {
+      this.#flagsSet = false;
+      this.#noteGap(`${PARAMETER} of the engine has become '${flags}'`);
+      // it would be refused again
+      if (this.#refused) return;
+    }
+    this.#adopt(flags, expected);
+  }
+
   #onMessage(channel: EngineValue | undefined, key: EngineValue | undefined): void {
     if (!Buffer.isBuffer(channel) || !Buffer.isBuffer(key)) return;
+    this.#silent = 0;
     const name = channel.toString("latin1");
     let known = this.#channels.get(name);
     if (!known) {
@@ -292,8 +414,13 @@ const mergeFlags = (user: string, ours: string): string => [...new Set([...user,
 /** The letters that the engine sums up as `A`. */
 const ALL = "g$lshzxetd";
 
+const singleFlags = (flags: string): Set<string> => new Set(flags.replace("A", ALL));
+
 /** Do two settings mean the same? The engine writes them in an order of its own. */
-function sameFlags(one: string, other: string): boolean {
-  const normal = (flags: string): string => [...new Set(flags.replace("A", ALL))].sort().join("");
-  return normal(one) === normal(other);
+const sameFlags = (one: string, other: string): boolean => hasFlags(one, other) && hasFlags(other, one);
+
+/** Does a setting say all that another one says? */
+function hasFlags(flags: string, wanted: string): boolean {
+  const there = singleFlags(flags);
+  return [...singleFlags(wanted)].every((flag) => there.has(flag));
 }

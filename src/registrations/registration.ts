@@ -58,6 +58,8 @@ export class Statistics {
   triggered = 0;
   success = 0;
   failures = 0;
+  /** KeysReader only: how often events may have been missed, because the engine did not tell them. */
+  gaps = 0;
   aborted = 0;
   lastMs = 0;
   totalMs = 0;

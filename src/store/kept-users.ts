@@ -186,7 +186,8 @@ export class KeptUsers {
     if (parsed && faults.length === 0) return parsed.users;
     const why = "damage" in content ? content.damage : describe(this.#path, faults);
     const problem = `the users in ${this.#path} can not be used: ${why}`;
-    if (!repair) throw new InternalError(`${problem}. Put the file right or move it away; without it these users are gone`);
+    if (!repair)
+      throw new InternalError(`${problem}. Put the file right or move it away; without it these users are gone`);
     log.error(`${problem}. The file is now ${await setAside(this.#disk, this.#path, "corrupt", now())}`);
     return [];
   }
@@ -289,5 +290,4 @@ function reasonOf(text: string): string {
   return reason.startsWith("Unknown command") ? `Error in applying operation '${rule}': ${reason}` : reason;
 }
 
-const describe = (path: string, faults: readonly Fault[]): string =>
-  faults.map((fault) => fault.say(path)).join(" ");
+const describe = (path: string, faults: readonly Fault[]): string => faults.map((fault) => fault.say(path)).join(" ");

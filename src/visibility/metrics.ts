@@ -34,6 +34,8 @@ export interface MetricSources {
   /** How many executions wait for coroutines and futures. */
   readonly waitingExecutions: () => number;
   readonly slowExecutions: () => number;
+  /** How often key events may have been missed. */
+  readonly eventGaps: () => number;
   readonly sessions: SessionRegistry;
   readonly registrations: RegistrationRegistry;
   readonly interpreters: () => InterpreterFigures;
@@ -122,7 +124,7 @@ function interpreterMetrics(figures: InterpreterFigures): Metric[] {
   ];
 }
 
-function registrationMetrics({ registrations }: MetricSources): Metric[] {
+function registrationMetrics({ registrations, eventGaps }: MetricSources): Metric[] {
   const all = registrations.list();
   const readers = { KeysReader: 0, StreamReader: 0, CommandReader: 0 };
   for (const { spec } of all) readers[spec.reader]++;
@@ -134,6 +136,7 @@ function registrationMetrics({ registrations }: MetricSources): Metric[] {
     ]);
   const detail = { detail: true } as const;
   const streams = all.filter(({ spec }) => spec.reader === "StreamReader");
+  const keys = all.filter(({ spec }) => spec.reader === "KeysReader");
   return [
     gauge("registrations", "Registrations, by reader", labelled("reader", readers)),
     gauge(
@@ -147,6 +150,19 @@ function registrationMetrics({ registrations }: MetricSources): Metric[] {
       "Longest of the last delays between a message's arrival in a stream and the end of its execution",
       streams.reduce((most, { statistics }) => Math.max(most, statistics.lastLagMs / 1000), 0),
     ),
+    counter(
+      "event_gaps_total",
+      "Times that the engine did not tell key events, so that some may be missing",
+      eventGaps(),
+    ),
+    {
+      ...counter(
+        "registration_event_gaps_total",
+        "Times that key events may have been missed",
+        each(keys, (one) => one.statistics.gaps),
+      ),
+      ...detail,
+    },
     {
       ...counter(
         "registration_triggered_total",

@@ -106,6 +106,7 @@ describe.skipIf(!redis.path)(`registrations with an engine by URL${redis.skipped
     await expect.poll(() => ids).toEqual(["0-1", "0-2"]);
     await send("XADD s 0-3 n 1");
     await expect.poll(() => ids).toEqual(["0-1", "0-2", "0-3"]);
+    expect(world.problems.splice(0)[0]).toContain("key events may be missed");
   });
 
   it("gives the engine its setting back", async () => {

@@ -46,6 +46,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["errors.ts", []],
   ["version.ts", []],
   ["stack.ts", []],
+  ["signals.ts", []],
   ["running.ts", ["visibility/"]],
 ];
 
