@@ -8,7 +8,9 @@ COPY src src
 RUN npm run build && npm prune --omit=dev --ignore-scripts
 
 FROM node:24-slim
+# SIGUSR1 must not open Node's debugger, at no moment.
 ENV NODE_ENV=production \
+    NODE_OPTIONS=--disable-sigusr1 \
     REGEARS_BIND=0.0.0.0 \
     REGEARS_CACHE_DIR=/app/cache \
     REGEARS_DIR=/data \
@@ -25,6 +27,8 @@ RUN node bin/regears.js --snapshot \
  && ln -s /app/bin/regears.js /usr/local/bin/regears \
  && ln -s /app/docker/redis-cli.mjs /usr/local/bin/redis-cli \
  && ln -s /app/docker/redis-server /usr/local/bin/redis-server \
+ && ln -s /app/docker/redis-cli.mjs /usr/local/bin/valkey-cli \
+ && ln -s /app/docker/redis-server /usr/local/bin/valkey-server \
  && mkdir /data && chown node:node /data
 USER node
 WORKDIR /data

@@ -3,8 +3,13 @@
 // standard input. For health checks and scripts inside the image.
 //
 //   redis-cli [-h host] [-p port] [-s socket] [-a password] [--user name] [-n db] [--raw] [-x] [-e] command [arg ...]
+//   redis-cli [...] --eval file [key ...] [, arg ...]
+//
+// It is valkey-cli, too. TLS: --tls [--cacert file] [--cert file --key file] [--insecure].
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
+import { connect as connectTls } from "node:tls";
 
 const options = {
   host: "127.0.0.1",
@@ -16,6 +21,8 @@ const options = {
   raw: !process.stdout.isTTY,
   lastFromInput: false,
   failOnError: false,
+  script: undefined,
+  tls: undefined,
 };
 
 /** Reads the options before the command and gives the command. */
@@ -38,8 +45,19 @@ function readOptions(args) {
     "--no-auth-warning": () => undefined,
     "-x": () => (options.lastFromInput = true),
     "-e": () => (options.failOnError = true),
+    "--eval": () => (options.script = readFileSync(take())),
+    "--tls": () => tls({}),
+    "--cacert": () => tls({ ca: readFileSync(take()) }),
+    "--cert": () => tls({ cert: readFileSync(take()) }),
+    "--key": () => tls({ key: readFileSync(take()) }),
+    "--insecure": () => tls({ rejectUnauthorized: false }),
+    "-v": version,
+    "--version": version,
   };
   while (args[0]?.startsWith("-")) {
+    // some programs put an option and its value into one argument
+    const [, name, value] = /^(-\S+) (.*)$/s.exec(args[0]) ?? [];
+    if (withValue[name]) args.splice(0, 1, name, value);
     const option = withValue[args.shift()];
     if (!option) usage();
     option();
@@ -47,9 +65,28 @@ function readOptions(args) {
   return args;
 }
 
+function tls(more) {
+  options.tls = { ...options.tls, ...more };
+}
+
+function version() {
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  process.stdout.write(`redis-cli of regears ${version}\n`);
+  process.exit(0);
+}
+
+/** `key ... , arg ...` as the command that runs the script. */
+function evaluation(words) {
+  const comma = words.indexOf(",");
+  const keys = comma < 0 ? words : words.slice(0, comma);
+  const args = comma < 0 ? [] : words.slice(comma + 1);
+  return ["EVAL", options.script, String(keys.length), ...keys, ...args];
+}
+
 function usage() {
   process.stderr.write(
-    "redis-cli [-h host] [-p port] [-s socket] [-a password] [--user name] [-n db] [--raw|--no-raw] [-x] [-e] [command [arg ...]]\n",
+    "redis-cli [-h host] [-p port] [-s socket] [-a password] [--user name] [-n db] [--tls] [--raw|--no-raw] [-x] [-e]\n" +
+      "          [command [arg ...] | --eval file [key ...] [, arg ...]]\n",
   );
   process.exit(1);
 }
@@ -89,7 +126,8 @@ function parse(bytes, at) {
 
 /** A connection: give it a command, get its reply. */
 function open() {
-  const socket = options.socket ? connect(options.socket) : connect(options.port, options.host);
+  const address = options.socket ? { path: options.socket } : { port: options.port, host: options.host };
+  const socket = options.tls ? connectTls({ ...address, ...options.tls }) : connect(address);
   let bytes = Buffer.alloc(0);
   const waiting = [];
   const fail = (text) => {
@@ -154,7 +192,8 @@ async function readAll(stream) {
   return Buffer.concat(chunks);
 }
 
-const command = readOptions(process.argv.slice(2));
+const words = readOptions(process.argv.slice(2));
+const command = options.script ? evaluation(words) : words;
 const connection = open();
 let failed = false;
 

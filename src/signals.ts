@@ -25,7 +25,7 @@ export function withstand(): void {
  */
 function closeUnwantedDebugger(): void {
   const options = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(/\s+/)];
-  if (options.some((option) => option.startsWith("--inspect"))) return;
+  if (options.some((option) => /^--inspect(-brk|-wait)?(=|$)/.test(option))) return;
   const check = (): void => {
     if (inspectorUrl() !== undefined) closeInspector();
   };

@@ -68,6 +68,9 @@ const DEFAULT_SCRIPT_LIMIT_MS = 5000;
 const KNOWN_FAILURE =
   /^(?:Failed opening the temp RDB file|Can't save in background: fork|Error trying to save the DB|Errors trying to shut down|Failed to load static module|Module \w+ OnUnload failed|Failed to unload module|Valkey is now ready to exit)/;
 
+/** Only the server is to say that: programs wait for it, and nobody is listened to yet. */
+const READY = "Ready to accept connections";
+
 /** A connection to the embedded engine. */
 export class EmbeddedConnection implements EngineConnection {
   onData: (bytes: Buffer) => void = () => {};
@@ -424,7 +427,7 @@ export class EmbeddedEngine implements Engine {
       if (message === undefined) {
         if (line.trim() !== "") this.#log.debug(line);
       } else if (mark === "#" && this.#host !== undefined && !KNOWN_FAILURE.test(message)) this.#log.warn(message);
-      else this.#log.debug(message);
+      else if (!message.startsWith(READY)) this.#log.debug(message);
     }
   }
 }
