@@ -61,7 +61,10 @@ describe.skipIf(!redis.path)(`gaps in the key events of an engine by URL${redis.
   /** A registration that has seen its first event, so that everything is in order. */
   const watching = async (on = world) => {
     const seen: string[] = [];
-    const registration = on.register({ prefix: "p:*" }, ({ records }) => void seen.push(String(records[0]?.get("key"))));
+    const registration = on.register(
+      { prefix: "p:*" },
+      ({ records }) => void seen.push(String(records[0]?.get("key"))),
+    );
     await told(on, seen, "p:first");
     expect([registration.statistics.gaps, on.problems]).toEqual([0, []]);
     return { seen, registration };
@@ -77,7 +80,8 @@ describe.skipIf(!redis.path)(`gaps in the key events of an engine by URL${redis.
         { timeout: 20_000, interval: 50 },
       )
       .toContain(key);
-  const flags = async (): Promise<unknown> => (plain(await world.admin.call("CONFIG", "GET", PARAMETER)) as string[])[1];
+  const flags = async (): Promise<unknown> =>
+    (plain(await world.admin.call("CONFIG", "GET", PARAMETER)) as string[])[1];
 
   it("counts what was lost when the engine ends our connection", async () => {
     const { seen, registration } = await watching();
@@ -147,9 +151,7 @@ describe.skipIf(!redis.path)(`gaps in the key events of an engine by URL${redis.
     await expect.poll(() => registration.statistics.gaps, { timeout: 10_000 }).toBe(1);
     const admin = await createWorld({ url: `redis://127.0.0.1:${server.port}` }).catch(() => undefined);
     await admin?.close();
-    await expect
-      .poll(() => world.problems.some((line) => line.includes("told again")), { timeout: 20_000 })
-      .toBe(true);
+    await expect.poll(() => world.problems.some((line) => line.includes("told again")), { timeout: 20_000 }).toBe(true);
     const client = world.client();
     await client.line("SET p:back x");
     await expect.poll(() => seen).toContain("p:back");
