@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { type Config, ConfigError, completeConfig, engineConfig, helpText, loadStart } from "../../src/config.ts";
 import { OPTIONS, optionEntries } from "../../src/config/options.ts";
@@ -59,6 +59,31 @@ describe("the command line", () => {
       pythonMemoryLimit: 256 * 1024 ** 2,
       pythonMemfsLimit: 1024 ** 3,
     });
+  });
+
+  it("takes an option and its values in one argument, as redis-server does", () => {
+    expect(config(["--requirepass secret"]).requirepass).toBe("secret");
+    expect(config(['--requirepass "two words"', "--port 7000"])).toMatchObject({
+      requirepass: "two words",
+      port: 7000,
+    });
+    expect(config(["--save 60 1 ", "--maxclients", "5"])).toMatchObject({ save: "60 1", maxclients: 5 });
+    expect(config(["--save 60", "1"]).save).toBe("60 1");
+    expect(config(["--requirepass=two words"]).requirepass).toBe("two words");
+    expect(failure(["--requirepass two words"])).toBe("option 'requirepass' takes one value, not 2");
+    expect(failure(['--requirepass "open'])).toBe("unbalanced quotes");
+  });
+
+  it("takes users, each with all its rules", () => {
+    const two = ["alice on >a ~* +@all", 'bob on ">two words"'];
+    expect(
+      config(["--user", "alice", "on", ">a", "~*", "+@all", "--user bob on '>two words'", "--port", "1"]).user,
+    ).toEqual(two);
+    expect(config([file(`user ${two[0]}\nuser ${two[1]}\n`)]).user).toEqual(two);
+    expect(config([], { REGEARS_USER: two.join("\n") }).user).toEqual(two);
+    expect(config([file(`user ${two[0]}\n`), "--user bob", "on", ">two words"]).user).toEqual(two);
+    expect(failure(["--user", "a", "--user", "a"])).toBe("user 'a' is defined twice: once must do");
+    expect(failure(["--user", "a", "--aclfile", "x"])).toContain("users are given by `user` and by `aclfile`");
   });
 
   it("knows its actions", () => {
@@ -135,9 +160,18 @@ describe("options of redis-server", () => {
     [["--loadmodule", "/x/redisearch.so"], "native modules can not be loaded"],
     [["--loadmodule", "/x/redisgears.so", "foo"], "the module's option foo has no value"],
     [["--rename-command", "FLUSHALL", ""], "ACL SETUSER"],
-    [["--aclfile", "/etc/users.acl"], "ACL SETUSER"],
   ])("refuses %j", (args, text) => {
     expect(failure(args)).toContain(text);
+  });
+
+  it("says that an engine by URL has its users there", () => {
+    for (const args of [
+      ["--user", "a", "on"],
+      ["--aclfile", "x"],
+    ]) {
+      const { warnings } = loadStart(["--engine", "redis://host:6379", ...args], {});
+      expect(warnings).toEqual([expect.stringContaining("has no effect on an engine by URL")]);
+    }
   });
 
   it("says that an engine by URL is configured where it runs", () => {
@@ -247,8 +281,61 @@ describe("the table", () => {
     expect(wrong({ maxExecution: 4 })).toThrow(new ConfigError("unknown option 'maxExecution'"));
     expect(wrong({ port: "6379" })).toThrow(new ConfigError("option 'port': \"6379\" is no number"));
     expect(wrong({ gearsOption: "x=1" })).toThrow(ConfigError);
+    const absent = { port: undefined } as unknown as Partial<Config>;
+    expect(completeConfig(absent).port).toBe(6379);
     expect(completeConfig({ maxExecutions: 4, gearsOption: ["MaxExecutions=3"] }).maxExecutions).toBe(4);
     expect(() => completeConfig({ gearsOption: ["MaxExecutions=x"] })).toThrow("gears option MaxExecutions: 'x'");
+  });
+});
+
+describe("what a program gives", () => {
+  it.each([
+    [{ isolation: "foo" }, "option 'isolation': 'foo' is none of shared, session"],
+    [{ gearsCompat: "x" }, "option 'gearsCompat': 'x' is none of"],
+    [{ loglevel: "silent" }, "option 'loglevel': 'silent' is none of debug, verbose, notice, warning"],
+    [{ tlsAuthClients: "YES" }, "option 'tlsAuthClients': 'YES' is none of"],
+    [{ executionThreads: -1 }, "option 'executionThreads': '-1' is too small, the least is 1"],
+    [{ executionThreads: 1.5 }, "option 'executionThreads': '1.5' is not a whole number"],
+    [{ maxExecutions: Number.NaN }, "option 'maxExecutions': 'NaN' is not a whole number"],
+    [{ maxRegistrations: Number.POSITIVE_INFINITY }, "option 'maxRegistrations': 'Infinity' is too large"],
+    [{ pythonMemoryLimit: 5 }, "option 'pythonMemoryLimit': '5' is too small, the least is 64mb"],
+    [{ port: 99_999 }, "option 'port': '99999' is too large, the most is 65535"],
+    [{ port: null }, "option 'port': null is no number"],
+    [{ plugin: [1] }, "option 'plugin': [1] is no list of texts"],
+    [{ user: [""] }, "option 'user' needs a name"],
+    [{ user: ["a on", "a off"] }, "user 'a' is defined twice"],
+    [{ engineSettings: { nonsense: "1" } }, "unknown engine setting 'nonsense'"],
+    [{ engineSettings: { hz: 10 } }, "engine setting 'hz': 10 is no text"],
+    [{ engineSettings: { replicaof: "a 1" } }, "unknown engine setting 'replicaof'"],
+  ])("is checked as the command line is: %j", (options, text) => {
+    const given = () => completeConfig(options as unknown as Partial<Config>);
+    expect(given).toThrow(ConfigError);
+    expect(given).toThrow(text);
+  });
+
+  it("has each number of the table within its bounds, and nothing beyond", () => {
+    for (const [name, spec] of optionEntries) {
+      if (!("min" in spec) && !("max" in spec)) continue;
+      const { min, max } = spec as { min?: number; max?: number };
+      const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+      for (const good of [min, max]) if (good !== undefined) completeConfig({ [key]: good });
+      for (const bad of [min !== undefined && min - 1, max !== undefined && max + 1])
+        if (bad !== false && Number.isSafeInteger(bad))
+          expect(() => completeConfig({ [key]: bad }), name).toThrow(ConfigError);
+    }
+  });
+
+  it("means files relative to where the program was started", () => {
+    const from = process.cwd();
+    const given = { tlsCertFile: "a.pem", engineTlsCa: "/etc/b.pem", cacheDir: "cache", dir: "data", aclfile: "c" };
+    expect(completeConfig(given)).toMatchObject({
+      tlsCertFile: resolve(from, "a.pem"),
+      engineTlsCa: resolve("/etc/b.pem"),
+      cacheDir: resolve(from, "cache"),
+      tlsKeyFile: "",
+      dir: "data",
+      aclfile: "c",
+    });
   });
 });
 

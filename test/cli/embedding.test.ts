@@ -1,0 +1,105 @@
+/** The server as a part of other programs, and files that are named relative to where a program was started. */
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../support/regears.ts";
+
+const root = new URL("../../", import.meta.url);
+const folder = mkdtempSync(join(tmpdir(), "regears-embedding-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function run(args: readonly string[]): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    let told = false;
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (bytes: Buffer) => {
+        output += bytes;
+        if (!told && output.includes("Ready to accept connections tls")) told = child.kill("SIGTERM");
+      });
+    child.once("close", (code) => resolve({ code, output }));
+  });
+}
+
+/** Runs a program that embeds the server. */
+function program(code: string): Promise<{ code: number | null; output: string }> {
+  const file = join(folder, "program.mjs");
+  writeFileSync(file, `import { createServer } from ${JSON.stringify(new URL("dist/index.js", root).href)};\n${code}`);
+  return run([file]);
+}
+
+describe("createServer", () => {
+  it("fails with the documented error when a port is in use, and leaves nothing behind", async () => {
+    const taken = createServer();
+    const port = await new Promise<number>((resolve) =>
+      taken.listen(0, "127.0.0.1", () => resolve((taken.address() as { port: number }).port)),
+    );
+    try {
+      const { code, output } = await program(`
+        for (const options of [{ port: ${port} }, { port: 0, metricsPort: ${port} }])
+          await createServer({ loglevel: "warning", ...options }).catch((e) => console.log(e.name, e.message, e.cause.code));
+      `);
+      const line = `InternalError can not listen on 127.0.0.1:${port}: it is in use already (EADDRINUSE) EADDRINUSE\n`;
+      expect({ code, output }).toEqual({ code: 0, output: line + line });
+    } finally {
+      taken.close();
+    }
+  });
+
+  it("keeps its folder when the program goes elsewhere", async () => {
+    const { code, output } = await program(`
+      const server = await createServer({ port: 0, dir: "kept", loglevel: "warning" });
+      process.chdir(${JSON.stringify(tmpdir())});
+      const { connect } = await import("node:net");
+      const client = connect(server.port, "127.0.0.1").end("SET a b\\r\\n").resume();
+      await new Promise((resolve) => client.on("close", resolve));
+      await server.close();
+    `);
+    expect({ code, output }).toEqual({ code: 0, output: "" });
+    expect(existsSync(join(folder, "kept", "regears-data.rgs"))).toBe(true);
+  });
+});
+
+const hasOpenssl = ((): boolean => {
+  try {
+    execFileSync("openssl", ["version"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+describe.skipIf(!hasOpenssl)(`relative certificates${hasOpenssl ? "" : " (skipped: no openssl)"}`, () => {
+  beforeAll(() => {
+    const words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
+    execFileSync("openssl", [...words.split(" "), "-keyout", "key.pem", "-out", "cert.pem"], {
+      ...{ cwd: folder, stdio: "ignore" },
+    });
+    mkdirSync(join(folder, "data"), { recursive: true });
+  });
+
+  it("are found by the program, whose folder for data is another one", async () => {
+    const tls = ["--tls-port", String(await freePort()), "--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem"];
+    const { code, output } = await run([
+      ...[fileURLToPath(new URL("bin/regears.js", root)), "--port", "0", "--dir", "data"],
+      ...[...tls, "--tls-auth-clients", "no"],
+    ]);
+    expect(output).toContain("* Ready to accept connections tls");
+    expect(code).toBe(0);
+  });
+
+  it("are found by a program that embeds the server and has gone elsewhere", async () => {
+    const { code, output } = await program(`
+      process.chdir(${JSON.stringify(tmpdir())});
+      const tls = { tlsPort: ${await freePort()}, tlsCertFile: "cert.pem", tlsKeyFile: "key.pem", tlsAuthClients: "no" };
+      const server = await createServer({ port: 0, loglevel: "warning", ...tls });
+      await server.close();
+    `);
+    expect({ code, output }).toEqual({ code: 0, output: "" });
+  });
+});
