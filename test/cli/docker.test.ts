@@ -1,6 +1,6 @@
 /** The programs that the Docker image puts beside the server. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -97,6 +97,25 @@ describe("redis-cli", () => {
     expect((await cli([], 'PING\n\nECHO "two words"\n')).stdout).toBe("PONG\ntext\n");
   });
 
+  it("takes an option and its value in one argument, as testcontainers sends them", async () => {
+    received.length = 0;
+    await cli(["-a pw", "--user alice", "ECHO", "text"]);
+    expect(received.join("")).toContain("*3\r\n$4\r\nAUTH\r\n$5\r\nalice\r\n$2\r\npw\r\n");
+  });
+
+  it("evaluates a file with keys and arguments", async () => {
+    const script = join(bin, "script.lua");
+    writeFileSync(script, "return 1");
+    received.length = 0;
+    await cli(["--eval", script, "k1", "k2", ",", "a b"]);
+    await cli(["--eval", script, "0"]);
+    const evaluation = (...words: string[]) =>
+      [`*${words.length}\r\n`, ...words.map((word) => `$${word.length}\r\n${word}\r\n`)].join("");
+    expect(received.join("")).toBe(
+      evaluation("EVAL", "return 1", "2", "k1", "k2", "a b") + evaluation("EVAL", "return 1", "1", "0"),
+    );
+  });
+
   it("ends with 1 when nobody answers", async () => {
     const closed = String(await freePort());
     const { code, stderr } = await run(process.execPath, [`${root}docker/redis-cli.mjs`, "-p", closed, "ping"]);
@@ -108,7 +127,7 @@ describe("redis-cli", () => {
 describe("the entrypoint", () => {
   beforeAll(() => {
     symlinkSync("/bin/echo", join(bin, "regears"));
-    symlinkSync(`${root}docker/redis-server`, join(bin, "redis-server"));
+    for (const name of ["redis-server", "valkey-server"]) symlinkSync(`${root}docker/redis-server`, join(bin, name));
   });
   const entrypoint = (...args: string[]) => run(`${root}docker/entrypoint.sh`, args);
 
@@ -116,13 +135,41 @@ describe("the entrypoint", () => {
     expect((await entrypoint("--port", "7")).stdout).toBe("--port 7\n");
     expect((await entrypoint("/etc/redis.conf", "--port", "7")).stdout).toBe("/etc/redis.conf --port 7\n");
     expect((await entrypoint("redis-server", "--requirepass", "two words")).stdout).toBe("--requirepass two words\n");
+    expect((await entrypoint("valkey-server", "--port", "7")).stdout).toBe("--port 7\n");
     expect((await entrypoint("/bin/echo", "other")).stdout).toBe("other\n");
+  });
+
+  it("adds the arguments that the environment holds, as the images of Redis Stack and Valkey do", async () => {
+    process.env.REDIS_ARGS = "--requirepass *  --save 60 1";
+    process.env.VALKEY_EXTRA_FLAGS = "--hz 20";
+    try {
+      expect((await entrypoint("--port", "7")).stdout).toBe("--port 7 --requirepass * --save 60 1 --hz 20\n");
+      expect((await entrypoint("/bin/echo", "other")).stdout).toBe("other\n");
+    } finally {
+      delete process.env.REDIS_ARGS;
+      delete process.env.VALKEY_EXTRA_FLAGS;
+    }
   });
 });
 
 describe("the Dockerfile", () => {
   const text = readFileSync(`${root}Dockerfile`, "utf8");
   const ignore = readFileSync(`${root}.dockerignore`, "utf8").split("\n");
+
+  it("has the programs under the names of Redis and of Valkey", () => {
+    const links = [...text.matchAll(/ln -s \/app\/(\S+) \/usr\/local\/bin\/(\S+)/g)].map(([, to = "", name]) => [
+      name,
+      to,
+    ]);
+    expect(Object.fromEntries(links)).toEqual({
+      regears: "bin/regears.js",
+      "redis-cli": "docker/redis-cli.mjs",
+      "redis-server": "docker/redis-server",
+      "valkey-cli": "docker/redis-cli.mjs",
+      "valkey-server": "docker/redis-server",
+    });
+    for (const [, to = ""] of links) expect(statSync(`${root}${to}`).mode & 0o111, to).not.toBe(0);
+  });
 
   it("copies only what is in its context", () => {
     const copied = [...text.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(([, words = ""]) => words.split(" "));
