@@ -111,6 +111,9 @@ export function planSpecial(name: string, request: RequestView, context: Special
         : PLAIN;
     }
     case "quit":
+      return onSuccess(() => {
+        state.leaving = true;
+      });
     case "watch":
       return PLAIN;
     default:
