@@ -400,7 +400,9 @@ export class ClientSession {
     await this.#engine.toItsEnd(async () => {
       await gate.hold(this);
       try {
-        this.#answerRaw(await staged.execute(transaction, (bytes, replies) => this.#engine.askUrgently(bytes, replies)));
+        this.#answerRaw(
+          await staged.execute(transaction, (bytes, replies) => this.#engine.askUrgently(bytes, replies)),
+        );
       } finally {
         gate.release(this);
         this.#state.transaction = undefined;

@@ -49,8 +49,16 @@ function suite(title: string, start: () => Promise<RunningRegears>, stop: () => 
       return (await client.read(client.pending.length)).slice(1, -2);
     };
     const engineConnections = async (): Promise<number> =>
-      String(await admin.call("CLIENT", "LIST")).trim().split("\n").length;
-    const isSet = (key: string): (() => Promise<boolean>) => async () => (await admin.call("EXISTS", key)) === 1;
+      String(await admin.call("CLIENT", "LIST"))
+        .trim()
+        .split("\n").length;
+    /** Is there an execution in progress? That can be seen while it holds the engine. */
+    const untilRunning = (): Promise<unknown> =>
+      expect.poll(async () => String(await admin.call("RG.DUMPEXECUTIONS")), { timeout: 10_000 }).toContain("running");
+    const isSet =
+      (key: string): (() => Promise<boolean>) =>
+      async () =>
+        (await admin.call("EXISTS", key)) === 1;
     const inDatabase = async (database: number, key: string): Promise<unknown> => {
       await admin.call("SELECT", String(database));
       const value = await admin.call("GET", key);
@@ -80,7 +88,7 @@ function suite(title: string, start: () => Promise<RunningRegears>, stop: () => 
     it("a script in Lua goes on as its user", async () => {
       const bob = await connectBob();
       bob.send("EVAL", "redis.call('RG.TRIGGER', 'sleep') redis.call('SET', 'secret', 'stolen')", "0");
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await untilRunning();
       bob.destroy();
       await expect.poll(isSet("slept"), { timeout: 10_000 }).toBe(true);
       // the engine was held until the script had ended
@@ -93,7 +101,7 @@ function suite(title: string, start: () => Promise<RunningRegears>, stop: () => 
       await client.expect("+OK\r\n");
       const script = "redis.call('SET', 'a', '1') redis.call('RG.TRIGGER', 'sleep') redis.call('SET', 'b', '2')";
       client.send("EVAL", script, "0");
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await untilRunning();
       client.destroy();
       await expect.poll(isSet("slept"), { timeout: 10_000 }).toBe(true);
       expect([await inDatabase(0, "b"), await inDatabase(5, "a"), await inDatabase(5, "b")]).toEqual([null, "1", "2"]);
@@ -103,7 +111,7 @@ function suite(title: string, start: () => Promise<RunningRegears>, stop: () => 
       const bob = await connectBob();
       bob.write("SELECT 5\r\nMULTI\r\nAPPEND a 1\r\nRG.TRIGGER sleep\r\nAPPEND b 2\r\nEXEC\r\n");
       await bob.expect(`+OK\r\n+OK\r\n${"+QUEUED\r\n".repeat(3)}`);
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await untilRunning();
       bob.destroy();
       await expect.poll(isSet("slept"), { timeout: 10_000 }).toBe(true);
       expect([await inDatabase(0, "b"), await inDatabase(5, "a"), await inDatabase(5, "b")]).toEqual([null, "1", "2"]);
@@ -112,7 +120,7 @@ function suite(title: string, start: () => Promise<RunningRegears>, stop: () => 
     it("what was sent behind a running command is not carried out when the engine ends the client", async () => {
       const bob = await connectBob();
       const id = await idOf(bob);
-      const others = ["SET secret stolen", "EVAL 'return redis.call(\"SET\", \"secret\", \"stolen\")' 0"];
+      const others = ["SET secret stolen", 'EVAL \'return redis.call("SET", "secret", "stolen")\' 0'];
       bob.write(`RG.TRIGGER slow\r\n${others.join("\r\n")}\r\nRG.PYEXECUTE "execute('SET', 'script', 'ran')"\r\n`);
       await expect.poll(isSet("running"), { timeout: 10_000 }).toBe(true);
       expect(await admin.call("CLIENT", "KILL", "ID", id)).toBe(1);
@@ -181,7 +189,12 @@ function suite(title: string, start: () => Promise<RunningRegears>, stop: () => 
   });
 }
 
-suite("a client that has gone (embedded engine)", () => startRegears(), async () => {}, false);
+suite(
+  "a client that has gone (embedded engine)",
+  () => startRegears(),
+  async () => {},
+  false,
+);
 
 let engine: RedisServer | undefined;
 suite(
