@@ -139,10 +139,14 @@ export class LuaBridge implements Interceptor {
         if (!children || isError(answer)) return raw(answer);
         if (kind === "done") return raw(children[1] ?? Buffer.from("$-1\r\n"));
         if (kind === "fail") throw new ReplyError(failure(scalarText(children[1]), script));
-        const command = children.slice(1).map((child) => Buffer.from(scalarBytes(child) ?? ""));
+        // it has a database or protocol of its own, other than the client's connection, on which we would send for it
+        const apart = scalarText(children[1]) !== "";
+        const command = children.slice(2).map((child) => Buffer.from(scalarBytes(child) ?? ""));
         const reply = this.#options.run(command, caller.owner, caller.user);
         const send = (): Promise<Buffer> => caller.call(encodeCommand(command));
-        const frame = reply ? encodeWhole(await reply, 2) : await this.#options.around(command, caller.owner, send);
+        const around = (): ReturnType<LuaBridgeOptions["around"]> =>
+          apart ? undefined : this.#options.around(command, caller.owner, send);
+        const frame = reply ? encodeWhole(await reply, 2) : await around();
         const given = frame ? [replyToMsgpack(frame)] : [];
         answer = await this.#call(caller, ["__regears_resume", "0", id, ...given]);
       }
