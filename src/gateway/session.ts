@@ -20,7 +20,7 @@ import { type Watcher, watcherOf } from "./monitors.ts";
 import { ClientOutput } from "./output.ts";
 import { Replies } from "./replies.ts";
 import type { Route } from "./router.ts";
-import { type Plan, planSpecial, type SpecialContext } from "./special.ts";
+import { COMMITTING, type Plan, planSpecial, type SpecialContext } from "./special.ts";
 import { isQueued, type Stage, StagedTransaction } from "./staged.ts";
 
 /** Undecoded bytes above which a client that has to wait is no longer read. */
@@ -29,8 +29,6 @@ const BACKLOG_HIGH_WATER = 1024 * 1024;
 const CONNECTION_COMMANDS: ReadonlySet<string> = new Set([
   ...["multi", "exec", "discard", "watch", "reset", "quit", "sync", "psync", "replconf"],
 ]);
-/** What gives later commands another meaning: a client that could not be given it must begin anew. */
-const MEANINGFUL: ReadonlySet<string> = new Set(["auth", "hello", "select", "multi", "watch"]);
 const INTERNAL_ERROR: Reply = error("ERR internal error");
 const NO_SUBSCRIPTIONS = "ERR a transaction with RG commands can not subscribe or monitor";
 const PLAIN: Plan = { kind: "plain" };
@@ -250,7 +248,7 @@ export class ClientSession {
 
   #planFor(name: string, route: Route | undefined): Plan {
     if (!route?.special) return PLAIN;
-    if (MEANINGFUL.has(name)) this.#engine.commit();
+    if (COMMITTING.has(name)) this.#engine.commit();
     return planSpecial(name, this.#decoder, this.#special);
   }
 

@@ -25,7 +25,8 @@ const goodOnly =
   (frame) =>
     isError(frame) ? frame : shown(frame);
 
-const bulk = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n")]);
+const bulk = (bytes: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n")]);
 
 /** A client's line with its user's name replaced; names have no spaces. */
 const named = (line: Buffer, user: string): Buffer =>
