@@ -6,7 +6,7 @@ import type { ExecutionSummary } from "../executions/registry.ts";
 import type { Requirements } from "../executions/requirements.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
-import type { RegistrationRegistry } from "../registrations/registry.ts";
+import type { RegistrationRegistry, ScriptDeclarations } from "../registrations/registry.ts";
 import { array, bulk, integer, type Reply, status, text } from "../resp/reply.ts";
 import type { CommandContext, CommandRow } from "./command.ts";
 import { blockingRefusal } from "./table.ts";
@@ -243,7 +243,7 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
 function pyexecute(
   code: Buffer,
   { unblocking, id, description, upgrade, replaceWith, requirements }: ScriptOptions,
-  { user, ran }: Pick<CommandContext, "user" | "ran">,
+  { user, ran, owner }: Pick<CommandContext, "user" | "ran" | "owner">,
   { runner, sessions, registrations, requirements: known, limits }: ExecutionCommandsOptions,
 ): Reply | Promise<Reply> {
   if (code.length > limits.scriptBytes) {
@@ -268,15 +268,16 @@ function pyexecute(
     }
     return replaced;
   };
-  const declarations = registrations.declare(session, replaces);
+  const declare = (): ScriptDeclarations => registrations.declare(session, replaces);
   if (!known.areSatisfied(requirements)) {
+    declare();
     // the command itself is well-formed: this is the outcome of its execution
     if (unblocking) return runner.failScript(UNSATISFIED);
     throw new ReplyError(UNSATISFIED);
   }
   return runner.runScript({
-    ...{ code, session, unblocking },
-    declarations,
+    ...{ code, session, unblocking, declare },
+    connection: owner,
     onEffect: () => known.note(session),
     ...(ran && !unblocking && { onRan: ran }),
   });

@@ -6,6 +6,7 @@ import { FlowTask, type FlowOptions, type JobSettings } from "./flow.ts";
 import type { Ids } from "./ids.ts";
 import type { ExecutionRegistry } from "./registry.ts";
 import { Script, type ScriptRequest } from "./script.ts";
+import { ScriptOrder } from "./script-order.ts";
 import type { Session } from "./session.ts";
 
 export interface RunnerOptions {
@@ -57,6 +58,8 @@ export class ExecutionRunner {
   readonly registry: ExecutionRegistry;
   readonly ids: Ids;
   readonly settings: JobSettings;
+  /** Of the bodies of scripts. */
+  readonly order = new ScriptOrder();
   readonly #timeoutMs: () => number;
   readonly #syncTimeoutMs: () => number;
   readonly #slow: SlowLog | undefined;
@@ -80,15 +83,14 @@ export class ExecutionRunner {
   }
 
   /**
-   * Runs a script. @returns its id at once when it is unblocking, else what it answers: OK, an error, or the results of
-   * the flow that it started.
+   * Runs a script when its connection's earlier ones have run.
+   * @returns its id when it is unblocking, else what it answers: OK, an error, or the results of the flow that it started
+   * @throws ReplyError when the command is refused
    */
-  runScript(request: ScriptRequest): Reply | Promise<Reply> {
+  runScript(request: ScriptRequest): Promise<Reply> {
     const script = new Script(this, request);
-    this.host.submit(script);
-    script.showWhenQueued();
-    const { execution } = script;
-    return execution && request.unblocking ? { type: "bulk", bytes: Buffer.from(execution.id) } : script.reply;
+    script.enter();
+    return script.reply;
   }
 
   /** Answers the id of an execution whose outcome is this error: an unblocked script that can not be run. */

@@ -6,6 +6,7 @@ import type { Reply } from "../resp/reply.ts";
 import type { Execution } from "./execution.ts";
 import { type FlowTask, jobFlags, lostText } from "./flow.ts";
 import type { ExecutionRunner } from "./runner.ts";
+import type { InOrder } from "./script-order.ts";
 import type { Session } from "./session.ts";
 
 /** What a script declares while its body runs; it takes effect when the body has ended well. */
@@ -25,8 +26,14 @@ export interface Declarations {
 export interface ScriptRequest {
   readonly code: Buffer;
   readonly session: Session;
-  readonly declarations: Declarations;
-  /** Answer with an id instead of waiting. */
+  /** Who sent it: its body waits for those of the scripts that the same one has sent before. */
+  readonly connection: object;
+  /**
+   * Makes its declarations, when it may begin.
+   * @throws ReplyError when the command has to be refused
+   */
+  readonly declare: () => Declarations;
+  /** Answer with an id when the body is over, or after {@link PATIENCE_MS}, instead of waiting for a result. */
   readonly unblocking: boolean;
   /** The script has registered or run something. */
   readonly onEffect?: () => void;
@@ -40,27 +47,36 @@ const SHOW_BODY_AFTER_MS = 20;
 /** The same for the body of a blocking script, which is no execution until then: each one uses up an id. */
 const SHOW_BLOCKING_BODY_AFTER_MS = 1_000;
 
+/** Milliseconds after which the client of an unblocking script gets its id although the body is not over. */
+const PATIENCE_MS = 200;
+
 const OK: Reply = { type: "status", text: "OK" };
 
+/** Those of a script whose turn has not come. */
+const NOTHING_YET: Declarations = { count: 0, commit: () => undefined, discard: () => {} };
+
 /** A script's body as a task; its flow, if it declares one, follows as a task of the same handle. */
-export class Script implements PythonTask {
+export class Script implements PythonTask, InOrder {
   readonly handle: number;
   readonly session: Session;
   readonly takesThread = false;
   readonly registers: boolean;
   readonly owner: object = this;
   readonly client = 0;
-  readonly declarations: Declarations;
-  /** What a blocking script answers. */
+  declarations = NOTHING_YET;
+  /** What its client gets. */
   readonly reply: Promise<Reply>;
   execution: Execution | undefined;
   stopReason: string | undefined;
-  #answer!: (reply: Reply) => void;
+  #resolve!: (reply: Reply) => void;
   readonly #runner: ExecutionRunner;
-  readonly #code: Buffer;
-  readonly #onEffect: (() => void) | undefined;
+  readonly #request: ScriptRequest;
   #timer: NodeJS.Timeout | undefined;
+  #patience: NodeJS.Timeout | undefined;
+  #submitted = false;
   #started = false;
+  #answered = false;
+  #over = false;
   #stopping = false;
   readonly #onRan: (ms: number) => void;
   #shownTimer: NodeJS.Timeout | undefined;
@@ -70,22 +86,48 @@ export class Script implements PythonTask {
 
   constructor(runner: ExecutionRunner, request: ScriptRequest) {
     this.#runner = runner;
-    this.#code = request.code;
+    this.#request = request;
     this.registers = request.code.includes("register");
-    this.#onEffect = request.onEffect;
     this.#onRan = request.onRan ?? (() => {});
     this.handle = runner.host.nextHandle();
     this.session = request.session;
-    this.declarations = request.declarations;
     this.reply = new Promise((resolve) => {
-      this.#answer = resolve;
+      this.#resolve = resolve;
     });
-    if (request.unblocking) this.#show(true);
+  }
+
+  /**
+   * Begins, now or when its turn has come.
+   * @throws ReplyError when the command has to be refused now
+   */
+  enter(): void {
+    const { connection, declare, unblocking } = this.#request;
+    const { order } = this.#runner;
+    if (order.isFree(connection)) this.declarations = declare();
+    if (unblocking) {
+      this.#show(true);
+      this.#patience = setTimeout(() => this.#answer(OK), PATIENCE_MS);
+    }
+    order.join(connection, this);
+    this.#showWhenQueued();
+  }
+
+  /** Its turn has come. */
+  begin(): void {
+    try {
+      if (this.declarations === NOTHING_YET) this.declarations = this.#request.declare();
+    } catch (error) {
+      if (!(error instanceof ReplyError)) throw error;
+      this.#refuse(error.message);
+      return;
+    }
+    this.#submitted = true;
+    this.#runner.host.submit(this);
   }
 
   /** A blocking script that has to wait for an interpreter is an execution meanwhile: it can be seen and aborted. */
-  showWhenQueued(): void {
-    if (!this.#started && !this.execution) this.#show(false);
+  #showWhenQueued(): void {
+    if (!this.#started && !this.#over && !this.execution) this.#show(false);
   }
 
   #show(kept: boolean): void {
@@ -94,7 +136,7 @@ export class Script implements PythonTask {
   }
 
   message(): readonly MarshalValue[] {
-    return ["script", this.handle, this.session.key, this.#code, jobFlags(this.#runner.settings)];
+    return ["script", this.handle, this.session.key, this.#request.code, jobFlags(this.#runner.settings)];
   }
 
   onStart(): void {
@@ -134,7 +176,7 @@ export class Script implements PythonTask {
     }
     if (registered) this.#runner.ids.skip(1, 1);
     const { run } = outcome;
-    if (registered || run) this.#onEffect?.();
+    if (registered || run) this.#request.onEffect?.();
     const goOn = (): void => {
       if (run && this.#stopping && !run.begun) {
         this.#runner.host.tell(this.session, ["discard", this.handle]);
@@ -144,12 +186,15 @@ export class Script implements PythonTask {
     };
     if (settled && !run?.begun) void settled.then(goOn);
     else goOn();
+    const leave = (): void => this.#leave();
+    if (settled) void settled.then(leave, leave);
+    else leave();
   }
 
   stop(): void {
     const { host } = this.#runner;
     this.#stopping = true;
-    if (!host.withdraw(this)) {
+    if (this.#submitted && !host.withdraw(this)) {
       // what is shown as created does not end by an error in its body, if that only declares a flow
       if (this.execution?.status !== "created") host.abort(this);
       return;
@@ -166,6 +211,32 @@ export class Script implements PythonTask {
     execution.finish("aborted");
     this.#runner.registry.settle(execution);
     this.#answer(execution.reply());
+    this.#leave();
+  }
+
+  /** Answers the client, once. Who does not want to wait gets the id instead. */
+  #answer(reply: Reply): void {
+    clearTimeout(this.#patience);
+    this.#answered = true;
+    const { execution } = this;
+    const id: Reply | undefined =
+      this.#request.unblocking && execution ? { type: "bulk", bytes: Buffer.from(execution.id) } : undefined;
+    this.#resolve(id ?? reply);
+  }
+
+  /** The body is over, and what it registered is in force: the client may go on, and so may its next script. */
+  #leave(): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#request.unblocking) this.#answer(OK);
+    this.#runner.order.leave(this.#request.connection, this);
+  }
+
+  /** The command is refused now that its turn has come. If the client has an id, that is the outcome of its execution. */
+  #refuse(text: string): void {
+    if (!this.#answered && this.execution) this.execution.kept = false;
+    this.#resolve({ type: "error", text });
+    this.#fail(text);
   }
 
   #clearTimers(): void {
@@ -211,6 +282,7 @@ export class Script implements PythonTask {
     this.#clearTimers();
     this.#onRan(this.#bodyMs);
     this.#answer(reply);
+    this.#leave();
     if (!this.execution) return;
     this.#runner.forget(this.execution);
     this.execution.outcome = reply;

@@ -47,6 +47,8 @@ export class ClientState {
   credentials: readonly Buffer[] | undefined;
   transaction: Transaction | undefined;
   monitoring = false;
+  /** The engine has accepted QUIT: it carries out nothing more. */
+  leaving = false;
   /** `CLIENT REPLY`; `skip` lasts for one reply. */
   replies: "on" | "off" | "skip" = "on";
   /** Subscriptions by what they name. Redis counts channels and patterns together, shard channels apart. */

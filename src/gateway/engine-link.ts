@@ -1,4 +1,9 @@
-/** A client's connection to the engine: opened with its first command, and answerable for what becomes of its replies. */
+/**
+ * A client's connection to the engine: opened with its first command, and answerable for what becomes of its replies.
+ *
+ * The engine knows who the client is and which database it has selected by this connection alone. So a client has one, and
+ * when that one has ended nothing more is carried out: on another connection it would be somebody else's, in database 0.
+ */
 import { type ClientAddresses, type Engine, type EngineConnection, ENGINE_DOWN } from "../engine/engine.ts";
 import type { Replies } from "./replies.ts";
 
@@ -26,8 +31,17 @@ export class EngineLink {
   readonly #addresses: ClientAddresses;
   #connection: EngineConnection | undefined;
   #answered = false;
+  /** Later commands rely on what was sent. */
+  #committed = false;
+  #over = false;
+  /** How many jobs the connection is kept for, and whether it is to be closed after them. */
+  #kept = 0;
+  #unwanted = false;
   #full = false;
+  /** The client reads too slowly for more. */
   #paused = false;
+  /** How many urgent questions of ours wait for their replies. */
+  #urgent = 0;
 
   constructor(engine: Engine, replies: Replies, addresses: ClientAddresses, events: LinkEvents) {
     this.#engine = engine;
@@ -41,8 +55,17 @@ export class EngineLink {
     return this.#full;
   }
 
-  /** Sends commands whose replies the caller has announced. */
+  /** True when the connection has ended, on either side, and with it everything that may be sent. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Sends commands whose replies the caller has announced. When the connection is {@link over} they are forgotten. */
   send(bytes: Uint8Array): void {
+    if (this.#over) {
+      this.#replies.drop(DOWN);
+      return;
+    }
     this.#connection ??= this.#connect();
     if (!this.#connection.write(bytes)) this.#full = true;
   }
@@ -50,18 +73,29 @@ export class EngineLink {
   /**
    * Sends something of the server's own; the client does not see its replies.
    * @returns the last of them
-   * @throws DOWN
+   * @throws DOWN when the connection ends before that, or had ended
    */
   async ask(bytes: Uint8Array, replies: number): Promise<Buffer> {
+    if (this.#over) throw DOWN;
     const waiting = Array.from({ length: replies }, () => this.#replies.expectPrivate());
     this.send(bytes);
     const all = await Promise.all(waiting);
     return all.at(-1) ?? Buffer.alloc(0);
   }
 
+  /** The same for who may hold the engine meanwhile: others wait, so the replies come however slowly the client reads. */
+  async askUrgently(bytes: Uint8Array, replies: number): Promise<Buffer> {
+    if (this.#urgent++ === 0 && this.#paused) this.#connection?.resume();
+    try {
+      return await this.ask(bytes, replies);
+    } finally {
+      if (--this.#urgent === 0 && this.#paused) this.#connection?.pause();
+    }
+  }
+
   pause(): void {
     this.#paused = true;
-    this.#connection?.pause();
+    if (this.#urgent === 0) this.#connection?.pause();
   }
 
   resume(): void {
@@ -69,8 +103,29 @@ export class EngineLink {
     this.#connection?.resume();
   }
 
-  /** Closes the connection; nothing is owed any more. */
+  /**
+   * Something is about to be sent that gives later commands another meaning, such as AUTH. An engine that could not be
+   * reached for it may not be tried again: those commands would be carried out without it.
+   */
+  commit(): void {
+    this.#committed = true;
+  }
+
+  /** Runs what nobody may see half done: {@link close} takes effect only when it has ended. */
+  async toItsEnd<T>(run: () => Promise<T>): Promise<T> {
+    this.#kept++;
+    try {
+      return await run();
+    } finally {
+      if (--this.#kept === 0 && this.#unwanted) this.close();
+    }
+  }
+
+  /** Closes the connection for good; nothing is owed any more. */
   close(): void {
+    this.#unwanted = true;
+    if (this.#kept > 0) return;
+    this.#over = true;
     this.#connection?.close();
     this.#connection = undefined;
     this.#replies.drop(DOWN);
@@ -92,7 +147,7 @@ export class EngineLink {
       this.#events.onDrain();
     };
     connection.onClose = (reason) => this.#closed(reason);
-    if (this.#paused) connection.pause();
+    if (this.#paused && this.#urgent === 0) connection.pause();
     return connection;
   }
 
@@ -100,7 +155,9 @@ export class EngineLink {
   #closed(reason: Error | undefined): void {
     this.#connection = undefined;
     this.#full = false;
-    const again = reason !== undefined && !this.#answered;
+    // one that never answered knew nothing of the client yet
+    const again = reason !== undefined && !this.#answered && !this.#committed;
+    this.#over = !again;
     if (reason === undefined || this.#replies.inside) this.#replies.drop(DOWN);
     else this.#replies.fail(DOWN, DOWN_REPLY);
     if (again) this.#events.onRefused(reason);

@@ -19,9 +19,16 @@ export interface RequestView {
 /** Sends one command on the client's own engine connection, with its rights and its database, and gives the reply. */
 export type EngineCall = (request: Buffer) => Promise<Buffer>;
 
+/** Runs instead of a command: the engine never sees that. Inside MULTI it runs at its place in EXEC, with caller `multi`. */
+export interface Replacement {
+  readonly kind: "replace";
+  /** Once begun it goes on to its end, also when the client leaves meanwhile: its `ask` works until then. */
+  readonly whole?: true;
+  readonly run: (context: CommandContext, ask: EngineCall) => Reply | Promise<Reply>;
+}
+
 export type Interception =
-  /** Instead of the command: the engine never sees it. Inside MULTI it runs at its place in EXEC, with caller `multi`. */
-  | { readonly kind: "replace"; run(context: CommandContext, ask: EngineCall): Reply | Promise<Reply> }
+  | Replacement
   /**
    * The engine carries the command out alone, with all the client's earlier ones answered; then the reply is held until
    * `settle` has ended. Inside MULTI the same happens at its place in EXEC.

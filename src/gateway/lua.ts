@@ -99,6 +99,8 @@ export class LuaBridge implements Interceptor {
     if (!script) return undefined;
     return {
       kind: "replace",
+      // the engine would not stop in the middle of a script either
+      whole: true,
       run: ({ owner, user }, call) =>
         this.run(script, args.slice(1), { owner, user, call }).catch((reason: unknown) => {
           if (reason instanceof ReplyError) return error(reason.message);
@@ -125,26 +127,42 @@ export class LuaBridge implements Interceptor {
     const id = String(++this.#lastId);
     const hooked = JSON.stringify(Object.fromEntries(this.#options.hooked().map((name) => [name, true])));
     const start = ["__regears_start", String(keyCount), ...keys, id, hooked, script, ...args.slice(keyCount + 1)];
+    let paused = false;
     await this.#options.gate.hold(caller.owner);
     try {
       let answer = await this.#call(caller, start);
       for (;;) {
         const children = splitAggregate(answer)?.children;
         const kind = scalarText(children?.[0]);
-        if (kind !== "call") await this.#options.settle(caller.owner);
+        paused = kind === "call";
+        if (!paused) await this.#options.settle(caller.owner);
         if (!children || isError(answer)) return raw(answer);
         if (kind === "done") return raw(children[1] ?? Buffer.from("$-1\r\n"));
         if (kind === "fail") throw new ReplyError(failure(scalarText(children[1]), script));
-        const command = children.slice(1).map((child) => Buffer.from(scalarBytes(child) ?? ""));
+        // it has a database or protocol of its own, other than the client's connection, on which we would send for it
+        const apart = scalarText(children[1]) !== "";
+        const command = children.slice(2).map((child) => Buffer.from(scalarBytes(child) ?? ""));
         const reply = this.#options.run(command, caller.owner, caller.user);
         const send = (): Promise<Buffer> => caller.call(encodeCommand(command));
-        const frame = reply ? encodeWhole(await reply, 2) : await this.#options.around(command, caller.owner, send);
+        const around = (): ReturnType<LuaBridgeOptions["around"]> =>
+          apart ? undefined : this.#options.around(command, caller.owner, send);
+        const frame = reply ? encodeWhole(await reply, 2) : await around();
         const given = frame ? [replyToMsgpack(frame)] : [];
         answer = await this.#call(caller, ["__regears_resume", "0", id, ...given]);
       }
     } finally {
+      // the client's engine connection was lost in between
+      if (paused) void this.#forget(id);
       this.#options.gate.release(caller.owner);
     }
+  }
+
+  /** Ends a paused script, which would stay in the engine. */
+  async #forget(id: string): Promise<void> {
+    const client = this.#options.open();
+    // an engine that can not be reached has lost it already, or will when its library is loaded again
+    await client.call("FCALL", "__regears_forget", "0", id).catch(() => {});
+    client.close();
   }
 
   /** Calls a function of the library, which is loaded when it is missing: at first, and after FUNCTION FLUSH. */

@@ -84,14 +84,39 @@ redis.register_function('__regears_start', function(keys, args)
     end
     return type(name) == 'string' and (outside['*'] or outside[name:lower()] or name:sub(1, 3):lower() == 'rg.')
   end
+  -- What a script has set for itself the engine forgets between two calls.
+  local database, resp
+  local function own(run, ...)
+    local reply = run(...)
+    local name, number = ...
+    local good = not (type(reply) == 'table' and reply.err)
+    if good and type(name) == 'string' and name:lower() == 'select' then
+      database = number
+    end
+    return reply
+  end
+  local function outside_engine(...)
+    local reply = coroutine.yield({ (database or resp) and 'apart' or '', ... })
+    if resp then
+      engine.setresp(resp)
+    end
+    if database then
+      engine.call('SELECT', database)
+    end
+    return reply
+  end
   local api = setmetatable({
+    setresp = function(version)
+      engine.setresp(version)
+      resp = version
+    end,
     call = function(...)
       if not ask(...) then
-        return engine.call(...)
+        return own(engine.call, ...)
       end
-      local reply = coroutine.yield({ ... })
+      local reply = outside_engine(...)
       if reply == yourself then
-        return engine.call(...)
+        return own(engine.call, ...)
       end
       if type(reply) == 'table' and reply.err then
         error(reply)
@@ -100,11 +125,11 @@ redis.register_function('__regears_start', function(keys, args)
     end,
     pcall = function(...)
       if not ask(...) then
-        return engine.pcall(...)
+        return own(engine.pcall, ...)
       end
-      local reply = coroutine.yield({ ... })
+      local reply = outside_engine(...)
       if reply == yourself then
-        return engine.pcall(...)
+        return own(engine.pcall, ...)
       end
       return reply
     end,

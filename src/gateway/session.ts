@@ -15,12 +15,12 @@ import { ClientAccess } from "./client-access.ts";
 import { ClientState } from "./client-state.ts";
 import { DOWN, EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
-import type { Interception } from "./interceptor.ts";
+import type { Interception, Replacement } from "./interceptor.ts";
 import { type Watcher, watcherOf } from "./monitors.ts";
 import { ClientOutput } from "./output.ts";
 import { Replies } from "./replies.ts";
 import type { Route } from "./router.ts";
-import { type Plan, planSpecial, type SpecialContext } from "./special.ts";
+import { COMMITTING, type Plan, planSpecial, type SpecialContext } from "./special.ts";
 import { isQueued, type Stage, StagedTransaction } from "./staged.ts";
 
 /** Undecoded bytes above which a client that has to wait is no longer read. */
@@ -53,16 +53,14 @@ export class ClientSession {
   /** An exclusive command is waiting or running. */
   #busy = false;
   #gateAwaited = false;
-  /** A staged transaction is being carried out: it goes on to its end even when the client leaves. */
-  #executing = false;
   /** Nothing more is read from the client; what it is owed is still sent. */
   #finishing = false;
   #closed = false;
   #onSettled: (() => void) | undefined;
-  #lost = false;
   readonly #addresses: ClientAddresses;
   #onDrained: (() => void) | undefined;
-  #running: AbortController | undefined;
+  /** Made for the first command of ours that wants to be told when the client leaves. */
+  #departure: AbortController | undefined;
   #linger: NodeJS.Timeout | undefined;
 
   constructor(id: number, socket: Socket, gateway: Gateway, addresses: ClientAddresses) {
@@ -112,9 +110,10 @@ export class ClientSession {
     this.#closed = true;
     clearTimeout(this.#linger);
     this.#socket.destroy();
-    this.#running?.abort();
+    this.#departure?.abort();
     this.#onDrained?.();
-    if (!this.#executing) this.#dropEngine();
+    this.#state.transaction?.staged?.discard();
+    this.#engine.close();
     this.#gateway.monitors.delete(this.#watcher);
     this.onClosed();
   }
@@ -139,7 +138,10 @@ export class ClientSession {
   #makeLink(addresses: ClientAddresses): EngineLink {
     return new EngineLink(this.#gateway.engine, this.#replies, addresses, {
       onDrain: () => this.#pump(),
-      onEnd: () => this.#end(),
+      onEnd: () => {
+        this.#state.leaving = true;
+        this.#end();
+      },
       onLost: () => this.#lose(),
       onRefused: (reason) => {
         this.#gateway.log.debug({ err: reason, client: this.#id }, "the engine could not be reached for a client");
@@ -170,7 +172,12 @@ export class ClientSession {
   }
 
   #mustWait(): boolean {
-    return this.#busy || this.#engine.full || this.#closed || this.#lost;
+    return this.#busy || this.#engine.full || this.#over;
+  }
+
+  /** Nothing more is carried out for this client: it has gone or said QUIT, or the engine knows it no longer. */
+  get #over(): boolean {
+    return this.#closed || this.#engine.over || this.#state.leaving;
   }
 
   get #gateOpen(): boolean {
@@ -240,7 +247,9 @@ export class ClientSession {
   }
 
   #planFor(name: string, route: Route | undefined): Plan {
-    return route?.special ? planSpecial(name, this.#decoder, this.#special) : PLAIN;
+    if (!route?.special) return PLAIN;
+    if (COMMITTING.has(name)) this.#engine.commit();
+    return planSpecial(name, this.#decoder, this.#special);
   }
 
   /** A command of the engine. */
@@ -311,8 +320,8 @@ export class ClientSession {
       const stage: Stage = async (own) => {
         const context = this.#context(caller, typedName);
         const shown = plan.kind === "special" && !replaces ? (plan.handle(own) ?? own) : own;
-        const reply = await (replaces
-          ? interception.run(context, (request) => this.#engine.ask(request, 1))
+        const reply = await (interception.kind === "replace"
+          ? this.#replace(interception, context)
           : interception.settle(shown, context));
         return reply ? encodeWhole(reply, this.#state.protocol) : shown;
       };
@@ -320,6 +329,11 @@ export class ClientSession {
       else if (replaces) await this.#queueStage(accessProbe("any", false).request, undefined, stage);
       else await this.#queueStage(bytes, bytes, stage);
     });
+  }
+
+  #replace({ whole, run }: Replacement, context: CommandContext): Reply | Promise<Reply> {
+    const ask = (request: Buffer): Promise<Buffer> => this.#engine.askUrgently(request, 1);
+    return whole ? this.#engine.toItsEnd(async () => run(context, ask)) : run(context, ask);
   }
 
   /** Answers a command that is not carried out; a transaction is spoiled by it. */
@@ -353,16 +367,9 @@ export class ClientSession {
       return;
     }
     const staged = transaction.staged ?? new StagedTransaction(this.#gateway.engine, this.#state);
-    // what the engine is to carry out must not overtake an earlier stage
-    const keeps = staged.keeping || (bytes !== undefined && staged.begun);
-    const reply = await (keeps
-      ? staged.keep(queued, { bytes, handle: undefined, stage })
-      : this.#engine.ask(queued, 1));
-    if (isQueued(reply)) {
-      if (!keeps) staged.stageAt(transaction.queued++, stage);
-      transaction.staged = staged;
-      this.#answerRaw(reply);
-    } else this.#answer(error(translate(scalarText(reply))));
+    const reply = await staged.queue(transaction, queued, { bytes, stage }, () => this.#engine.ask(queued, 1));
+    if (isQueued(reply)) this.#answerRaw(reply);
+    else this.#answer(error(translate(scalarText(reply))));
   }
 
   /** A command of the engine after one of ours in the same transaction. */
@@ -388,16 +395,17 @@ export class ClientSession {
     const transaction = this.#state.transaction;
     if (!transaction) return;
     const { gate } = this.#gateway;
-    this.#executing = true;
-    await gate.hold(this);
-    try {
-      this.#answerRaw(await staged.execute(transaction, (bytes, replies) => this.#engine.ask(bytes, replies)));
-    } finally {
-      gate.release(this);
-      this.#state.transaction = undefined;
-      this.#executing = false;
-      if (this.#closed) this.#dropEngine();
-    }
+    await this.#engine.toItsEnd(async () => {
+      await gate.hold(this);
+      try {
+        this.#answerRaw(
+          await staged.execute(transaction, (bytes, replies) => this.#engine.askUrgently(bytes, replies)),
+        );
+      } finally {
+        gate.release(this);
+        this.#state.transaction = undefined;
+      }
+    });
   }
 
   // ---- exclusive commands ----
@@ -419,24 +427,23 @@ export class ClientSession {
   async #runExclusive(job: () => Promise<void>): Promise<void> {
     try {
       if (this.#output.full) await new Promise<void>((resolve) => (this.#onDrained = resolve));
-      if (!this.#closed) await job();
+      if (this.#engine.over) throw DOWN;
+      if (!this.#over) await job();
     } catch (reason) {
       if (reason !== DOWN) this.#gateway.log.error({ err: reason, client: this.#id }, "a command failed");
       this.#answer(reason === DOWN ? error(ENGINE_DOWN) : INTERNAL_ERROR);
     }
     this.#busy = false;
-    this.#running = undefined;
     this.#pump();
     this.#endWhenSettled();
   }
 
   /** What a handler may know of this client; its signal is made only for those who ask. */
   #context(caller: "client" | "multi", typedName: string, args: readonly Buffer[] = []): CommandContext {
-    this.#running = undefined;
     const signal = (): AbortSignal => {
-      this.#running ??= new AbortController();
-      if (this.#closed) this.#running.abort();
-      return this.#running.signal;
+      this.#departure ??= new AbortController();
+      if (this.#closed) this.#departure.abort();
+      return this.#departure.signal;
     };
     return {
       caller,
@@ -454,20 +461,19 @@ export class ClientSession {
   }
 
   #answer(reply: Reply): void {
-    if (!this.#closed) this.#replies.answer(encode(reply, this.#state.protocol));
+    if (!this.#closed && !this.#state.leaving) this.#replies.answer(encode(reply, this.#state.protocol));
   }
 
   #answerRaw(bytes: Buffer): void {
-    if (!this.#closed) this.#replies.answer([bytes]);
+    if (!this.#closed && !this.#state.leaving) this.#replies.answer([bytes]);
   }
 
   // ---- the end ----
 
-  /** Nothing more is carried out: it would be with another user or database. What runs answers, and be it an error. */
+  /** The engine knows this client no longer, so nothing more is read. What runs answers, and be it an error. */
   #lose(): void {
-    this.#lost = true;
     this.finish();
-    this.#endWhenSettled();
+    this.#settled();
   }
 
   #settled(): void {
@@ -488,10 +494,5 @@ export class ClientSession {
     this.#finishing = true;
     this.#output.flush();
     this.#socket.destroySoon();
-  }
-
-  #dropEngine(): void {
-    this.#state.transaction?.staged?.discard();
-    this.#engine.close();
   }
 }

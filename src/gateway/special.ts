@@ -37,6 +37,8 @@ export interface SpecialContext {
   monitors(): void;
 }
 
+/** Commands that give later ones another meaning: a client that could not be given them must begin anew. */
+export const COMMITTING: ReadonlySet<string> = new Set(["auth", "hello", "select", "multi", "watch"]);
 const PLAIN: Plan = { kind: "plain" };
 /** Any reply would do: an error says that the client may not use CLIENT, anything else that it may. */
 const CLIENT_REPLY_ON = Buffer.from("*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$2\r\nON\r\n");
@@ -111,6 +113,9 @@ export function planSpecial(name: string, request: RequestView, context: Special
         : PLAIN;
     }
     case "quit":
+      return onSuccess(() => {
+        state.leaving = true;
+      });
     case "watch":
       return PLAIN;
     default:

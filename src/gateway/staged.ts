@@ -46,25 +46,35 @@ export class StagedTransaction {
   #opening: EngineClient | undefined;
   #twinRefusal: Buffer | undefined;
   #broken = false;
+  #discarded = false;
 
   constructor(engine: Engine, state: ClientState) {
     this.#engine = engine;
     this.#state = state;
   }
 
-  /** Commands after this one have to be kept, rather than queued in the client's own connection. */
-  get keeping(): boolean {
-    return this.#kept.length > 0;
-  }
-
-  /** There is a stage after which the engine's commands have to wait for their turn. */
-  get begun(): boolean {
-    return this.keeping || this.#stages.size > 0;
-  }
-
-  /** The engine has queued something on the client's own connection at `place` for this stage. */
-  stageAt(place: number, stage: Stage): void {
-    this.#stages.set(place, stage);
+  /**
+   * Queues something of ours, and makes this the transaction's way of being carried out.
+   * @param queued what the engine queues in its place
+   * @param ours its stage, and what the engine is to carry out, if anything
+   * @param ask sends `queued` on the client's own connection
+   * @returns the engine's reply: `+QUEUED`, or an error
+   * @throws DOWN
+   */
+  async queue(
+    transaction: Transaction,
+    queued: Buffer,
+    ours: { readonly bytes: Buffer | undefined; readonly stage: Stage },
+    ask: () => Promise<Buffer>,
+  ): Promise<Buffer> {
+    // what the engine is to carry out must not overtake an earlier stage
+    const keeps = this.#kept.length > 0 || (ours.bytes !== undefined && this.#stages.size > 0);
+    const reply = await (keeps ? this.keep(queued, { ...ours, handle: undefined }) : ask());
+    if (isQueued(reply)) {
+      if (!keeps) this.#stages.set(transaction.queued++, ours.stage);
+      transaction.staged = this;
+    }
+    return reply;
   }
 
   /**
@@ -87,6 +97,7 @@ export class StagedTransaction {
 
   /** Forgets everything; the client's own connection is the caller's business. */
   discard(): void {
+    this.#discarded = true;
     this.#opening?.close();
   }
 
@@ -149,6 +160,8 @@ export class StagedTransaction {
   }
 
   async #ask(bytes: Buffer): Promise<Buffer> {
+    // nobody would close a twin that is opened now
+    if (this.#discarded) throw DOWN;
     try {
       this.#twin ??= await this.#openTwin();
       // A twin that is not what the client is must not be used, for it may not be in a transaction.

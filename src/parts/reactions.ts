@@ -56,7 +56,7 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
       const user = caller.user ?? "";
       const act = (args: readonly Buffer[]): CallReply | Promise<CallReply> => {
         const reply = later().commands.runOwn(args, { owner, caller: "script", user });
-        if (reply === undefined) return calls.engine(caller.home, owner, args, task, false);
+        if (reply === undefined) return calls.engine(caller, owner, args, task, false);
         return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
       };
       return calls.ifAllowed(user, wanted, act, task);

@@ -10,6 +10,7 @@ import type { EngineGate } from "../engine/gate.ts";
 import type { Logger } from "../log.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { CallContext, CallHandler, CallReply, PythonTask } from "./host.ts";
+import { shownTo } from "./identity.ts";
 import { encodeMarshal, type MarshalReader, MarshalWriter } from "./marshal.ts";
 import { ReplyStatus } from "./protocol.ts";
 import { type KeyBatch, KeyScan } from "./scan.ts";
@@ -56,6 +57,8 @@ export class PythonCalls {
   readonly posts = new Map<string, (home: object, args: MarshalReader) => void>();
   readonly #options: PythonCallsOptions;
   readonly #homes = new Map<object, HomeState>();
+  /** Interpreters that have died. What was asked in their names before that gets nothing opened and nothing held. */
+  readonly #gone = new WeakSet<object>();
   #lastScan = 0;
 
   constructor(options: PythonCallsOptions) {
@@ -80,6 +83,7 @@ export class PythonCalls {
 
   /** An interpreter is gone. */
   onGone(home: object): void {
+    this.#gone.add(home);
     const state = this.#homes.get(home);
     if (!state) return;
     this.#homes.delete(home);
@@ -91,6 +95,7 @@ export class PythonCalls {
   #state(home: object): HomeState {
     const known = this.#homes.get(home);
     if (known) return known;
+    if (this.#gone.has(home)) throw new ReplyError("ERR the Python interpreter has died");
     const state: HomeState = { client: undefined, scans: new Map(), holds: new Map() };
     this.#homes.set(home, state);
     return state;
@@ -107,7 +112,7 @@ export class PythonCalls {
     const act = (allowed: readonly Buffer[]): CallReply | Promise<CallReply> => {
       const reply = this.#options.runOwn(allowed, owner, user);
       if (reply !== undefined) return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
-      return this.engine(caller.home, owner, allowed, task);
+      return this.engine(caller, owner, allowed, task);
     };
     return this.ifAllowed(user, args, act, task);
   }
@@ -141,7 +146,7 @@ export class PythonCalls {
    * @throws ReplyError with the engine's error
    */
   engine(
-    home: object,
+    { home, user = "" }: Pick<CallContext, "home" | "user">,
     owner: object,
     args: readonly Buffer[],
     task?: PythonTask,
@@ -149,8 +154,8 @@ export class PythonCalls {
   ): CallReply | Promise<CallReply> {
     const name = (args[0] as Buffer).toString("latin1").toLowerCase();
     const { flags } = this.#known(name, args.length);
-    const special = this.#special(name, args);
-    if (special) return special(home, owner);
+    const shownToUser = shownTo(user, name, args);
+    if (this.#needsOwnConnection(name, args)) return this.#onFreshConnection(encodeCommand(args), owner, shownToUser);
     // the arguments are views of a message that does not outlive this call
     const own = name === "config" ? this.#options.settings.translate(args) : undefined;
     const bytes = encodeCommand(own?.args ?? args);
@@ -159,7 +164,7 @@ export class PythonCalls {
     const settle = (frame: Buffer): CallReply => {
       const shown = own ? own.settle(frame) : frame;
       if (changes) this.#options.epoch.changed();
-      return engineReply(shown);
+      return engineReply(shownToUser?.(shown) ?? shown);
     };
     const sender = { owner, canWait: false, links };
     const send = (): Buffer | Promise<Buffer> =>
@@ -177,11 +182,11 @@ export class PythonCalls {
     return known;
   }
 
-  /** Commands that would change the connection that all calls of an interpreter share. */
-  #special(
-    name: string,
-    args: readonly Buffer[],
-  ): ((home: object, owner: object) => CallReply | Promise<CallReply>) | undefined {
+  /**
+   * Would this command change the connection that all calls of an interpreter share?
+   * @throws ReplyError when it may not be run at all
+   */
+  #needsOwnConnection(name: string, args: readonly Buffer[]): boolean {
     if (name === "shutdown") throw new ReplyError("ERR a script can not shut the server down");
     if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
     if (this.#options.settings.embedded && makesReplica(name, args)) throw new ReplyError(REPLICATION_REFUSED);
@@ -189,9 +194,7 @@ export class PythonCalls {
     // replies are read as RESP2
     if (name === "hello" && args[1]?.toString("latin1") === "3")
       throw new ReplyError("NOPROTO unsupported protocol version");
-    if (!CONNECTION_STATE.has(name)) return undefined;
-    const bytes = encodeCommand(args);
-    return (_home, owner) => this.#onFreshConnection(bytes, owner);
+    return CONNECTION_STATE.has(name);
   }
 
   /** Inside a transaction nothing blocks: that is what RedisGears' callers are told as well. */
@@ -207,11 +210,15 @@ export class PythonCalls {
     return replies.source.subarray(replies.at);
   }
 
-  async #onFreshConnection(bytes: Buffer, owner: object): Promise<CallReply> {
+  async #onFreshConnection(
+    bytes: Buffer,
+    owner: object,
+    shown: (frame: Buffer) => Buffer = (frame) => frame,
+  ): Promise<CallReply> {
     await new Promise<void>((resolve) => this.#options.gate.whenOpen(owner, resolve));
     const client = this.#options.connections.open();
     try {
-      return engineReply(await client.rawCall(bytes, 1));
+      return engineReply(shown(await client.rawCall(bytes, 1)));
     } finally {
       client.close();
     }
@@ -291,7 +298,8 @@ export class PythonCalls {
     }
     return this.#options.gate.hold(owner).then(() => {
       // stopped while it waited for its turn
-      if (handle !== 0 && task && !caller.task(handle)) this.#options.gate.release(owner);
+      const stopped = handle !== 0 && task && !caller.task(handle);
+      if (stopped || this.#gone.has(caller.home)) this.#options.gate.release(owner);
       else holds.set(handle, owner);
       return ok(null);
     });

@@ -282,7 +282,7 @@ describe("the engine by network", () => {
     stops.push(() => gateway.stop());
     const client = await gateway.connect();
     const down = "-ERR engine is not reachable\r\n";
-    client.write("GET a\r\nRG.ECHO x\r\nMULTI\r\n");
+    client.write("GET a\r\nRG.ECHO x\r\nINFO\r\n");
     await client.expect(down.repeat(3));
     await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
     client.write("GET a\r\n");

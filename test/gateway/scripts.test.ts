@@ -28,6 +28,32 @@ const SCRIPTS = [
   "return redis.sha1hex('x') .. cjson.encode({1})",
 ];
 
+it("what a script has selected holds to its end, whoever runs its commands", async () => {
+  const { client } = setting();
+  const at = async (database: string, key: string): Promise<unknown> => {
+    await client.call("SELECT", database);
+    const value = await client.call("GET", key);
+    await client.call("SELECT", "0");
+    return value;
+  };
+  const script = (before: string): string =>
+    `redis.call('SELECT', 5) ${before} redis.call('SET', 'k', 'v') return redis.call('GET', 'k')`;
+  await client.call("RG.PYEXECUTE", "GB('CommandReader').register(trigger='t', mode='sync')");
+  const scripts = [script(""), script("redis.call('RG.TRIGGER', 't')"), script("redis.pcall('RG.TRIGGER', 't')")];
+  for (const registers of [false, true]) {
+    // with such a registration each command of a script is looked at
+    if (registers) await client.call("RG.PYEXECUTE", "GB().register('other:*', mode='sync')");
+    for (const one of scripts) {
+      expect(await client.call("EVAL", one, "0")).toBe("v");
+      expect([await at("5", "k"), await at("0", "k")]).toEqual(["v", null]);
+      await client.call("FLUSHALL");
+    }
+  }
+  const types = `redis.setresp(3) redis.call('HSET', 'h', 'a', '1') redis.call('RG.TRIGGER', 't')
+    return type(redis.call('HGETALL', 'h').map)`;
+  expect(await client.call("EVAL", types, "0")).toBe("table");
+});
+
 it.each(SCRIPTS)("%j", async (script) => {
   const { client } = setting();
   const run = (): Promise<unknown> =>

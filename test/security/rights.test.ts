@@ -133,6 +133,22 @@ describe("restricted users", () => {
     expect(await admin.call("EXISTS", "a:1", "b:1", "b:te")).toBe(2);
   });
 
+  it("are themselves for their scripts, and for what these register", async () => {
+    const bob = await connectAs("bob");
+    const whoami = "execute('ACL', 'WHOAMI'), [f for f in execute('CLIENT', 'INFO').split() if f.startswith('user=')]";
+    const own = "('bob', ['user=bob'])";
+    expect(await bob.call("RG.PYEXECUTE", `GB('ShardsIDReader').map(lambda r: str((${whoami}))).run()`)).toEqual([
+      [own],
+      [],
+    ]);
+    await bob.call("RG.PYEXECUTE", `GB('CommandReader').map(lambda r: str((${whoami}))).register(trigger='who')`);
+    expect(await admin.call("RG.TRIGGER", "who")).toEqual([own]);
+    const all = `GB('ShardsIDReader').map(lambda r: str((${whoami}))).run()`;
+    expect(await admin.call("RG.PYEXECUTE", all)).toEqual([["('default', ['user=default'])"], []]);
+    await admin.call("ACL", "SETUSER", "bob", "-acl|whoami");
+    expect(await refusal(bob.call("RG.PYEXECUTE", "execute('ACL', 'WHOAMI')"))).toMatch(/NOPERM/);
+  });
+
   it("can not get at rights by claiming to be another execution or session", async () => {
     const secret = "GB('CommandReader').map(lambda x: 1).register(trigger='theirs')";
     await admin.call("RG.PYEXECUTE", secret, "ID", "theirs");
@@ -330,6 +346,15 @@ describe.skipIf(!redis.path)(`by URL${redis.skipped}`, () => {
     direct?.close();
     await server?.stop();
     await engine?.stop();
+  });
+
+  it("scripts are their user, not the one in the URL", async () => {
+    await direct.call("ACL", "SETUSER", "carol", "reset", "on", ">pw", "~*", "&*", "+@all");
+    const carol = await connectClient(server.port);
+    await carol.call("AUTH", "carol", "pw");
+    const script = "GB('ShardsIDReader').map(lambda r: execute('ACL', 'WHOAMI')).run()";
+    expect(await carol.call("RG.PYEXECUTE", script)).toEqual([["carol"], []]);
+    carol.close();
   });
 
   it("the rules there hold here, also when they are changed there", async () => {

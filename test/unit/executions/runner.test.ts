@@ -1,8 +1,10 @@
 /** What becomes of a script that is aborted while its body runs. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ReplyError } from "../../../src/errors.ts";
 import { Ids } from "../../../src/executions/ids.ts";
 import { ExecutionRegistry } from "../../../src/executions/registry.ts";
 import { ExecutionRunner } from "../../../src/executions/runner.ts";
+import type { Declarations } from "../../../src/executions/script.ts";
 import { Session } from "../../../src/executions/session.ts";
 import type { PythonTask } from "../../../src/python/host.ts";
 import { FakeHost } from "../../registrations/fake-host.ts";
@@ -39,11 +41,17 @@ function setUp() {
       maxResultBytes: 0,
     },
   });
-  const run = (unblocking: boolean) =>
+  const run = (
+    unblocking: boolean,
+    connection = {},
+    more: Partial<Declarations> = {},
+    declare = (): Declarations => ({ count: 0, commit: () => undefined, discard: () => {}, ...more }),
+  ) =>
     runner.runScript({
       code: Buffer.from(""),
       session: new Session(undefined, undefined, [], "default"),
-      declarations: { count: 0, commit: () => undefined, discard: () => {} },
+      connection,
+      declare,
       unblocking,
     });
   return { host, registry, runner, run };
@@ -116,5 +124,60 @@ describe("a script whose body runs", () => {
     expect(registry.list()).toMatchObject([{ number: 0, status: "running" }]);
     host.bodies[1]?.onScript({ ok: true, builders: 0, run: undefined });
     expect(registry.list()).toEqual([]);
+  });
+});
+
+describe("a script that its client does not wait for", () => {
+  const over = { ok: true, builders: 0, run: undefined } as const;
+  const settled = async (reply: Promise<unknown>): Promise<unknown> => Promise.race([reply, "still waiting"]);
+
+  it("answers its id when its body is over and what it registered is in force", async () => {
+    const { host, run } = setUp();
+    let inForce = (): void => {};
+    const commit = (): Promise<void> => new Promise((resolve) => (inForce = resolve));
+    const reply = run(true, {}, { count: 1, commit });
+    host.bodies[0]?.onScript(over);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await settled(reply)).toBe("still waiting");
+    inForce();
+    expect(await reply).toMatchObject({ type: "bulk" });
+  });
+
+  it("answers its id after 200 ms, if that is before", async () => {
+    const { host, run } = setUp();
+    const reply = run(true);
+    await vi.advanceTimersByTimeAsync(199);
+    expect(await settled(reply)).toBe("still waiting");
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await settled(reply)).toMatchObject({ type: "bulk" });
+    host.bodies[0]?.onScript(over);
+  });
+
+  it("waits for the connection's earlier ones, and is refused when its turn has come", async () => {
+    const { host, registry, run } = setUp();
+    const connection = {};
+    const declare = (text: string) => (): never => {
+      throw new ReplyError(text);
+    };
+    void run(true, connection);
+    const early = run(true, connection, {}, declare("early"));
+    await vi.advanceTimersByTimeAsync(10);
+    host.bodies[0]?.onScript(over);
+    await vi.advanceTimersByTimeAsync(1);
+    // nobody has its id yet: the command itself is refused
+    expect(await early).toEqual({ type: "error", text: "early" });
+    expect(registry.list()).toHaveLength(1);
+
+    void run(true, connection);
+    const late = run(true, connection, {}, declare("late"));
+    await vi.advanceTimersByTimeAsync(300);
+    expect(await late).toMatchObject({ type: "bulk" });
+    expect(host.bodies).toHaveLength(2);
+    host.bodies[1]?.onScript(over);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(registry.get(3)?.reply()).toEqual({ type: "error", text: "late" });
+    // without earlier ones there is no execution at all
+    expect(() => run(true, connection, {}, declare("now"))).toThrow("now");
+    expect(registry.list()).toHaveLength(3);
   });
 });

@@ -1,0 +1,89 @@
+/** What Python's calls leave behind when their interpreter dies, and what they show of the connection they go over. */
+import { describe, expect, it } from "vitest";
+import type { EngineClient } from "../../src/engine/client.ts";
+import { EngineGate } from "../../src/engine/gate.ts";
+import { PythonCalls, type PythonCallsOptions } from "../../src/python/calls.ts";
+import type { CallContext, CallReply } from "../../src/python/host.ts";
+import { shownTo } from "../../src/python/identity.ts";
+import { encodeMarshal, MarshalReader, type MarshalValue } from "../../src/python/marshal.ts";
+
+function setUp() {
+  const gate = new EngineGate();
+  let opened = 0;
+  const open = (): EngineClient => {
+    opened++;
+    const client = {
+      rawCallNow: (_bytes: Buffer, _replies: number, done: (error: undefined, reply: Buffer) => void) =>
+        done(undefined, Buffer.from("+OK\r\n")),
+    };
+    return client as unknown as EngineClient;
+  };
+  const options = {
+    connections: { open },
+    engineCommands: { find: () => ({ arity: -1, flags: new Set() }) },
+    gate,
+    runOwn: () => undefined,
+    rights: { isFree: () => true },
+    maxIdleMs: () => 0,
+    around: (_args: unknown, _sender: unknown, send: () => Buffer) => send(),
+    settings: { translate: () => undefined, embedded: true },
+  } as unknown as PythonCallsOptions;
+  const calls = new PythonCalls(options);
+  const home = {};
+  const caller: CallContext = { home, user: "bob", task: () => undefined };
+  const call = async (op: string, ...args: MarshalValue[]): Promise<CallReply | undefined> => {
+    const reader = new MarshalReader(encodeMarshal(args));
+    reader.list();
+    return calls.handlers.get(op)?.(caller, reader);
+  };
+  return { calls, gate, home, call, opened: () => opened };
+}
+
+const SET = ["SET", "k", "v"].map((word) => Buffer.from(word));
+
+describe("an interpreter that dies while its code waits for the engine", () => {
+  it("has nothing carried out afterwards, and no connection", async () => {
+    const { calls, gate, home, call, opened } = setUp();
+    const other = {};
+    await gate.hold(other);
+    const waiting = call("execute", SET, 0);
+    calls.onGone(home);
+    gate.release(other);
+    await expect(waiting).rejects.toThrow("ERR the Python interpreter has died");
+    expect(opened()).toBe(0);
+  });
+
+  it("does not hold the engine afterwards", async () => {
+    const { calls, gate, home, call } = setUp();
+    const other = {};
+    await gate.hold(other);
+    const waiting = call("atomic", 1, 0);
+    calls.onGone(home);
+    gate.release(other);
+    await waiting;
+    expect(gate.held).toBe(false);
+  });
+});
+
+describe("a script's identity", () => {
+  const line = "id=7 addr= laddr= fd=4100 name= user=regears redir=-1 resp=2\n";
+  const shown = (reply: string, ...args: string[]): string | undefined => {
+    const words = args.map((word) => Buffer.from(word));
+    return shownTo("bob", String(args[0]).toLowerCase(), words)?.(Buffer.from(reply)).toString();
+  };
+
+  it.each([
+    [["ACL", "whoami"], "$7\r\nregears\r\n", "$3\r\nbob\r\n"],
+    [["ACL", "WHOAMI", "x"], "-ERR wrong number of arguments\r\n", "-ERR wrong number of arguments\r\n"],
+    [
+      ["client", "INFO"],
+      `$${line.length}\r\n${line}\r\n`,
+      `$${line.length - 4}\r\n${line.replace("regears", "bob")}\r\n`,
+    ],
+    [["ACL", "GETUSER", "regears"], "*0\r\n", undefined],
+    [["CLIENT", "LIST"], "$0\r\n\r\n", undefined],
+    [["ECHO", "whoami"], "$6\r\nwhoami\r\n", undefined],
+  ])("%j", (args, reply, expected) => {
+    expect(shown(reply, ...args)).toBe(expected);
+  });
+});
