@@ -41,6 +41,8 @@ _ENUM_INTERNALS = frozenset(
         "_value_repr_", "__new__", "_flag_mask_", "_singles_mask_", "_all_bits_", "_boundary_", "_inverted_",
     )
 )  # fmt: skip
+# Of the API, which says of itself that it is elsewhere: identity to module and name. The api module fills it.
+PLACES = {}
 _SENTINELS = {
     id(getattr(dataclasses, name)): name
     for name in ("MISSING", "KW_ONLY", "_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR", "_HAS_DEFAULT_FACTORY")
@@ -121,6 +123,8 @@ class Pickler(pickle.Pickler):
         recipe = function.__dict__.get("__recipe__")
         if recipe is not None:
             return composed.remake, recipe
+        if id(function) in PLACES:
+            return _find, PLACES[id(function)]
         return NotImplemented if _importable(function) else self.function(function)
 
     def function(self, function):
@@ -153,6 +157,8 @@ class Pickler(pickle.Pickler):
             return type, (_SPECIAL_TYPES[cls],)
         if cls in _BUILT_IN:
             return self.built_in(_BUILT_IN[cls])
+        if id(cls) in PLACES:
+            return _find, PLACES[id(cls)]
         if _importable(cls):
             return NotImplemented
         space = dict(cls.__dict__)
@@ -210,6 +216,10 @@ def set_function(function, state):
     function.__kwdefaults__ = state["kwdefaults"]
     function.__dict__.update(state["dict"])
     function.__doc__ = state["doc"]
+
+
+def _find(module, name):
+    return getattr(importlib.import_module(module), name)
 
 
 def make_cell():

@@ -1,0 +1,44 @@
+"""The guise of RedisGears' own objects: there, most functions of the API are written in C and belong to the module
+`redisgears`; those that are written in Python belong to the scripts' namespace, `not_main`."""
+
+from types import FunctionType
+
+_in_c = set()
+
+
+def in_c(name):
+    """Gives a function the name that it has in RedisGears, where it is written in C."""
+
+    def dress(function):
+        function.__name__ = function.__qualname__ = name
+        function.__module__ = "redisgears"
+        _in_c.add(function)
+        return function
+
+    return dress
+
+
+def is_function(value):
+    """Can this be a callback? Only functions that are written in Python can."""
+    return type(value) is FunctionType and value not in _in_c
+
+
+def in_python(value):
+    """Says of a class or function of the API that it is written in Python there."""
+    value.__module__ = "not_main"
+    return value
+
+
+def refuse_keywords(name, keywords):
+    """Functions in C have no names for their arguments. Raises TypeError if there are any."""
+    if keywords:
+        raise TypeError(f"{name}() takes no keyword arguments")
+
+
+class Opaque:
+    """What stands for something in the server, and can not be pickled."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, _protocol):
+        raise TypeError(f"cannot pickle '{type(self).__name__}' object")
