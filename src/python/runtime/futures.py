@@ -9,7 +9,7 @@ from . import atomics
 from .context import CONTEXT
 from .errors import GearsError, GearsForceStopped, bare_text, error_text, stopped_text
 from .loop import MAIN, GearsLoop
-from .native import Opaque, in_c, in_python, refuse_keywords
+from .native import Opaque, also_named, in_c, in_python, refuse_keywords
 from .records import Mark
 
 _STEPS_FILE = "<regears>/steps.py"
@@ -194,12 +194,14 @@ def createFuture():
 
 
 @in_python
+@also_named(value="res")
 def setFutureResults(f, res):
     """Completes a future, soon after; the first outcome counts."""
     MAIN.call_soon(_set_result, f, res)
 
 
 @in_python
+@also_named(exc="exception")
 def setFutureException(f, exception):
     """Fails a future, soon after."""
     if not isinstance(exception, BaseException):
@@ -218,6 +220,7 @@ def _set_exception(future, error):
 
 
 @in_python
+@also_named(coro="cr")
 def runCoroutine(cr, f=None, delay=0, s=None):
     """Runs a coroutine in the background, after `delay` seconds, in the session `s` or the current one; its outcome
     continues `f`, a `gearsFuture`."""

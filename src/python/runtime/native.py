@@ -1,6 +1,7 @@
 """The guise of RedisGears' own objects: there, most functions of the API are written in C and belong to the module
 `redisgears`; those that are written in Python belong to the scripts' namespace, `not_main`."""
 
+import functools
 from types import FunctionType
 
 _in_c = set()
@@ -27,6 +28,19 @@ def in_python(value):
     """Says of a class or function of the API that it is written in Python there."""
     value.__module__ = "not_main"
     return value
+
+
+def also_named(**names):
+    """Lets a function take arguments under further names: `also_named(value="res")`."""
+
+    def take(function):
+        @functools.wraps(function)
+        def taking(*args, **keywords):
+            return function(*args, **{names.get(name, name): value for name, value in keywords.items()})
+
+        return taking
+
+    return take
 
 
 def refuse_keywords(name, keywords):
