@@ -24,10 +24,11 @@ from . import atomics, builder, cloudpickle, errors, execute, flat_execution, fu
 from .context import BASE_GLOBALS, CONTEXT
 from .errors import GearsError
 from .loop import MAIN
-from .native import Opaque, in_c, in_python, refuse_keywords
+from .native import class_in_c, in_c, in_python, refuse_keywords
 
 
-class PyExecutionSession(Opaque):
+@class_in_c("PyExecutionSession")
+class PyExecutionSession:
     """What a session's code needs elsewhere: opaque to scripts."""
 
     __slots__ = ("context",)
@@ -173,10 +174,6 @@ def _is_of_scripts(value):
 def _redisgears():
     module = types.ModuleType("redisgears", "The API of gears scripts, for modules.")
     vars(module).update(_REDISGEARS)
-    for kind in (flat_execution.PyFlatExecution, atomics.PyAtomic, PyExecutionSession, futures.PyFuture):
-        kind.__module__ = "redisgears"
-    # though the module has it as PyFuture
-    futures.PyFuture.__name__ = futures.PyFuture.__qualname__ = "Future"
     return module
 
 

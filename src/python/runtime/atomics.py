@@ -3,12 +3,13 @@
 from . import calls
 from .context import CONTEXT
 from .errors import GearsError
-from .native import Opaque, in_c, refuse_keywords
+from .native import class_in_c, in_c, refuse_keywords
 
 _NOT_INSIDE = "Not inside an atomic block"
 
 
-class PyAtomic(Opaque):
+@class_in_c("PyAtomic")
+class PyAtomic:
     """Context manager: no other client and no other execution touches the engine inside its block."""
 
     __slots__ = ()

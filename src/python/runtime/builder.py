@@ -4,8 +4,6 @@ In RedisGears this class is Python and the flow behind it is C, so tracebacks sh
 that they call (`errors.py`).
 """
 
-from types import FunctionType
-
 from . import calls, composed, readers
 from .flat_execution import PyFlatExecution, gearsCtx
 from .native import in_python, is_function
@@ -103,7 +101,7 @@ def _delegate(step):
     deco.__doc__ = step.__doc__
     # what RedisGears calls them
     deco.__qualname__ = "createDecorator.<locals>.deco"
-    return deco
+    return in_python(deco)
 
 
 for _name in (
@@ -111,7 +109,3 @@ for _name in (
     "limit", "collect",
 ):  # fmt: skip
     setattr(GearsBuilder, _name, _delegate(getattr(PyFlatExecution, _name)))
-
-for _value in vars(GearsBuilder).values():
-    if isinstance(_value, FunctionType):
-        in_python(_value)

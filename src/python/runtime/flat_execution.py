@@ -5,7 +5,7 @@ from .context import CONTEXT
 from .errors import GearsError, plain
 from .flow import Flow, flows
 from .futures import GearsFuture
-from .native import Opaque, in_c, is_function, refuse_keywords
+from .native import class_in_c, in_c, is_function, refuse_keywords
 from .records import Step, describe
 
 _READERS = frozenset(("KeysReader", "StreamReader", "PythonReader", "CommandReader"))
@@ -23,7 +23,8 @@ def take_made():
     return made
 
 
-class PyFlatExecution(Opaque):
+@class_in_c("PyFlatExecution")
+class PyFlatExecution:
     """A reader and the steps that its records go through. Each method that adds a step gives this back."""
 
     __slots__ = ("_reader", "_desc", "_steps")

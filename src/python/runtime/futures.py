@@ -9,7 +9,7 @@ from . import atomics
 from .context import CONTEXT
 from .errors import GearsError, GearsForceStopped, bare_text, error_text, stopped_text
 from .loop import MAIN, GearsLoop
-from .native import Opaque, also_named, in_c, in_python, refuse_keywords
+from .native import also_named, class_in_c, in_c, in_python, refuse_keywords
 from .records import Mark
 
 _STEPS_FILE = "<regears>/steps.py"
@@ -71,7 +71,7 @@ def hold(stage, value, record):
     itself when it is a future of another call."""
     flow = stage.flow
     if type(value) is not CoroutineType:
-        return value.returned(stage, record)
+        return value._returned(stage, record)
     if flow.no_async:
         value.close()
         return Mark(error_text(GearsError(_NOT_ALLOWED), False))
@@ -82,7 +82,8 @@ def hold(stage, value, record):
     return entry
 
 
-class PyFuture(Opaque):
+@class_in_c("Future")
+class PyFuture:
     """What `gearsFuture()` gives: holds the current record until it is continued."""
 
     __slots__ = ("_stage", "_entry", "_failure", "_continued", "__weakref__")
@@ -119,7 +120,7 @@ class PyFuture(Opaque):
         if self._continued:
             raise GearsError("Can not continue with the same future twice")
 
-    def returned(self, stage, record):
+    def _returned(self, stage, record):
         if self._stage is not stage or self._entry is not None:
             return self
         stage.held_by = None

@@ -25,8 +25,10 @@ def is_function(value):
 
 
 def in_python(value):
-    """Says of a class or function of the API that it is written in Python there."""
-    value.__module__ = "not_main"
+    """Says of a class, its methods, or a function that it is written in Python there."""
+    methods = [method for method in vars(value).values() if type(method) is FunctionType]
+    for part in (value, *methods):
+        part.__module__ = "not_main"
     return value
 
 
@@ -49,10 +51,20 @@ def refuse_keywords(name, keywords):
         raise TypeError(f"{name}() takes no keyword arguments")
 
 
-class Opaque:
-    """What stands for something in the server, and can not be pickled."""
+def class_in_c(name):
+    """Makes a class look like one that RedisGears has in C: its objects stand for something in the server, and can not
+    be pickled."""
 
-    __slots__ = ()
+    def dress(kind):
+        kind.__name__ = kind.__qualname__ = name
+        kind.__reduce_ex__ = _refuse_to_pickle
+        for value in (kind, *vars(kind).values()):
+            if isinstance(value, (type, FunctionType)):
+                value.__module__ = "redisgears"
+        return kind
 
-    def __reduce_ex__(self, _protocol):
-        raise TypeError(f"cannot pickle '{type(self).__name__}' object")
+    return dress
+
+
+def _refuse_to_pickle(self, _protocol):
+    raise TypeError(f"cannot pickle '{type(self).__name__}' object")

@@ -110,9 +110,11 @@ class Pickler(pickle.Pickler):
         if isinstance(value, type):
             return self._class(value)
         if isinstance(value, types.ModuleType):
-            if sys.modules.get(value.__name__) is not value:
-                raise pickle.PicklingError(f"cannot pickle module '{value.__name__}', which can not be imported")
-            return importlib.import_module, (value.__name__,)
+            # which calls itself otherwise
+            name = "__main__" if value is sys.modules["__main__"] else value.__name__
+            if sys.modules.get(name) is not value:
+                raise pickle.PicklingError(f"cannot pickle module '{name}', which can not be imported")
+            return importlib.import_module, (name,)
         reduce = self.reducers.get(type(value))
         if reduce is not None:
             return reduce(value)
@@ -124,7 +126,7 @@ class Pickler(pickle.Pickler):
         if recipe is not None:
             return composed.remake, recipe
         if id(function) in PLACES:
-            return _find, PLACES[id(function)]
+            return _found(function)
         return NotImplemented if _importable(function) else self.function(function)
 
     def function(self, function):
@@ -158,7 +160,7 @@ class Pickler(pickle.Pickler):
         if cls in _BUILT_IN:
             return self.built_in(_BUILT_IN[cls])
         if id(cls) in PLACES:
-            return _find, PLACES[id(cls)]
+            return _found(cls)
         if _importable(cls):
             return NotImplemented
         space = dict(cls.__dict__)
@@ -218,10 +220,6 @@ def set_function(function, state):
     function.__doc__ = state["doc"]
 
 
-def _find(module, name):
-    return getattr(importlib.import_module(module), name)
-
-
 def make_cell():
     return types.CellType()
 
@@ -251,6 +249,12 @@ def set_class(cls, state):
         type.__setattr__(cls, name, value)
     if isinstance(cls, abc.ABCMeta):
         abc.update_abstractmethods(cls)
+
+
+def _found(value):
+    """How to find something of the API again."""
+    module, name = PLACES[id(value)]
+    return getattr, (sys.modules[module], name)
 
 
 def _as_text(record):
