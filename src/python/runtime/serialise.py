@@ -111,7 +111,7 @@ class Pickler(pickle.Pickler):
             return self._class(value)
         if isinstance(value, types.ModuleType):
             # which calls itself otherwise
-            name = "__main__" if value is sys.modules["__main__"] else value.__name__
+            name = "__main__" if value is sys.modules.get("__main__") else value.__name__
             if sys.modules.get(name) is not value:
                 raise pickle.PicklingError(f"cannot pickle module '{name}', which can not be imported")
             return importlib.import_module, (name,)
