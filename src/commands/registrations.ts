@@ -191,16 +191,16 @@ export function describeRegistration(
 ): Reply {
   const { spec, statistics } = registration;
   const stream = spec.reader === "StreamReader";
-  const timed = compat !== "1.2.1";
+  const old = compat === "1.2.1";
   const data: Reply[] = [
     ...pair("mode", text(spec.mode)),
     ...pair("numTriggered", integer(statistics.triggered)),
     ...pair("numSuccess", integer(statistics.success)),
     ...pair("numFailures", integer(statistics.failures)),
     ...pair("numAborted", integer(statistics.aborted)),
-    ...(timed ? durations(registration) : []),
+    ...(old ? [] : durations(registration)),
     ...pair("lastError", statistics.lastError === undefined ? nil() : text(statistics.lastError)),
-    ...pair("args", array(readerArguments(registration))),
+    ...pair("args", array(readerArguments(registration, compat))),
     ...(stream ? pair("status", text(registration.status)) : []),
   ];
   return array([
@@ -208,8 +208,8 @@ export function describeRegistration(
     ...pair("reader", text(spec.reader)),
     ...pair("desc", spec.description === undefined ? nil() : text(spec.description)),
     ...pair("RegistrationData", array(data)),
-    ...(withSession ? pair("PD", text(sessionText(registration.session))) : []),
-    ...pair("ExecutionThreadPool", text("DefaultPool")),
+    ...(withSession ? pair("PD", text((old ? oldSessionText : sessionText)(registration.session))) : []),
+    ...(old ? [] : pair("ExecutionThreadPool", text("DefaultPool"))),
   ]);
 }
 
@@ -228,7 +228,7 @@ function durations({ spec, statistics }: Registration): Reply[] {
   ];
 }
 
-function readerArguments({ spec }: Registration): Reply[] {
+function readerArguments({ spec }: Registration, compat: GearsCompat): Reply[] {
   const list = (values: readonly string[] | undefined): Reply => (values ? array(values.map(text)) : nil());
   switch (spec.reader) {
     case "KeysReader":
@@ -250,7 +250,7 @@ function readerArguments({ spec }: Registration): Reply[] {
     case "CommandReader":
       return [
         ...pair("trigger", bulk(spec.trigger ?? Buffer.from(spec.hook ?? ""))),
-        ...pair("inorder", integer(spec.inOrder ? 1 : 0)),
+        ...(compat === "1.2.1" ? [] : pair("inorder", integer(spec.inOrder ? 1 : 0))),
       ];
   }
 }
@@ -258,12 +258,21 @@ function readerArguments({ spec }: Registration): Reply[] {
 /** The `PD` text: one line about a session. */
 export function sessionText(session: Session): string {
   const ids = [...session.registrations.values()].map(({ id }) => `'${id}'`).join(",");
-  const requirements = session.requirements.map((name) => `{'name':'${name}', 'basePath':'', 'wheels':[]}`).join(",");
   return (
     `{'sessionName':'${session.id}', 'sessionDescription':'${session.description ?? "null"}', ` +
     `'refCount': ${session.refCount}, 'linkedTo': ${session.dead ? "None" : "primary"}, 'dead': ${session.dead}, ` +
-    `'isInstallationNeeded':0, 'registrationsList':[${ids}], 'depsList':[${requirements}]}`
+    `'isInstallationNeeded':0, 'registrationsList':[${ids}], 'depsList':[${dependencies(session.requirements)}]}`
   );
+}
+
+/** The `PD` text of RedisGears 1.2.1, a literal of Python: clients evaluate it. */
+function oldSessionText(session: Session): string {
+  const names = session.requirements.map((name) => name.replaceAll(/['\\]/g, "\\$&"));
+  return `{'sessionId':'${session.id}', 'depsList':[${dependencies(names)}]}`;
+}
+
+function dependencies(names: readonly string[]): string {
+  return names.map((name) => `{'name':'${name}', 'basePath':'', 'wheels':[]}`).join(",");
 }
 
 /** As C's `%.17g` prints it, which is how the averages come: the shortest text that is exact enough is not enough. */

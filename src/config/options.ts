@@ -442,7 +442,7 @@ export const OPTIONS = {
     default: "1.2.13",
     choices: ["1.2.13", "1.2.1"],
     summary:
-      "RedisGears whose replies are given; `1.2.1` has no durations and lags in registrations, for strict clients",
+      "RedisGears whose registrations are shown; `1.2.1` has fewer fields, for clients that refuse others (redgrease)",
   },
   "script-log-rate": {
     kind: "integer",

@@ -38,6 +38,8 @@ export class ExecutionRegistry {
   #bytes = 0;
   /** After the limit was lowered: how many finished ones may stay for a moment. */
   #ceiling = 0;
+  /** After the limit was changed: the numbers of those that were in progress then. */
+  #inProgress = new Set<number>();
   #shrinking: NodeJS.Timeout | undefined;
 
   constructor(ids: Ids, limits: RegistryLimits) {
@@ -140,15 +142,26 @@ export class ExecutionRegistry {
   }
 
   /**
-   * MaxExecutions was changed. As in RedisGears a lower limit acts one by one: each new execution pushes one out; what is
-   * then still too much goes a second later.
+   * MaxExecutions was changed. As in RedisGears a lower limit acts one by one: each new execution pushes one out, and what
+   * is in progress can be read when it has ended, whatever else there is. What is then still too much goes a second later.
    */
   limitChanged(): void {
-    this.#ceiling = this.#finished.size;
+    this.#inProgress = new Set([...this.#all.keys()].filter((number) => !this.#finished.has(number)));
+    this.#ceiling = Math.max(this.#finished.size, this.#limits.maxExecutions()) + this.#inProgress.size;
+    this.#shrinkLater();
+  }
+
+  #shrinkLater(): void {
     clearTimeout(this.#shrinking);
     this.#shrinking = setTimeout(() => {
+      for (const number of this.#inProgress) {
+        if (this.#finished.has(number) || !this.#all.has(number)) this.#inProgress.delete(number);
+      }
       this.#ceiling = 0;
       this.evict();
+      if (this.#inProgress.size === 0) return;
+      this.#ceiling = this.#limits.maxExecutions() + this.#inProgress.size;
+      this.#shrinkLater();
     }, SHRINK_AFTER_MS);
     this.#shrinking.unref();
   }

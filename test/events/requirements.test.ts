@@ -65,55 +65,6 @@ describe("REQUIREMENTS", () => {
   });
 });
 
-describe("gearsclient", () => {
-  /** What the client sends, but with a flow that is described here. */
-  const send = (reader: string, steps: string): Promise<Value> =>
-    setting().client.call(
-      "RG.PYEXECUTE",
-      `
-import cloudpickle
-import gearsclient.redisgears_builder as described
-from gearsclient import execute, atomic, log, gearsConfigGet, hashtag
-def helpers(x):
-    with atomic():
-        execute('SET', 'tag', hashtag())
-    log('helped', level='notice')
-    return [x, gearsConfigGet('nothing', 'default')]
-made = described.GearsPipe('${reader}', '*')
-made.steps = [${steps}]
-p = cloudpickle.loads(cloudpickle.dumps(made))
-p.createAndRun(GB)
-`,
-      "REQUIREMENTS",
-      "gearsclient==1.0.1",
-    );
-
-  it("flows run, and their results come back as raw pickles", async () => {
-    const { client } = setting();
-    for (const n of [1, 2, 3]) await client.call("SET", `n:${n}`, String(n));
-    const described = [
-      "described.MapStep(lambda r: int(r['value']))",
-      "described.FilterStep(lambda n: n > 1)",
-      "described.AggregateStep(0, lambda total, n: total + n, lambda total, n: total + n)",
-      "described.MapStep(lambda total: cloudpickle.dumps(total))",
-      "described.RunStep('n:*', False, True)",
-    ];
-    const [results, errors] = (await send("KeysReader", described.join(", "))) as string[][];
-    expect(errors).toEqual([]);
-    expect(results).toHaveLength(1);
-    // as much of it as is text: the small number 5 (K), and the end (.)
-    expect(results?.[0]).toContain(`K${String.fromCharCode(5)}.`);
-  });
-
-  it("helpers work in steps, and flows can be registered", async () => {
-    const { client } = setting();
-    const steps = "described.MapStep(helpers), described.RegisterStep('*', True, False, trigger='helped')";
-    expect(await send("CommandReader", steps)).toBe("OK");
-    expect(await client.call("RG.TRIGGER", "helped")).toEqual(["[['helped'], 'default']"]);
-    expect(await client.call("GET", "tag")).toBe("06S");
-  });
-});
-
 describe("cloudpickle", () => {
   /** Unpickles a code object with these arguments, then calls it as a function. */
   const loadCode = (args: string): Promise<Value> =>

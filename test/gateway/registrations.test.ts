@@ -79,10 +79,27 @@ describe("RG.DUMPREGISTRATIONS", () => {
       const [trigger, keys, stream] = (await registrations(client)).map(({ data }) => Object.keys(data));
       expect([trigger, keys, stream]).toEqual([common, common, [...common, "status"]]);
       const [first] = (await client.call("RG.DUMPREGISTRATIONS")) as Value[];
-      expect(names(first)).toEqual(["id", "reader", "desc", "RegistrationData", "PD", "ExecutionThreadPool"]);
+      // redgrease makes an object of these, and knows no others
+      expect(names(first)).toEqual(["id", "reader", "desc", "RegistrationData", "PD"]);
+      expect(fields(fields(first).RegistrationData).args).toEqual(["trigger", "t"]);
       const [session] = (await client.call("RG.PYDUMPSESSIONS", "VERBOSE")) as Value[];
       const inSession = fields(session).registrations as Value[];
       expect(names(fields(inSession[0]).RegistrationData)).toEqual(common);
+    });
+
+    it("says of the session, as a literal of Python, its id and requirements", async () => {
+      const { client } = setting();
+      const requirement = String.raw`gearsclient; python_version > '3' and platform_system != ''`;
+      const script = "GB('CommandReader').register(trigger='t')";
+      expect(await client.call("RG.PYEXECUTE", script, "ID", "app", "REQUIREMENTS", requirement)).toBe("OK");
+      const [registration] = (await client.call("RG.DUMPREGISTRATIONS")) as Value[];
+      const literal = String(fields(registration).PD);
+      const check = `
+import ast
+said = ast.literal_eval(${JSON.stringify(literal)})
+GB('ShardsIDReader').map(lambda x: said['sessionId'] + '|' + said['depsList'][0]['name']).run()
+`;
+      expect(await client.call("RG.PYEXECUTE", check)).toEqual([[`app|${requirement}`], []]);
     });
   });
 });

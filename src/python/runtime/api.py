@@ -20,12 +20,14 @@ import traceback
 import types
 import weakref
 
-from . import atomics, builder, cloudpickle, errors, execute, futures, gearsclient, readers, timers
+from . import atomics, builder, cloudpickle, errors, execute, flat_execution, futures, gearsclient, readers, serialise, timers
 from .context import BASE_GLOBALS, CONTEXT
 from .errors import GearsError
 from .loop import MAIN
+from .native import class_in_c, in_c, in_python, refuse_keywords
 
 
+@class_in_c("PyExecutionSession")
 class PyExecutionSession:
     """What a session's code needs elsewhere: opaque to scripts."""
 
@@ -34,18 +36,22 @@ class PyExecutionSession:
     def __init__(self, context):
         self.context = context
 
-    def __reduce__(self):
-        raise TypeError("cannot pickle 'PyExecutionSession' object")
+    def __str__(self):
+        return "PyExecutionSession"
 
 
-def getGearsSession():
+@in_c("getGearsSession")
+def getGearsSession(*_, **keywords):
     """The session of the running code; None when it has none."""
+    refuse_keywords("getGearsSession", keywords)
     context = CONTEXT.get()
     return None if context is None else PyExecutionSession(context)
 
 
-def setGearsSession(*args):
+@in_c("setGearsSession")
+def setGearsSession(*args, **keywords):
     """Makes a session current; None clears it."""
+    refuse_keywords("setGearsSession", keywords)
     if len(args) != 1:
         raise GearsError("Wrong number of args given to setGearsSession")
     session = args[0]
@@ -54,26 +60,32 @@ def setGearsSession(*args):
     CONTEXT.set(None if session is None else session.context)
 
 
+@in_python
 class GearsSession:
     """`with GearsSession(s):` sets and clears the session around a block."""
 
-    def __init__(self, session):
-        self._session = session
+    def __init__(self, s):
+        self.s = s
 
     def __enter__(self):
-        setGearsSession(self._session)
+        setGearsSession(self.s)
         return self
 
     def __exit__(self, *_):
         setGearsSession(None)
 
 
-def registerGearsThread():
+@in_c("registerGearsThread")
+def registerGearsThread(*_, **keywords):
     """There are no threads: does nothing."""
+    refuse_keywords("registerGearsThread", keywords)
 
 
-def _saveGlobals():
+@in_c("_saveGlobals")
+def _saveGlobals(*_, **keywords):
     """For old scripts: does nothing."""
+    refuse_keywords("_saveGlobals", keywords)
+    return 1
 
 
 _PLAIN = {
@@ -99,8 +111,8 @@ _PLAIN = {
     "setGearsSession": setGearsSession,
     "GearsSession": GearsSession,
     "registerGearsThread": registerGearsThread,
-    "gearsCtx": builder.gearsCtx,
-    "PyFlatExecution": builder.PyFlatExecution,
+    "gearsCtx": flat_execution.gearsCtx,
+    "PyFlatExecution": flat_execution.PyFlatExecution,
     "GearsBuilder": builder.GearsBuilder,
     "GB": builder.GearsBuilder,
     "GearsFuture": futures.GearsFuture,
@@ -143,23 +155,25 @@ _REDISGEARS = {
     "getGearsSession": getGearsSession,
     "setGearsSession": setGearsSession,
     "registerGearsThread": registerGearsThread,
-    "gearsCtx": builder.gearsCtx,
+    "gearsCtx": flat_execution.gearsCtx,
     "_saveGlobals": _saveGlobals,
     "GearsError": errors.GearsError,
     "GearsFlatError": errors.GearsFlatError,
     "GearsForceStopped": errors.GearsForceStopped,
-    "PyFlatExecution": builder.PyFlatExecution,
+    "PyFlatExecution": flat_execution.PyFlatExecution,
     "PyAtomic": atomics.PyAtomic,
     "PyExecutionSession": PyExecutionSession,
     "PyFuture": futures.PyFuture,
 }
 
 
+def _is_of_scripts(value):
+    return getattr(value, "__module__", None) == "not_main"
+
+
 def _redisgears():
     module = types.ModuleType("redisgears", "The API of gears scripts, for modules.")
     vars(module).update(_REDISGEARS)
-    for kind in (builder.PyFlatExecution, atomics.PyAtomic, PyExecutionSession, futures.PyFuture):
-        kind.__module__ = "redisgears"
     return module
 
 
@@ -174,6 +188,11 @@ def _install():
     names = {"__builtins__": sys.modules["builtins"], "redisgears": redisgears, "rg": redisgears, **_PLAIN}
     names.update((module.__name__, module) for module in _MODULES)
     BASE_GLOBALS.update(names)
+    # where modules that scripts import find the API, as in RedisGears
+    serialise.PLACES.update((id(value), ("redisgears", name)) for name, value in _REDISGEARS.items())
+    serialise.PLACES.update((id(value), ("__main__", name)) for name, value in _PLAIN.items() if _is_of_scripts(value))
+    main = sys.modules["__main__"] = types.ModuleType("__main__", "The namespace that scripts begin with.")
+    vars(main).update(names, __name__="not_main")
 
 
 _install()

@@ -3,12 +3,16 @@
 from . import calls
 from .context import CONTEXT
 from .errors import GearsError
+from .native import class_in_c, in_c, refuse_keywords
 
 _NOT_INSIDE = "Not inside an atomic block"
 
 
+@class_in_c("PyAtomic")
 class PyAtomic:
     """Context manager: no other client and no other execution touches the engine inside its block."""
+
+    __slots__ = ()
 
     def __enter__(self):
         context = CONTEXT.get()
@@ -28,13 +32,17 @@ class PyAtomic:
         leave(context)
 
 
-def atomic():
+@in_c("atomicCtx")
+def atomic(*_, **keywords):
     """`with atomic():` holds the engine."""
+    refuse_keywords("atomicCtx", keywords)
     return PyAtomic()
 
 
-def isInAtomicBlock():
+@in_c("isInAtomicBlock")
+def isInAtomicBlock(*_, **keywords):
     """Is the engine held by this code?"""
+    refuse_keywords("isInAtomicBlock", keywords)
     context = CONTEXT.get()
     return context is not None and context.atomic
 

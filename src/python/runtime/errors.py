@@ -5,6 +5,9 @@ from traceback import FrameSummary, StackSummary, TracebackException
 
 # File names of this package's own code begin so; their frames are not shown to users.
 RUNTIME_FILES = "<regears>"
+# But those of GearsBuilder are: RedisGears has it in Python too, under the file name of scripts.
+_BUILDER_FILE = "<regears>/builder.py"
+_SCRIPT_FILE = "<string>"
 
 
 class GearsError(Exception):
@@ -90,8 +93,7 @@ class _Stack(StackSummary):
 def _clean(found):
     for part in (found, *_chain(found)):
         if part.stack or part is found:
-            frames = (_without_markers(frame) for frame in part.stack if not frame.filename.startswith(RUNTIME_FILES))
-            part.stack = _Stack(frames)
+            part.stack = _Stack(_shown(frame) for frame in part.stack if not _is_hidden(frame.filename))
 
 
 def _chain(found):
@@ -105,8 +107,14 @@ def _chain(found):
                 yield other
 
 
-def _without_markers(frame):
+def _is_hidden(filename):
+    return filename.startswith(RUNTIME_FILES) and filename != _BUILDER_FILE
+
+
+def _shown(frame):
+    """A frame without markers below its source line, and without that line if it is in a script."""
     if frame.colno is None:
         return frame
-    line = "" if frame.filename == "<string>" else frame.line
-    return FrameSummary(frame.filename, frame.lineno, frame.name, lookup_line=False, line=line)
+    filename = _SCRIPT_FILE if frame.filename == _BUILDER_FILE else frame.filename
+    line = "" if filename == _SCRIPT_FILE else frame.line
+    return FrameSummary(filename, frame.lineno, frame.name, lookup_line=False, line=line)

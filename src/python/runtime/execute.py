@@ -4,12 +4,16 @@ from . import calls
 from .context import CONTEXT
 from .convert import command, revive, to_reply
 from .errors import GearsError, GearsFlatError, plain
+from .native import in_c, in_python, refuse_keywords
 
 _LEVELS = ("debug", "verbose", "notice", "warning")
 
 
-def execute(*args):
+@in_c("executeCommand")
+def execute(*args, **keywords):
     """Runs an engine command and gives its reply; an error reply raises `gears.error`."""
+    if keywords:
+        refuse_keywords("executeCommand", keywords)
     if not args:
         return []
     name = args[0]
@@ -24,8 +28,10 @@ def execute(*args):
     raise GearsError(_engine_error(value))
 
 
-def call_next(*args):
+@in_c("callNext")
+def call_next(*args, **keywords):
     """Runs the next hook of the hooked command, or the command itself. Arguments without the command's name."""
+    refuse_keywords("callNext", keywords)
     status, value = calls.request("call_next", (command("", args)[1:], _handle()))
     if status == calls.OK:
         return value
@@ -34,32 +40,43 @@ def call_next(*args):
     raise GearsError(_engine_error(value))
 
 
-def get_command():
+@in_c("getCommand")
+def get_command(*_, **keywords):
     """The client's command behind an event, as it was typed."""
+    refuse_keywords("getCommand", keywords)
     return calls.call("get_command", _handle())
 
 
-def override_reply(*args):
+@in_c("overrideReply")
+def override_reply(*args, **keywords):
     """Sets the reply of the client's command behind an event."""
+    refuse_keywords("overrideReply", keywords)
     if len(args) != 1:
+        # that there is no such command is said first
+        get_command()
         raise GearsError("Override reply must get a single argument")
     calls.call("override_reply", to_reply(args[0]), _handle())
 
 
-def flat_error(*args):
+@in_c("flatError")
+def flat_error(*args, **keywords):
     """Raises an error that is shown without traceback."""
+    refuse_keywords("flatError", keywords)
     if len(args) != 1:
         raise GearsError("not enough arguments for time flat error")
     raise GearsFlatError(args[0])
 
 
-def hashtag():
+@in_c("getMyHashTag")
+def hashtag(*_, **keywords):
     """A hash tag of this node's lowest slot."""
+    refuse_keywords("getMyHashTag", keywords)
     return "06S"
 
 
-def log(*args, level="notice"):
-    """Writes to the server's log."""
+@in_c("log")
+def log(*args, level="notice", **_):
+    """Writes to the server's log: `log(message, level='notice')`. Other keywords are ignored."""
     if not 1 <= len(args) <= 2:
         raise GearsError("log function must get a log message as input")
     if len(args) == 2:
@@ -75,8 +92,10 @@ def log(*args, level="notice"):
     calls.log(plain(level), "GEARS: " + plain(message))
 
 
-def configGet(*args):
+@in_c("config_get")
+def configGet(*args, **keywords):
     """The text of a user option or of an option that was set explicitly; None for others."""
+    refuse_keywords("config_get", keywords)
     if len(args) != 1:
         raise GearsError("get_config function must get a single key input")
     if not isinstance(args[0], str):
@@ -84,6 +103,7 @@ def configGet(*args):
     return calls.call("config_get", plain(args[0]))
 
 
+@in_python
 def gearsConfigGet(key, default=None):
     """`configGet` with a default."""
     value = configGet(key)
@@ -96,7 +116,8 @@ def _deprecated(old, new, function):
         return function(*args, **kwargs)
 
     alias.__name__ = alias.__qualname__ = old
-    return alias
+    alias.__doc__ = f"Deprecated: {new}"
+    return in_python(alias)
 
 
 Log = _deprecated("Log", "log", log)

@@ -9,6 +9,7 @@ from . import atomics
 from .context import CONTEXT
 from .errors import GearsError, GearsForceStopped, bare_text, error_text, stopped_text
 from .loop import MAIN, GearsLoop
+from .native import also_named, class_in_c, in_c, in_python, refuse_keywords
 from .records import Mark
 
 _STEPS_FILE = "<regears>/steps.py"
@@ -70,7 +71,7 @@ def hold(stage, value, record):
     itself when it is a future of another call."""
     flow = stage.flow
     if type(value) is not CoroutineType:
-        return value.returned(stage, record)
+        return value._returned(stage, record)
     if flow.no_async:
         value.close()
         return Mark(error_text(GearsError(_NOT_ALLOWED), False))
@@ -81,38 +82,50 @@ def hold(stage, value, record):
     return entry
 
 
+@class_in_c("Future")
 class PyFuture:
     """What `gearsFuture()` gives: holds the current record until it is continued."""
 
-    __slots__ = ("_stage", "_entry", "_continued", "__weakref__")
+    __slots__ = ("_stage", "_entry", "_failure", "_continued", "__weakref__")
 
     def __init__(self, stage):
         self._stage = stage
         self._entry = None
+        # of continueFailed before the callback has returned
+        self._failure = None
         self._continued = False
 
-    def continueRun(self, *args):
+    def continueRun(self, *args, **keywords):
         """Goes on with a value in place of the callback's."""
-        self._continue(args, lambda value: (value, None))
+        self._check("continueRun", args, keywords)
+        if self._entry is None:
+            raise GearsError("Can not handle future untill it returned from the callback")
+        self._continued = True
+        self._entry.settle(args[0], None)
 
-    def continueFailed(self, *args):
-        """Goes on with an error; its text is `str(error)`."""
-        self._continue(args, lambda error: (None, Mark(bare_text(error))))
+    def continueFailed(self, *args, **keywords):
+        """Goes on with an error; its text is `str(error)`. Works before the callback has returned the future, too."""
+        self._check("continueFailed", args, keywords)
+        failure = Mark(bare_text(args[0]))
+        self._continued = True
+        if self._entry is None:
+            self._failure = failure
+        else:
+            self._entry.settle(None, failure)
 
-    def _continue(self, args, outcome):
+    def _check(self, name, args, keywords):
+        refuse_keywords(name, keywords)
         if len(args) != 1:
             raise GearsError("Continue function expect an object")
         if self._continued:
             raise GearsError("Can not continue with the same future twice")
-        if self._entry is None:
-            raise GearsError("Can not handle future untill it returned from the callback")
-        self._continued = True
-        self._entry.settle(*outcome(args[0]))
 
-    def returned(self, stage, record):
+    def _returned(self, stage, record):
         if self._stage is not stage or self._entry is not None:
             return self
         stage.held_by = None
+        if self._failure is not None:
+            return self._failure
         self._entry = Entry(stage.flow, record)
         return self._entry
 
@@ -124,9 +137,11 @@ class PyFuture:
 AWAITABLES = frozenset((CoroutineType, PyFuture))
 
 
-def gearsFuture(*args, **kwargs):
+@in_c("gearsFutureCtx")
+def gearsFuture(*args, **keywords):
     """Holds the current record; the step callback must return what this gives."""
-    if args or kwargs:
+    refuse_keywords("gearsFutureCtx", keywords)
+    if args:
         raise GearsError("Future gets no arguments")
     stage, callback = _running_step()
     if stage is None:
@@ -142,8 +157,10 @@ def gearsFuture(*args, **kwargs):
     return PyFuture(stage)
 
 
-def isAsyncAllow():
+@in_c("isAsyncAllow")
+def isAsyncAllow(*_, **keywords):
     """May the record's step wait?"""
+    refuse_keywords("isAsyncAllow", keywords)
     stage, _ = _running_step()
     return stage is not None and not stage.flow.no_async
 
@@ -162,6 +179,7 @@ def _running_step():
     return None, None
 
 
+@in_python
 class GearsFuture(asyncio.Future):
     """Awaitable of `createFuture()` and `run()`."""
 
@@ -170,21 +188,26 @@ class GearsFuture(asyncio.Future):
         self.gearsSession = gearsSession
 
 
+@in_python
 def createFuture():
     """A future that `setFutureResults` or `setFutureException` completes."""
     return GearsFuture(gearsSession=CONTEXT.get())
 
 
-def setFutureResults(f, value):
+@in_python
+@also_named(value="res")
+def setFutureResults(f, res):
     """Completes a future, soon after; the first outcome counts."""
-    MAIN.call_soon(_set_result, f, value)
+    MAIN.call_soon(_set_result, f, res)
 
 
-def setFutureException(f, exc):
+@in_python
+@also_named(exc="exception")
+def setFutureException(f, exception):
     """Fails a future, soon after."""
-    if not isinstance(exc, BaseException):
-        exc = Exception(bare_text(exc))
-    MAIN.call_soon(_set_exception, f, exc)
+    if not isinstance(exception, BaseException):
+        exception = Exception(bare_text(exception))
+    MAIN.call_soon(_set_exception, f, exception)
 
 
 def _set_result(future, value):
@@ -197,13 +220,15 @@ def _set_exception(future, error):
         future.set_exception(error)
 
 
-def runCoroutine(coro, f=None, delay=0, s=None):
+@in_python
+@also_named(coro="cr")
+def runCoroutine(cr, f=None, delay=0, s=None):
     """Runs a coroutine in the background, after `delay` seconds, in the session `s` or the current one; its outcome
     continues `f`, a `gearsFuture`."""
     context = CONTEXT.get() if s is None else s.context
     token = CONTEXT.set(context and context.lasting())
     try:
-        MAIN.create_task(_in_background(coro, f, delay))
+        MAIN.create_task(_in_background(cr, f, delay))
     finally:
         CONTEXT.reset(token)
 

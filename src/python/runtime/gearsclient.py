@@ -1,51 +1,40 @@
 """The module `gearsclient` for scripts that the Python client of that name sends.
 
-The client pickles a description of a flow, an object of its own classes, which are looked up by name here; the script
-then calls `createAndRun(GB)` on it. How the client's objects call their attributes is its business: what a step does
-follows from the name of its class, and its arguments from the order in which its constructor kept them.
+The client (releases 1.0.0 to 1.0.2) pickles a `GearsPipe` with a list of steps, each an object of a class of its own such
+as `GearsRemoteMapStep`; the classes are looked up by name here. The script then calls `createAndRun(GB)` on it. What a
+step does follows from the name of its class, and its arguments from the order in which the client kept them.
 """
 
+import re
 import sys
 import types
 
 from . import cloudpickle as _cloudpickle
 from .errors import GearsError
 
-# The steps whose classes are not named as `<method>Step`, in any spelling.
-_METHODS = {
-    name.lower(): name
-    for name in (
-        "map", "flatmap", "filter", "foreach", "accumulate", "repartition", "localgroupby", "groupby", "batchgroupby",
-        "countby", "count", "avg", "distinct", "aggregate", "aggregateby", "sort", "limit", "run", "register", "collect",
-    )
-}  # fmt: skip
+_MODULE = "gearsclient.redisgears_builder"
+_STEP = re.compile(r"GearsRemote(\w+)Step")
+_METHODS = frozenset((
+    "map", "flatmap", "filter", "foreach", "accumulate", "repartition", "localgroupby", "groupby", "batchgroupby",
+    "countby", "count", "avg", "distinct", "aggregate", "aggregateby", "sort", "limit", "run", "register", "collect",
+))  # fmt: skip
 
 
 class _Step:
-    """One step of a flow: the arguments are whatever it was unpickled with."""
+    """One step of a flow, with the attributes that it was pickled with: the arguments of a builder's method in their
+    order, and `kargs`, its keyword arguments."""
 
     method = ""
-
-    def __init__(self, *args, **keywords):
-        for at, value in enumerate(args):
-            setattr(self, f"argument{at}", value)
-        if keywords:
-            self.kargs = keywords
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
 
     def AddToGB(self, builder, *_):
         """Adds itself to a builder."""
         given = dict(self.__dict__)
-        keywords = {}
-        for name in ("kargs", "kwargs", "kw"):
-            keywords.update(given.pop(name, {}))
-        return getattr(builder, self.method)(*given.values(), **keywords)
+        keywords = given.pop("kargs", {})
+        getattr(builder, self.method)(*given.values(), **keywords)
 
 
 class GearsPipe:
-    """A flow as it was described: its reader, the reader's argument, and its steps."""
+    """A flow as the client described it: its reader and its steps. It keeps a default argument, but does not use it."""
 
     def __init__(self, reader="KeysReader", defaultArg="*"):
         self.reader = reader
@@ -54,14 +43,14 @@ class GearsPipe:
 
     def createAndRun(self, GB):
         """Builds the flow and runs or registers it, whichever its last step says."""
-        builder = GB(self.reader, self.defaultArg)
+        builder = GB(self.reader)
         for step in self.steps:
             step.AddToGB(builder)
 
 
-def log(message, level="notice"):
+def log(msg, level="notice"):
     """Writes to the server's log."""
-    _api().log(message, level=level)
+    _api().log(msg, level=level)
 
 
 def gearsConfigGet(key, default=None):
@@ -101,18 +90,16 @@ class GearsRemoteBuilder:
         raise GearsError("GearsRemoteBuilder works in clients; in a script use GearsBuilder")
 
 
-GearsBuilder = GearsRemoteBuilder
-
-
 def _api():
     return sys.modules["redisgears"]
 
 
 def _step_class(name):
-    method = _METHODS.get(name.removesuffix("Step").lower()) if name.endswith("Step") else None
-    if method is None:
+    found = _STEP.fullmatch(name)
+    method = found.group(1).lower() if found else None
+    if method not in _METHODS:
         raise AttributeError(f"module 'gearsclient' has no attribute {name!r}")
-    made = type(name, (_Step,), {"method": method, "__module__": "gearsclient.redisgears_builder"})
+    made = type(name, (_Step,), {"method": method, "__module__": _MODULE})
     globals()[name] = made
     return made
 
@@ -121,7 +108,7 @@ def __getattr__(name):
     return _step_class(name)
 
 
-_PUBLIC = ("GearsRemoteBuilder", "GearsBuilder", "GearsPipe", "log", "gearsConfigGet", "execute", "hashtag", "atomic")
+_PUBLIC = ("GearsRemoteBuilder", "GearsPipe", "log", "gearsConfigGet", "execute", "hashtag", "atomic")
 
 
 def install():
@@ -130,11 +117,11 @@ def install():
     inner = sys.modules[__name__]
     package.__path__ = []
     for name in _PUBLIC:
-        setattr(package, name, getattr(inner, name))
-        if name != "GearsBuilder" and isinstance(getattr(inner, name), (type, types.FunctionType)):
-            getattr(inner, name).__module__ = "gearsclient.redisgears_builder"
+        value = getattr(inner, name)
+        value.__module__ = _MODULE
+        setattr(package, name, value)
     package.__getattr__ = __getattr__
     package.redisgears_builder = inner
     vars(inner)["cloudpickle"] = _cloudpickle
     sys.modules["gearsclient"] = package
-    sys.modules["gearsclient.redisgears_builder"] = inner
+    sys.modules[_MODULE] = inner

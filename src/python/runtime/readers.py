@@ -1,11 +1,12 @@
 """Readers of batch flows: what `run()` is given becomes a source, and a source gives a generator of records."""
 
 import time
-from types import FunctionType, GeneratorType
+from types import GeneratorType
 
 from . import calls
-from .errors import GearsError, bare_text
+from .errors import GearsError, bare_text, plain
 from .execute import execute
+from .native import in_python, is_function
 from .records import BREATH, Mark
 
 
@@ -13,6 +14,8 @@ from .records import BREATH, Mark
 _PAUSE = (BREATH, None, None)
 # Records between two breaths of a flow.
 _STRIDE = range(256)
+# Readers of batch flows whose argument is a pattern or a key.
+_WITH_TEXT = frozenset(("KeysReader", "StreamReader"))
 
 
 class KeysSource:
@@ -139,32 +142,43 @@ class GivenSource:
         yield from self.given
 
 
-def prepare(reader, arg, options):
-    """Checks the arguments of `run()` and gives the source. Raises `gears.error`."""
+def argument(reader, args):
+    """What `run(*args)` gives a reader: its function, pattern or key. Raises `gears.error`."""
     if reader == "PythonReader":
-        if type(arg) is not FunctionType:
+        if len(args) != 1:
+            raise GearsError("python reader function is not given")
+        if not is_function(args[0]):
             raise GearsError("pyreader argument must be a function")
+        return args[0]
+    arg = args[0] if args else "*"
+    _text(arg, "regex argument must be a string")
+    if reader not in _WITH_TEXT:
+        raise GearsError("Given reader do not support run or not exists")
+    return plain(arg)
+
+
+def prepare(reader, arg, options):
+    """The source of a reader with its argument and the keywords of `run()`. Raises `gears.error`."""
+    if reader == "PythonReader":
         return PythonSource(arg)
     if reader == "KeysReader":
-        _text(arg, "regex argument must be a string")
         return KeysSource(
-            str(arg),
+            arg,
             _flag(options.get("noScan", False), "exactMatch value is not boolean"),
             _flag(options.get("readValue", True), "readValue value is not boolean"),
         )
-    if reader == "StreamReader":
-        _text(arg, "regex argument must be a string")
-        from_id = options.get("fromId", "0-0")
-        _text(from_id, "fromId argument must be a string")
-        return StreamSource(str(arg), str(from_id))
-    raise GearsError("Given reader do not support run or not exists")
+    from_id = options.get("fromId", "0-0")
+    _text(from_id, "fromId argument must be a string")
+    return StreamSource(arg, plain(from_id))
 
 
+@in_python
 def shardReaderCallback():
     """Generator of ShardsIDReader."""
     yield "1"
 
 
+@in_python
 def createKeysOnlyReader(pattern="*", count=1000, noScan=False, patternGenerator=None):
     """Generator function of KeysOnlyReader."""
 

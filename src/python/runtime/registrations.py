@@ -1,10 +1,9 @@
 """Registrations: what `register()` accepts, and the flows that events start."""
 
-from types import FunctionType
-
 from . import calls, serialise
 from .context import CONTEXT
 from .errors import GearsError, plain
+from .native import is_function
 
 _MODES = frozenset(("sync", "async", "async_local"))
 _KEY_TYPES = frozenset(("empty", "string", "list", "hash", "set", "zset", "module", "stream"))
@@ -32,18 +31,16 @@ def register(reader, desc, steps, options, take_made):
     context = CONTEXT.get()
     if context is None:
         raise GearsError("Can not create a gearsCtx on a python created thread")
-    check = _CHECKS.get(reader)
-    if check is None:
-        raise GearsError("given reader does not exists or does not support register")
     mode = options.get("mode", "async")
     if not isinstance(mode, str):
         raise GearsError("execution mode must be a string")
     if mode not in _MODES:
         raise GearsError("unknown execution mode")
-    spec = {"reader": reader, "mode": plain(mode), "desc": desc, "session": context.session.key, **check(options, mode)}
     on_registered = options.get("onRegistered")
-    if on_registered is not None and type(on_registered) is not FunctionType:
+    if on_registered is not None and not is_function(on_registered):
         raise GearsError("OnRegistered argument must be a function")
+    given = _arguments(reader, options, mode)
+    spec = {"reader": reader, "mode": plain(mode), "desc": desc, "session": context.session.key, **given}
     spec["has_on_registered"] = on_registered is not None
     spec["blob"] = serialise.pack_registration(context.session, reader, steps, on_registered)
     text = calls.call("register", take_made(), spec, context.handle)
@@ -65,13 +62,24 @@ def unregister(number):
     registrations.pop(number, None)
 
 
-def _keys(options, _mode):
+def _arguments(reader, options, mode):
+    """The arguments of a reader. What is wrong with them is found in the order in which RedisGears looks at them."""
+    if reader == "CommandReader":
+        return _command(options)
+    prefix = _prefix(options)
+    if reader == "KeysReader":
+        return {"prefix": prefix, **_keys(options)}
+    if reader == "StreamReader":
+        return {"prefix": prefix, **_stream(options, mode)}
+    raise GearsError("given reader does not exists or does not support register")
+
+
+def _keys(options):
     return {
-        "prefix": _prefix(options),
         "eventTypes": _words(options, "eventTypes", "given event type is not string"),
-        "keyTypes": _key_types(options),
-        "commands": _words(options, "commands", "given command type is not string"),
+        "keyTypes": _words(options, "keyTypes", "given key type is not string", _KEY_TYPES),
         "readValue": _flag(options, "readValue", True, "readValue is not boolean"),
+        "commands": _words(options, "commands", "given command type is not string"),
     }
 
 
@@ -79,6 +87,7 @@ def _stream(options, mode):
     batch = _number(options, "batch", 1, "batch argument must be a number")
     if batch <= 0:
         raise GearsError("batch argument must be greater than 0")
+    duration = _number(options, "duration", 0, "duration argument must be a number")
     policy = options.get("onFailedPolicy", "continue")
     if not isinstance(policy, str):
         raise GearsError("onFailedPolicy must be a string (Continue/Abort/Retry)")
@@ -87,28 +96,24 @@ def _stream(options, mode):
     if mode == "sync" and policy.lower() != "continue":
         raise GearsError("ExecutionMode sync can only be combined with OnFailedPolicy Continue")
     return {
-        "prefix": _prefix(options),
         "batch": batch,
-        "duration": _number(options, "duration", 0, "duration argument must be a number"),
+        "duration": duration,
         "onFailedPolicy": plain(policy.lower()),
         "onFailedRetryInterval": _number(options, "onFailedRetryInterval", 1, "retryInterval argument must be a number"),
         "trimStream": _flag(options, "trimStream", True, "pyTrimmStream argument must be a boolean"),
     }
 
 
-def _command(options, _mode):
+def _command(options):
     trigger = _optional_text(options, "trigger", "trigger argument is not string")
-    hook = _optional_text(options, "hook", "hook argument is not string")
-    key_prefix = _optional_text(options, "keyprefix", "keyprefix argument is not string")
     in_order = _flag(options, "inorder", False, "inorder argument is be boolean")
+    key_prefix = _optional_text(options, "keyprefix", "keyprefix argument is not string")
+    hook = _optional_text(options, "hook", "hook argument is not string")
     if trigger is None and hook is None:
         raise GearsError("no trigger or hook argument was given")
     if trigger is not None and (hook is not None or key_prefix is not None):
         raise GearsError("trigger argument can not be given with keyprefix or hook")
     return {"trigger": trigger, "hook": hook, "keyprefix": key_prefix, "inorder": in_order}
-
-
-_CHECKS = {"KeysReader": _keys, "StreamReader": _stream, "CommandReader": _command}
 
 
 def _prefix(options):
@@ -118,24 +123,21 @@ def _prefix(options):
     return plain(prefix)
 
 
-def _words(options, name, error):
+def _words(options, name, error, known=None):
     given = options.get(name)
     if given is None:
         return None
     try:
-        words = list(given)
+        given = iter(given)
     except TypeError:
         raise GearsError(f"given {name} is not iterable") from None
-    for word in words:
+    words = []
+    for word in given:
         if not isinstance(word, str):
             raise GearsError(error)
-    return [plain(word) for word in words]
-
-
-def _key_types(options):
-    words = _words(options, "keyTypes", "given key type is not string")
-    if words is not None and not all(word in _KEY_TYPES for word in words):
-        raise GearsError("unknown key type")
+        if known is not None and word not in known:
+            raise GearsError("unknown key type")
+        words.append(plain(word))
     return words
 
 
@@ -154,9 +156,9 @@ def _number(options, name, default, error):
 
 
 def _optional_text(options, name, error):
-    value = options.get(name)
-    if value is None:
+    if name not in options:
         return None
+    value = options[name]
     if not isinstance(value, str):
         raise GearsError(error)
     return plain(value)

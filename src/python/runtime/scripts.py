@@ -1,6 +1,6 @@
 """Sessions and the scripts that begin them."""
 
-from . import abort, atomics, bridge, builder, calls, flow, registrations
+from . import abort, atomics, bridge, calls, flat_execution, flow, registrations
 from .context import BASE_GLOBALS, CONTEXT, Background, Context
 from .errors import error_text, stopped_text
 from .loop import note_garbage
@@ -63,7 +63,7 @@ def run_script(handle, session, code, flags):
     if error is not None:
         for number in body.registered:
             registrations.unregister(number)
-        calls.post("script", handle, "error", error, builder.take_made())
+        calls.post("script", handle, "error", error, flat_execution.take_made())
         note_garbage()
         return
     run, begins = None, False
@@ -79,7 +79,7 @@ def run_script(handle, session, code, flags):
     else:
         note_garbage()
     body.declared = None
-    calls.post("script", handle, "ok", builder.take_made(), run, bool(body.registered), begins)
+    calls.post("script", handle, "ok", flat_execution.take_made(), run, bool(body.registered), begins)
 
 
 def call_back(session, function, handle=0):

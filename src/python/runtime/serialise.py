@@ -41,6 +41,8 @@ _ENUM_INTERNALS = frozenset(
         "_value_repr_", "__new__", "_flag_mask_", "_singles_mask_", "_all_bits_", "_boundary_", "_inverted_",
     )
 )  # fmt: skip
+# Of the API, which says of itself that it is elsewhere: identity to module and name. The api module fills it.
+PLACES = {}
 _SENTINELS = {
     id(getattr(dataclasses, name)): name
     for name in ("MISSING", "KW_ONLY", "_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR", "_HAS_DEFAULT_FACTORY")
@@ -108,9 +110,11 @@ class Pickler(pickle.Pickler):
         if isinstance(value, type):
             return self._class(value)
         if isinstance(value, types.ModuleType):
-            if sys.modules.get(value.__name__) is not value:
-                raise pickle.PicklingError(f"cannot pickle module '{value.__name__}', which can not be imported")
-            return importlib.import_module, (value.__name__,)
+            # which calls itself otherwise
+            name = "__main__" if value is sys.modules.get("__main__") else value.__name__
+            if sys.modules.get(name) is not value:
+                raise pickle.PicklingError(f"cannot pickle module '{name}', which can not be imported")
+            return importlib.import_module, (name,)
         reduce = self.reducers.get(type(value))
         if reduce is not None:
             return reduce(value)
@@ -121,6 +125,8 @@ class Pickler(pickle.Pickler):
         recipe = function.__dict__.get("__recipe__")
         if recipe is not None:
             return composed.remake, recipe
+        if id(function) in PLACES:
+            return _found(function)
         return NotImplemented if _importable(function) else self.function(function)
 
     def function(self, function):
@@ -153,6 +159,8 @@ class Pickler(pickle.Pickler):
             return type, (_SPECIAL_TYPES[cls],)
         if cls in _BUILT_IN:
             return self.built_in(_BUILT_IN[cls])
+        if id(cls) in PLACES:
+            return _found(cls)
         if _importable(cls):
             return NotImplemented
         space = dict(cls.__dict__)
@@ -241,6 +249,12 @@ def set_class(cls, state):
         type.__setattr__(cls, name, value)
     if isinstance(cls, abc.ABCMeta):
         abc.update_abstractmethods(cls)
+
+
+def _found(value):
+    """How to find something of the API again."""
+    module, name = PLACES[id(value)]
+    return getattr, (sys.modules[module], name)
 
 
 def _as_text(record):

@@ -1,22 +1,23 @@
 """Time events: functions that the main thread wants called again and again."""
 
-from types import FunctionType
-
 from . import calls, serialise
 from .context import CONTEXT
 from .errors import GearsError, plain
+from .native import in_c, is_function, refuse_keywords
 from .scripts import call_back
 
 # By the number that the main thread gave.
 timers = {}
 
 
-def registerTE(*args):
+@in_c("registerTimeEvent")
+def registerTE(*args, **keywords):
     """`registerTE(seconds, function[, key])`: calls the function every so many seconds. False if the key exists."""
+    refuse_keywords("registerTimeEvent", keywords)
     if len(args) not in (2, 3):
         raise GearsError("not enough arguments for time event")
     seconds, function = args[0], args[1]
-    if type(function) is not FunctionType:
+    if not is_function(function):
         raise GearsError("callback must be a function")
     if not isinstance(seconds, int):
         raise GearsError("time argument must be a long")
@@ -24,9 +25,8 @@ def registerTE(*args):
     if context is None:
         raise GearsError("can not create time event on a python created thread")
     key, blob = None, b""
-    if len(args) == 3:
-        if not isinstance(args[2], str):
-            raise GearsError("key argument must be a string")
+    # what is no text is no key
+    if len(args) == 3 and isinstance(args[2], str):
         key, blob = plain(args[2]), serialise.pack_function(context.session, function)
     number = calls.call("time_event", int(seconds), key, blob, context.session.key, context.handle)
     if number is False:

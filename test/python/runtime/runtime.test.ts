@@ -42,6 +42,11 @@ describe("texts of errors", () => {
       "class R:\n    def __str__(self): return 5\nGB('ShardsIDReader').map(lambda x: R()).run()",
       /^\['Traceback.*__str__ returned non-string/,
     ],
+    [
+      "the methods of the builder, as in RedisGears, and nothing of what they call",
+      "def f(x):\n    return GB().avg(5)\nGB('ShardsIDReader').map(f).run()",
+      /^\['Traceback \(most recent call last\):\\n', ' {2}File "<string>", line 2, in f\\n', ' {2}File "<string>", line \d+, in avg\\n', ' {2}File "<string>", line \d+, in deco\\n', 'gears\.error: map argument must be a function\\n'\]$/,
+    ],
     ["no memory", "GB('ShardsIDReader').map(lambda x: [0] * (2 ** 30)).run()", /MemoryError/],
     [
       "endless recursion",

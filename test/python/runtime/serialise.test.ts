@@ -160,6 +160,10 @@ test("what can not be packed is an error that names the callback", () => {
   expect(replies[0]).toContain(
     "gears.error: Error occured when serialized a python callback, callback=f error=cannot pickle '_thread.lock' object",
   );
+  // the line of the method of the builder is there, as in RedisGears; none of what it calls are
+  expect(replies[0]).toMatch(
+    /^\['Traceback \(most recent call last\):\\n', ' {2}File "<string>", line 5, in <module>\\n', ' {2}File "<string>", line \d+, in register\\n', "gears\.error: /,
+  );
   expect(replies[1]).toContain("callback=<lambda> error=cannot pickle 'generator' object");
   expect(replies[2]).toContain("callback=<lambda> error=cannot pickle 'PyExecutionSession' object");
 });

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Execution } from "../../../src/executions/execution.ts";
 import { Ids, NODE_ID, parseId } from "../../../src/executions/ids.ts";
 import { ExecutionRegistry } from "../../../src/executions/registry.ts";
@@ -54,6 +54,51 @@ describe("the registry of executions", () => {
     limits.count = 1;
     registry.evict();
     expect(ids()).toEqual([2]);
+  });
+
+  describe("when MaxExecutions is lowered", () => {
+    afterEach(() => void vi.useRealTimers());
+    const setUpInProgress = (count: number) => {
+      vi.useFakeTimers();
+      const made = setUp();
+      const finished = [made.finish(), made.finish()];
+      const inProgress = Array.from({ length: count }, () => made.registry.create({ registered: false, kept: true }));
+      made.limits.count = 1;
+      made.registry.limitChanged();
+      const end = (execution: Execution | undefined): void => {
+        execution?.finish("done");
+        if (execution) made.registry.settle(execution);
+      };
+      return { ...made, finished, inProgress, end };
+    };
+
+    it("what is in progress can be read when it has ended, and what has ended before can be for a moment", () => {
+      const { end, ids, inProgress } = setUpInProgress(3);
+      for (const execution of inProgress) end(execution);
+      expect(ids()).toEqual([0, 1, 2, 3, 4]);
+      vi.advanceTimersByTime(1_000);
+      expect(ids()).toEqual([4]);
+    });
+
+    it("what runs for long takes nobody's place when it ends", () => {
+      const { end, finish, ids, inProgress } = setUpInProgress(1);
+      vi.advanceTimersByTime(5_000);
+      expect(ids()).toEqual([1, 2]);
+      finish();
+      end(inProgress[0]);
+      expect(ids()).toEqual([2, 3]);
+      vi.advanceTimersByTime(1_000);
+      expect(ids()).toEqual([2]);
+    });
+
+    it("new executions push others out meanwhile", () => {
+      const { finish, ids } = setUpInProgress(1);
+      finish();
+      finish();
+      expect(ids()).toEqual([2, 3, 4]);
+      vi.advanceTimersByTime(1_000);
+      expect(ids()).toEqual([2, 4]);
+    });
   });
 
   it("keeps everything with a limit of 0", () => {

@@ -1,0 +1,169 @@
+"""The flow behind a builder: checks what steps are given, and what the flow is to read. In RedisGears this is C."""
+
+from . import calls, readers, registrations
+from .context import CONTEXT
+from .errors import GearsError, plain
+from .flow import Flow, flows
+from .futures import GearsFuture
+from .native import class_in_c, in_c, is_function, refuse_keywords
+from .records import Step, describe
+
+_READERS = frozenset(("KeysReader", "StreamReader", "PythonReader", "CommandReader"))
+_NO_SESSION = "Can not create a gearsCtx on a python created thread"
+_MODES = frozenset(("async", "async_local"))
+
+# Flows that were made since the main thread was told last; each takes a registration id.
+_made = 0
+
+
+def take_made():
+    """How many flows were made since the last time somebody asked."""
+    global _made
+    made, _made = _made, 0
+    return made
+
+
+@class_in_c("PyFlatExecution")
+class PyFlatExecution:
+    """A reader and the steps that its records go through. Each method that adds a step gives this back."""
+
+    __slots__ = ("_reader", "_desc", "_steps")
+
+    def __init__(self, reader="KeysReader", desc=None):
+        global _made
+        if CONTEXT.get() is None:
+            raise GearsError(_NO_SESSION)
+        if not isinstance(reader, str):
+            raise GearsError("reader argument must be a string")
+        if desc is not None and not isinstance(desc, str):
+            raise GearsError("desc argument must be a string")
+        if reader not in _READERS:
+            raise GearsError("The given reader does not exists")
+        self._reader = plain(reader)
+        self._desc = None if desc is None else plain(desc)
+        self._steps = []
+        _made += 1
+
+    def __str__(self):
+        return "PyFlatExecution"
+
+    def map(self, *args, **keywords):
+        """Replaces each record by what a function makes of it."""
+        return self._add("map", _callback("map", args, keywords))
+
+    def filter(self, *args, **keywords):
+        """Keeps the records for which a function gives something true."""
+        return self._add("filter", _callback("filter", args, keywords))
+
+    def foreach(self, *args, **keywords):
+        """Calls a function with each record and passes the record on."""
+        return self._add("foreach", _callback("foreach", args, keywords))
+
+    def flatmap(self, *args, **keywords):
+        """Replaces each record by the elements of the list that a function makes of it, last first."""
+        return self._add("flatmap", _callback("flatmap", args, keywords))
+
+    def accumulate(self, *args, **keywords):
+        """Folds all records into one: `f(value so far or None, record)`."""
+        return self._add("accumulate", _callback("accumulate", args, keywords))
+
+    def repartition(self, *args, **keywords):
+        """Moves each record to the node of the key that a function gives; on one node it only calls the function."""
+        return self._append(Step("repartition", extractor=_callback("repartition", args, keywords)))
+
+    def groupby(self, *args, **keywords):
+        """Folds the records of each key: `extractor(record)`, `reducer(key, value so far or None, record)`."""
+        return self._group("group", "groupby", args, keywords)
+
+    def localgroupby(self, *args, **keywords):
+        """As `groupby`, without moving records between nodes."""
+        return self._group("localgroup", "groupby", args, keywords)
+
+    def batchgroupby(self, *args, **keywords):
+        """Makes one record of all records of each key: `extractor(record)`, `reducer(key, records)`."""
+        return self._group("batchgroup", "batchgroupby", args, keywords)
+
+    def limit(self, *args, **keywords):
+        """Keeps so many records: `limit(length, start=0)`."""
+        refuse_keywords("limit", keywords)
+        if not 1 <= len(args) <= 2:
+            raise GearsError("wrong number of args to limit function")
+        if not all(isinstance(arg, int) for arg in args):
+            raise GearsError("limit argument must be a number")
+        return self._append(Step("limit", length=int(args[0]), start=int(args[1]) if len(args) > 1 else 0))
+
+    def collect(self, *args, **keywords):
+        """Brings all records to the node that began; on one node it does nothing."""
+        refuse_keywords("collect", keywords)
+        if args:
+            raise GearsError("wrong number of args to collect function")
+        return self._add("collect", None)
+
+    def run(self, *args, **options):
+        """Starts the flow on its reader's records; gives an awaitable of `[results, errors]`."""
+        context = CONTEXT.get()
+        if context is None:
+            raise GearsError(_NO_SESSION)
+        declares = context.declares
+        if declares and context.declared is not None:
+            raise GearsError("Can not run more then 1 executions in a single script")
+        arg = readers.argument(self._reader, args)
+        mode = _mode(options.get("mode", "async"))
+        source = readers.prepare(self._reader, arg, options)
+        future = GearsFuture(gearsSession=context)
+        steps = tuple(self._steps)
+        if declares:
+            flow = Flow(context.handle, context.session, steps, source, future)
+            context.declared = (flow, mode, self._reader)
+            return future
+        session, parent = context.session, context.handle
+        handle, _ = calls.call("run", mode, describe(steps), self._reader, parent, session.key)
+        flows[handle] = Flow(handle, session, steps, source, future, inner=True)
+        return future
+
+    def register(self, *_, **options):
+        """Declares a registration; gives its id."""
+        return registrations.register(self._reader, self._desc, tuple(self._steps), options, take_made)
+
+    def _add(self, kind, function):
+        return self._append(Step(kind, function))
+
+    def _append(self, step):
+        self._steps.append(step)
+        return self
+
+    def _group(self, kind, name, args, keywords):
+        refuse_keywords(name, keywords)
+        if len(args) != 2:
+            raise GearsError(f"wrong number of args to {name} function")
+        extractor, reducer = args
+        if not is_function(extractor):
+            raise GearsError(f"{name} extractor argument must be a function")
+        # that of batchgroupby is only found out when it is called
+        if kind != "batchgroup" and not is_function(reducer):
+            raise GearsError(f"{name} reducer argument must be a function")
+        return self._append(Step(kind, reducer, extractor))
+
+
+@in_c("gearsCtx")
+def gearsCtx(*args, **keywords):
+    """`gearsCtx(reader='KeysReader', desc=None)`: the flow behind a builder. Further arguments are ignored."""
+    refuse_keywords("gearsCtx", keywords)
+    return PyFlatExecution(*args[:2])
+
+
+def _callback(name, args, keywords):
+    refuse_keywords(name, keywords)
+    if len(args) != 1:
+        raise GearsError(f"wrong number of args to {name} function")
+    if not is_function(args[0]):
+        raise GearsError(f"{name} argument must be a function")
+    return args[0]
+
+
+def _mode(mode):
+    if not isinstance(mode, str):
+        raise GearsError("execution mode must be a string")
+    if mode not in _MODES:
+        raise GearsError("unknown execution mode")
+    return plain(mode)
