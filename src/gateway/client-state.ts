@@ -47,7 +47,7 @@ export class ClientState {
   credentials: readonly Buffer[] | undefined;
   transaction: Transaction | undefined;
   monitoring = false;
-  /** The engine has accepted QUIT: it carries out nothing more. */
+  /** The engine has accepted QUIT, or has ended the connection: nothing more is carried out or answered. */
   leaving = false;
   /** `CLIENT REPLY`; `skip` lasts for one reply. */
   replies: "on" | "off" | "skip" = "on";
