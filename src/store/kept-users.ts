@@ -12,8 +12,16 @@ import { INTERNAL_USER, type InternalConnections } from "../engine/internal.ts";
 import { DEFAULT_USER } from "../engine/rights.ts";
 import { InternalError, ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { codeOf, DISK, type FileSystem, prepareFor, replaceFile, setAside, sha256, textOf } from "./disk.ts";
-import { decodeKeptUsers, encodeKeptUsers, encodeUsers, type Fault, type FileUser, parseUsers } from "./users-file.ts";
+import { codeOf, DISK, type FileSystem, prepareFor, replaceFile, setAside, textOf } from "./disk.ts";
+import {
+  decodeKeptUsers,
+  encodeKeptUsers,
+  encodeUsers,
+  type Fault,
+  type FileUser,
+  parseUsers,
+  sha256,
+} from "./users-file.ts";
 
 export const USERS_FILE = "regears-users.acl";
 
@@ -187,7 +195,9 @@ export class KeptUsers {
     const why = "damage" in content ? content.damage : describe(this.#path, faults);
     const problem = `the users in ${this.#path} can not be used: ${why}`;
     if (!repair)
-      throw new InternalError(`${problem}. Put the file right or move it away; without it these users are gone`);
+      throw new InternalError(
+        `${problem}. Put a good copy in its place, or move it away and go on without these users`,
+      );
     log.error(`${problem}. The file is now ${await setAside(this.#disk, this.#path, "corrupt", now())}`);
     return [];
   }

@@ -2,8 +2,8 @@
  * Files of users: lines as ACL LIST gives them, in latin1. An `aclfile` has nothing else, as Redis has it; the file that is
  * kept in `dir` begins with a line with the checksum of everything after it.
  */
+import { createHash } from "node:crypto";
 import type { UserLine } from "../config.ts";
-import { sha256 } from "./disk.ts";
 
 /** Something in a file that keeps it from being used. */
 export interface Fault {
@@ -20,6 +20,9 @@ export interface FileUser extends UserLine {
 
 const FIRST_LINE = /^regears-users sha256:([0-9a-f]{64})\n/;
 const FIRST_LINE_LENGTH = 86;
+
+/** As hexadecimal digits, which is also how the engine shows a password. */
+export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 /** Reads lines by the rules of Redis. Whether the rules are good is the engine's to say. */
 export function parseUsers(text: string): { readonly users: readonly FileUser[]; readonly faults: readonly Fault[] } {

@@ -8,7 +8,7 @@ const redis = findRedisServer();
 const PARAMETER = "notify-keyspace-events";
 
 /** A way to the engine on which single connections can be made to hang. */
-class Proxy {
+class Detour {
   readonly #pairs: { readonly sockets: readonly Socket[]; sent: string }[] = [];
   #server: Server | undefined;
 
@@ -159,7 +159,7 @@ describe.skipIf(!redis.path)(`gaps in the key events of an engine by URL${redis.
   });
 
   it("notices that a network has swallowed the connection, and catches up with streams", async () => {
-    const proxy = new Proxy();
+    const proxy = new Detour();
     const port = await proxy.listen(server.port);
     const behind = await createWorld({ url: `redis://127.0.0.1:${port}` });
     try {
