@@ -41,8 +41,8 @@ const ACTIONS = new Map<string, CommandLine["action"]>([
 ]);
 
 /**
- * Reads the arguments after the program's name: `--name value`, `--name=value`, `name value`, one configuration file, and
- * the options of `redis-server`.
+ * Reads the arguments after the program's name: `--name value`, `--name=value`, `name value`, `--name` for `yes`, one
+ * configuration file, and the options of `redis-server`.
  * @throws ConfigError for anything else.
  */
 export function readArguments(args: readonly string[]): CommandLine {
@@ -73,7 +73,7 @@ export function readArguments(args: readonly string[]): CommandLine {
     const following = end < 0 ? rest : rest.slice(0, end);
     const values = equals === undefined ? following.slice(0, wanted(name, following)) : [equals.slice(1)];
     if (equals === undefined) at += values.length;
-    addDirective(layer, name, values);
+    addDirective(layer, name, values.length === 0 && findOption(name)?.[1].kind === "switch" ? ["yes"] : values);
   }
   return file === undefined ? { layer, action } : { layer, action, file };
 }

@@ -5,6 +5,7 @@ from types import FunctionType
 from . import calls, serialise
 from .context import CONTEXT
 from .errors import GearsError, plain
+from .registrations import MAX_INTEGER
 from .scripts import call_back
 
 # By the number that the main thread gave.
@@ -18,7 +19,7 @@ def registerTE(*args):
     seconds, function = args[0], args[1]
     if type(function) is not FunctionType:
         raise GearsError("callback must be a function")
-    if not isinstance(seconds, int):
+    if not isinstance(seconds, int) or abs(int(seconds)) > MAX_INTEGER:
         raise GearsError("time argument must be a long")
     context = CONTEXT.get()
     if context is None:
