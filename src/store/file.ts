@@ -41,7 +41,8 @@ export class FileStore implements Store {
   readonly #now: () => Date;
   /** The records of what is there, by name. */
   #records = new Map<string, string>();
-  /** The file, to which can be appended; undefined: it must be written anew first. */
+  /** The file has what we know of, and nothing else; otherwise it must be written anew. */
+  #isWhole = false;
   #file: File | undefined;
   #size = 0;
   #lines = 0;
@@ -70,11 +71,10 @@ export class FileStore implements Store {
     this.#records = new Map([...entries].map(([name, { text }]) => [name, text]));
     if (cut > 0) {
       this.#options.log.warn(`${this.#path} ends in a change that was being written: ${cut} bytes are dropped`);
-    } else if (!this.#file) {
-      // When it can not be opened the first write tells.
-      this.#file = await this.#disk.open(this.#path, "a").catch(() => undefined);
+    } else if (!this.#isWhole) {
       [this.#size, this.#lines, this.#grown] = [bytes.length, lines, changes > 1];
       this.#limit = 2 * this.#needed() + SLACK;
+      this.#isWhole = true;
     }
     return [...entries.values()].flatMap(({ entry: { item } }) => (item ? [item] : []));
   }
@@ -104,21 +104,22 @@ export class FileStore implements Store {
 
   /** Leaves a file in which nothing can be missing at the end unnoticed. */
   async close(): Promise<void> {
-    if (this.#file && this.#grown && (await this.#canAppend())) await this.#couldWriteAnew(this.#records);
+    if (this.#grown && (await this.#canAppend())) await this.#couldWriteAnew(this.#records).catch(() => {});
     await this.#letGo();
   }
 
   /** Is our file still the one that others would find? */
   async #canAppend(): Promise<boolean> {
-    if (!this.#file) return false;
+    if (!this.#isWhole) return false;
     try {
+      this.#file ??= await this.#disk.open(this.#path, "a");
       const [ours, present] = await Promise.all([
         this.#file.stat({ bigint: true }),
         this.#disk.stat(this.#path, { bigint: true }),
       ]);
       if (ours.ino === present.ino && ours.dev === present.dev && present.size === BigInt(this.#size)) return true;
     } catch {
-      // It was removed.
+      // It was removed. If it is something else, writing it anew fails as well and tells.
     }
     await this.#letGo();
     return false;
@@ -171,10 +172,9 @@ export class FileStore implements Store {
     };
     await replaceFile(this.#disk, this.#path, write, false);
     await this.#letGo();
-    // It is on disk, also when it can not be opened again.
-    this.#file = await this.#disk.open(this.#path, "a").catch(() => undefined);
     [this.#size, this.#lines, this.#grown] = [size, lines.length, false];
     this.#limit = 2 * size + SLACK;
+    this.#isWhole = true;
     return true;
   }
 
@@ -188,6 +188,7 @@ export class FileStore implements Store {
   async #letGo(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
+    this.#isWhole = false;
     await file?.close().catch(() => {});
   }
 
