@@ -142,8 +142,10 @@ export class DataSnapshots {
     try {
       // The engine itself can not save; that must not make it refuse writes when a client asks it to.
       await client.call("CONFIG", "SET", "stop-writes-on-bgsave-error", "no");
-      await this.#loadBest();
+      const isRepaired = await this.#loadBest();
       this.#savedCount = await countOfChanges(client);
+      // The next start finds a good file again.
+      if (isRepaired) await this.save(true);
     } finally {
       client.close();
     }
@@ -244,8 +246,11 @@ export class DataSnapshots {
     if (tookMs > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(tookMs, LONGEST_PAUSE_MS)));
   }
 
-  /** The file; with `repair` else the one before it, else what can be read of the file. */
-  async #loadBest(): Promise<void> {
+  /**
+   * The file; with `repair` else the one before it, else what can be read of the file.
+   * @returns whether there was something to repair
+   */
+  async #loadBest(): Promise<boolean> {
     const { log, repair } = this.#options;
     const previous = previousOf(this.#path);
     const damaged: string[] = [];
@@ -257,8 +262,7 @@ export class DataSnapshots {
         if (isPrevious && damaged.length === 0)
           this.#refuse(`the data in ${this.#path} is missing, and ${path} is there`);
         if (isPrevious) log.warn(`the data of the snapshot before is used: ${path}`);
-        await this.#loadFrom(path, false);
-        return;
+        return (await this.#loadFrom(path, false)) || isPrevious;
       }
       // The one before is of no interest while the present one is good, and is not reached then.
       const text = `the data in ${path} is damaged: ${state.message}`;
@@ -269,6 +273,7 @@ export class DataSnapshots {
     }
     const [first] = damaged;
     if (first !== undefined) await this.#loadFrom(first, true);
+    return first !== undefined;
   }
 
   /** @throws InternalError unless it is to be repaired */
@@ -290,7 +295,8 @@ export class DataSnapshots {
     }
   }
 
-  async #loadFrom(path: string, salvage: boolean): Promise<void> {
+  /** @returns whether something could not be loaded */
+  async #loadFrom(path: string, salvage: boolean): Promise<boolean> {
     const { connections, log } = this.#options;
     const begin = performance.now();
     const client = connections.open();
@@ -310,12 +316,10 @@ export class DataSnapshots {
     const had = expired > 0 ? `, ${expired} had expired` : "";
     if (damage === undefined) log.info(`${keys} keys loaded in ${seconds} seconds${had}`);
     else log.warn(`${keys} keys could be read of ${path}${had}; the rest is lost: ${damage}`);
-    if (refused === 0) return;
-    if (!this.#options.repair) {
-      this.#refuse(`the engine refuses ${refused} keys or libraries of the data in ${path}: ${reason}`);
-    }
-    const copy = await keepCopy(this.#disk, path, "refused", new Date(this.#now()));
-    log.error(`the engine refuses ${refused} keys or libraries of the snapshot (${reason}); it is kept as ${copy}`);
+    if (refused === 0) return damage !== undefined;
+    this.#refuse(`the engine refuses ${refused} keys or libraries of the data in ${path}: ${reason}`);
+    log.error(`the data is kept as ${await keepCopy(this.#disk, path, "refused", new Date(this.#now()))}`);
+    return true;
   }
 
   async #read<T>(path: string, use: (reader: SnapshotReader) => Promise<T>): Promise<T> {

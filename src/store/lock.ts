@@ -17,10 +17,12 @@ import type { Logger } from "../log.ts";
 import { codeOf, DISK, type FileSystem, textOf } from "./disk.ts";
 
 const SIGN = "regears.lock-";
-/** What file systems answer that have no sockets, and what the system does when the path is too long for one. */
-const WITHOUT_SOCKETS = new Set(["ENOTSUP", "EOPNOTSUPP", "EINVAL", "EPERM", "ENAMETOOLONG", "ENOSYS"]);
+/** What file systems answer that have no sockets, and what we say when the path is too long for one. */
+const WITHOUT_SOCKETS = new Set(["ENOTSUP", "EOPNOTSUPP", "EINVAL", "EPERM", "ENOSYS", "ENAMETOOLONG"]);
 /** Milliseconds that an owner has to say who it is; what it says is for people only. */
 const PATIENCE_MS = 1_000;
+/** Bytes that the path of a socket may have, on the system that allows least. */
+const LONGEST_PATH = 103;
 /** Servers that start at the same time make way for each other so often. */
 const ATTEMPTS = 20;
 
@@ -83,7 +85,10 @@ export class DirectoryLock {
         this.#holds = true;
         return;
       }
-      const other = await this.#findOther(name);
+      const other = await this.#findOther(name).catch((error: unknown) => {
+        this.release();
+        throw error;
+      });
       if (!other) {
         this.#holds = true;
         return;
@@ -107,12 +112,16 @@ export class DirectoryLock {
   }
 
   /** From now on others see it. */
-  #putUp(path: string): Promise<void> {
+  async #putUp(path: string): Promise<void> {
+    // The system would take as much of the name as it can.
+    if (process.platform !== "win32" && Buffer.byteLength(path) > LONGEST_PATH) {
+      throw Object.assign(new Error(`the path is too long for a socket: ${path}`), { code: "ENAMETOOLONG" });
+    }
     const sign = createServer((socket) => {
       socket.on("error", () => {});
       socket.end(`${this.#holds ? "holds" : "wants"} process ${process.pid} on ${hostname()}\n`);
     });
-    return new Promise((done, fail) => {
+    await new Promise<void>((done, fail) => {
       sign.once("error", fail);
       // Whoever comes must be able to ask, whatever user it runs as.
       sign.listen({ path, exclusive: true, writableAll: true }, () => {
@@ -169,7 +178,7 @@ function ownerOf(path: string): Promise<Owner | undefined> {
 const inUse = (directory: string, owner: string): DirectoryInUse =>
   new DirectoryInUse(`the directory '${resolve(directory)}' is in use by another server, ${owner}`);
 
-/** The paths of sockets are limited to about 100 bytes. */
+/** From the working directory: the command line's server is in its `dir`. */
 function shorter(path: string): string {
   const fromHere = relative(process.cwd(), path);
   return fromHere.length < path.length ? fromHere : path;
