@@ -1,4 +1,5 @@
 /** The store in a directory: one file, a log to which changes are appended, written anew when half of it is of the past. */
+import { constants } from "node:fs";
 import { join } from "node:path";
 import { InternalError } from "../errors.ts";
 import type { Logger } from "../log.ts";
@@ -29,6 +30,8 @@ export interface FileStoreOptions {
   readonly now?: () => Date;
 }
 
+/** Unlike `a`, it makes no file when there is none. */
+const APPENDING = constants.O_WRONLY | constants.O_APPEND;
 /** Bytes that a log may have beyond twice of what is needed. */
 const SLACK = 64 * 1024;
 /** Bytes of a new file that are put together at a time. */
@@ -112,7 +115,7 @@ export class FileStore implements Store {
   async #canAppend(): Promise<boolean> {
     if (!this.#isWhole) return false;
     try {
-      this.#file ??= await this.#disk.open(this.#path, "a");
+      this.#file ??= await this.#disk.open(this.#path, APPENDING);
       const [ours, present] = await Promise.all([
         this.#file.stat({ bigint: true }),
         this.#disk.stat(this.#path, { bigint: true }),
@@ -170,8 +173,9 @@ export class FileStore implements Store {
         [part, bytes] = [[], 0];
       }
     };
+    // Not every system replaces a file that is open.
+    await this.#closeFile();
     await replaceFile(this.#disk, this.#path, write, false);
-    await this.#letGo();
     [this.#size, this.#lines, this.#grown] = [size, lines.length, false];
     this.#limit = 2 * size + SLACK;
     this.#isWhole = true;
@@ -185,10 +189,15 @@ export class FileStore implements Store {
     return bytes;
   }
 
+  /** Of the file nothing is certain any more. */
   async #letGo(): Promise<void> {
+    this.#isWhole = false;
+    await this.#closeFile();
+  }
+
+  async #closeFile(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
-    this.#isWhole = false;
     await file?.close().catch(() => {});
   }
 

@@ -235,7 +235,9 @@ describe("a snapshot", () => {
 });
 
 describe("a damaged snapshot", () => {
-  it("is refused; repaired it gives way to the one before, wherever a byte is wrong or its end is missing", { timeout: 120_000 }, async () => {
+  it("is refused; repaired it gives way to the one before, wherever a byte is wrong or its end is missing", {
+    timeout: 120_000,
+  }, async () => {
     const directory = await newDirectory();
     const first = await startData(directory, { repair: true });
     const strict = new DataSnapshots({ ...first, directory, version: "1.2.3" });

@@ -23,7 +23,10 @@ export function watchedDisk(before: (operation: string) => void): FileSystem {
   return { ...disk, open } as unknown as FileSystem;
 }
 
-function watchedFile(file: File, watched: (name: string, act: (...args: never[]) => Promise<unknown>) => unknown): File {
+function watchedFile(
+  file: File,
+  watched: (name: string, act: (...args: never[]) => Promise<unknown>) => unknown,
+): File {
   return new Proxy(file, {
     get: (target, name) => {
       const member: unknown = Reflect.get(target, name);

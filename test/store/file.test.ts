@@ -191,7 +191,9 @@ describe("a damaged file of registrations", () => {
     return readFile(pathIn(directory));
   }
 
-  it("is refused, wherever a byte is wrong, and costs one record when it is repaired", { timeout: 120_000 }, async () => {
+  it("is refused, wherever a byte is wrong, and costs one record when it is repaired", {
+    timeout: 120_000,
+  }, async () => {
     const directory = await newDirectory();
     const good = await written(directory);
     const path = pathIn(directory);
@@ -308,7 +310,14 @@ describe("a disk that fails", () => {
           () => true,
           () => false,
         );
-        expect(done ? [[2, 3, 4]] : [[1, 2], [2, 3, 4]]).toContainEqual(await numbers(directory));
+        expect(
+          done
+            ? [[2, 3, 4]]
+            : [
+                [1, 2],
+                [2, 3, 4],
+              ],
+        ).toContainEqual(await numbers(directory));
         if (done) break;
         expect(survived).toBeLessThan(50);
       }

@@ -83,14 +83,17 @@ describe("a directory", () => {
     expect(await readdir(directory)).toHaveLength(1);
   });
 
-  it.skipIf(process.platform === "win32")("is taken by an owner that does not answer, as long as it lives", async () => {
-    const directory = await newDirectory();
-    const silent = createServer(() => {});
-    await new Promise<void>((done) => silent.listen(join(directory, "regears.lock-4711-00"), done));
-    await expect(lockOf(directory).take()).rejects.toThrow("process 4711");
-    await new Promise((done) => silent.close(done));
-    await lockOf(directory).take();
-  });
+  it.skipIf(process.platform === "win32")(
+    "is taken by an owner that does not answer, as long as it lives",
+    async () => {
+      const directory = await newDirectory();
+      const silent = createServer(() => {});
+      await new Promise<void>((done) => silent.listen(join(directory, "regears.lock-4711-00"), done));
+      await expect(lockOf(directory).take()).rejects.toThrow("process 4711");
+      await new Promise((done) => silent.close(done));
+      await lockOf(directory).take();
+    },
+  );
 
   it.skipIf(process.platform === "win32")("is not blocked by a file that only has the name", async () => {
     const directory = await newDirectory();
@@ -98,12 +101,15 @@ describe("a directory", () => {
     await lockOf(directory).take();
   });
 
-  it.skipIf(process.platform === "win32")("whose path is too long for a socket is used, and the log tells", async () => {
-    const directory = join(await newDirectory(), "x".repeat(120));
-    const log = new Lines();
-    await lockOf(directory, log).take();
-    expect(log.matching(/^warn a second server .* would not be noticed/)).toHaveLength(1);
-  });
+  it.skipIf(process.platform === "win32")(
+    "whose path is too long for a socket is used, and the log tells",
+    async () => {
+      const directory = join(await newDirectory(), "x".repeat(120));
+      const log = new Lines();
+      await lockOf(directory, log).take();
+      expect(log.matching(/^warn a second server .* would not be noticed/)).toHaveLength(1);
+    },
+  );
 
   it("that can not be taken tells why, and can be tried again", async () => {
     const directory = await newDirectory();
