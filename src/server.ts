@@ -42,6 +42,7 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
   return run({
     ...{ log: base.log, engine: data.engine, listener, visibility, ended: data.ended },
     async start() {
+      await persistence.open();
       await visibility.listen();
       await Promise.all([data.start(() => persistence.loadData()), python.host.start()]);
       await persistence.restore();

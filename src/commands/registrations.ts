@@ -82,7 +82,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
         const all = registrations.list();
         const abortPending = option?.toString("latin1").toUpperCase() === "ABORTPENDING";
         for (const registration of all) registrations.remove(registration, abortPending);
-        await registrations.kept();
+        if (all.length > 0) await registrations.kept();
         return integer(all.length);
       },
     },

@@ -423,6 +423,13 @@ export const OPTIONS = {
     default: "",
     summary: "directory where registrations and data are kept over restarts; empty keeps nothing",
   },
+  repair: {
+    kind: "switch",
+    section: "server",
+    default: false,
+    summary:
+      "for one start: what can not be read of damaged files in `dir` is set aside, and the server goes on with the rest; otherwise it does not start",
+  },
   save: {
     kind: "text",
     section: "server",

@@ -50,7 +50,8 @@ const WORD = /^(--)?([^=\s]+)(?:(=.*)|(\s+)(.*))?$/s;
 
 /**
  * Reads the arguments after the program's name: `--name value`, `--name=value`, `"--name value"` (redis-server takes an
- * argument with dashes for the begin of a line), `name value`, one configuration file, and the options of `redis-server`.
+ * argument with dashes for the begin of a line), `name value`, `--name` for `yes`, one configuration file, and the options
+ * of `redis-server`.
  * @throws ConfigError for anything else.
  */
 export function readArguments(args: readonly string[]): CommandLine {
@@ -86,7 +87,8 @@ export function readArguments(args: readonly string[]): CommandLine {
     const own = blank === undefined ? [] : splitWords(line);
     const more = Math.max(0, wanted(name, [...own, ...following]) - own.length);
     at += more;
-    addDirective(layer, name, [...own, ...following.slice(0, more)]);
+    const values = [...own, ...following.slice(0, more)];
+    addDirective(layer, name, values.length === 0 && findOption(name)?.[1].kind === "switch" ? ["yes"] : values);
   }
   return file === undefined ? { layer, action } : { layer, action, file };
 }

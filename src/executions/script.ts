@@ -15,7 +15,8 @@ export interface Declarations {
   readonly count: number;
   /**
    * Makes them take effect, within the call.
-   * @returns resolves when the script may be answered; undefined: at once
+   * @returns resolves when the script may be answered; undefined: at once. Rejects with a ReplyError when they can not be
+   * kept, and have no effect any more
    * @throws ReplyError when one can not take effect
    */
   commit(): Promise<void> | undefined;
@@ -170,8 +171,7 @@ export class Script implements PythonTask, InOrder {
       settled = this.declarations.commit();
     } catch (error) {
       if (!(error instanceof ReplyError)) throw error;
-      if (outcome.run) this.#runner.host.tell(this.session, ["discard", this.handle]);
-      this.#fail(error.message);
+      this.#refuse(error, outcome.run !== undefined);
       return;
     }
     if (registered) this.#runner.ids.skip(1, 1);
@@ -181,14 +181,20 @@ export class Script implements PythonTask, InOrder {
       if (run && this.#stopping && !run.begun) {
         this.#runner.host.tell(this.session, ["discard", this.handle]);
         this.#aborted();
-      } else if (run) this.#startFlow(run.steps, registered);
+      } else if (run) this.#startFlow(run.steps, settled);
       else this.#finish(OK, []);
     };
-    if (settled && !run?.begun) void settled.then(goOn);
+    if (settled && !run?.begun) void settled.then(goOn, (error) => this.#refuse(error, run !== undefined));
     else goOn();
     const leave = (): void => this.#leave();
     if (settled) void settled.then(leave, leave);
     else leave();
+  }
+
+  /** Its registrations can not be: neither is the flow that it has declared, which has not begun. */
+  #refuse({ message }: Error, hasFlow: boolean): void {
+    if (hasFlow) this.#runner.host.tell(this.session, ["discard", this.handle]);
+    this.#fail(message);
   }
 
   stop(): void {
@@ -252,8 +258,10 @@ export class Script implements PythonTask, InOrder {
   onWaiting(_waiting: boolean): void {}
   onDone(_outcome: FlowOutcome): void {}
 
-  #startFlow(steps: FlowTask["execution"]["steps"], registered: boolean): void {
+  /** @param settled when a script that registers something, too, may be answered; undefined: it registers nothing */
+  #startFlow(steps: FlowTask["execution"]["steps"], settled: Promise<void> | undefined): void {
     const { registry } = this.#runner;
+    const registered = settled !== undefined;
     const execution = this.execution ?? registry.create({ registered: false, kept: registered });
     execution.kept ||= registered;
     if (this.execution) this.#runner.forget(this.execution);
@@ -269,8 +277,15 @@ export class Script implements PythonTask, InOrder {
       this.#onRan(this.#bodyMs + flowMs);
       this.#answer(reply);
     };
-    if (registered) answer(OK, 0);
-    else void execution.finished.then(() => answer(execution.reply(), execution.totalMs));
+    if (settled) {
+      settled.then(
+        () => answer(OK, 0),
+        ({ message }: Error) => {
+          answer({ type: "error", text: message }, 0);
+          void this.#runner.abort(execution, message);
+        },
+      );
+    } else void execution.finished.then(() => answer(execution.reply(), execution.totalMs));
   }
 
   #fail(text: string): void {

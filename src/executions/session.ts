@@ -119,6 +119,12 @@ export class SessionRegistry {
     this.onBury(session);
   }
 
+  /** It was not replaced after all. */
+  exhume(session: Session): void {
+    session.dead = false;
+    this.#dead.delete(session);
+  }
+
   /** A registration or execution of it is gone. */
   release(session: Session): void {
     if (session.registrations.size === 0 && this.#live.get(session.id) === session) this.#live.delete(session.id);

@@ -11,6 +11,7 @@ export function createPersistence(parts: ReactionParts): Persistence {
   const { config, log, engine, connections, gate, host, ids, sessions, runner, registrations, timers } = parts;
   return new Persistence({
     directory: config.dir,
+    repair: config.repair,
     save: config.save,
     embedded: engine.embedded,
     versions: { regears: version(), python: PYTHON_VERSION },

@@ -67,6 +67,7 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     ...{ connections, gate, host, log, sessions },
     limitMs: config.scriptTimeLimit,
     refusal: parts.scriptRefusal,
+    kept: () => later().persistence.kept(),
   });
   const registrations = new RegistrationRegistry({
     ...{ ids, host, sessions, log },

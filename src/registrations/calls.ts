@@ -39,7 +39,7 @@ function register(
   const fields = args.value() as Map<string, MarshalValue>;
   const task = caller.task(args.int());
   const spec = readSpec(fields);
-  const declare = (free: boolean): CallReply => {
+  const declare = (free: boolean): CallReply | Promise<CallReply> => {
     if (!free && interferes(spec)) throw new ReplyError(NOT_FREE);
     return declareFor(caller, task, spec, String(fields.get("session")), options);
   };
@@ -59,11 +59,11 @@ function declareFor(
   spec: RegistrationSpec,
   key: string,
   options: RegistrationCallsOptions,
-): CallReply {
+): CallReply | Promise<CallReply> {
   if (task && isDeclaring(task)) return ok(task.declarations.add(spec).id);
   const session = sessionOf(caller, task, key, options);
   if (options.sessions.isGone(session)) throw new ReplyError("the session of this registration is gone");
-  return ok(options.registrations.add(session, spec).id);
+  return options.registrations.add(session, spec).then(({ id }) => ok(id));
 }
 
 /**
@@ -100,7 +100,7 @@ const isDeclaring = (task: PythonTask): task is DeclaringTask => "declarations" 
 
 const ok = (value: MarshalValue): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
 
-/** A specification from Python, which has checked the types of its fields. */
+/** A specification from Python, which has checked the types of its fields. @throws ReplyError when a number is out of range */
 export function readSpec(fields: ReadonlyMap<string, MarshalValue>): RegistrationSpec {
   const text = (name: string): string | undefined => {
     const value = fields.get(name);
@@ -112,7 +112,11 @@ export function readSpec(fields: ReadonlyMap<string, MarshalValue>): Registratio
   };
   const words = (name: string): string[] | undefined => (fields.get(name) as string[] | null | undefined) ?? undefined;
   const commands = words("commands");
-  const number = (name: string, otherwise: number): number => Number(fields.get(name) ?? otherwise);
+  const number = (name: string, otherwise: number): number => {
+    const value = fields.get(name) ?? otherwise;
+    if (!Number.isSafeInteger(value)) throw new ReplyError(`ERR ${name} is out of range`);
+    return value as number;
+  };
   return {
     reader: text("reader") as RegistrationSpec["reader"],
     mode: text("mode") as RegistrationSpec["mode"],

@@ -76,7 +76,12 @@ export class Hooks implements ReaderSide {
 
   activate(registration: Registration): void {
     const name = commandName(registration.spec);
-    this.#byCommand.set(name, [...(this.#byCommand.get(name) ?? []), registration]);
+    const all = [...(this.#byCommand.get(name) ?? []), registration];
+    // one that could not be unregistered comes back to where it was
+    this.#byCommand.set(
+      name,
+      all.sort((a, b) => a.number - b.number),
+    );
   }
 
   deactivate(registration: Registration): void {

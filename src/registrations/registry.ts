@@ -32,8 +32,8 @@ export interface RegistrationRegistryOptions {
   readonly host: PythonHost;
   readonly sessions: SessionRegistry;
   readonly readers: ReadonlyMap<RegisterReader, ReaderSide>;
-  /** Resolves when all changes so far would survive a restart, as far as they are to. */
-  readonly kept?: () => Promise<unknown>;
+  /** Resolves when all changes so far survive a restart; rejects with a ReplyError when they were taken back instead. */
+  readonly kept?: () => Promise<void>;
   /** Most registrations at a time; undefined: any number. */
   readonly max?: number;
   /** Milliseconds after which an onRegistered is stopped, for it holds up its client and its interpreter; 0 is never. */
@@ -48,7 +48,7 @@ export interface ScriptDeclarations extends Declarations {
 
 export class RegistrationRegistry {
   /** Called after each registration that came or went. */
-  onChange: () => void = () => {};
+  onChange: (registration: Registration, isThere: boolean) => void = () => {};
 
   readonly #options: RegistrationRegistryOptions;
   readonly #all = new Map<number, Registration>();
@@ -95,7 +95,8 @@ export class RegistrationRegistry {
           this.#reader(spec).check(spec, declared.slice(0, at), replaced);
         }
         if (replaced) this.replace(replaced);
-        for (const registration of declared) this.#activate(registration);
+        for (const registration of declared) this.#enter(registration);
+        for (const registration of declared) this.#start(registration);
         return this.#settled(declared);
       },
       discard: () => {
@@ -105,12 +106,29 @@ export class RegistrationRegistry {
     };
   }
 
-  /** A registration made by a step or callback: it takes effect at once. */
-  add(session: Session, spec: RegistrationSpec): Registration {
-    this.#reader(spec).check(spec, [], undefined);
+  /**
+   * A registration made by a step or callback. It takes effect when it is kept, and not before the caller's code goes on:
+   * its interpreter does not know of it earlier.
+   * @throws ReplyError when it may not be, or can not be kept
+   */
+  async add(session: Session, spec: RegistrationSpec): Promise<Registration> {
+    const side = this.#reader(spec);
+    side.check(spec, [], undefined);
     this.#checkRoom(0);
     const registration = this.#create(session, spec);
-    this.#activate(registration);
+    this.#enter(registration);
+    await this.kept();
+    // Its session may have been replaced meanwhile.
+    if (!this.#all.has(registration.number)) return registration;
+    try {
+      // Another may have taken its place meanwhile.
+      side.check(spec, [], undefined);
+    } catch (error) {
+      this.remove(registration, false);
+      await this.kept();
+      throw error;
+    }
+    this.#start(registration);
     void this.#callOnRegistered(registration);
     return registration;
   }
@@ -123,11 +141,24 @@ export class RegistrationRegistry {
     const all = stored.map(
       ({ session, number, spec }) => new Registration({ id: `${NODE_ID}-${number}`, number }, session, spec),
     );
-    for (const registration of all) registration.session.registrations.set(registration.number, registration);
-    for (const registration of all) this.#activate(registration);
+    for (const registration of all) this.#enter(registration);
+    for (const registration of all) this.#start(registration);
   }
 
-  /** Resolves when all changes so far would survive a restart, as far as they are to. */
+  /** Takes changes back that can not be kept. What was aborted and dropped with the removed ones stays so. */
+  takeBack(added: readonly Registration[], removed: readonly Registration[]): void {
+    for (const registration of added) this.remove(registration, true);
+    for (const registration of removed) {
+      this.#options.sessions.exhume(registration.session);
+      this.#enter(registration);
+    }
+    for (const registration of removed) this.#start(registration);
+  }
+
+  /**
+   * Resolves when all changes so far survive a restart, as far as they are to.
+   * @throws ReplyError when they can not be kept, and were taken back
+   */
   async kept(): Promise<void> {
     await this.#options.kept?.();
   }
@@ -145,10 +176,15 @@ export class RegistrationRegistry {
     const { session } = registration;
     session.registrations.delete(registration.number);
     this.#options.sessions.release(session);
-    // Python still needs it for what waits
-    registration.onIdle = () => this.#forget(registration);
-    if (registration.pending.size === 0) this.#forget(registration);
-    this.onChange();
+    this.onChange(registration, false);
+    const forget = (): void => {
+      // it was taken back
+      if (this.#all.has(registration.number)) return;
+      // Python still needs it for what waits
+      registration.onIdle = () => this.#forget(registration);
+      if (registration.pending.size === 0) this.#forget(registration);
+    };
+    void this.kept().then(forget, forget);
   }
 
   /** Another session takes this one's place. */
@@ -178,23 +214,25 @@ export class RegistrationRegistry {
     return new Registration(this.#options.ids.nextRegistration(), session, spec);
   }
 
-  #activate(registration: Registration): void {
+  /** It is there from now on. */
+  #enter(registration: Registration): void {
     const { session } = registration;
     this.#all.set(registration.number, registration);
     session.registrations.set(registration.number, registration);
     this.#options.sessions.add(session);
     this.#options.host.retain(session);
-    registration.active = true;
-    this.#reader(registration.spec).activate(registration);
-    this.onChange();
+    this.onChange(registration, true);
   }
 
-  /** Resolves when onRegistered of all was called and what is kept is on disk. */
+  /** It takes effect. */
+  #start(registration: Registration): void {
+    registration.active = true;
+    this.#reader(registration.spec).activate(registration);
+  }
+
+  /** Resolves when onRegistered of all was called and what is kept is on disk. @throws ReplyError when it can not be kept */
   async #settled(declared: readonly Registration[]): Promise<void> {
-    await Promise.all([
-      this.#options.kept?.(),
-      ...declared.map((registration) => this.#callOnRegistered(registration)),
-    ]);
+    await Promise.all([this.kept(), ...declared.map((registration) => this.#callOnRegistered(registration))]);
   }
 
   async #callOnRegistered(registration: Registration): Promise<void> {

@@ -16,6 +16,8 @@ export interface TimeEventsOptions {
   readonly sessions: Pick<SessionRegistry, "named">;
   /** May this user's code run this command? @returns the error reply's text if it may not */
   readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
+  /** Resolves when all changes so far survive a restart; rejects with a ReplyError when they were taken back instead. */
+  readonly kept: () => Promise<void>;
   /** Milliseconds that a time event may hold the engine (`script-time-limit`, as for Lua); 0: no limit. */
   readonly limitMs: number;
   readonly log: Pick<Logger, "warn">;
@@ -29,6 +31,13 @@ export interface TimeEventSpec {
   readonly key: string;
   /** The function as Python serialised it. */
   readonly blob: Buffer;
+}
+
+/** A time event that can be made again. */
+export interface KeptTimer {
+  readonly number: number;
+  readonly session: Session;
+  readonly spec: TimeEventSpec;
 }
 
 interface TimeEvent {
@@ -57,7 +66,7 @@ const IDLE = { timer: undefined, holder: undefined, call: undefined, limit: unde
 
 export class TimeEvents {
   /** Called after each time event with a key that came or went. */
-  onChange: () => void = () => {};
+  onChange: (timer: KeptTimer, isThere: boolean) => void = () => {};
 
   readonly #options: TimeEventsOptions;
   readonly #events = new Map<number, TimeEvent>();
@@ -98,14 +107,27 @@ export class TimeEvents {
   }
 
   /** Those that outlive a restart. */
-  list(): { readonly session: Session; readonly spec: TimeEventSpec }[] {
-    return [...this.#events.values()].flatMap(({ session, kept }) => (kept ? [{ session, spec: kept }] : []));
+  list(): KeptTimer[] {
+    return [...this.#events.values()].flatMap(({ number, session, kept }) =>
+      kept ? [{ number, session, spec: kept }] : [],
+    );
   }
 
   /** Makes one of an earlier run again; Python is told when its session gets an interpreter. */
   restore(session: Session, spec: TimeEventSpec): void {
     this.#last = Math.max(this.#last, spec.number);
-    this.#add(session, spec.number, spec.seconds, spec);
+    this.#schedule(this.#add(session, spec.number, spec.seconds, spec));
+  }
+
+  /** Makes the keys of time events again, if they are missing: those were lost with the data. */
+  async putKeysBack(specs: readonly TimeEventSpec[]): Promise<void> {
+    for (const { key, seconds } of specs) await this.#ask("SET", key, keyText(seconds), "NX");
+  }
+
+  /** Ends one that can not be kept, before it was answered. */
+  takeBack({ number }: KeptTimer): void {
+    const event = this.#events.get(number);
+    if (event) this.#end(event);
   }
 
   /** An interpreter died: what it held is free again, and what can not be made again has ended. */
@@ -140,8 +162,21 @@ export class TimeEvents {
     if (refused !== undefined) throw new ReplyError(refused);
     if (key !== null && !(await this.#ask("SET", key, keyText(seconds), "NX"))) return ok(false);
     const number = ++this.#last;
-    this.#add(session, number, seconds, key === null ? undefined : { number, seconds, key, blob });
+    const event = this.#add(session, number, seconds, key === null ? undefined : { number, seconds, key, blob });
+    if (key !== null) await this.#keep(key);
+    // Python does not know the number before: it could not be called.
+    this.#schedule(event);
     return ok(number);
+  }
+
+  /** @throws ReplyError when it can not be kept: it was taken back then, and its key is */
+  async #keep(key: string): Promise<void> {
+    try {
+      await this.#options.kept();
+    } catch (error) {
+      await this.#ask("DEL", key);
+      throw error;
+    }
   }
 
   /** The session of code that belongs to no execution: with registrations, with time events, or unknown so far. */
@@ -150,15 +185,15 @@ export class TimeEvents {
     return this.#options.sessions.named(key, user) ?? own ?? Session.ofKey(key, user);
   }
 
-  #add(session: Session, number: number, seconds: number, kept: TimeEventSpec | undefined): void {
+  #add(session: Session, number: number, seconds: number, kept: TimeEventSpec | undefined): TimeEvent {
     const event: TimeEvent = { number, session, seconds, kept, ...IDLE };
     this.#events.set(number, event);
     if (kept) {
       session.timers.set(number, kept.blob);
       this.#options.host.retain(session);
-      this.onChange();
+      this.onChange({ number, session, spec: kept }, true);
     }
-    this.#schedule(event);
+    return event;
   }
 
   #schedule(event: TimeEvent, ms = event.seconds * 1000): void {
@@ -242,7 +277,7 @@ export class TimeEvents {
     if (!kept) return;
     session.timers.delete(number);
     if (!session.isKept) host.release(session);
-    this.onChange();
+    this.onChange({ number, session, spec: kept }, false);
   }
 
   async #ask(...command: string[]): Promise<unknown> {

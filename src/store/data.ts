@@ -7,6 +7,7 @@ import type { Logger } from "../log.ts";
 import {
   codeOf,
   DISK,
+  type File,
   type FileSystem,
   keepCopy,
   prepareFor,
@@ -15,6 +16,7 @@ import {
   setAside,
   textOf,
 } from "./disk.ts";
+import { REPAIR_HINT } from "./file.ts";
 import { countOfChanges, DataReplaced, dumpData } from "./dump.ts";
 import { DamagedSnapshot, SnapshotReader, SnapshotWriter } from "./snapshot-format.ts";
 import { type LoadOutcome, loadData } from "./undump.ts";
@@ -30,6 +32,10 @@ export interface DataSnapshotsOptions {
   readonly log: Pick<Logger, "info" | "warn" | "error">;
   /** Libraries of functions that are the server's own; `__regears` unless given. */
   readonly ownLibraries?: ReadonlySet<string>;
+  /** Go on with what can be read of a damaged file, which is kept under another name. */
+  readonly repair?: boolean;
+  /** Called before each snapshot; the snapshot fails when it does. */
+  readonly ready?: () => Promise<void>;
   readonly disk?: FileSystem;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
@@ -52,6 +58,13 @@ export class SaveInProgress extends Error {
   override name = "SaveInProgress";
 }
 
+/** What a snapshot says of itself. */
+interface SnapshotInfo {
+  readonly regears: string;
+  readonly number: number;
+  readonly begun: Date;
+}
+
 class Interrupted extends Error {
   override name = "Interrupted";
 }
@@ -69,6 +82,10 @@ export class DataSnapshots {
   readonly #now: () => number;
   #running: Promise<void> | undefined;
   #interrupted = false;
+  /** Snapshots that have been begun, in this and earlier runs: each one has its number in the file. */
+  #begun = 0;
+  /** The number of the one that was loaded; 0: none. */
+  #loaded = 0;
   /** The engine's count of changes in the last snapshot. */
   #savedCount = 0;
   #lastSave: number;
@@ -94,10 +111,25 @@ export class DataSnapshots {
     };
   }
 
+  /** How many snapshots have been begun, in this and earlier runs. */
+  get begun(): number {
+    return this.#begun;
+  }
+
+  /** The number of the snapshot that was loaded: what was changed when fewer had been begun is in it. 0: none was. */
+  get loaded(): number {
+    return this.#loaded;
+  }
+
+  /** Others know of so many. */
+  atLeastBegun(count: number): void {
+    this.#begun = Math.max(this.#begun, count);
+  }
+
   /**
-   * Brings what was kept into the engine, which must be empty and not yet in use. A damaged file is replaced by the one
-   * before it, or by what can be read of it; nothing is deleted, and the log tells.
-   * @throws InternalError when what is kept can not be reached, or the engine ends
+   * Brings what was kept into the engine, which must be empty and not yet in use. With `repair` a damaged file is replaced
+   * by the one before it, or by what can be read of it; nothing is deleted, and the log tells.
+   * @throws InternalError when what is kept is damaged or can not be reached, or the engine ends
    */
   async load(): Promise<void> {
     try {
@@ -110,8 +142,10 @@ export class DataSnapshots {
     try {
       // The engine itself can not save; that must not make it refuse writes when a client asks it to.
       await client.call("CONFIG", "SET", "stop-writes-on-bgsave-error", "no");
-      await this.#loadBest();
+      const isRepaired = await this.#loadBest();
       this.#savedCount = await countOfChanges(client);
+      // The next start finds a good file again.
+      if (isRepaired) await this.save(true);
     } finally {
       client.close();
     }
@@ -187,10 +221,12 @@ export class DataSnapshots {
 
   async #attempt(exclusive: boolean, owner: object): Promise<void> {
     const { connections, gate, ownLibraries = new Set(["__regears"]), version } = this.#options;
+    await this.#options.ready?.();
+    const info: SnapshotInfo = { regears: version, number: ++this.#begun, begun: new Date(this.#now()) };
     let count = 0;
-    await replaceFile(this.#disk, this.#path, async (file) => {
+    const write = async (file: File): Promise<void> => {
       const out = new SnapshotWriter(file);
-      await out.write({ kind: "info", text: JSON.stringify({ regears: version, begun: new Date(this.#now()) }) });
+      await out.write({ kind: "info", text: JSON.stringify(info) });
       count = await dumpData(out, {
         connections,
         gate,
@@ -200,7 +236,8 @@ export class DataSnapshots {
         pause: (tookMs) => this.#pause(tookMs),
       });
       await out.finish();
-    });
+    };
+    await replaceFile(this.#disk, this.#path, write, true);
     this.#savedCount = count;
   }
 
@@ -209,24 +246,40 @@ export class DataSnapshots {
     if (tookMs > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(tookMs, LONGEST_PAUSE_MS)));
   }
 
-  /** The file, else the one before it, else what can be read of the file. */
-  async #loadBest(): Promise<void> {
-    const { log } = this.#options;
+  /**
+   * The file; with `repair` else the one before it, else what can be read of the file.
+   * @returns whether there was something to repair
+   */
+  async #loadBest(): Promise<boolean> {
+    const { log, repair } = this.#options;
+    const previous = previousOf(this.#path);
     const damaged: string[] = [];
-    for (const path of [this.#path, previousOf(this.#path)]) {
+    for (const path of [this.#path, previous]) {
       const state = await this.#verify(path);
+      const isPrevious = path === previous;
       if (state === "missing") continue;
       if (state === "good") {
-        if (damaged.length > 0) log.warn(`the data of the snapshot before is used: ${path}`);
-        await this.#loadFrom(path, false);
-        return;
+        if (isPrevious && damaged.length === 0)
+          this.#refuse(`the data in ${this.#path} is missing, and ${path} is there`);
+        if (isPrevious) log.warn(`the data of the snapshot before is used: ${path}`);
+        return (await this.#loadFrom(path, false)) || isPrevious;
       }
-      const aside = await setAside(this.#disk, path, "corrupt", new Date(this.#now()));
-      log.error(`the data in ${path} is damaged: ${state.message}. The file is now ${aside}`);
+      // The one before is of no interest while the present one is good, and is not reached then.
+      const text = `the data in ${path} is damaged: ${state.message}`;
+      if (!repair) this.#refuse(text);
+      const aside = await setAside(this.#disk, path, "damaged", new Date(this.#now()));
+      log.error(`${text}. The file is now ${aside}`);
       damaged.push(aside);
     }
     const [first] = damaged;
     if (first !== undefined) await this.#loadFrom(first, true);
+    return first !== undefined;
+  }
+
+  /** @throws InternalError unless it is to be repaired */
+  #refuse(text: string): void {
+    if (!this.#options.repair) throw new InternalError(`${text}. ${REPAIR_HINT}`);
+    this.#options.log.error(text);
   }
 
   async #verify(path: string): Promise<"missing" | "good" | DamagedSnapshot> {
@@ -242,7 +295,8 @@ export class DataSnapshots {
     }
   }
 
-  async #loadFrom(path: string, salvage: boolean): Promise<void> {
+  /** @returns whether something could not be loaded */
+  async #loadFrom(path: string, salvage: boolean): Promise<boolean> {
     const { connections, log } = this.#options;
     const begin = performance.now();
     const client = connections.open();
@@ -250,6 +304,8 @@ export class DataSnapshots {
     let keys: number;
     try {
       outcome = await this.#read(path, (reader) => loadData(client, reader, this.#now(), salvage));
+      this.#loaded = numberIn(outcome.info);
+      this.atLeastBegun(this.#loaded);
       const info = String(await client.call("INFO", "keyspace"));
       keys = [...info.matchAll(/^db\d+:keys=(\d+)/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
     } finally {
@@ -260,9 +316,10 @@ export class DataSnapshots {
     const had = expired > 0 ? `, ${expired} had expired` : "";
     if (damage === undefined) log.info(`${keys} keys loaded in ${seconds} seconds${had}`);
     else log.warn(`${keys} keys could be read of ${path}${had}; the rest is lost: ${damage}`);
-    if (refused === 0) return;
-    const copy = await keepCopy(this.#disk, path, "refused", new Date(this.#now()));
-    log.error(`the engine refuses ${refused} keys or libraries of the snapshot (${reason}); it is kept as ${copy}`);
+    if (refused === 0) return damage !== undefined;
+    this.#refuse(`the engine refuses ${refused} keys or libraries of the data in ${path}: ${reason}`);
+    log.error(`the data is kept as ${await keepCopy(this.#disk, path, "refused", new Date(this.#now()))}`);
+    return true;
   }
 
   async #read<T>(path: string, use: (reader: SnapshotReader) => Promise<T>): Promise<T> {
@@ -273,4 +330,10 @@ export class DataSnapshots {
       await file.close();
     }
   }
+}
+
+/** The snapshot's number, in what it says of itself. */
+function numberIn(info: string | undefined): number {
+  const { number } = JSON.parse(info ?? "{}") as Partial<SnapshotInfo>;
+  return number ?? 0;
 }

@@ -1,5 +1,4 @@
 /** Replacing files so that a crash at any moment leaves either the old content or the new one, whole. */
-import { createHash } from "node:crypto";
 import * as promises from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { InternalError } from "../errors.ts";
@@ -7,7 +6,7 @@ import { InternalError } from "../errors.ts";
 /** The part of `node:fs/promises` that is used; tests put faults in. */
 export type FileSystem = Pick<
   typeof promises,
-  "open" | "rename" | "link" | "copyFile" | "rm" | "mkdir" | "readdir" | "readFile"
+  "open" | "rename" | "link" | "copyFile" | "rm" | "mkdir" | "readdir" | "readFile" | "stat"
 >;
 
 export type File = promises.FileHandle;
@@ -18,12 +17,17 @@ export const DISK: FileSystem = promises;
 export const previousOf = (path: string): string => `${path}.bak`;
 
 /**
- * Replaces a file. Its content is written beside it and forced to the disk first; the generation that it replaces is kept
- * as {@link previousOf}, and at no moment is there neither.
+ * Replaces a file. Its content is written beside it and forced to the disk first.
  * @param write writes the content
+ * @param keepsPrevious the generation that it replaces is kept as {@link previousOf}, and at no moment is there neither
  * @throws what `write` or the file system throws; then the file and its previous generation are as they were
  */
-export async function replaceFile(disk: FileSystem, path: string, write: (file: File) => Promise<void>): Promise<void> {
+export async function replaceFile(
+  disk: FileSystem,
+  path: string,
+  write: (file: File) => Promise<void>,
+  keepsPrevious: boolean,
+): Promise<void> {
   // With the process in its name: a second server by mistake in this directory must not write into our file.
   const temporary = `${path}.tmp-${process.pid}`;
   try {
@@ -34,7 +38,7 @@ export async function replaceFile(disk: FileSystem, path: string, write: (file: 
     } finally {
       await file.close();
     }
-    await keepPrevious(disk, path);
+    if (keepsPrevious) await keepPrevious(disk, path);
     await disk.rename(temporary, path);
   } catch (error) {
     await disk.rm(temporary, { force: true }).catch(() => {});
@@ -113,7 +117,8 @@ const asideOf = (path: string, why: string, now: Date): string =>
 export const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 
-export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-
 /** What went wrong, for the log. */
 export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** What went wrong, for clients: without the paths and names that the system's errors end with. */
+export const reasonOf = (error: unknown): string => textOf(error).replace(/^([A-Z][A-Z0-9_]*: [^,]+),.*$/s, "$1");

@@ -1,10 +1,20 @@
-/** The store in a directory: one file, written anew soon after each change. */
+/** The store in a directory: one file, a log to which changes are appended, written anew when half of it is of the past. */
+import { constants } from "node:fs";
 import { join } from "node:path";
 import { InternalError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { codeOf, DISK, type FileSystem, prepareFor, previousOf, replaceFile, setAside, textOf } from "./disk.ts";
-import { decodeRegistrations, encodeRegistrations, UnusableFile, type Versions } from "./registrations-file.ts";
-import type { Store, StoredSession } from "./store.ts";
+import { codeOf, DISK, type File, type FileSystem, keepCopy, prepareFor, replaceFile, textOf } from "./disk.ts";
+import {
+  decodeLog,
+  encodeChange,
+  encodeLine,
+  ForeignFile,
+  headerOf,
+  type LogContent,
+  type Versions,
+} from "./log-format.ts";
+import { additionOf, nameOf, removalOf } from "./record.ts";
+import type { Store, StoredChange, StoredItem } from "./store.ts";
 
 export const REGISTRATIONS_FILE = "regears-registrations.json";
 
@@ -12,25 +22,37 @@ export interface FileStoreOptions {
   readonly directory: string;
   readonly versions: Versions;
   readonly log: Pick<Logger, "info" | "warn" | "error">;
-  /** Milliseconds for further changes to join a write; 25 unless given. */
-  readonly delayMs?: number;
-  /** Milliseconds until a write that failed is tried again; 5000 unless given. */
-  readonly retryMs?: number;
+  /** Go on with what can be read of a damaged file, which is kept under another name. */
+  readonly repair?: boolean;
+  /** Called before each write; the write fails when it does. */
+  readonly ready?: () => Promise<void>;
   readonly disk?: FileSystem;
   readonly now?: () => Date;
 }
+
+/** Unlike `a`, it makes no file when there is none. */
+const APPENDING = constants.O_WRONLY | constants.O_APPEND;
+/** Bytes that a log may have beyond twice of what is needed. */
+const SLACK = 64 * 1024;
+/** Bytes of a new file that are put together at a time. */
+const PART = 256 * 1024;
 
 export class FileStore implements Store {
   readonly #options: FileStoreOptions;
   readonly #path: string;
   readonly #disk: FileSystem;
   readonly #now: () => Date;
-  /** What is not written yet. */
-  #pending: readonly StoredSession[] | undefined;
-  #writing: Promise<void> | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #failing = false;
-  #closed = false;
+  /** The records of what is there, by name. */
+  #records = new Map<string, string>();
+  /** The file has what we know of, and nothing else; otherwise it must be written anew. */
+  #isWhole = false;
+  #file: File | undefined;
+  #size = 0;
+  #lines = 0;
+  /** Bytes after which the file is written anew. */
+  #limit = 0;
+  /** Something was appended. */
+  #grown = false;
 
   constructor(options: FileStoreOptions) {
     this.#options = options;
@@ -39,88 +61,180 @@ export class FileStore implements Store {
     this.#now = options.now ?? (() => new Date());
   }
 
-  async loadRegistrations(): Promise<StoredSession[]> {
-    const { log } = this.#options;
+  async load(): Promise<StoredItem[]> {
     try {
       await prepareFor(this.#disk, this.#path);
     } catch (error) {
       // It may still be readable.
-      log.error(`registrations will not be kept: ${textOf(error)}`);
+      this.#options.log.error(`registrations can not be kept: ${textOf(error)}`);
     }
-    const present = await this.#read(this.#path);
-    if (present !== "missing" && present !== "unusable") return present;
-    const previous = await this.#read(previousOf(this.#path));
-    if (previous === "missing" || previous === "unusable") return [];
-    log.warn(`the registrations before the last change are used: those in ${previousOf(this.#path)}`);
-    return previous;
+    const bytes = await this.#read();
+    if (!bytes) return [];
+    const { entries, lines, changes, cut } = await this.#decode(bytes);
+    this.#records = new Map([...entries].map(([name, { text }]) => [name, text]));
+    if (cut > 0) {
+      this.#options.log.warn(`${this.#path} ends in a change that was being written: ${cut} bytes are dropped`);
+    } else if (!this.#isWhole) {
+      [this.#size, this.#lines, this.#grown] = [bytes.length, lines, changes > 1];
+      this.#limit = 2 * this.#needed() + SLACK;
+      this.#isWhole = true;
+    }
+    return [...entries.values()].flatMap(({ entry: { item } }) => (item ? [item] : []));
   }
 
-  saveRegistrations(sessions: readonly StoredSession[]): void {
-    this.#pending = sessions;
-    if (!this.#failing) this.#schedule(this.#options.delayMs ?? 25);
+  async write({ added, removed }: StoredChange): Promise<void> {
+    const additions = added.map((item) => ({ name: nameOf(item), text: additionOf(item) }));
+    const records = [...removed.map(removalOf), ...additions.map(({ text }) => text)];
+    if (records.length === 0) return;
+    const apply = (all: Map<string, string>): Map<string, string> => {
+      for (const item of removed) all.delete(nameOf(item));
+      for (const { name, text } of additions) all.set(name, text);
+      return all;
+    };
+    await this.#options.ready?.();
+    const canAppend = await this.#canAppend();
+    if (!canAppend || this.#size >= this.#limit) {
+      const all = apply(new Map(this.#records));
+      if (canAppend ? await this.#couldWriteAnew(all) : await this.#writeAnew(all)) {
+        this.#records = all;
+        return;
+      }
+    }
+    await this.#append(encodeChange(records, this.#lines));
+    this.#lines += records.length;
+    apply(this.#records);
   }
 
-  async flush(): Promise<boolean> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    await this.#writing;
-    if (this.#pending) await this.#write();
-    return !this.#failing;
-  }
-
+  /** Leaves a file in which nothing can be missing at the end unnoticed. */
   async close(): Promise<void> {
-    this.#closed = true;
-    await this.flush();
+    if (this.#grown && (await this.#canAppend())) await this.#couldWriteAnew(this.#records).catch(() => {});
+    await this.#letGo();
   }
 
-  #schedule(delayMs: number): void {
-    if (this.#closed || this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => void this.flush(), delayMs);
-    this.#timer.unref();
-  }
-
-  /** One write at a time; who comes meanwhile waits for the next one. */
-  #write(): Promise<void> {
-    this.#writing ??= this.#writeOnce().finally(() => {
-      this.#writing = undefined;
-    });
-    return this.#writing;
-  }
-
-  async #writeOnce(): Promise<void> {
-    const { log, versions } = this.#options;
-    const sessions = this.#pending ?? [];
-    this.#pending = undefined;
+  /** Is our file still the one that others would find? */
+  async #canAppend(): Promise<boolean> {
+    if (!this.#isWhole) return false;
     try {
-      const bytes = encodeRegistrations(sessions, versions, this.#now());
-      await replaceFile(this.#disk, this.#path, (file) => file.writeFile(bytes));
-      if (this.#failing) log.info("registrations are kept again");
-      this.#failing = false;
+      this.#file ??= await this.#disk.open(this.#path, APPENDING);
+      const [ours, present] = await Promise.all([
+        this.#file.stat({ bigint: true }),
+        this.#disk.stat(this.#path, { bigint: true }),
+      ]);
+      if (ours.ino === present.ino && ours.dev === present.dev && present.size === BigInt(this.#size)) return true;
+    } catch {
+      // It was removed. If it is something else, writing it anew fails as well and tells.
+    }
+    await this.#letGo();
+    return false;
+  }
+
+  async #append(bytes: Buffer): Promise<void> {
+    const file = this.#file as File;
+    try {
+      await file.appendFile(bytes);
+      await file.datasync();
     } catch (error) {
-      this.#pending ??= sessions;
-      if (!this.#failing) log.error(`registrations can not be kept, and a restart would lose them: ${textOf(error)}`);
-      this.#failing = true;
-      this.#schedule(this.#options.retryMs ?? 5000);
+      // What was refused must not be there after a restart; what the system has of the file is uncertain from now on.
+      await file.truncate(this.#size).catch(() => {});
+      await this.#letGo();
+      throw error;
+    }
+    this.#size += bytes.length;
+    this.#grown = true;
+  }
+
+  /** Needs more room than to append: when that fails the log just goes on growing. */
+  async #couldWriteAnew(records: ReadonlyMap<string, string>): Promise<boolean> {
+    try {
+      return await this.#writeAnew(records);
+    } catch (error) {
+      this.#options.log.warn(`${this.#path} grows, for it can not be written anew: ${textOf(error)}`);
+      this.#limit = 2 * this.#size;
+      // It failed after the new file was in its place.
+      if (!(await this.#canAppend())) throw error;
+      return false;
     }
   }
 
-  async #read(path: string): Promise<StoredSession[] | "missing" | "unusable"> {
-    const { log, versions } = this.#options;
-    let bytes: Buffer;
+  /** @returns true @throws what went wrong; then the file is most likely as it was */
+  async #writeAnew(records: ReadonlyMap<string, string>): Promise<true> {
+    const lines = [headerOf(this.#options.versions, this.#now()), ...records.values()];
+    let size = 0;
+    const write = async (file: File): Promise<void> => {
+      let part: Buffer[] = [];
+      let bytes = 0;
+      for (const [at, line] of lines.entries()) {
+        const encoded = encodeLine(line, at, at < lines.length - 1);
+        part.push(encoded);
+        bytes += encoded.length;
+        if (bytes < PART && at < lines.length - 1) continue;
+        await file.appendFile(Buffer.concat(part));
+        size += bytes;
+        [part, bytes] = [[], 0];
+      }
+    };
+    // Not every system replaces a file that is open.
+    await this.#closeFile();
+    await replaceFile(this.#disk, this.#path, write, false);
+    [this.#size, this.#lines, this.#grown] = [size, lines.length, false];
+    this.#limit = 2 * size + SLACK;
+    this.#isWhole = true;
+    return true;
+  }
+
+  /** Bytes that a new file would have, about. */
+  #needed(): number {
+    let bytes = 0;
+    for (const record of this.#records.values()) bytes += record.length;
+    return bytes;
+  }
+
+  /** Of the file nothing is certain any more. */
+  async #letGo(): Promise<void> {
+    this.#isWhole = false;
+    await this.#closeFile();
+  }
+
+  async #closeFile(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close().catch(() => {});
+  }
+
+  async #read(): Promise<Buffer | undefined> {
     try {
-      bytes = await this.#disk.readFile(path);
+      return await this.#disk.readFile(this.#path);
     } catch (error) {
-      if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return "missing";
-      throw new InternalError(`the registrations in ${path} can not be read: ${textOf(error)}`);
+      if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
+      throw new InternalError(`the registrations in ${this.#path} can not be read: ${textOf(error)}`);
     }
+  }
+
+  /** What the file says; when it was repaired, what the new one in its place says. */
+  async #decode(bytes: Buffer): Promise<LogContent> {
+    const { versions, repair, log } = this.#options;
+    let content: LogContent = { entries: new Map(), lines: 0, changes: 0, damage: [], cut: 0 };
+    let trouble: string;
     try {
-      return decodeRegistrations(bytes, versions);
+      content = decodeLog(bytes, versions);
+      const [first] = content.damage;
+      if (!first) return content;
+      const more = content.damage.length > 1 ? `, and ${content.damage.length - 1} more` : "";
+      trouble = `are damaged: line ${first.line}: ${first.why}${more}`;
     } catch (error) {
-      const why = error instanceof UnusableFile ? error.why : "corrupt";
-      // Left in its place it would be overwritten by the next change.
-      const aside = await setAside(this.#disk, path, why, this.#now());
-      log.error(`the registrations in ${path} can not be used: ${textOf(error)}. The file is now ${aside}`);
-      return "unusable";
+      if (!(error instanceof ForeignFile)) throw error;
+      trouble = `can not be used: ${error.message}`;
     }
+    const text = `the registrations in ${this.#path} ${trouble}`;
+    if (!repair) throw new InternalError(`${text}. ${REPAIR_HINT}`);
+    const { entries } = content;
+    const copy = await keepCopy(this.#disk, this.#path, "damaged", this.#now());
+    await this.#writeAnew(new Map([...entries].map(([name, { text: record }]) => [name, record])));
+    log.error(`${text}. ${entries.size} registrations and time events could be read; the file is kept as ${copy}`);
+    return { ...content, cut: 0 };
   }
 }
+
+/** How to go on with a file that can not be used. */
+export const REPAIR_HINT =
+  "Put a good copy in its place, or start once with --repair, which keeps the file under another name and goes on with what can be read";

@@ -1,25 +1,55 @@
-/** Between the registry of registrations and the store: what is there is kept, and made again after a restart. */
-import { DEFAULT_USER } from "../engine/rights.ts";
+/**
+ * Between the registrations and time events that there are and the store: what comes and goes is written, and made again
+ * after a restart. What can not be written is taken back, so that nobody relies on what a restart would not bring back.
+ */
+import { ReplyError } from "../errors.ts";
 import type { Ids } from "../executions/ids.ts";
 import { Session } from "../executions/session.ts";
+import type { Logger } from "../log.ts";
 import type { Registration } from "../registrations/registration.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
-import type { TimeEvents, TimeEventSpec } from "../registrations/timers.ts";
-import type { Store, StoredRegistration, StoredSession } from "./store.ts";
+import type { KeptTimer, TimeEvents } from "../registrations/timers.ts";
+import { Delta } from "./delta.ts";
+import { reasonOf, textOf } from "./disk.ts";
+import type { Store, StoredItem, StoredSession, StoredTimer } from "./store.ts";
 
 export interface KeeperOptions {
   readonly store: Store;
   readonly registrations: RegistrationRegistry;
   readonly ids: Ids;
-  readonly timers?: KeptTimers;
+  readonly timers: KeptTimers;
+  /** How many snapshots of the data have been begun. */
+  readonly snapshots: () => number;
+  readonly log: Pick<Logger, "info" | "error">;
+  /** Milliseconds until a write that nobody waits for is tried again; 5000 unless given. */
+  readonly retryMs?: number;
 }
 
 /** What is kept of the time events. */
-export type KeptTimers = Pick<TimeEvents, "list" | "restore" | "forgetAll" | "onChange">;
+export type KeptTimers = Pick<TimeEvents, "list" | "restore" | "takeBack" | "forgetAll" | "onChange">;
+
+interface Change {
+  readonly registrations: Delta<Registration>;
+  readonly timers: Delta<KeptTimer>;
+}
+
+const noChange = (): Change => ({ registrations: new Delta(), timers: new Delta() });
+
+const isEmpty = ({ registrations, timers }: Change): boolean => registrations.isEmpty && timers.isEmpty;
 
 export class RegistrationKeeper {
   readonly #options: KeeperOptions;
-  #changed = false;
+  /** What has changed and is not being written yet. */
+  #change = noChange();
+  /** The write that goes on, and the one after it, which will take everything that has changed by then. */
+  #writing: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+  #noted = false;
+  #failing = false;
+  #retry: NodeJS.Timeout | undefined;
+  /** The sessions' numbers in the store. */
+  readonly #sessions = new WeakMap<Session, number>();
+  #lastSession = 0;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
@@ -28,12 +58,14 @@ export class RegistrationKeeper {
   /**
    * Makes everything again that was kept, and keeps what changes from then on. To be called once, when the data is
    * loaded and Python runs.
+   * @param prepare is given the time events before they are made again
    * @returns how many registrations there were
-   * @throws InternalError when what is kept can not be reached
+   * @throws InternalError when what is kept can not be used
    */
-  async restore(): Promise<number> {
-    const { store, registrations, ids, timers } = this.#options;
-    const count = restoreSessions(await store.loadRegistrations(), registrations, ids, timers);
+  async restore(prepare: (timers: readonly StoredTimer[]) => Promise<void>): Promise<number> {
+    const stored = await this.#options.store.load();
+    await prepare(stored.filter((item) => item.kind === "timer"));
+    const count = this.#restore(stored);
     this.#watch();
     return count;
   }
@@ -43,95 +75,151 @@ export class RegistrationKeeper {
    * @param settle called in between: whatever was in progress is to have ended when it resolves
    */
   async reload(settle: () => Promise<void>): Promise<void> {
-    const { registrations, ids, timers } = this.#options;
-    const stored = storedSessions(registrations.list(), timers?.list());
+    const { registrations, timers } = this.#options;
+    // A change that can not be written is taken back.
+    await this.flush().catch(() => {});
+    const stored = this.#storedForm(registrations.list(), timers.list());
     this.#ignore();
     for (const registration of registrations.list()) registrations.remove(registration, true);
-    timers?.forgetAll();
+    timers.forgetAll();
     await settle();
-    restoreSessions(stored, registrations, ids, timers);
+    this.#restore(stored);
     this.#watch();
   }
 
-  /** Writes what has changed. @returns whether it is kept, so that a restart brings it back */
-  flush(): Promise<boolean> {
-    this.#hand();
-    return this.#options.store.flush();
+  /**
+   * Resolves when all that has changed so far is on disk. Changes that come while one write goes on share the next one.
+   * @throws ReplyError when it can not be written; everything that is not on disk has been taken back then
+   */
+  flush(): Promise<void> {
+    if (isEmpty(this.#change)) return this.#writing ?? Promise.resolve();
+    this.#next ??= (this.#writing ?? Promise.resolve()).then(
+      () => this.#write(),
+      (error) => {
+        // What was to be written next stood on what is taken back, and so is that.
+        this.#next = undefined;
+        throw error;
+      },
+    );
+    return this.#next;
   }
 
   /** Writes what has changed and ends. What is unregistered afterwards, because the server stops, is still kept. */
   async close(): Promise<void> {
     this.#ignore();
-    this.#hand();
+    clearTimeout(this.#retry);
+    await this.flush().catch(() => {});
     await this.#options.store.close();
   }
 
   #watch(): void {
     const { registrations, timers } = this.#options;
-    registrations.onChange = () => this.#note();
-    if (timers) timers.onChange = () => this.#note();
+    registrations.onChange = (one, isThere) => this.#note(this.#change.registrations, one, isThere);
+    timers.onChange = (one, isThere) => this.#note(this.#change.timers, one, isThere);
   }
 
   #ignore(): void {
     const { registrations, timers } = this.#options;
     registrations.onChange = () => {};
-    if (timers) timers.onChange = () => {};
+    timers.onChange = () => {};
   }
 
-  /** A script changes many registrations in one turn; they are listed once. */
-  #note(): void {
-    if (this.#changed) return;
-    this.#changed = true;
-    setImmediate(() => this.#hand());
+  /** Everything is written soon, whether somebody waits for it or not. */
+  #note<T extends { readonly number: number }>(delta: Delta<T>, one: T, isThere: boolean): void {
+    delta.note(one, isThere);
+    if (this.#noted) return;
+    this.#noted = true;
+    setImmediate(() => {
+      this.#noted = false;
+      this.flush().catch(() => {});
+    });
   }
 
-  #hand(): void {
-    if (!this.#changed) return;
-    this.#changed = false;
-    const { store, registrations, timers } = this.#options;
-    store.saveRegistrations(storedSessions(registrations.list(), timers?.list()));
+  #write(): Promise<void> {
+    this.#next = undefined;
+    const change = this.#change;
+    this.#change = noChange();
+    this.#writing = this.#writeChange(change).finally(() => {
+      this.#writing = undefined;
+    });
+    return this.#writing;
   }
-}
 
-/** Registrations and time events as they are kept: by session, sessions in the order of their oldest registration. */
-export function storedSessions(
-  registrations: readonly Registration[],
-  timers: ReturnType<TimeEvents["list"]> = [],
-): StoredSession[] {
-  const bySession = new Map<Session, { own: StoredRegistration[]; timed: TimeEventSpec[] }>();
-  const entry = (session: Session): { own: StoredRegistration[]; timed: TimeEventSpec[] } => {
-    const known = bySession.get(session) ?? { own: [], timed: [] };
-    bySession.set(session, known);
-    return known;
-  };
-  for (const { session, number, spec } of registrations) entry(session).own.push({ number, spec });
-  for (const { session, spec } of timers) entry(session).timed.push(spec);
-  return [...bySession].map(([{ id, description, user, requirements }, { own, timed }]) => ({
-    ...{ id, description, requirements },
-    ...(user !== DEFAULT_USER && { user }),
-    registrations: own,
-    ...(timed.length > 0 && { timers: timed }),
-  }));
-}
+  async #writeChange(change: Change): Promise<void> {
+    const { store, log } = this.#options;
+    const { registrations, timers } = change;
+    const removed = [
+      ...[...registrations.removed.keys()].map((number) => ({ kind: "registration", number }) as const),
+      ...[...timers.removed.keys()].map((number) => ({ kind: "timer", number }) as const),
+    ];
+    try {
+      await store.write({ added: this.#storedForm(registrations.added.values(), timers.added.values()), removed });
+    } catch (error) {
+      if (!this.#failing) log.error(`registrations can not be kept, and are refused until they can: ${textOf(error)}`);
+      this.#failing = true;
+      this.#takeBack(change);
+      throw new ReplyError(`MISCONF Errors writing the registrations to disk: ${reasonOf(error)}`);
+    }
+    if (this.#failing) log.info("registrations are kept again");
+    this.#failing = false;
+  }
 
-/**
- * Makes sessions, their registrations and their time events again under their old ids, oldest registration first; ids
- * continue above them.
- * @returns how many registrations there were
- */
-export function restoreSessions(
-  stored: readonly StoredSession[],
-  registry: Pick<RegistrationRegistry, "restore">,
-  ids: Pick<Ids, "atLeastRegistration">,
-  timeEvents?: KeptTimers,
-): number {
-  const all = stored.flatMap(({ id, description, user, requirements, registrations, timers }) => {
-    const session = new Session(id, description, requirements, user);
-    for (const spec of timers ?? []) timeEvents?.restore(session, spec);
-    return registrations.map((registration) => ({ session, ...registration }));
-  });
-  all.sort((a, b) => a.number - b.number);
-  for (const { number } of all) ids.atLeastRegistration(number);
-  registry.restore(all);
-  return all.length;
+  /** Nothing has changed since the last write that succeeded, but for time events that have ended: nobody waits for that. */
+  #takeBack(failed: Change): void {
+    const registrations = failed.registrations.followedBy(this.#change.registrations);
+    const timers = failed.timers.followedBy(this.#change.timers);
+    this.#change = noChange();
+    this.#ignore();
+    this.#options.registrations.takeBack([...registrations.added.values()], [...registrations.removed.values()]);
+    for (const timer of timers.added.values()) this.#options.timers.takeBack(timer);
+    this.#watch();
+    for (const timer of timers.removed.values()) this.#change.timers.note(timer, false);
+    if (isEmpty(this.#change)) return;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.flush().catch(() => {}), this.#options.retryMs ?? 5000).unref();
+  }
+
+  #storedForm(registrations: Iterable<Registration>, timers: Iterable<KeptTimer>): StoredItem[] {
+    const snapshot = this.#options.snapshots();
+    return [
+      ...Array.from(registrations, ({ number, session, spec }): StoredItem => {
+        return { kind: "registration", number, session: this.#storedSession(session), spec };
+      }),
+      ...Array.from(timers, ({ number, session, spec }): StoredItem => {
+        return { kind: "timer", number, session: this.#storedSession(session), spec, snapshot };
+      }),
+    ];
+  }
+
+  #storedSession(session: Session): StoredSession {
+    const number = this.#sessions.get(session) ?? ++this.#lastSession;
+    this.#sessions.set(session, number);
+    const { id, description, user, requirements } = session;
+    return { number, id, description, user, requirements };
+  }
+
+  /**
+   * Makes sessions, their registrations and their time events again under their old ids, oldest first; ids continue above
+   * them.
+   * @returns how many registrations there were
+   */
+  #restore(stored: readonly StoredItem[]): number {
+    const { registrations, ids, timers } = this.#options;
+    const sessions = new Map<number, Session>();
+    const sessionOf = ({ number, id, description, user, requirements }: StoredSession): Session => {
+      const session = sessions.get(number) ?? new Session(id, description, requirements, user);
+      sessions.set(number, session);
+      this.#sessions.set(session, number);
+      this.#lastSession = Math.max(this.#lastSession, number);
+      return session;
+    };
+    const inOrder = stored.toSorted((a, b) => a.number - b.number);
+    for (const item of inOrder) if (item.kind === "timer") timers.restore(sessionOf(item.session), item.spec);
+    const all = inOrder.flatMap((item) =>
+      item.kind === "registration" ? [{ ...item, session: sessionOf(item.session) }] : [],
+    );
+    for (const { number } of all) ids.atLeastRegistration(number);
+    registrations.restore(all);
+    return all.length;
+  }
 }

@@ -8,17 +8,22 @@ import type { Interceptor } from "../gateway/interceptor.ts";
 import type { Logger } from "../log.ts";
 import type { PythonHost } from "../python/host.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
+import type { TimeEvents } from "../registrations/timers.ts";
 import { error, status } from "../resp/reply.ts";
 import { DataSnapshots } from "./data.ts";
+import { textOf } from "./disk.ts";
 import { FileStore } from "./file.ts";
 import { type KeptTimers, RegistrationKeeper } from "./keeper.ts";
 import { SaveCommands } from "./save-commands.ts";
 import { parseSavePoints, SaveSchedule } from "./schedule.ts";
-import { NullStore } from "./store.ts";
+import { DirectoryInUse, DirectoryLock } from "./lock.ts";
+import { NullStore, type StoredTimer } from "./store.ts";
 
 export interface PersistenceOptions {
   /** Where things are kept; empty: nowhere. */
   readonly directory: string;
+  /** Go on with what can be read of damaged files, which are kept under other names. */
+  readonly repair: boolean;
   /** Save points as in redis.conf; empty: data are saved on command only. */
   readonly save: string;
   /** The data live in this process. */
@@ -30,7 +35,7 @@ export interface PersistenceOptions {
   readonly ids: Ids;
   readonly host: PythonHost;
   readonly runner: ExecutionRunner;
-  readonly timers: KeptTimers;
+  readonly timers: KeptTimers & Pick<TimeEvents, "putKeysBack">;
   /** Of Regears and of Python, to tell what a file was made by. */
   readonly versions: { readonly regears: string; readonly python: string };
   readonly log: Logger;
@@ -40,6 +45,7 @@ export class Persistence {
   /** To be asked about clients' commands. */
   readonly interceptors: readonly Interceptor[];
   readonly #options: PersistenceOptions;
+  readonly #lock: DirectoryLock | undefined;
   readonly #keeper: RegistrationKeeper;
   readonly #snapshots: DataSnapshots | undefined;
   readonly #schedule: SaveSchedule | undefined;
@@ -51,24 +57,45 @@ export class Persistence {
     this.#options = options;
     const { directory, connections, gate, versions, log } = options;
     const points = parseSavePoints(options.save);
-    const store = directory === "" ? new NullStore(log) : new FileStore({ directory, versions, log });
-    const { registrations, ids, timers } = options;
-    this.#keeper = new RegistrationKeeper({ store, registrations, ids, timers });
+    const { registrations, ids, timers, repair } = options;
+    const lock = directory === "" ? undefined : new DirectoryLock({ directory, log });
+    const ready = async (): Promise<void> => lock?.take();
+    const store = lock ? new FileStore({ directory, versions, log, repair, ready }) : new NullStore(log);
+    this.#lock = lock;
+    const snapshots = (): number => this.#snapshots?.begun ?? 0;
+    this.#keeper = new RegistrationKeeper({ store, registrations, ids, timers, snapshots, log });
     this.#saves = points.length > 0;
     const reloading = debugReload((owner) => this.#reload(owner));
     if (directory === "" || !options.embedded) {
       this.interceptors = options.embedded ? [reloading] : [];
       return;
     }
-    this.#snapshots = new DataSnapshots({ directory, connections, gate, version: versions.regears, log });
+    const version = versions.regears;
+    this.#snapshots = new DataSnapshots({ directory, connections, gate, version, log, repair, ready });
     this.#schedule = new SaveSchedule(points, this.#snapshots);
     const saving = new SaveCommands({ snapshots: this.#snapshots, connections, gate, scheduled: this.#saves });
     this.interceptors = [saving, reloading];
   }
 
-  /** Resolves when all changes of registrations so far are on disk, or can not be. */
-  kept(): Promise<boolean> {
+  /**
+   * Resolves when all changes of registrations and time events so far are on disk.
+   * @throws ReplyError when they can not be, and were taken back
+   */
+  kept(): Promise<void> {
     return this.#keeper.flush();
+  }
+
+  /**
+   * Takes the directory. To be called first. When that is not possible the server runs, but what is to be kept is refused.
+   * @throws DirectoryInUse when another server has it
+   */
+  async open(): Promise<void> {
+    try {
+      await this.#lock?.take();
+    } catch (error) {
+      if (error instanceof DirectoryInUse) throw error;
+      this.#options.log.error(`nothing can be kept: ${textOf(error)}`);
+    }
   }
 
   /** Brings the data back. To be called when the engine is up and before anybody listens to it. */
@@ -80,10 +107,19 @@ export class Persistence {
   /** Brings the registrations back and begins to save. To be called when the data are there and Python runs. */
   async restore(): Promise<void> {
     const { log } = this.#options;
-    const count = await this.#keeper.restore();
+    const count = await this.#keeper.restore((timers) => this.#putKeysBack(timers));
     this.#adopt();
     if (count > 0) log.info(`${count} registrations of an earlier run are back`);
     this.#schedule?.start();
+  }
+
+  /** The keys of time events are data: those that were made after the snapshot that was loaded are not in it. */
+  async #putKeysBack(timers: readonly StoredTimer[]): Promise<void> {
+    if (!this.#snapshots) return;
+    const { begun, loaded } = this.#snapshots;
+    this.#snapshots.atLeastBegun(timers.reduce((most, { snapshot }) => Math.max(most, snapshot), begun));
+    const later = timers.filter(({ snapshot }) => snapshot >= loaded);
+    await this.#options.timers.putKeysBack(later.map(({ spec }) => spec));
   }
 
   /** DEBUG RELOAD: the data stay as they are, everything of Gears goes through what a restart does to it. */
@@ -113,8 +149,10 @@ export class Persistence {
   /** Writes what is to be kept. To be called when nobody changes anything any more. @param alive the engine still answers */
   async close(alive: boolean): Promise<void> {
     await this.#keeper.close();
-    if (!alive || !this.#loaded || !this.#snapshots) return;
-    if (this.#saves || this.#snapshots.status.lastFailed) await this.#snapshots.saveLast().catch(() => {});
+    if (alive && this.#loaded && this.#snapshots && (this.#saves || this.#snapshots.status.lastFailed)) {
+      await this.#snapshots.saveLast().catch(() => {});
+    }
+    this.#lock?.release();
   }
 }
 

@@ -9,6 +9,7 @@ import type { EngineCall, Interception, Interceptor, RequestView } from "../gate
 import { scalarBytes } from "../resp/frames.ts";
 import { error, integer, raw, type Reply, status } from "../resp/reply.ts";
 import { type DataSnapshots, SaveInProgress } from "./data.ts";
+import { reasonOf } from "./disk.ts";
 
 export interface SaveCommandsOptions {
   readonly snapshots: DataSnapshots;
@@ -24,7 +25,6 @@ const CAN_NOT_EXIT = "-ERR Errors trying to SHUTDOWN";
 const SCHEDULED = "+Background saving scheduled";
 
 const IN_PROGRESS = error("ERR Background save already in progress");
-const FAILED = error("ERR");
 const NOT_IN_TRANSACTIONS = error("ERR Command 'shutdown' not allowed inside a transaction");
 
 export class SaveCommands implements Interceptor {
@@ -59,7 +59,9 @@ export class SaveCommands implements Interceptor {
       await this.#options.snapshots.save(true);
       return status("OK");
     } catch (reason) {
-      return reason instanceof SaveInProgress ? IN_PROGRESS : FAILED;
+      return reason instanceof SaveInProgress
+        ? IN_PROGRESS
+        : error(`ERR the data can not be saved: ${reasonOf(reason)}`);
     }
   }
 

@@ -159,9 +159,7 @@ export class SnapshotReader {
    */
   async next(): Promise<Chunk | undefined> {
     if (this.#ended) return undefined;
-    if (!this.#begun && !(await this.#take(MAGIC.length)).equals(MAGIC)) {
-      throw new DamagedSnapshot("it is no snapshot of this format");
-    }
+    if (!this.#begun) checkMagic(await this.#take(MAGIC.length));
     this.#begun = true;
     const head = Buffer.from(await this.#take(HEAD));
     const length = head.readUInt32LE();
@@ -199,6 +197,15 @@ export class SnapshotReader {
     }
     this.#buffer = target.subarray(0, filled);
   }
+}
+
+/** @throws DamagedSnapshot */
+function checkMagic(bytes: Buffer): void {
+  if (bytes.equals(MAGIC)) return;
+  const isOurs = bytes.subarray(0, -1).equals(MAGIC.subarray(0, -1));
+  throw new DamagedSnapshot(
+    isOurs ? `another version of Regears wrote it, in format ${bytes.at(-1)}` : "it is no snapshot of Regears",
+  );
 }
 
 function parse(kind: number | undefined, body: Buffer): Chunk {

@@ -1,34 +1,52 @@
-/** What outlives a restart: registrations with their sessions (and, for the embedded engine, the data: `data.ts`). */
+/** What outlives a restart besides the data: registrations, and time events with a key. */
 import type { Logger } from "../log.ts";
 import type { RegistrationSpec } from "../registrations/registration.ts";
 import type { TimeEventSpec } from "../registrations/timers.ts";
 
+/** The session of something that is kept. Each item has it whole, so that the loss of one never costs another. */
+export interface StoredSession {
+  /** Tells sessions apart that have had the same id. */
+  readonly number: number;
+  readonly id: string;
+  readonly description: string | undefined;
+  /** The engine's user who submitted it. */
+  readonly user: string;
+  /** Requirements as given by REQUIREMENTS. */
+  readonly requirements: readonly string[];
+}
+
 export interface StoredRegistration {
+  readonly kind: "registration";
   /** The part of its id after the dash. */
   readonly number: number;
+  readonly session: StoredSession;
   readonly spec: RegistrationSpec;
 }
 
-/** A session that owns registrations or time events with a key. Not kept are statistics, executions, and the state of streams. */
-export interface StoredSession {
-  readonly id: string;
-  readonly description: string | undefined;
-  /** The engine's user who submitted it; files of earlier versions do not tell, then it is the default one. */
-  readonly user?: string | undefined;
-  /** Requirements as given by REQUIREMENTS. */
-  readonly requirements: readonly string[];
-  readonly registrations: readonly StoredRegistration[];
-  readonly timers?: readonly TimeEventSpec[];
+export interface StoredTimer {
+  readonly kind: "timer";
+  readonly number: number;
+  readonly session: StoredSession;
+  readonly spec: TimeEventSpec;
+  /** How many snapshots of the data had been begun when it was made: those do not have its key, later ones do. */
+  readonly snapshot: number;
+}
+
+export type StoredItem = StoredRegistration | StoredTimer;
+
+export interface StoredChange {
+  readonly added: readonly StoredItem[];
+  readonly removed: readonly Pick<StoredItem, "kind" | "number">[];
 }
 
 export interface Store {
-  /** To be called once, before anything is saved. @throws InternalError when what is kept can not be reached */
-  loadRegistrations(): Promise<StoredSession[]>;
-  /** These are all sessions from now on. It is written soon; a failure is logged and tried again. */
-  saveRegistrations(sessions: readonly StoredSession[]): void;
-  /** Writes now what is not written yet. @returns whether it is kept, so that a restart brings it back */
-  flush(): Promise<boolean>;
-  /** Writes what is not written yet, and stops trying. */
+  /** To be called once, before anything is written. @throws InternalError when what is kept can not be used */
+  load(): Promise<StoredItem[]>;
+  /**
+   * Keeps a change: all of it or nothing, whatever happens meanwhile. To be called when the write before has ended.
+   * @throws what went wrong; then nothing of it is kept
+   */
+  write(change: StoredChange): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -41,18 +59,14 @@ export class NullStore implements Store {
     this.#log = log;
   }
 
-  loadRegistrations(): Promise<StoredSession[]> {
+  load(): Promise<StoredItem[]> {
     return Promise.resolve([]);
   }
 
-  saveRegistrations(): void {
-    if (this.#told) return;
+  write(): Promise<void> {
+    if (!this.#told) this.#log.info("registrations are not kept over a restart: there is no `dir` to keep them in");
     this.#told = true;
-    this.#log.info("registrations are not kept over a restart: there is no `dir` to keep them in");
-  }
-
-  flush(): Promise<boolean> {
-    return Promise.resolve(false);
+    return Promise.resolve();
   }
 
   close(): Promise<void> {

@@ -3,6 +3,8 @@ import { EngineClosed, type CommandArgument, type EngineClient, EngineError } fr
 import { type Chunk, DamagedSnapshot, type SnapshotReader } from "./snapshot-format.ts";
 
 export interface LoadOutcome {
+  /** What the snapshot says of itself. */
+  readonly info: string | undefined;
   /** Keys that had expired meanwhile. */
   readonly expired: number;
   /** What the engine refused, and why the first of it. */
@@ -47,6 +49,7 @@ export async function loadData(
 class Load {
   readonly #client: EngineClient;
   readonly #now: number;
+  #info: string | undefined;
   #expired = 0;
   #refused = 0;
   #reason: string | undefined;
@@ -71,7 +74,7 @@ class Load {
       damage = error.message;
     }
     await working;
-    return { expired: this.#expired, refused: this.#refused, reason: this.#reason, damage };
+    return { info: this.#info, expired: this.#expired, refused: this.#refused, reason: this.#reason, damage };
   }
 
   async #apply(chunk: Chunk): Promise<void> {
@@ -85,6 +88,7 @@ class Load {
   #commands(chunk: Chunk): CommandArgument[][] {
     switch (chunk.kind) {
       case "info":
+        this.#info = chunk.text;
         return [];
       case "library":
         return [["FUNCTION", "LOAD", "REPLACE", chunk.code]];

@@ -101,7 +101,9 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
 
   /** Registers a function. */
   const register = ({ prefix = "*", ...fields }: Spec, action: FlowFunction = () => {}): Registration => {
-    const registration = registrations.add(new Session(undefined), spec({ ...fields, prefix: Buffer.from(prefix) }));
+    const declarations = registrations.declare(new Session(undefined), () => undefined);
+    const registration = declarations.add(spec({ ...fields, prefix: Buffer.from(prefix) }));
+    void declarations.commit();
     host.functions.set(registration.number, action);
     return registration;
   };

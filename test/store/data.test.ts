@@ -1,8 +1,8 @@
-import { appendFile, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { EngineClient } from "../../src/engine/client.ts";
-import { DATA_FILE, SaveInProgress } from "../../src/store/data.ts";
+import { DATA_FILE, DataSnapshots, SaveInProgress } from "../../src/store/data.ts";
 import { DISK, type FileSystem } from "../../src/store/disk.ts";
 import { contents, newDirectory, startData } from "./support.ts";
 
@@ -235,9 +235,12 @@ describe("a snapshot", () => {
 });
 
 describe("a damaged snapshot", () => {
-  it("gives way to the one before, wherever a byte is wrong or its end is missing", { timeout: 120_000 }, async () => {
+  it("is refused; repaired it gives way to the one before, wherever a byte is wrong or its end is missing", {
+    timeout: 120_000,
+  }, async () => {
     const directory = await newDirectory();
-    const first = await startData(directory);
+    const first = await startData(directory, { repair: true });
+    const strict = new DataSnapshots({ ...first, directory, version: "1.2.3" });
     await first.client.call("SET", "k", "before");
     await first.snapshots.save(true);
     await first.client.call("SET", "k", "after");
@@ -247,19 +250,23 @@ describe("a damaged snapshot", () => {
     const load = async (bytes: Buffer): Promise<string[]> => {
       await writeFile(path, bytes);
       await first.client.call("FLUSHALL");
+      if (!bytes.equals(good)) {
+        await expect(strict.load()).rejects.toThrow(/^the data in .* is damaged: .*--repair/);
+        expect(await first.client.call("DBSIZE")).toBe(0);
+      }
       first.log.lines.length = 0;
       await first.snapshots.load();
-      await writeFile(`${path}.bak`, before);
+      expect(await readFile(`${path}.bak`)).toEqual(before);
       return [String(await first.client.call("GET", "k")), ...first.log.lines];
     };
     expect(await load(good)).toEqual(["after", expect.stringMatching(/^info 1 keys/)]);
-    for (let at = 0; at < good.length; at++) {
+    for (let at = 0; at < good.length; at += 3) {
       const damaged = Buffer.from(good);
       damaged[at] = (damaged[at] ?? 0) ^ 0x11;
       for (const bytes of [damaged, good.subarray(0, at)]) {
         expect(await load(bytes)).toEqual([
           "before",
-          expect.stringMatching(/^error the data in .* is damaged: .*\.corrupt-/),
+          expect.stringMatching(/^error the data in .* is damaged: .*\.damaged-/),
           expect.stringMatching(/^warn the data of the snapshot before is used/),
           expect.stringMatching(/^info 1 keys/),
         ]);
@@ -278,22 +285,39 @@ describe("a damaged snapshot", () => {
     const whole = await readFile(path);
     await writeFile(path, whole.subarray(0, whole.length / 2));
 
-    const second = await startData(directory);
+    await expect(startData(directory)).rejects.toThrow("is damaged: its end is missing");
+    const second = await startData(directory, { repair: true });
     const size = Number(await second.client.call("DBSIZE"));
     expect(size).toBeGreaterThan(8000);
     expect(size).toBeLessThan(12_000);
     expect(second.log.matching(/^warn \d+ keys could be read .*; the rest is lost/)).toHaveLength(1);
-    await second.snapshots.save(true);
-    const aside = (await names(directory)).find((name) => name.includes(".corrupt-"));
+    const aside = (await names(directory)).find((name) => name.includes(".damaged-"));
     expect((await stat(join(directory, String(aside)))).size).toBe(Math.floor(whole.length / 2));
+    // What could be read is safe before anybody is served.
+    await second.stop();
+    expect(await (await startData(directory)).client.call("DBSIZE")).toBe(size);
+  });
+
+  it("is missed when the one before it is there", async () => {
+    const directory = await newDirectory();
+    const first = await startData(directory);
+    await first.client.call("SET", "k", "1");
+    for (let i = 0; i < 2; i++) await first.snapshots.save(true);
+    await rm(join(directory, DATA_FILE));
+    await expect(startData(directory)).rejects.toThrow(/is missing, and .*\.bak is there/);
+    await startData(directory, { repair: true });
+    expect(await (await startData(directory)).client.call("GET", "k")).toEqual(Buffer.from("1"));
   });
 
   it("that is no snapshot at all is kept", async () => {
     const directory = await newDirectory();
     await writeFile(join(directory, DATA_FILE), "REDIS0011");
-    const { client } = await startData(directory);
+    await expect(startData(directory)).rejects.toThrow("it is no snapshot of Regears");
+    await writeFile(join(directory, DATA_FILE), "RGSDATA\x02 and more");
+    await expect(startData(directory)).rejects.toThrow("another version of Regears wrote it, in format 2");
+    const { client } = await startData(directory, { repair: true });
     expect(await client.call("DBSIZE")).toBe(0);
-    expect(await names(directory)).toEqual([expect.stringContaining(".corrupt-")]);
+    expect(await names(directory)).toEqual([DATA_FILE, expect.stringContaining(".damaged-")]);
   });
 });
 
@@ -314,13 +338,15 @@ describe("the engine's limits", () => {
     expect(log.matching(/refuses/)).toEqual([]);
   });
 
-  it("that make it refuse a value leave the snapshot where it can be found", async () => {
+  it("that make it refuse a value end the start; repaired the snapshot is left where it can be found", async () => {
     const directory = await newDirectory();
-    const first = await startData(directory);
+    const first = await startData(directory, { repair: true });
     await first.client.call("FUNCTION", "LOAD", "#!lua name=own\nredis.register_function('f', function() end)");
     await first.snapshots.save(true);
     await first.client.call("FUNCTION", "FLUSH");
     await first.client.call("FUNCTION", "LOAD", "#!lua name=other\nredis.register_function('f', function() end)");
+    const strict = new DataSnapshots({ ...first, directory, version: "1.2.3" });
+    await expect(strict.load()).rejects.toThrow(/^the engine refuses 1 keys or libraries .*already exists/);
     await first.snapshots.load();
     expect(first.log.matching(/^error the engine refuses 1 keys or libraries .*already exists/)).toHaveLength(1);
     expect(await names(directory)).toContainEqual(expect.stringContaining(".refused-"));

@@ -1,26 +1,32 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { Ids, NODE_ID } from "../../src/executions/ids.ts";
 import { Session, SessionRegistry } from "../../src/executions/session.ts";
 import type { PythonHost } from "../../src/python/host.ts";
 import type { Registration } from "../../src/registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registry.ts";
-import { FileStore, REGISTRATIONS_FILE } from "../../src/store/file.ts";
+import type { KeptTimer, TimeEventSpec } from "../../src/registrations/timers.ts";
+import { FileStore } from "../../src/store/file.ts";
 import { type KeptTimers, RegistrationKeeper } from "../../src/store/keeper.ts";
-import type { TimeEventSpec } from "../../src/registrations/timers.ts";
+import type { Store, StoredChange, StoredTimer } from "../../src/store/store.ts";
 import { spec } from "../support/spec.ts";
+import { noSpace } from "./faulty-disk.ts";
 import { Lines, newDirectory } from "./support.ts";
 
-/** A server's registrations in a directory. */
-async function start(directory: string) {
+const VERSIONS = { regears: "1", python: "3.14" };
+const running: RegistrationKeeper[] = [];
+afterEach(async () => {
+  for (const keeper of running.splice(0)) await keeper.close();
+});
+
+/** A server's registrations in a directory, or in another store. */
+async function start(where: string | Store) {
   const ids = new Ids();
   const sessions = new SessionRegistry();
-  const activated: Registration[] = [];
+  const active = new Set<Registration>();
   const reader: ReaderSide = {
     check: () => {},
-    activate: (registration) => activated.push(registration),
-    deactivate: () => {},
+    activate: (registration) => active.add(registration),
+    deactivate: (registration) => active.delete(registration),
   };
   const told: unknown[] = [];
   const host = {
@@ -36,32 +42,93 @@ async function start(directory: string) {
     ["StreamReader", reader],
     ["CommandReader", reader],
   ] as const);
-  const registrations = new RegistrationRegistry({ ids, host, sessions, readers });
-  const store = new FileStore({ directory, versions: { regears: "1", python: "3.14" }, log: new Lines() });
+  const log = new Lines();
+  const kept = (): Promise<void> => keeper.flush();
+  const registrations = new RegistrationRegistry({ ids, host, sessions, readers, kept });
+  const store = typeof where === "string" ? new FileStore({ directory: where, versions: VERSIONS, log }) : where;
   const timers = new FakeTimers();
-  const keeper = new RegistrationKeeper({ store, registrations, ids, timers });
-  const count = await keeper.restore();
-  return { ids, sessions, registrations, timers, keeper, activated, told, count };
+  const snapshots = (): number => 7;
+  const keeper: RegistrationKeeper = new RegistrationKeeper({
+    ...{ store, registrations, ids, timers, snapshots, log },
+    retryMs: 10,
+  });
+  running.push(keeper);
+  let restored: readonly StoredTimer[] = [];
+  const count = await keeper.restore(async (all) => {
+    restored = all;
+  });
+  return { ids, sessions, registrations, timers, keeper, active, told, count, log, restored };
 }
+
+type Server = Awaited<ReturnType<typeof start>>;
+
+/** A script that registers, and resolves when it may be answered. */
+async function run(
+  { registrations }: Server,
+  session: Session,
+  descriptions: readonly string[],
+  replaced?: Session,
+): Promise<Registration[]> {
+  const declarations = registrations.declare(session, () => replaced);
+  const made = descriptions.map((description) => declarations.add(spec({ description })));
+  await declarations.commit();
+  return made;
+}
+
+const described = ({ registrations }: Server): (string | undefined)[] =>
+  registrations.list().map(({ spec: { description } }) => description);
 
 /** Time events that never fire. */
 class FakeTimers implements KeptTimers {
-  onChange: () => void = () => {};
-  readonly all: { session: Session; spec: TimeEventSpec }[] = [];
+  onChange: (timer: KeptTimer, isThere: boolean) => void = () => {};
+  readonly all = new Map<number, KeptTimer>();
 
-  list(): { session: Session; spec: TimeEventSpec }[] {
-    return this.all;
+  list(): KeptTimer[] {
+    return [...this.all.values()];
   }
 
   forgetAll(): void {
-    this.all.length = 0;
+    this.all.clear();
   }
 
-  restore(session: Session, spec: TimeEventSpec): void {
-    this.all.push({ session, spec });
-    this.onChange();
+  restore(session: Session, timer: TimeEventSpec): void {
+    const made = { number: timer.number, session, spec: timer };
+    this.all.set(timer.number, made);
+    this.onChange(made, true);
+  }
+
+  takeBack({ number }: KeptTimer): void {
+    const timer = this.all.get(number);
+    this.all.delete(number);
+    if (timer) this.onChange(timer, false);
   }
 }
+
+/** A store whose writes end when they are told to. */
+class SlowStore implements Store {
+  readonly written: StoredChange[] = [];
+  readonly ends: ((error?: Error) => void)[] = [];
+
+  load(): Promise<never[]> {
+    return Promise.resolve([]);
+  }
+
+  write(change: StoredChange): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.ends.push((error) => {
+        if (error) return reject(error);
+        this.written.push(change);
+        resolve();
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Ids and what else can be seen of registrations. */
 const shown = (registrations: readonly Registration[]) =>
@@ -79,16 +146,15 @@ describe("registrations over a restart", () => {
     const first = await start(directory);
     expect(first.count).toBe(0);
     const [a, b] = [new Session("a", "first", ["numpy"]), new Session("b")];
-    first.registrations.add(a, spec({ description: "one" }));
-    first.registrations.add(b, spec({ reader: "CommandReader", trigger: Buffer.from("t") }));
+    await first.registrations.add(a, spec({ description: "one" }));
+    await first.registrations.add(b, spec({ reader: "CommandReader", trigger: Buffer.from("t") }));
     first.ids.skip(0, 10);
-    first.registrations.add(a, spec({ reader: "StreamReader", batch: 3, hasOnRegistered: true }));
-    expect(await first.keeper.flush()).toBe(true);
+    await first.registrations.add(a, spec({ reader: "StreamReader", batch: 3, hasOnRegistered: true }));
 
     const second = await start(directory);
     expect(second.count).toBe(3);
     expect(shown(second.registrations.list())).toEqual(shown(first.registrations.list()));
-    expect(second.activated.map(({ number }) => number)).toEqual([0, 1, 12]);
+    expect([...second.active].map(({ number }) => number)).toEqual([0, 1, 12]);
     expect(second.sessions.live().map(({ id }) => id)).toEqual(["a", "b"]);
     const [one, , three] = second.registrations.list();
     expect(one?.session).toBe(three?.session);
@@ -101,40 +167,35 @@ describe("registrations over a restart", () => {
     const directory = await newDirectory();
     const first = await start(directory);
     const old = new Session("s");
-    const gone = first.registrations.add(old, spec());
-    first.registrations.add(old, spec({ description: "replaced" }));
-    first.registrations.remove(gone, false);
-    const declarations = first.registrations.declare(new Session("s"), () => old);
-    declarations.add(spec({ description: "new" }));
-    declarations.commit();
-    await expect.poll(() => readFile(join(directory, REGISTRATIONS_FILE), "utf8").catch(() => "")).toContain('"new"');
-    const second = await start(directory);
-    expect(second.registrations.list().map(({ spec: { description } }) => description)).toEqual(["new"]);
+    const [gone] = await run(first, old, ["gone", "replaced"]);
+    if (gone) first.registrations.remove(gone, false);
+    void run(first, new Session("s"), ["new"], old);
+    await expect.poll(async () => described(await start(directory))).toEqual(["new"]);
   });
 
   it("come back with the time events of their sessions, and of sessions that have nothing else", async () => {
     const directory = await newDirectory();
     const first = await start(directory);
     const [both, timed] = [new Session("both"), new Session("timed", "only time events")];
-    first.registrations.add(both, spec());
+    await first.registrations.add(both, spec());
     first.timers.restore(both, { number: 3, seconds: 1, key: "k", blob: Buffer.from([0, 255]) });
     first.timers.restore(timed, { number: 4, seconds: 60, key: "l", blob: Buffer.from("x") });
     await first.keeper.flush();
 
     const second = await start(directory);
     expect(second.count).toBe(1);
-    expect(second.timers.all.map(({ spec: fields }) => fields)).toEqual(
-      first.timers.all.map(({ spec: fields }) => fields),
-    );
-    expect(second.timers.all[0]?.session).toBe(second.registrations.list()[0]?.session);
-    expect(second.timers.all[1]?.session).toMatchObject({ id: "timed", description: "only time events" });
+    const [one, two] = second.timers.list();
+    expect([one?.spec, two?.spec]).toEqual(first.timers.list().map(({ spec: fields }) => fields));
+    expect(second.restored.map(({ snapshot }) => snapshot)).toEqual([7, 7]);
+    expect(one?.session).toBe(second.registrations.list()[0]?.session);
+    expect(two?.session).toMatchObject({ id: "timed", description: "only time events" });
     expect(second.sessions.live().map(({ id }) => id)).toEqual(["both"]);
   });
 
   it("come back a second time although nothing was changed", async () => {
     const directory = await newDirectory();
     const first = await start(directory);
-    first.registrations.add(new Session("s"), spec());
+    await first.registrations.add(new Session("s"), spec());
     await first.keeper.close();
     await (await start(directory)).keeper.close();
     expect((await start(directory)).count).toBe(1);
@@ -143,20 +204,145 @@ describe("registrations over a restart", () => {
   it("are kept as they were when the server closed", async () => {
     const directory = await newDirectory();
     const first = await start(directory);
-    const registration = first.registrations.add(new Session("s"), spec());
+    const registration = await first.registrations.add(new Session("s"), spec());
     await first.keeper.close();
     first.registrations.remove(registration, true);
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await first.registrations.kept();
     expect((await start(directory)).count).toBe(1);
   });
 
   it("are gone when all were unregistered, and do not come back from the generation before", async () => {
     const directory = await newDirectory();
     const first = await start(directory);
-    const registration = first.registrations.add(new Session("s"), spec());
-    await first.keeper.flush();
+    const registration = await first.registrations.add(new Session("s"), spec());
     first.registrations.remove(registration, false);
     await first.keeper.flush();
     expect((await start(directory)).count).toBe(0);
+  });
+});
+
+describe("those who wait for the disk", () => {
+  it("are woken by the write that has what they changed, and by no earlier one", async () => {
+    const store = new SlowStore();
+    const server = await start(store);
+    const woken: string[] = [];
+    const script = (name: string): Promise<void> =>
+      run(server, new Session(name), [name]).then(() => void woken.push(name));
+    const scripts = [script("a")];
+    await turn();
+    // These come while the first write goes on: they share the next one.
+    scripts.push(script("b"), script("c"));
+    await turn();
+    expect(store.ends).toHaveLength(1);
+    store.ends.shift()?.();
+    await turn();
+    expect(woken).toEqual(["a"]);
+    expect(store.written[0]?.added).toHaveLength(1);
+    store.ends.shift()?.();
+    await Promise.all(scripts);
+    expect(store.written[1]?.added).toHaveLength(2);
+    expect(store.ends).toEqual([]);
+  });
+
+  it("write nothing of what came and went meanwhile", async () => {
+    const store = new SlowStore();
+    const server = await start(store);
+    const first = run(server, new Session("a"), ["a"]);
+    await turn();
+    const second = run(server, new Session("b"), ["b"]);
+    const [, registration] = server.registrations.list();
+    if (registration) server.registrations.remove(registration, false);
+    store.ends.shift()?.();
+    await first;
+    await turn();
+    store.ends.shift()?.();
+    await second;
+    expect(store.written.map(({ added, removed }) => added.length + removed.length)).toEqual([1, 0]);
+  });
+});
+
+describe("what can not be written", () => {
+  const REFUSED = "MISCONF Errors writing the registrations to disk: ENOSPC: no space left on device";
+
+  it("is refused and taken back, with all that was built on it", async () => {
+    const store = new SlowStore();
+    const server = await start(store);
+    const old = new Session("s", "old");
+    const before = run(server, old, ["one", "two"]);
+    await turn();
+    store.ends.shift()?.();
+    const [one] = await before;
+
+    const upgraded = new Session("s", "new");
+    const upgrade = run(server, upgraded, ["three"], old);
+    await turn();
+    expect(described(server)).toEqual(["three"]);
+    const further = run(server, new Session("s"), ["four"], upgraded);
+    const timer = { number: 5, seconds: 1, key: "k", blob: Buffer.alloc(0) };
+    server.timers.restore(new Session("t"), timer);
+    const created = server.keeper.flush();
+    store.ends.shift()?.(noSpace());
+    for (const waiting of [upgrade, further, created]) await expect(waiting).rejects.toThrow(REFUSED);
+    expect(described(server)).toEqual(["one", "two"]);
+    expect([...server.active].map(({ number }) => number)).toEqual([0, 1]);
+    expect(server.sessions.live()).toEqual([old]);
+    expect(server.sessions.dead()).toEqual([]);
+    expect(old.dead).toBe(false);
+    expect(server.timers.list()).toEqual([]);
+    // Python still has those that are back, and none of the others.
+    await turn();
+    expect(new Set(server.told)).toEqual(
+      new Set([
+        ["unregister", 2],
+        ["unregister", 3],
+      ]),
+    );
+
+    if (one) server.registrations.remove(one, false);
+    const removed = server.registrations.kept();
+    await turn();
+    store.ends.shift()?.();
+    await removed;
+    expect(store.written.at(-1)).toEqual({ added: [], removed: [{ kind: "registration", number: 0 }] });
+    expect(server.log.lines).toEqual([
+      expect.stringMatching(/^error registrations can not be kept, and are refused until they can: ENOSPC/),
+      "info registrations are kept again",
+    ]);
+  });
+
+  it("has had no effect when a step registers it", async () => {
+    const store = new SlowStore();
+    const server = await start(store);
+    const session = new Session("s");
+    const added = server.registrations.add(session, spec());
+    await turn();
+    expect(server.active.size).toBe(0);
+    store.ends.shift()?.(noSpace());
+    await expect(added).rejects.toThrow(REFUSED);
+    expect(server.registrations.list()).toEqual([]);
+    expect(session.registrations.size).toBe(0);
+    const again = server.registrations.add(session, spec());
+    await turn();
+    store.ends.shift()?.();
+    expect((await again).active).toBe(true);
+  });
+
+  it("is tried again when it is the end of a time event, for nobody waits for that", async () => {
+    const store = new SlowStore();
+    const server = await start(store);
+    const timer = { number: 5, seconds: 1, key: "k", blob: Buffer.alloc(0) };
+    server.timers.restore(new Session("t"), timer);
+    await turn();
+    store.ends.shift()?.();
+    await turn();
+    const [made] = server.timers.list();
+    if (made) server.timers.takeBack(made);
+    await expect.poll(() => store.ends.length).toBe(1);
+    store.ends.shift()?.(noSpace());
+    await expect.poll(() => store.ends.length).toBe(1);
+    expect(server.timers.list()).toEqual([]);
+    store.ends.shift()?.();
+    await server.keeper.flush();
+    expect(store.written.at(-1)).toEqual({ added: [], removed: [{ kind: "timer", number: 5 }] });
   });
 });

@@ -108,7 +108,7 @@ describe("commands that save", () => {
   it("answer an error when it can not be done, and writes go on", async () => {
     const { send, client, snapshots } = await setUp({ directory: "/dev/null/nowhere" });
     await client.call("SET", "k", "v");
-    expect(await send("SAVE")).toBe("-ERR\r\n");
+    expect(await send("SAVE")).toBe("-ERR the data can not be saved: ENOTDIR: not a directory\r\n");
     expect(await send("INFO", "persistence")).toContain("rdb_last_bgsave_status:err\r\n");
     await client.call("CONFIG", "SET", "save", "1 1");
     expect(String(await client.call("SET", "k", "w"))).toBe("OK");

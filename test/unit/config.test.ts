@@ -375,6 +375,13 @@ describe("values", () => {
       expect(parseInteger(text), text).toBeUndefined();
   });
 
+  it("takes a switch without a value on the command line for yes", () => {
+    expect(loadStart(["--repair"], {}).config.repair).toBe(true);
+    expect(loadStart(["--repair", "--port", "7"], {}).config).toMatchObject({ repair: true, port: 7 });
+    expect(loadStart(["--repair", "no"], {}).config.repair).toBe(false);
+    expect(() => loadStart(["--port", "--repair"], {})).toThrow("option 'port' needs a value");
+  });
+
   it("reads switches", () => {
     for (const text of ["yes", "On", "TRUE", "1", "-3"]) expect(parseSwitch(text), text).toBe(true);
     for (const text of ["no", "off", "False", "0"]) expect(parseSwitch(text), text).toBe(false);

@@ -8,6 +8,7 @@ from .native import is_function
 _MODES = frozenset(("sync", "async", "async_local"))
 _KEY_TYPES = frozenset(("empty", "string", "list", "hash", "set", "zset", "module", "stream"))
 _POLICIES = frozenset(("continue", "abort", "retry"))
+MAX_INTEGER = 2**53 - 1
 
 # By number, the part of a registration's id after the dash.
 registrations = {}
@@ -152,7 +153,11 @@ def _number(options, name, default, error):
     value = options.get(name, default)
     if not isinstance(value, int):
         raise GearsError(error)
-    return int(value)
+    value = int(value)
+    # beyond that the main thread can not tell one number from the next
+    if abs(value) > MAX_INTEGER:
+        raise GearsError(f"{name} is out of range")
+    return value
 
 
 def _optional_text(options, name, error):

@@ -4,6 +4,7 @@ from . import calls, serialise
 from .context import CONTEXT
 from .errors import GearsError, plain
 from .native import in_c, is_function, refuse_keywords
+from .registrations import MAX_INTEGER
 from .scripts import call_back
 
 # By the number that the main thread gave.
@@ -19,7 +20,7 @@ def registerTE(*args, **keywords):
     seconds, function = args[0], args[1]
     if not is_function(function):
         raise GearsError("callback must be a function")
-    if not isinstance(seconds, int):
+    if not isinstance(seconds, int) or abs(int(seconds)) > MAX_INTEGER:
         raise GearsError("time argument must be a long")
     context = CONTEXT.get()
     if context is None:
