@@ -119,7 +119,7 @@ export class Script implements PythonTask, InOrder {
       if (this.declarations === NOTHING_YET) this.declarations = this.#request.declare();
     } catch (error) {
       if (!(error instanceof ReplyError)) throw error;
-      this.#refuse(error.message);
+      this.#refuseCommand(error.message);
       return;
     }
     this.#submitted = true;
@@ -171,7 +171,7 @@ export class Script implements PythonTask, InOrder {
       settled = this.declarations.commit();
     } catch (error) {
       if (!(error instanceof ReplyError)) throw error;
-      this.#refuse(error, outcome.run !== undefined);
+      this.#refuseDeclared(error, outcome.run !== undefined);
       return;
     }
     if (registered) this.#runner.ids.skip(1, 1);
@@ -184,7 +184,7 @@ export class Script implements PythonTask, InOrder {
       } else if (run) this.#startFlow(run.steps, settled);
       else this.#finish(OK, []);
     };
-    if (settled && !run?.begun) void settled.then(goOn, (error) => this.#refuse(error, run !== undefined));
+    if (settled && !run?.begun) void settled.then(goOn, (error) => this.#refuseDeclared(error, run !== undefined));
     else goOn();
     const leave = (): void => this.#leave();
     if (settled) void settled.then(leave, leave);
@@ -192,7 +192,7 @@ export class Script implements PythonTask, InOrder {
   }
 
   /** Its registrations can not be: neither is the flow that it has declared, which has not begun. */
-  #refuse({ message }: Error, hasFlow: boolean): void {
+  #refuseDeclared({ message }: Error, hasFlow: boolean): void {
     if (hasFlow) this.#runner.host.tell(this.session, ["discard", this.handle]);
     this.#fail(message);
   }
@@ -239,7 +239,7 @@ export class Script implements PythonTask, InOrder {
   }
 
   /** The command is refused now that its turn has come. If the client has an id, that is the outcome of its execution. */
-  #refuse(text: string): void {
+  #refuseCommand(text: string): void {
     if (!this.#answered && this.execution) this.execution.kept = false;
     this.#resolve({ type: "error", text });
     this.#fail(text);

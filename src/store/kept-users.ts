@@ -123,7 +123,7 @@ export class KeptUsers {
     if (this.keeps) return this.keep();
     try {
       const users = encodeUsers(await this.#listed());
-      await replaceFile(this.#disk, this.#path, (file) => file.writeFile(users));
+      await replaceFile(this.#disk, this.#path, (file) => file.writeFile(users), false);
     } catch (error) {
       this.#options.log.error(`the users can not be saved: ${textOf(error)}`);
       throw new ReplyError(`ERR There was an error trying to save the ACLs: ${textOf(error)}`);
@@ -151,7 +151,7 @@ export class KeptUsers {
     clearTimeout(this.#retry);
     try {
       const users = encodeKeptUsers(this.#toKeep(await this.#listed()));
-      await replaceFile(this.#disk, this.#path, (file) => file.writeFile(users));
+      await replaceFile(this.#disk, this.#path, (file) => file.writeFile(users), false);
       if (this.#failing) log.info("users are kept again");
       this.#failing = false;
     } catch (error) {
