@@ -1,6 +1,8 @@
 /** Runs scripts and flows: from RG.PYEXECUTE's script to an execution's end. */
-import type { PythonHost, PythonTask, StepInfo } from "../python/host.ts";
+import type { BackgroundRun, PythonHost, PythonTask, StepInfo } from "../python/host.ts";
 import type { Reply } from "../resp/reply.ts";
+import { runAfter, type Timer } from "../timer.ts";
+import { type CallOptions, WatchedCall } from "./call.ts";
 import type { Execution } from "./execution.ts";
 import { FlowTask, type FlowOptions, type JobSettings } from "./flow.ts";
 import type { Ids } from "./ids.ts";
@@ -105,7 +107,7 @@ export class ExecutionRunner {
     options: Omit<FlowOptions, "settings" | "onFinish"> & { onFinish?: (flow: FlowTask) => void; runNow?: boolean },
   ): FlowTask {
     const { runNow, onFinish, ...rest } = options;
-    let timer: NodeJS.Timeout | undefined;
+    let timer: Timer | undefined;
     let begun: number | undefined;
     const flow: FlowTask = new FlowTask({
       ...rest,
@@ -120,7 +122,7 @@ export class ExecutionRunner {
         if (runNow) task.execution.status = waiting ? "created" : "running";
         if (runNow && waiting) {
           // it holds the engine no longer
-          clearTimeout(timer);
+          timer?.cancel();
           timer = this.watch(stoppable);
         }
         options.onWaiting?.(task, waiting);
@@ -128,7 +130,7 @@ export class ExecutionRunner {
       },
       onGrown: (task) => this.#checkSize(task),
       onFinish: (task) => {
-        clearTimeout(timer);
+        timer?.cancel();
         this.#waiting.delete(task);
         const { session, registration, execution } = task;
         this.tellSlow(begun, { kind: "execution", session, registration, execution: execution.id });
@@ -242,13 +244,25 @@ export class ExecutionRunner {
     if (limit > 0 && milliseconds >= limit) this.#slow.tell({ ...what, milliseconds });
   }
 
+  /** Watches code that belongs to no execution, from its beginning to its end. */
+  watchCall(options: CallOptions): WatchedCall {
+    return new WatchedCall(this, options);
+  }
+
+  /** Shows what an interpreter runs in the background. It may take as long as an execution. */
+  showBackground(run: BackgroundRun): void {
+    const stop = (): void => run.stop();
+    const call = this.watchCall({ limitMs: this.#timeoutMs(), onLimit: stop, stop, showAfterMs: 0 });
+    run.onEnd = () => call.end();
+  }
+
   /** Starts the clock of something that began to run. @returns its timer; undefined without a limit */
-  watch(task: Stoppable): NodeJS.Timeout | undefined {
+  watch(task: Stoppable): Timer | undefined {
     return stopAfter(this.#timeoutMs(), "execution-timeout", task);
   }
 
   /** The same for an execution that holds the engine: all clients wait for it, so its time is always limited. */
-  #watchSync(task: Stoppable): NodeJS.Timeout | undefined {
+  #watchSync(task: Stoppable): Timer | undefined {
     const [own, all] = [this.#syncTimeoutMs(), this.#timeoutMs()];
     return all > 0 && (own <= 0 || all < own) ? this.watch(task) : stopAfter(own, "script-time-limit", task);
   }
@@ -284,10 +298,10 @@ export class ExecutionRunner {
   }
 }
 
-function stopAfter(limit: number, option: string, task: Stoppable): NodeJS.Timeout | undefined {
+function stopAfter(limit: number, option: string, task: Stoppable): Timer | undefined {
   if (limit <= 0) return undefined;
-  return setTimeout(() => {
+  return runAfter(limit, () => {
     task.stopReason = `Execution was stopped: it ran longer than ${option} (${limit} ms)`;
     task.stop();
-  }, limit);
+  });
 }

@@ -3,6 +3,7 @@ import { ReplyError } from "../errors.ts";
 import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/host.ts";
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
 import type { Reply } from "../resp/reply.ts";
+import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
 import { type FlowTask, jobFlags, lostText } from "./flow.ts";
 import type { ExecutionRunner } from "./runner.ts";
@@ -59,7 +60,7 @@ export class Script implements PythonTask {
   readonly #runner: ExecutionRunner;
   readonly #code: Buffer;
   readonly #onEffect: (() => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #started = false;
   #stopping = false;
   readonly #onRan: (ms: number) => void;
@@ -81,6 +82,10 @@ export class Script implements PythonTask {
       this.#answer = resolve;
     });
     if (request.unblocking) this.#show(true);
+  }
+
+  get name(): string {
+    return this.execution ? `execution ${this.execution.id}` : `a script of session ${this.session.id}`;
   }
 
   /** A blocking script that has to wait for an interpreter is an execution meanwhile: it can be seen and aborted. */
@@ -169,7 +174,7 @@ export class Script implements PythonTask {
   }
 
   #clearTimers(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     clearTimeout(this.#shownTimer);
   }
 

@@ -23,7 +23,9 @@ export interface LuaBridgeOptions {
   /** Opens a connection that may load functions. */
   readonly open: () => EngineClient;
   /** Holds the engine, so that nobody else's command passes. */
-  readonly gate: { hold(owner: object): Promise<void>; release(owner: object): void };
+  readonly gate: { hold(owner: object, name: () => string): Promise<void>; release(owner: object): void };
+  /** Milliseconds after which a script is stopped (`script-time-limit`), with the time of the commands that are run here. */
+  readonly limitMs: number;
   /** Runs a command in place of the engine (one of ours, a hooked one); undefined when the engine is to run it. */
   readonly run: (args: readonly Buffer[], owner: object, user: string) => Reply | Promise<Reply> | undefined;
   /** Lower-case names of engine commands that `run` or `around` want to see; `*` is all. */
@@ -125,7 +127,9 @@ export class LuaBridge implements Interceptor {
     const id = String(++this.#lastId);
     const hooked = JSON.stringify(Object.fromEntries(this.#options.hooked().map((name) => [name, true])));
     const start = ["__regears_start", String(keyCount), ...keys, id, hooked, script, ...args.slice(keyCount + 1)];
-    await this.#options.gate.hold(caller.owner);
+    await this.#options.gate.hold(caller.owner, () => "a Lua script");
+    const { limitMs } = this.#options;
+    const end = limitMs > 0 ? performance.now() + limitMs : Number.POSITIVE_INFINITY;
     try {
       let answer = await this.#call(caller, start);
       for (;;) {
@@ -135,6 +139,7 @@ export class LuaBridge implements Interceptor {
         if (!children || isError(answer)) return raw(answer);
         if (kind === "done") return raw(children[1] ?? Buffer.from("$-1\r\n"));
         if (kind === "fail") throw new ReplyError(failure(scalarText(children[1]), script));
+        if (performance.now() > end) return await this.#kill(caller, id, script);
         const command = children.slice(1).map((child) => Buffer.from(scalarBytes(child) ?? ""));
         const reply = this.#options.run(command, caller.owner, caller.user);
         const send = (): Promise<Buffer> => caller.call(encodeCommand(command));
@@ -145,6 +150,13 @@ export class LuaBridge implements Interceptor {
     } finally {
       this.#options.gate.release(caller.owner);
     }
+  }
+
+  /** Leaves a script where it is: the engine measures only the time between two of its commands. */
+  async #kill(caller: LuaCaller, id: string, script: Buffer): Promise<Reply> {
+    await this.#call(caller, ["__regears_forget", "0", id]);
+    await this.#options.settle(caller.owner);
+    throw new ReplyError(failure("ERR Script killed by user with SCRIPT KILL.", script));
   }
 
   /** Calls a function of the library, which is loaded when it is missing: at first, and after FUNCTION FLUSH. */

@@ -179,7 +179,7 @@ export class ClientSession {
 
   /** Commands of control are served while somebody else holds the engine: it may be just what they are to end. */
   #passesGate(): boolean {
-    return this.#gateway.router.find(this.#decoder)?.row?.passesGate === true && !this.#state.transaction;
+    return !this.#state.transaction && this.#gateway.router.passesGate(this.#decoder);
   }
 
   /** Decodes and routes what has come, as far as it may go. */
@@ -389,7 +389,7 @@ export class ClientSession {
     if (!transaction) return;
     const { gate } = this.#gateway;
     this.#executing = true;
-    await gate.hold(this);
+    await gate.hold(this, () => `EXEC of client ${this.#id}`);
     try {
       this.#answerRaw(await staged.execute(transaction, (bytes, replies) => this.#engine.ask(bytes, replies)));
     } finally {

@@ -40,6 +40,13 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     around: (args, sender, send) => later().reactions.events.interceptor.around(args, sender, send),
     epoch: rights,
     settings: parts.settings,
+    atomics: {
+      limitMs: config.scriptTimeLimit,
+      stopTask: (task, error) => later().executions.runner.abortTask(task, error),
+      stopBackground: (home) => host.stopBackground(home),
+      replace: (home, reason) => host.replace(home, reason),
+      log,
+    },
     maxIdleMs: () => (engine.embedded ? 0 : runtime.get("ExecutionMaxIdleTime")),
     onIdle: (task, error) => later().executions.runner.abortTask(task, error),
     log: scriptLog,
@@ -63,6 +70,7 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
       calls.onGone(home);
       later().reactions.timers.onGone(home);
     },
+    onBackground: (run) => later().executions.runner.showBackground(run),
     output: scriptLog,
     log,
   });

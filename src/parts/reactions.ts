@@ -63,11 +63,13 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
   const timers = new TimeEvents({
     ...{ connections, gate, host, log, sessions },
     limitMs: config.scriptTimeLimit,
+    watchCall: (options) => runner.watchCall(options),
     refusal: parts.scriptRefusal,
   });
   const registrations = new RegistrationRegistry({
     ...{ ids, host, sessions, log },
     onRegisteredLimitMs: config.scriptTimeLimit,
+    watchCall: (options) => runner.watchCall(options),
     readers: new Map([
       ["CommandReader", commandReader(triggers, hooks)],
       ["KeysReader", events.keys],

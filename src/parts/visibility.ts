@@ -6,7 +6,7 @@ import type { ReactionParts } from "./reactions.ts";
 
 /** Builds what asks the parts when somebody wants to know. */
 export function createVisibility(parts: ReactionParts, listener: Listener): Visibility {
-  const { config, engine, host, sessions, executions, runner, slow, registrations } = parts;
+  const { config, engine, gate, host, sessions, executions, runner, slow, registrations } = parts;
   return new Visibility(
     {
       ...{ engine, sessions, registrations, executions },
@@ -15,6 +15,7 @@ export function createVisibility(parts: ReactionParts, listener: Listener): Visi
       version: version(),
       clients: () => listener,
       waitingExecutions: () => runner.waitingCount,
+      engineHolder: () => gate.holder,
       interpreters: () => host.figures(),
     },
     slow,

@@ -15,7 +15,8 @@ import type { Registration } from "./registration.ts";
 
 /** Where the engine can be held, so that nobody else's command passes. */
 export interface Holdable {
-  hold(owner: object): Promise<void>;
+  /** @param name says who holds it, when somebody asks */
+  hold(owner: object, name?: () => string): Promise<void>;
   release(owner: object): void;
   /** Calls `go` when nobody else holds the engine: at once, or later. */
   whenOpen(owner: object, go: () => void): void;
@@ -205,7 +206,7 @@ export class EventStarter {
     const owner = options.owner ?? {};
     // before the wait for its turn, so that Python keeps the registration if it is unregistered meanwhile
     const execution = this.#create(registration, options);
-    await this.#gate.hold(owner);
+    await this.#gate.hold(owner, () => `execution ${execution.id}`);
     let leave!: () => void;
     const left = new Promise<void>((resolve) => {
       leave = resolve;

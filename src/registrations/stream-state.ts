@@ -1,4 +1,5 @@
 /** What one StreamReader registration knows of one stream. */
+import { runAfter, type Timer } from "../timer.ts";
 import type { StreamGroup } from "./stream-group.ts";
 
 /** Time and timers, so that tests can do without waiting. Milliseconds. */
@@ -10,8 +11,8 @@ export interface Clock {
 
 export const SYSTEM_CLOCK: Clock = {
   now: () => performance.now(),
-  setTimeout: (action, ms) => setTimeout(action, ms).unref(),
-  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
+  setTimeout: (action, ms) => runAfter(ms, action),
+  clearTimeout: (timer) => (timer as Timer | undefined)?.cancel(),
 };
 
 export class StreamState {

@@ -7,6 +7,9 @@ from .context import CONTEXT
 from .errors import GearsError, plain
 from .scripts import call_back
 
+# Seconds that are as good as for ever, and that the main thread can count in milliseconds.
+_LONGEST = 2**53 // 1000
+
 # By the number that the main thread gave.
 timers = {}
 
@@ -18,8 +21,10 @@ def registerTE(*args):
     seconds, function = args[0], args[1]
     if type(function) is not FunctionType:
         raise GearsError("callback must be a function")
-    if not isinstance(seconds, int):
+    if not isinstance(seconds, int) or not -(2**63) <= seconds < 2**63:
         raise GearsError("time argument must be a long")
+    if seconds < 0:
+        raise GearsError("time argument must not be negative")
     context = CONTEXT.get()
     if context is None:
         raise GearsError("can not create time event on a python created thread")
@@ -28,7 +33,7 @@ def registerTE(*args):
         if not isinstance(args[2], str):
             raise GearsError("key argument must be a string")
         key, blob = plain(args[2]), serialise.pack_function(context.session, function)
-    number = calls.call("time_event", int(seconds), key, blob, context.session.key, context.handle)
+    number = calls.call("time_event", min(int(seconds), _LONGEST), key, blob, context.session.key, context.handle)
     if number is False:
         return False
     timers[number] = (context.session, function)
