@@ -131,6 +131,10 @@ class Turn implements BackgroundRun, Interruptible {
   }
 
   get session(): Interruptible["session"] {
-    return { id: "unknown, in the background,", home: this.home };
+    return { home: this.home };
+  }
+
+  get name(): string {
+    return `code in the background of interpreter ${this.home.number}`;
   }
 }

@@ -85,7 +85,9 @@ export interface PythonTask {
 /** Code that can be interrupted: a task, or what is called or runs without one under a handle of its own. */
 export interface Interruptible {
   readonly handle: number;
-  readonly session: Pick<PythonSession, "id" | "home">;
+  readonly session: Pick<PythonSession, "home">;
+  /** For people. */
+  readonly name: string;
 }
 
 /** What an interpreter's event loop runs for long and is no task's: a coroutine, a callback, a finaliser. */

@@ -177,7 +177,7 @@ export class Pool implements PythonHost {
   }
 
   #giveUp(code: Interruptible, home: Home): void {
-    this.#log.warn(`a script of session ${code.session.id} does not stop: its interpreter is replaced`);
+    this.#log.warn(`${code.name} does not stop: its interpreter is replaced`);
     home.stubborn = code;
     this.#terminate(home, "unstoppable");
   }

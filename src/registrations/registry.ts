@@ -213,9 +213,9 @@ export class RegistrationRegistry {
     const { session, number, hasOnRegistered, id } = registration;
     if (!hasOnRegistered) return;
     const { host, onRegisteredLimitMs: limitMs = 0, watchCall, log } = this.#options;
-    const call = { handle: host.nextHandle(), session };
+    const call = { handle: host.nextHandle(), session, name: `onRegistered of registration ${id}` };
     const stop = (why: string): void => {
-      log?.warn(`onRegistered of registration ${id} is stopped: ${why}`);
+      log?.warn(`${call.name} is stopped: ${why}`);
       registration.hasOnRegistered = false;
       host.stopCallback(call);
     };

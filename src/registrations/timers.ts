@@ -189,14 +189,15 @@ export class TimeEvents {
       this.#schedule(event, INTERPRETER_SOON_MS);
       return;
     }
-    await gate.hold(holder, () => `a time event of session ${event.session.id}`);
+    const name = `a time event of session ${event.session.id}`;
+    await gate.hold(holder, () => name);
     if (this.#stopped || event.session.home !== holder || !this.#events.has(event.number)) {
       gate.release(holder);
       this.#schedule(event, INTERPRETER_SOON_MS);
       return;
     }
     event.holder = holder;
-    const call = { handle: host.nextHandle(), session: event.session };
+    const call = { handle: host.nextHandle(), session: event.session, name };
     event.call = call;
     event.watch = this.#watch(event, call);
     host.runCallback(call, ["timer", event.number, call.handle]);

@@ -219,10 +219,9 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
           if (argument === 0) return target();
           return argument === 1 ? (message?.length ?? 0) : Atomics.exchange(words, Word.lentThread, 0);
         case 2:
-        case 3:
           release();
-          deadline = argument;
-          turn(command === 3);
+          deadline = Math.abs(argument);
+          turn(argument < 0);
           return 0;
         default:
           return -EINVAL;

@@ -19,7 +19,6 @@ _PIECE = 65536
 _REWIND = 0
 _QUERY = 1
 _AWAIT = 2
-_TURN = 3
 
 # What can be queried.
 _TARGET = 0
@@ -52,7 +51,7 @@ def receive(timeout_ms=None, turn=False):
     that nothing else is going on: main sees by it that the event loop turns."""
     # An absolute time, because a read that a signal interrupts is repeated by Python.
     until = _FOREVER if timeout_ms is None else int(_monotonic() * 1000 + max(timeout_ms, 0))
-    _lseek(_fd, until, _TURN if turn else _AWAIT)
+    _lseek(_fd, -until if turn else until, _AWAIT)
     try:
         size = _readinto(_fd, _piece)
         if size == 0:
