@@ -23,6 +23,11 @@ export class StreamState {
   active = false;
   /** Everything that is there is to be processed, without waiting for full batches. */
   flush = false;
+  /**
+   * Messages that were in the stream when it was found, and that no execution has acknowledged since: besides those that
+   * wait, those that were processed before and are kept in the stream.
+   */
+  found = 0;
   /** The timer of an incomplete batch has fired. */
   due = false;
   timer: unknown;
@@ -80,6 +85,7 @@ export class StreamState {
   reset(): void {
     this.contacted = false;
     this.flush = false;
+    this.found = 0;
     this.due = false;
     this.drained();
   }
