@@ -48,6 +48,12 @@ export interface SlowLog {
 /** Milliseconds that an interpreter may take to boot before nobody waits for it any more. */
 const BOOT_PATIENCE_MS = 2_000;
 
+/** A script's body that runs. */
+export interface RunningBody {
+  /** Calls something when it has ended, and what it has registered is in force. */
+  onBodyEnd(action: () => void): void;
+}
+
 /** Something unfinished that can be told to end. */
 export interface Stoppable {
   stopReason: string | undefined;
@@ -59,6 +65,8 @@ export class ExecutionRunner {
   readonly registry: ExecutionRegistry;
   readonly ids: Ids;
   readonly settings: JobSettings;
+  /** The script whose body has sent the command that is being carried out right now. */
+  presentBody: RunningBody | undefined;
   readonly #timeoutMs: () => number;
   readonly #syncTimeoutMs: () => number;
   readonly #slow: SlowLog | undefined;

@@ -6,7 +6,7 @@ import type { Reply } from "../resp/reply.ts";
 import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
 import { type FlowTask, jobFlags, lostText } from "./flow.ts";
-import type { ExecutionRunner } from "./runner.ts";
+import type { ExecutionRunner, RunningBody } from "./runner.ts";
 import type { Session } from "./session.ts";
 
 /** What a script declares while its body runs; it takes effect when the body has ended well. */
@@ -44,7 +44,7 @@ const SHOW_BLOCKING_BODY_AFTER_MS = 1_000;
 const OK: Reply = { type: "status", text: "OK" };
 
 /** A script's body as a task; its flow, if it declares one, follows as a task of the same handle. */
-export class Script implements PythonTask {
+export class Script implements PythonTask, RunningBody {
   readonly handle: number;
   readonly session: Session;
   readonly takesThread = false;
@@ -66,6 +66,7 @@ export class Script implements PythonTask {
   readonly #onRan: (ms: number) => void;
   #shownTimer: NodeJS.Timeout | undefined;
   #begun: number | undefined;
+  readonly #onBodyEnd: (() => void)[] = [];
   #startedAt = 0;
   #bodyMs = 0;
 
@@ -117,7 +118,23 @@ export class Script implements PythonTask {
     this.#timer = this.#runner.watch(this);
   }
 
+  onBodyEnd(action: () => void): void {
+    this.#onBodyEnd.push(action);
+  }
+
   onScript(outcome: ScriptOutcome): void {
+    try {
+      this.#settle(outcome);
+    } finally {
+      this.#bodyEnded();
+    }
+  }
+
+  #bodyEnded(): void {
+    for (const action of this.#onBodyEnd.splice(0)) action();
+  }
+
+  #settle(outcome: ScriptOutcome): void {
     this.#clearTimers();
     this.#bodyMs = performance.now() - this.#startedAt;
     const { session, execution } = this;
@@ -180,6 +197,7 @@ export class Script implements PythonTask {
 
   onLost(reason: string | undefined): void {
     this.#fail(this.stopReason ?? lostText(reason));
+    this.#bodyEnded();
   }
 
   onResults(_items: MarshalReader): void {}

@@ -1,4 +1,5 @@
 /** Python: the pool of interpreters, and what Python code can ask of the server. */
+import { Script } from "../executions/script.ts";
 import { PythonCalls } from "../python/calls.ts";
 import type { CallHandler } from "../python/host.ts";
 import { Pool } from "../python/pool.ts";
@@ -38,6 +39,9 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     rights: users,
     option: (key) => runtime.forScripts(key),
     around: (args, sender, send) => later().reactions.events.interceptor.around(args, sender, send),
+    onBodyCommand: (body) => {
+      later().executions.runner.presentBody = body instanceof Script ? body : undefined;
+    },
     epoch: rights,
     settings: parts.settings,
     atomics: {

@@ -34,6 +34,8 @@ export interface PythonCallsOptions {
   readonly maxIdleMs: () => number;
   /** The engine did not answer in time: the execution is to be stopped with this error. */
   readonly onIdle: (task: PythonTask, error: string) => void;
+  /** Is told which script's body the next command comes from, and (undefined) that it was sent. */
+  readonly onBodyCommand: (body: PythonTask | undefined) => void;
   /** Sends a command and deals with the events that it causes before its reply is given. */
   readonly around: (
     args: readonly Buffer[],
@@ -234,10 +236,13 @@ export class PythonCalls {
     const client = this.#client(home);
     let result: Buffer | Error | undefined;
     let settle: ((value: Buffer | Error) => void) | undefined;
+    const isBody = task?.registers !== undefined;
+    if (isBody) this.#options.onBodyCommand(task);
     client.rawCallNow(bytes, replies, (error, data) => {
       result = error ?? data;
       if (result !== undefined) settle?.(result);
     });
+    if (isBody) this.#options.onBodyCommand(undefined);
     if (result !== undefined) {
       if (result instanceof Error) throw new ReplyError(`${result.message}`);
       return result;

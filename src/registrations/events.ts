@@ -8,7 +8,7 @@ import type { Execution } from "../executions/execution.ts";
 import type { FlowTask } from "../executions/flow.ts";
 import { idOf } from "../executions/ids.ts";
 import type { WaitingExecution } from "../executions/registry.ts";
-import type { ExecutionRunner, Stoppable } from "../executions/runner.ts";
+import type { ExecutionRunner, RunningBody, Stoppable } from "../executions/runner.ts";
 import type { MarshalValue } from "../python/marshal.ts";
 import { JobFlag } from "../python/protocol.ts";
 import type { Registration } from "./registration.ts";
@@ -111,6 +111,8 @@ class WaitingEvent implements WaitingExecution {
 /** What waits in one registration, in order. */
 class Turns {
   busy = false;
+  /** Scripts whose bodies run and have caused events in it. */
+  bodies = 0;
   readonly #events: WaitingEvent[] = [];
   #head = 0;
 
@@ -197,8 +199,18 @@ export class EventStarter {
       this.#turns.set(registration, turns);
     }
     turns.push(event);
-    this.#next(registration, turns);
+    if (this.#runner.presentBody) this.#waitForBody(this.#runner.presentBody, registration, turns);
+    else this.#next(registration, turns);
     return event;
+  }
+
+  /** In RedisGears a script's body has the server to itself: what it causes finds the data as the body leaves them. */
+  #waitForBody(body: RunningBody, registration: Registration, turns: Turns): void {
+    turns.bodies++;
+    body.onBodyEnd(() => {
+      turns.bodies--;
+      this.#next(registration, turns);
+    });
   }
 
   /** Starts an execution that holds the engine. Resolves when it has begun. */
@@ -246,7 +258,7 @@ export class EventStarter {
 
   /** Begins the next one whose turn it is. */
   #next(registration: Registration, turns: Turns): void {
-    while (!turns.busy) {
+    while (!turns.busy && turns.bodies === 0) {
       const event = turns.shift();
       if (!event) {
         this.#turns.delete(registration);
