@@ -41,7 +41,7 @@ export interface CommandRow {
   readonly refusedWhenNotBlocking?: (caller: Caller) => string;
   /** They get it whatever their arguments are. */
   readonly refusesFirst?: true;
-  /** Served even while an execution holds the engine: what shows and ends executions. */
+  /** Served even while somebody holds the engine: what shows and ends executions, and needs no data. */
   readonly passesGate?: true;
   /** First, last, step of keys for COMMAND INFO; default 0,0,0. */
   readonly keys?: readonly [number, number, number];

@@ -10,6 +10,7 @@ export function configCommands({ config }: { config: RuntimeConfig }): CommandRo
   return [
     {
       name: "rg.configget",
+      passesGate: true,
       summary: "Returns values of the configuration.",
       since: "1.0",
       group: "configuration",
@@ -22,6 +23,7 @@ export function configCommands({ config }: { config: RuntimeConfig }): CommandRo
     },
     {
       name: "rg.configset",
+      passesGate: true,
       summary: "Changes values of the configuration, or sets options for scripts.",
       since: "1.0",
       group: "configuration",

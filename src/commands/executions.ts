@@ -58,6 +58,7 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
     },
     {
       name: "rg.getresults",
+      passesGate: true,
       summary: "Answers the results and errors of a finished execution.",
       since: "1.0",
       group: "executions",
@@ -75,6 +76,7 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
     },
     {
       name: "rg.getresultsblocking",
+      passesGate: true,
       summary: "Waits for an execution to finish and answers its results and errors.",
       since: "1.0",
       group: "executions",
@@ -108,6 +110,7 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
     },
     {
       name: "rg.dropexecution",
+      passesGate: true,
       summary: "Forgets a finished execution and its results.",
       since: "1.0",
       group: "executions",

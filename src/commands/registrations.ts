@@ -89,6 +89,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
     {
       ...common,
       name: "rg.clearregistrationsstats",
+      passesGate: true,
       summary: "Sets the statistics of all registrations back.",
       since: "1.2",
       access: "admin",
@@ -105,6 +106,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
     {
       ...common,
       name: "rg.pauseregistrations",
+      passesGate: true,
       summary: "Pauses StreamReader registrations.",
       since: "1.2",
       access: "admin",

@@ -233,7 +233,7 @@ export const OPTIONS = {
     max: 2 ** 31 - 1,
     aliases: ["lua-time-limit", "busy-reply-threshold"],
     summary:
-      "milliseconds after which a Lua script in the embedded engine, a `sync` execution, a time event or an `onRegistered` is stopped; 0 is never",
+      "milliseconds after which whatever holds the engine is stopped: an `atomic()` block, a `sync` execution, a time event, an `onRegistered`, a Lua script in the embedded engine (looked at between two instructions of Lua, as in Redis: one call of `string.rep` or `string.find` is not cut short); 0 is never",
   },
   "execution-max-idle-time": {
     kind: "integer",
@@ -285,7 +285,8 @@ export const OPTIONS = {
     min: 0,
     max: 2 ** 31 - 1,
     gears: core("ExecutionTimeout", true),
-    summary: "milliseconds of running after which an execution is stopped; 0 is never",
+    summary:
+      "milliseconds of running after which an execution is stopped, or code in the background that does not let others run; 0 is never",
   },
   "slow-execution-ms": {
     kind: "integer",

@@ -1,3 +1,11 @@
+/** Who holds the engine, for people who wonder why nothing else is served. */
+export interface EngineHolder {
+  /** Such as `execution 0000000000000000000000000000000000000000-5`. */
+  readonly name: string;
+  /** Milliseconds since it began. */
+  readonly heldMs: number;
+}
+
 /**
  * Who may send commands to the engine. Normally everybody; while somebody holds the gate (an `atomic()` block, a `sync`
  * execution), only the holder: the others' commands wait here, in the order they came.
@@ -5,7 +13,9 @@
 export class EngineGate {
   readonly #settle: () => void;
   #holder: object | undefined;
-  #depth = 0;
+  /** What each hold is for, as told by its holder. */
+  readonly #holds: (() => string)[] = [];
+  #since = 0;
   readonly #waiting: { owner: object; go: () => void }[] = [];
 
   /** @param settle lets the engine carry out what others have sent already, before somebody holds the gate */
@@ -23,22 +33,32 @@ export class EngineGate {
     return this.#holder !== undefined;
   }
 
+  /** Who holds the gate now, by the innermost of its holds; undefined when it is open to all. */
+  get holder(): EngineHolder | undefined {
+    const name = this.#holds.at(-1)?.();
+    return name === undefined ? undefined : { name, heldMs: performance.now() - this.#since };
+  }
+
   /** Calls `go` as soon as the gate is open for `owner`: at once, or when the holder released it. */
   whenOpen(owner: object, go: () => void): void {
     if (this.isOpenFor(owner)) go();
     else this.#waiting.push({ owner, go });
   }
 
-  /** Holds the gate for `owner`, waiting for the present holder. The holder may hold again; each hold needs its release. */
-  hold(owner: object): Promise<void> {
+  /**
+   * Holds the gate for `owner`, waiting for the present holder. The holder may hold again; each hold needs its release.
+   * @param name says who that is, when somebody asks
+   */
+  hold(owner: object, name: () => string = () => "the server"): Promise<void> {
     return new Promise((resolve) => {
       const take = (): void => {
         if (!this.isOpenFor(owner)) {
           this.#waiting.push({ owner, go: take });
           return;
         }
-        if (this.#depth++ === 0) {
+        if (this.#holds.push(name) === 1) {
           this.#holder = owner;
+          this.#since = performance.now();
           this.#settle();
         }
         resolve();
@@ -49,7 +69,9 @@ export class EngineGate {
 
   /** Gives one hold back. With the last one those who wait go on, until one of them holds the gate again. */
   release(owner: object): void {
-    if (this.#holder !== owner || --this.#depth > 0) return;
+    if (this.#holder !== owner) return;
+    this.#holds.pop();
+    if (this.#holds.length > 0) return;
     this.#holder = undefined;
     const waiting = this.#waiting.splice(0);
     for (const entry of waiting) this.whenOpen(entry.owner, entry.go);

@@ -71,6 +71,10 @@ export class FlowTask implements PythonTask {
     this.session.executions++;
   }
 
+  get name(): string {
+    return `execution ${this.execution.id}`;
+  }
+
   /** Number of the registration that it belongs to. */
   get registration(): number | undefined {
     return this.#options.event?.registration;

@@ -1,6 +1,8 @@
 /** Runs scripts and flows: from RG.PYEXECUTE's script to an execution's end. */
-import type { PythonHost, PythonTask, StepInfo } from "../python/host.ts";
+import type { BackgroundRun, PythonHost, PythonTask, StepInfo } from "../python/host.ts";
 import type { Reply } from "../resp/reply.ts";
+import { runAfter, type Timer } from "../timer.ts";
+import { type CallOptions, WatchedCall } from "./call.ts";
 import type { Execution } from "./execution.ts";
 import { FlowTask, type FlowOptions, type JobSettings } from "./flow.ts";
 import type { Ids } from "./ids.ts";
@@ -47,6 +49,12 @@ export interface SlowLog {
 /** Milliseconds that an interpreter may take to boot before nobody waits for it any more. */
 const BOOT_PATIENCE_MS = 2_000;
 
+/** A script's body that runs. */
+export interface RunningBody {
+  /** Calls something when it has ended, and what it has registered is in force. */
+  onBodyEnd(action: () => void): void;
+}
+
 /** Something unfinished that can be told to end. */
 export interface Stoppable {
   stopReason: string | undefined;
@@ -60,6 +68,8 @@ export class ExecutionRunner {
   readonly settings: JobSettings;
   /** Of the bodies of scripts. */
   readonly order = new ScriptOrder();
+  /** The script whose body has sent the command that is being carried out right now. */
+  presentBody: RunningBody | undefined;
   readonly #timeoutMs: () => number;
   readonly #syncTimeoutMs: () => number;
   readonly #slow: SlowLog | undefined;
@@ -107,7 +117,7 @@ export class ExecutionRunner {
     options: Omit<FlowOptions, "settings" | "onFinish"> & { onFinish?: (flow: FlowTask) => void; runNow?: boolean },
   ): FlowTask {
     const { runNow, onFinish, ...rest } = options;
-    let timer: NodeJS.Timeout | undefined;
+    let timer: Timer | undefined;
     let begun: number | undefined;
     const flow: FlowTask = new FlowTask({
       ...rest,
@@ -122,7 +132,7 @@ export class ExecutionRunner {
         if (runNow) task.execution.status = waiting ? "created" : "running";
         if (runNow && waiting) {
           // it holds the engine no longer
-          clearTimeout(timer);
+          timer?.cancel();
           timer = this.watch(stoppable);
         }
         options.onWaiting?.(task, waiting);
@@ -130,7 +140,7 @@ export class ExecutionRunner {
       },
       onGrown: (task) => this.#checkSize(task),
       onFinish: (task) => {
-        clearTimeout(timer);
+        timer?.cancel();
         this.#waiting.delete(task);
         const { session, registration, execution } = task;
         this.tellSlow(begun, { kind: "execution", session, registration, execution: execution.id });
@@ -244,13 +254,25 @@ export class ExecutionRunner {
     if (limit > 0 && milliseconds >= limit) this.#slow.tell({ ...what, milliseconds });
   }
 
+  /** Watches code that belongs to no execution, from its beginning to its end. */
+  watchCall(options: CallOptions): WatchedCall {
+    return new WatchedCall(this, options);
+  }
+
+  /** Shows what an interpreter runs in the background. It may take as long as an execution. */
+  showBackground(run: BackgroundRun): void {
+    const stop = (): void => run.stop();
+    const call = this.watchCall({ limitMs: this.#timeoutMs(), onLimit: stop, stop, showAfterMs: 0 });
+    run.onEnd = () => call.end();
+  }
+
   /** Starts the clock of something that began to run. @returns its timer; undefined without a limit */
-  watch(task: Stoppable): NodeJS.Timeout | undefined {
+  watch(task: Stoppable): Timer | undefined {
     return stopAfter(this.#timeoutMs(), "execution-timeout", task);
   }
 
   /** The same for an execution that holds the engine: all clients wait for it, so its time is always limited. */
-  #watchSync(task: Stoppable): NodeJS.Timeout | undefined {
+  #watchSync(task: Stoppable): Timer | undefined {
     const [own, all] = [this.#syncTimeoutMs(), this.#timeoutMs()];
     return all > 0 && (own <= 0 || all < own) ? this.watch(task) : stopAfter(own, "script-time-limit", task);
   }
@@ -286,10 +308,10 @@ export class ExecutionRunner {
   }
 }
 
-function stopAfter(limit: number, option: string, task: Stoppable): NodeJS.Timeout | undefined {
+function stopAfter(limit: number, option: string, task: Stoppable): Timer | undefined {
   if (limit <= 0) return undefined;
-  return setTimeout(() => {
+  return runAfter(limit, () => {
     task.stopReason = `Execution was stopped: it ran longer than ${option} (${limit} ms)`;
     task.stop();
-  }, limit);
+  });
 }

@@ -3,9 +3,10 @@ import { ReplyError } from "../errors.ts";
 import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/host.ts";
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
 import type { Reply } from "../resp/reply.ts";
+import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
 import { type FlowTask, jobFlags, lostText } from "./flow.ts";
-import type { ExecutionRunner } from "./runner.ts";
+import type { ExecutionRunner, RunningBody } from "./runner.ts";
 import type { InOrder } from "./script-order.ts";
 import type { Session } from "./session.ts";
 
@@ -57,7 +58,7 @@ const OK: Reply = { type: "status", text: "OK" };
 const NOTHING_YET: Declarations = { count: 0, commit: () => undefined, discard: () => {} };
 
 /** A script's body as a task; its flow, if it declares one, follows as a task of the same handle. */
-export class Script implements PythonTask, InOrder {
+export class Script implements PythonTask, InOrder, RunningBody {
   readonly handle: number;
   readonly session: Session;
   readonly takesThread = false;
@@ -72,7 +73,7 @@ export class Script implements PythonTask, InOrder {
   #resolve!: (reply: Reply) => void;
   readonly #runner: ExecutionRunner;
   readonly #request: ScriptRequest;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #patience: NodeJS.Timeout | undefined;
   #submitted = false;
   #started = false;
@@ -82,6 +83,7 @@ export class Script implements PythonTask, InOrder {
   readonly #onRan: (ms: number) => void;
   #shownTimer: NodeJS.Timeout | undefined;
   #begun: number | undefined;
+  readonly #onBodyEnd: (() => void)[] = [];
   #startedAt = 0;
   #bodyMs = 0;
 
@@ -126,6 +128,10 @@ export class Script implements PythonTask, InOrder {
     this.#runner.host.submit(this);
   }
 
+  get name(): string {
+    return this.execution ? `execution ${this.execution.id}` : `a script of session ${this.session.id}`;
+  }
+
   /** A blocking script that has to wait for an interpreter is an execution meanwhile: it can be seen and aborted. */
   #showWhenQueued(): void {
     if (!this.#started && !this.#over && !this.execution) this.#show(false);
@@ -155,7 +161,23 @@ export class Script implements PythonTask, InOrder {
     this.#timer = this.#runner.watch(this);
   }
 
+  onBodyEnd(action: () => void): void {
+    this.#onBodyEnd.push(action);
+  }
+
   onScript(outcome: ScriptOutcome): void {
+    try {
+      this.#settle(outcome);
+    } finally {
+      this.#bodyEnded();
+    }
+  }
+
+  #bodyEnded(): void {
+    for (const action of this.#onBodyEnd.splice(0)) action();
+  }
+
+  #settle(outcome: ScriptOutcome): void {
     this.#clearTimers();
     this.#bodyMs = performance.now() - this.#startedAt;
     const { session, execution } = this;
@@ -246,12 +268,13 @@ export class Script implements PythonTask, InOrder {
   }
 
   #clearTimers(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     clearTimeout(this.#shownTimer);
   }
 
   onLost(reason: string | undefined): void {
     this.#fail(this.stopReason ?? lostText(reason));
+    this.#bodyEnded();
   }
 
   onResults(_items: MarshalReader): void {}

@@ -10,7 +10,6 @@ export interface OwnedRegistration {
   readonly number: number;
   /** The registration as Python serialised it. */
   readonly blob: Buffer;
-  readonly hasOnRegistered: boolean;
 }
 
 /** As long as the ids that RedisGears makes. */
@@ -26,6 +25,8 @@ export class Session implements PythonSession {
   readonly user: string;
   home: object | undefined;
   readonly registrations = new Map<number, OwnedRegistration>();
+  /** Called when an interpreter was told to make it again. */
+  onRevived: () => void = () => {};
   /** Functions of its time events as Python serialised them, by number. */
   readonly timers = new Map<number, Buffer>();
   /** Executions that are unfinished or stored. */
@@ -66,11 +67,9 @@ export class Session implements PythonSession {
 
   revive(): readonly (readonly MarshalValue[])[] | undefined {
     if (!this.isKept) return undefined;
-    const all = [...this.registrations.values()];
     return [
-      ...all.map(({ number, blob }) => ["restore", this.key, number, blob]),
+      ...[...this.registrations.values()].map(({ number, blob }) => ["restore", this.key, number, blob]),
       ...[...this.timers].map(([number, blob]) => ["restore_timer", this.key, number, blob]),
-      ...all.flatMap(({ number, hasOnRegistered }) => (hasOnRegistered ? [["registered", 0, number]] : [])),
     ];
   }
 }

@@ -23,7 +23,9 @@ export interface LuaBridgeOptions {
   /** Opens a connection that may load functions. */
   readonly open: () => EngineClient;
   /** Holds the engine, so that nobody else's command passes. */
-  readonly gate: { hold(owner: object): Promise<void>; release(owner: object): void };
+  readonly gate: { hold(owner: object, name: () => string): Promise<void>; release(owner: object): void };
+  /** Milliseconds after which a script is stopped (`script-time-limit`), with the time of the commands that are run here. */
+  readonly limitMs: number;
   /** Runs a command in place of the engine (one of ours, a hooked one); undefined when the engine is to run it. */
   readonly run: (args: readonly Buffer[], owner: object, user: string) => Reply | Promise<Reply> | undefined;
   /** Lower-case names of engine commands that `run` or `around` want to see; `*` is all. */
@@ -127,8 +129,10 @@ export class LuaBridge implements Interceptor {
     const id = String(++this.#lastId);
     const hooked = JSON.stringify(Object.fromEntries(this.#options.hooked().map((name) => [name, true])));
     const start = ["__regears_start", String(keyCount), ...keys, id, hooked, script, ...args.slice(keyCount + 1)];
+    const { limitMs } = this.#options;
+    const end = limitMs > 0 ? performance.now() + limitMs : Number.POSITIVE_INFINITY;
     let paused = false;
-    await this.#options.gate.hold(caller.owner);
+    await this.#options.gate.hold(caller.owner, () => "a Lua script");
     try {
       let answer = await this.#call(caller, start);
       for (;;) {
@@ -139,6 +143,11 @@ export class LuaBridge implements Interceptor {
         if (!children || isError(answer)) return raw(answer);
         if (kind === "done") return raw(children[1] ?? Buffer.from("$-1\r\n"));
         if (kind === "fail") throw new ReplyError(failure(scalarText(children[1]), script));
+        // the engine measures only the time between two commands of the script
+        if (performance.now() > end) {
+          await this.#options.settle(caller.owner);
+          throw new ReplyError(failure("ERR Script killed by user with SCRIPT KILL.", script));
+        }
         // it has a database or protocol of its own, other than the client's connection, on which we would send for it
         const apart = scalarText(children[1]) !== "";
         const command = children.slice(2).map((child) => Buffer.from(scalarBytes(child) ?? ""));
@@ -151,7 +160,7 @@ export class LuaBridge implements Interceptor {
         answer = await this.#call(caller, ["__regears_resume", "0", id, ...given]);
       }
     } finally {
-      // the client's engine connection was lost in between
+      // it was stopped, or the client's engine connection was lost in between
       if (paused) void this.#forget(id);
       this.#options.gate.release(caller.owner);
     }

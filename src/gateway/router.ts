@@ -9,6 +9,11 @@ export const SPECIALS: ReadonlySet<string> = new Set([
   ...["command", "module", "info", "acl", "config", "sync", "psync", "replconf", "replicaof", "slaveof"],
 ]);
 
+/** Commands of the engine by which clients come in and look around; they touch no data. */
+const PASSES_GATE: ReadonlySet<string> = new Set([
+  ...["auth", "hello", "select", "client", "ping", "echo", "command", "info", "quit", "reset"],
+]);
+
 export interface Route {
   readonly name: string;
   readonly row: CommandRow | undefined;
@@ -34,6 +39,12 @@ export class Router {
   find(request: RequestDecoder): Route | undefined {
     if (this.#mayBeSpecial[request.nameHash] === 0) return undefined;
     return this.#routes.get(request.view(0).toString("latin1").toLowerCase());
+  }
+
+  /** Is the present command served even while somebody holds the engine? */
+  passesGate(request: RequestDecoder): boolean {
+    const row = this.find(request)?.row;
+    return row ? row.passesGate === true : PASSES_GATE.has(request.view(0).toString("latin1").toLowerCase());
   }
 
   #add(route: Route): void {

@@ -186,7 +186,7 @@ export class ClientSession {
 
   /** Commands of control are served while somebody else holds the engine: it may be just what they are to end. */
   #passesGate(): boolean {
-    return this.#gateway.router.find(this.#decoder)?.row?.passesGate === true && !this.#state.transaction;
+    return !this.#state.transaction && this.#gateway.router.passesGate(this.#decoder);
   }
 
   /** Decodes and routes what has come, as far as it may go. */
@@ -396,7 +396,7 @@ export class ClientSession {
     if (!transaction) return;
     const { gate } = this.#gateway;
     await this.#engine.toItsEnd(async () => {
-      await gate.hold(this);
+      await gate.hold(this, () => `EXEC of client ${this.#id}`);
       try {
         this.#answerRaw(
           await staged.execute(transaction, (bytes, replies) => this.#engine.askUrgently(bytes, replies)),

@@ -60,8 +60,10 @@ export function createListener(parts: CommandParts, persistence: Persistence, vi
 }
 
 /** Lua scripts of clients may use our commands and hooked ones, if the client may. */
-function luaBridge({ connections, gate, permissions, table, hooks, events, inPlace }: CommandParts): LuaBridge {
+function luaBridge(parts: CommandParts): LuaBridge {
+  const { config, connections, gate, permissions, table, hooks, events, inPlace } = parts;
   return new LuaBridge({
+    limitMs: config.scriptTimeLimit,
     open: () => connections.open(),
     gate,
     run: (args, owner, user) => {

@@ -1,4 +1,5 @@
 /** Python: the pool of interpreters, and what Python code can ask of the server. */
+import { Script } from "../executions/script.ts";
 import { PythonCalls } from "../python/calls.ts";
 import type { CallHandler } from "../python/host.ts";
 import { Pool } from "../python/pool.ts";
@@ -42,8 +43,18 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
       if (!acl?.mayConcern(args)) return events.interceptor.around(args, sender, send);
       return acl.around(args, () => events.interceptor.around(args, sender, send));
     },
+    onBodyCommand: (body) => {
+      later().executions.runner.presentBody = body instanceof Script ? body : undefined;
+    },
     epoch: rights,
     settings: parts.settings,
+    atomics: {
+      limitMs: config.scriptTimeLimit,
+      stopTask: (task, error) => later().executions.runner.abortTask(task, error),
+      stopBackground: (home) => host.stopBackground(home),
+      replace: (home, reason) => host.replace(home, reason),
+      log,
+    },
     maxIdleMs: () => (engine.embedded ? 0 : runtime.get("ExecutionMaxIdleTime")),
     onIdle: (task, error) => later().executions.runner.abortTask(task, error),
     log: scriptLog,
@@ -67,6 +78,7 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
       calls.onGone(home);
       later().reactions.timers.onGone(home);
     },
+    onBackground: (run) => later().executions.runner.showBackground(run),
     output: scriptLog,
     log,
   });

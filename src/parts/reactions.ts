@@ -66,12 +66,14 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
   const timers = new TimeEvents({
     ...{ connections, gate, host, log, sessions },
     limitMs: config.scriptTimeLimit,
+    watchCall: (options) => runner.watchCall(options),
     refusal: parts.scriptRefusal,
     kept: () => later().persistence.kept(),
   });
   const registrations = new RegistrationRegistry({
     ...{ ids, host, sessions, log },
     onRegisteredLimitMs: config.scriptTimeLimit,
+    watchCall: (options) => runner.watchCall(options),
     readers: new Map([
       ["CommandReader", commandReader(triggers, hooks)],
       ["KeysReader", events.keys],

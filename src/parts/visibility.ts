@@ -6,7 +6,7 @@ import type { ReactionParts } from "./reactions.ts";
 
 /** Builds what asks the parts when somebody wants to know. */
 export function createVisibility(parts: ReactionParts, listener: Listener): Visibility {
-  const { config, engine, host, sessions, executions, runner, slow, registrations, events } = parts;
+  const { config, engine, gate, host, sessions, executions, runner, slow, registrations, events } = parts;
   return new Visibility(
     {
       ...{ engine, sessions, registrations, executions },
@@ -16,6 +16,7 @@ export function createVisibility(parts: ReactionParts, listener: Listener): Visi
       clients: () => listener,
       eventGaps: () => events.keys.gaps,
       waitingExecutions: () => runner.waitingCount,
+      engineHolder: () => gate.holder,
       interpreters: () => host.figures(),
     },
     slow,

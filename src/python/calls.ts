@@ -9,6 +9,8 @@ import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Logger } from "../log.ts";
 import type { Reply } from "../resp/reply.ts";
+import { runAfter, type Timer } from "../timer.ts";
+import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
 import type { CallContext, CallHandler, CallReply, PythonTask } from "./host.ts";
 import { shownTo } from "./identity.ts";
 import { encodeMarshal, type MarshalReader, MarshalWriter } from "./marshal.ts";
@@ -17,6 +19,8 @@ import { type KeyBatch, KeyScan } from "./scan.ts";
 import { RespReader, replyToMarshal } from "./transcode.ts";
 
 export interface PythonCallsOptions {
+  /** How `atomic()` blocks end that hold the engine for too long. */
+  readonly atomics: Omit<AtomicBlocksOptions, "gate">;
   readonly connections: InternalConnections;
   readonly engineCommands: EngineCommands;
   readonly gate: EngineGate;
@@ -31,6 +35,8 @@ export interface PythonCallsOptions {
   readonly maxIdleMs: () => number;
   /** The engine did not answer in time: the execution is to be stopped with this error. */
   readonly onIdle: (task: PythonTask, error: string) => void;
+  /** Is told which script's body the next command comes from, and (undefined) that it was sent. */
+  readonly onBodyCommand: (body: PythonTask | undefined) => void;
   /** Sends a command and deals with the events that it causes before its reply is given. */
   readonly around: (
     args: readonly Buffer[],
@@ -48,8 +54,6 @@ export interface PythonCallsOptions {
 interface HomeState {
   client: EngineClient | undefined;
   readonly scans: Map<number, KeyScan>;
-  /** Atomic blocks by the execution that entered them. */
-  readonly holds: Map<number, object>;
 }
 
 export class PythonCalls {
@@ -59,10 +63,12 @@ export class PythonCalls {
   readonly #homes = new Map<object, HomeState>();
   /** Interpreters that have died. What was asked in their names before that gets nothing opened and nothing held. */
   readonly #gone = new WeakSet<object>();
+  readonly #atomics: AtomicBlocks;
   #lastScan = 0;
 
   constructor(options: PythonCallsOptions) {
     this.#options = options;
+    this.#atomics = new AtomicBlocks({ ...options.atomics, gate: options.gate });
     this.handlers.set("execute", (caller, args) => this.#execute(caller, args));
     this.handlers.set("atomic", (caller, args) => this.#atomic(caller, args));
     this.handlers.set("keys_open", (caller, args) => this.#openKeys(caller, args));
@@ -74,29 +80,25 @@ export class PythonCalls {
 
   /** A task has ended: what it did not give back is taken back. */
   onTaskEnd(home: object, task: PythonTask): void {
-    const state = this.#homes.get(home);
-    const owner = state?.holds.get(task.handle);
-    if (!state || !owner) return;
-    state.holds.delete(task.handle);
-    this.#options.gate.release(owner);
+    this.#atomics.onTaskEnd(home, task);
   }
 
   /** An interpreter is gone. */
   onGone(home: object): void {
     this.#gone.add(home);
+    this.#atomics.onGone(home);
     const state = this.#homes.get(home);
     if (!state) return;
     this.#homes.delete(home);
     state.client?.close();
     for (const scan of state.scans.values()) scan.close();
-    for (const owner of state.holds.values()) this.#options.gate.release(owner);
   }
 
   #state(home: object): HomeState {
     const known = this.#homes.get(home);
     if (known) return known;
     if (this.#gone.has(home)) throw new ReplyError("ERR the Python interpreter has died");
-    const state: HomeState = { client: undefined, scans: new Map(), holds: new Map() };
+    const state: HomeState = { client: undefined, scans: new Map() };
     this.#homes.set(home, state);
     return state;
   }
@@ -241,10 +243,13 @@ export class PythonCalls {
     const client = this.#client(home);
     let result: Buffer | Error | undefined;
     let settle: ((value: Buffer | Error) => void) | undefined;
+    const isBody = task?.registers !== undefined;
+    if (isBody) this.#options.onBodyCommand(task);
     client.rawCallNow(bytes, replies, (error, data) => {
       result = error ?? data;
       if (result !== undefined) settle?.(result);
     });
+    if (isBody) this.#options.onBodyCommand(undefined);
     if (result !== undefined) {
       if (result instanceof Error) throw new ReplyError(`${result.message}`);
       return result;
@@ -252,7 +257,7 @@ export class PythonCalls {
     const idle = this.#watchIdle(task);
     return new Promise((resolve, reject) => {
       settle = (value) => {
-        clearTimeout(idle);
+        idle?.cancel();
         if (value instanceof Error) reject(new ReplyError(`${value.message}`));
         else resolve(value);
       };
@@ -275,34 +280,23 @@ export class PythonCalls {
   #watched<T>(task: PythonTask | undefined, answer: Maybe<T>): Maybe<T> {
     if (!(answer instanceof Promise)) return answer;
     const idle = this.#watchIdle(task);
-    return answer.finally(() => clearTimeout(idle));
+    return answer.finally(() => idle?.cancel());
   }
 
-  #watchIdle(task: PythonTask | undefined): NodeJS.Timeout | undefined {
+  #watchIdle(task: PythonTask | undefined): Timer | undefined {
     const limit = this.#options.maxIdleMs();
     if (!task || limit <= 0) return undefined;
-    return setTimeout(() => {
+    return runAfter(limit, () => {
       this.#options.onIdle(task, `Execution max idle reached (ExecutionMaxIdleTime, ${limit} ms)`);
-    }, limit);
+    });
   }
 
   #atomic(caller: CallContext, reader: MarshalReader): CallReply | Promise<CallReply> {
     const enter = reader.int() === 1;
     const handle = reader.int();
-    const task = caller.task(handle);
-    const owner = task?.owner ?? caller.home;
-    const { holds } = this.#state(caller.home);
-    if (!enter) {
-      if (holds.delete(handle)) this.#options.gate.release(owner);
-      return ok(null);
-    }
-    return this.#options.gate.hold(owner).then(() => {
-      // stopped while it waited for its turn
-      const stopped = handle !== 0 && task && !caller.task(handle);
-      if (stopped || this.#gone.has(caller.home)) this.#options.gate.release(owner);
-      else holds.set(handle, owner);
-      return ok(null);
-    });
+    if (enter) return this.#atomics.enter(caller, handle).then(() => ok(null));
+    this.#atomics.leave(caller.home, handle);
+    return ok(null);
   }
 
   async #openKeys(caller: CallContext, reader: MarshalReader): Promise<CallReply> {

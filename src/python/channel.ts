@@ -40,7 +40,9 @@ export const Word = {
   lentThread: 16,
   /** 1 while a doorbell is on its way to main. */
   doorbell: 17,
-  count: 18,
+  /** Counts the waits of Python's event loop between two jobs: odd while it waits, even while something runs. */
+  turn: 18,
+  count: 19,
 } as const;
 
 /** Offsets from {@link Word.inbox} or {@link Word.outbox}. Positions in the ring count on, modulo 2^32. */

@@ -27,6 +27,10 @@ export class Home implements CallContext {
   readonly sessions = new Set<PythonSession>();
   /** A thread is lent to it, or was and the script has not ended: see {@link PythonWorker.lendThread}. */
   lent = false;
+  /** The turn of its event loop when it was given the current task: while it has not changed, that has not begun. */
+  turnBefore = -1;
+  /** Something that is no task's keeps its event loop from turning. */
+  heldUp = false;
   /** Handle of the flow that it has begun and that nobody has submitted yet; 0 for none. */
   begun = 0;
   /** The first session that came to live here; with isolation the only one. */
@@ -56,7 +60,7 @@ export class Home implements CallContext {
   }
 
   get idle(): boolean {
-    return this.ready && this.current === undefined;
+    return this.ready && this.current === undefined && !this.heldUp;
   }
 
   /** May a session of this user come to live here, if sessions share at all? */

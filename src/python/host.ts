@@ -48,6 +48,8 @@ export interface PythonSession {
   home: object | undefined;
   /** Messages that make the session again in a fresh interpreter; undefined when it can not be made again. */
   revive(): readonly (readonly MarshalValue[])[] | undefined;
+  /** These messages were sent; what is sent now comes right behind them. */
+  onRevived?(): void;
 }
 
 /** A piece of work for an interpreter: a script's body, or one flow. */
@@ -57,6 +59,8 @@ export interface PythonTask {
   readonly session: PythonSession;
   /** A script whose text looks as if it registers something; undefined for others. */
   readonly registers?: boolean;
+  /** For people: such as `execution 0000000000000000000000000000000000000000-5`. */
+  readonly name: string;
   /** Counts towards ExecutionThreads while it runs. */
   readonly takesThread: boolean;
   /** Whose commands it sends: holds of the engine are made in this name. */
@@ -78,8 +82,21 @@ export interface PythonTask {
   onLost(reason: string | undefined): void;
 }
 
-/** Code of a session that can be interrupted: a task, or what is called without one under a handle of its own. */
-export type Interruptible = Pick<PythonTask, "handle" | "session">;
+/** Code that can be interrupted: a task, or what is called or runs without one under a handle of its own. */
+export interface Interruptible {
+  readonly handle: number;
+  readonly session: Pick<PythonSession, "home">;
+  /** For people. */
+  readonly name: string;
+}
+
+/** What an interpreter's event loop runs for long and is no task's: a coroutine, a callback, a finaliser. */
+export interface BackgroundRun {
+  /** Stops it, as {@link PythonHost.abort} does. */
+  stop(): void;
+  /** Called when it has ended. */
+  onEnd: () => void;
+}
 
 /** What is told of the interpreters. */
 export interface InterpreterFigures {
@@ -137,7 +154,7 @@ export interface PythonHost {
   /** Its last registration is gone. */
   release(session: PythonSession): void;
   /** Sends a message about a session's state (`discard`, `unregister`, …); dropped when the session has no interpreter. */
-  tell(session: PythonSession, message: readonly MarshalValue[]): void;
+  tell(session: Pick<PythonSession, "home">, message: readonly MarshalValue[]): void;
   /** Asks a session something; the message gets the question's number in second place. @throws ReplyError with Python's text when it can not answer */
   ask(session: PythonSession, question: readonly MarshalValue[], handle?: number): Promise<string>;
   /** True while an interpreter is booting, so that queued scripts will start in a moment. */

@@ -64,6 +64,12 @@ export class Interrupts {
     if (code.session.home instanceof Home) code.session.home.worker.clearInterrupt();
   }
 
+  /** Does something run in this interpreter that was called inside whatever it does? */
+  runsInside(home: Home): boolean {
+    for (const { session } of this.#inline) if (session.home === home) return true;
+    return false;
+  }
+
   /** Lets an inline task get through, whatever its interpreter is computing. */
   makeRoomFor(code: Interruptible): void {
     this.#inline.add(code);

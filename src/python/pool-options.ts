@@ -1,6 +1,6 @@
 /** What the pool of interpreters is given. */
 import type { Logger } from "../log.ts";
-import type { CallHandler, PythonSession, PythonTask } from "./host.ts";
+import type { BackgroundRun, CallHandler, PythonSession, PythonTask } from "./host.ts";
 import type { MarshalReader } from "./marshal.ts";
 import type { PythonAssets } from "./snapshot.ts";
 
@@ -25,6 +25,8 @@ export interface PoolOptions {
   readonly onTaskEnd: (home: object, task: PythonTask) => void;
   /** An interpreter is gone; what was kept for it can be freed. */
   readonly onGone: (home: object) => void;
+  /** An interpreter has run for long what is no task's. */
+  readonly onBackground?: (run: BackgroundRun) => void;
   readonly log: Logger;
   /** Takes what scripts print; `log` unless given. */
   readonly output?: Pick<Logger, "info">;

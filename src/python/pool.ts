@@ -4,6 +4,7 @@
  */
 import type { Logger } from "../log.ts";
 import { InternalError, ReplyError } from "../errors.ts";
+import { Background } from "./background.ts";
 import { type Demand, missingIsolated, missingShared } from "./growth.ts";
 import { Home, readFlowOutcome, readScriptOutcome } from "./home.ts";
 import type {
@@ -15,6 +16,7 @@ import type {
   ScriptOutcome,
 } from "./host.ts";
 import { Interrupts } from "./interrupts.ts";
+import { Lodging } from "./lodging.ts";
 import { encodeMarshal, MarshalReader, type MarshalValue } from "./marshal.ts";
 import type { PoolOptions } from "./pool-options.ts";
 import { ReplyStatus } from "./protocol.ts";
@@ -36,6 +38,8 @@ export class Pool implements PythonHost {
   readonly #started = new Map<number, PythonTask>();
   readonly #waiting = new Set<PythonTask>();
   readonly #interrupts: Interrupts;
+  readonly #background: Background;
+  readonly #lodging: Lodging;
   /** Sessions to be made again as soon as there is an interpreter for them. */
   readonly #orphans = new Set<PythonSession>();
   readonly #threads: Threads;
@@ -49,7 +53,14 @@ export class Pool implements PythonHost {
     this.#options = options;
     this.#log = options.log;
     this.#threads = new Threads(options.threads, this.#homes);
+    this.#lodging = new Lodging(this.#homes, options);
     this.#interrupts = new Interrupts(options.abortGraceMs ?? 1_000, (task, home) => this.#giveUp(task, home));
+    this.#background = new Background({
+      ...{ homes: this.#homes, interrupts: this.#interrupts },
+      runsTask: (home) => this.#runsTask(home),
+      onRun: (run) => options.onBackground?.(run),
+      onFree: () => this.#drain(),
+    });
   }
 
   async start(): Promise<void> {
@@ -60,6 +71,7 @@ export class Pool implements PythonHost {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#interrupts.stop();
+    this.#background.close();
     clearTimeout(this.#growTimer);
     await Promise.all([...this.#homes].map((home) => home.worker.terminate()));
   }
@@ -110,7 +122,7 @@ export class Pool implements PythonHost {
   }
 
   runNow(task: PythonTask): void {
-    const home = this.#homeOf(task.session) ?? this.#pickHome(task.session);
+    const home = this.#homeOf(task.session) ?? this.#lodging.atOnce(task.session);
     if (!home) {
       this.submit(task);
       return;
@@ -145,8 +157,27 @@ export class Pool implements PythonHost {
     this.#interrupts.ended(callback);
   }
 
+  /** Stops what runs in an interpreter and is no task's. */
+  stopBackground(home: object): void {
+    if (home instanceof Home && this.#homes.has(home)) this.#background.stop(home);
+  }
+
+  /** Ends an interpreter, which is replaced. */
+  replace(home: object, why: string): void {
+    if (!(home instanceof Home) || !this.#homes.has(home)) return;
+    this.#log.warn(`a Python interpreter is replaced: ${why}`);
+    this.#terminate(home, "unstoppable");
+  }
+
+  #runsTask(home: Home): boolean {
+    if (home.questions.size > 0 || this.#interrupts.runsInside(home)) return true;
+    // it may have been given a task and not come to it
+    const begun = (task: PythonTask): boolean => task !== home.current || home.worker.turn !== home.turnBefore;
+    return [...home.tasks.values()].some((task) => !this.#waiting.has(task) && begun(task));
+  }
+
   #giveUp(code: Interruptible, home: Home): void {
-    this.#log.warn(`a script of session ${code.session.id} does not stop: its interpreter is replaced`);
+    this.#log.warn(`${code.name} does not stop: its interpreter is replaced`);
     home.stubborn = code;
     this.#terminate(home, "unstoppable");
   }
@@ -158,7 +189,7 @@ export class Pool implements PythonHost {
   adopt(session: PythonSession): void {
     const messages = session.revive();
     if (session.home !== undefined || !messages) return;
-    const home = this.#leastLoaded((candidate) => candidate.ready && this.#isOpen(candidate, session));
+    const home = this.#lodging.booted(session);
     if (home) {
       this.#settleIn(session, home, messages);
       return;
@@ -178,7 +209,7 @@ export class Pool implements PythonHost {
     return home ? home.ask(handle, question) : Promise.reject(new ReplyError(gone));
   }
 
-  tell(session: PythonSession, message: readonly MarshalValue[]): void {
+  tell(session: Pick<PythonSession, "home">, message: readonly MarshalValue[]): void {
     this.#homeOf(session)?.worker.post(encodeMarshal(message));
   }
 
@@ -200,12 +231,7 @@ export class Pool implements PythonHost {
     return this.#options.isolation?.maxInterpreters ?? this.#options.threads + 1;
   }
 
-  /** May another session come to live there? */
-  #isOpen(home: Home, { user }: PythonSession): boolean {
-    return home.tenant === undefined || (this.#options.isolation === undefined && home.suits(user));
-  }
-
-  #homeOf(session: PythonSession): Home | undefined {
+  #homeOf(session: Pick<PythonSession, "home">): Home | undefined {
     return session.home instanceof Home && this.#homes.has(session.home) ? session.home : undefined;
   }
 
@@ -217,7 +243,7 @@ export class Pool implements PythonHost {
         at++;
         continue;
       }
-      const home = task.session.home === undefined ? this.#pickForScript(task) : this.#homeOf(task.session);
+      const home = task.session.home === undefined ? this.#lodging.forScript(task) : this.#homeOf(task.session);
       if (!home?.idle) {
         at++;
         continue;
@@ -228,6 +254,7 @@ export class Pool implements PythonHost {
       this.#begin(task, home);
       // it waits for nobody, and neither need its flow
       if (task.registers === false && this.#queue.length === 0) this.#threads.lend(home);
+      home.turnBefore = home.worker.turn;
       home.worker.post(encodeMarshal(task.message()));
     }
     if (this.#options.isolation) this.#vacate(this.#options.isolation.inUse);
@@ -273,34 +300,6 @@ export class Pool implements PythonHost {
     return this.#options.isolation ? missingIsolated(demand) : missingShared(demand);
   }
 
-  /**
-   * One interpreter is left without registrations, so that a script which never ends does not stand in their way: a script
-   * that is going to register goes to the others when those are all in use.
-   */
-  #pickForScript({ session, registers }: PythonTask): Home | undefined {
-    const used = [...this.#homes].filter((home) => home.sessions.size > 0).length;
-    if (!registers || this.#options.isolation || used < this.#options.threads) return this.#pickIdle(session);
-    const shared = (home: Home): boolean => home.sessions.size > 0 && this.#isOpen(home, session);
-    return this.#leastLoaded((home) => home.idle && shared(home));
-  }
-
-  #pickIdle(session: PythonSession): Home | undefined {
-    return this.#leastLoaded((home) => home.idle && this.#isOpen(home, session));
-  }
-
-  #pickHome(session: PythonSession): Home | undefined {
-    return this.#pickIdle(session) ?? this.#leastLoaded((home) => home.ready && this.#isOpen(home, session));
-  }
-
-  /** The interpreter with the fewest sessions among those that will do. */
-  #leastLoaded(willDo: (home: Home) => boolean): Home | undefined {
-    let best: Home | undefined;
-    for (const home of this.#homes) {
-      if (willDo(home) && (best === undefined || home.sessions.size < best.sessions.size)) best = home;
-    }
-    return best;
-  }
-
   /** The session lives here from now on; `messages` make it again when it lived elsewhere before. */
   #settleIn(session: PythonSession, home: Home, messages: readonly (readonly MarshalValue[])[] | undefined): void {
     session.home = home;
@@ -309,6 +308,7 @@ export class Pool implements PythonHost {
     if (!messages) return;
     home.sessions.add(session);
     for (const message of messages) home.worker.post(encodeMarshal(message));
+    session.onRevived?.();
   }
 
   #begin(task: PythonTask, home: Home): void {
@@ -391,6 +391,7 @@ export class Pool implements PythonHost {
   #forget(home: Home): boolean {
     if (!this.#homes.delete(home)) return false;
     this.#tally.countGone(home.worker);
+    this.#background.onGone(home);
     this.#options.onGone(home);
     return true;
   }

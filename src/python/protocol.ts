@@ -44,5 +44,11 @@ export const JobFlag = {
   sync: 8,
 } as const;
 
+/**
+ * In place of the handle of a flow to interrupt, with the number of a turn of the event loop added: whatever runs in that
+ * turn, and is no task's, is to stop.
+ */
+export const BACKGROUND = 2 ** 41;
+
 /** In place of the handle of a flow to interrupt: whatever runs is to make room for nested jobs, and then goes on. */
 export const SERVE_NESTED = 2 ** 40;

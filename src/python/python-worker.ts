@@ -100,6 +100,11 @@ export class PythonWorker {
     return Atomics.load(this.#shared.words, Word.heapPages) * WASM_PAGE;
   }
 
+  /** Number of what the event loop does now: odd while it waits for a job, even while something runs. */
+  get turn(): number {
+    return Atomics.load(this.#shared.words, Word.turn) >>> 0;
+  }
+
   /** Calls out of the sandbox that were answered with an error. */
   get denials(): number {
     return Atomics.load(this.#shared.words, Word.denials);

@@ -163,7 +163,7 @@ export class EventInterceptor implements Interceptor {
     const { gate, keys, clientCommands } = this.#options;
     const { owner, canWait, links } = sender;
     const linked = links && keys.linkedNames.has(args[0]?.toString("latin1").toLowerCase() ?? "");
-    await gate.hold(owner);
+    await gate.hold(owner, () => `${String(args[0])} and the events that it causes`);
     const command = linked ? clientCommands.open(args, row, canWait) : undefined;
     let own: Buffer;
     try {

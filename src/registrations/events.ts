@@ -8,14 +8,15 @@ import type { Execution } from "../executions/execution.ts";
 import type { FlowTask } from "../executions/flow.ts";
 import { idOf } from "../executions/ids.ts";
 import type { WaitingExecution } from "../executions/registry.ts";
-import type { ExecutionRunner, Stoppable } from "../executions/runner.ts";
+import type { ExecutionRunner, RunningBody, Stoppable } from "../executions/runner.ts";
 import type { MarshalValue } from "../python/marshal.ts";
 import { JobFlag } from "../python/protocol.ts";
 import type { Registration } from "./registration.ts";
 
 /** Where the engine can be held, so that nobody else's command passes. */
 export interface Holdable {
-  hold(owner: object): Promise<void>;
+  /** @param name says who holds it, when somebody asks */
+  hold(owner: object, name?: () => string): Promise<void>;
   release(owner: object): void;
   /** Calls `go` when nobody else holds the engine: at once, or later. */
   whenOpen(owner: object, go: () => void): void;
@@ -110,6 +111,8 @@ class WaitingEvent implements WaitingExecution {
 /** What waits in one registration, in order. */
 class Turns {
   busy = false;
+  /** Scripts whose bodies run and have caused events in it. */
+  bodies = 0;
   readonly #events: WaitingEvent[] = [];
   #head = 0;
 
@@ -196,8 +199,18 @@ export class EventStarter {
       this.#turns.set(registration, turns);
     }
     turns.push(event);
-    this.#next(registration, turns);
+    if (this.#runner.presentBody) this.#waitForBody(this.#runner.presentBody, registration, turns);
+    else this.#next(registration, turns);
     return event;
+  }
+
+  /** In RedisGears a script's body has the server to itself: what it causes finds the data as the body leaves them. */
+  #waitForBody(body: RunningBody, registration: Registration, turns: Turns): void {
+    turns.bodies++;
+    body.onBodyEnd(() => {
+      turns.bodies--;
+      this.#next(registration, turns);
+    });
   }
 
   /** Starts an execution that holds the engine. Resolves when it has begun. */
@@ -205,7 +218,7 @@ export class EventStarter {
     const owner = options.owner ?? {};
     // before the wait for its turn, so that Python keeps the registration if it is unregistered meanwhile
     const execution = this.#create(registration, options);
-    await this.#gate.hold(owner);
+    await this.#gate.hold(owner, () => `execution ${execution.id}`);
     let leave!: () => void;
     const left = new Promise<void>((resolve) => {
       leave = resolve;
@@ -245,7 +258,7 @@ export class EventStarter {
 
   /** Begins the next one whose turn it is. */
   #next(registration: Registration, turns: Turns): void {
-    while (!turns.busy) {
+    while (!turns.busy && turns.bodies === 0) {
       const event = turns.shift();
       if (!event) {
         this.#turns.delete(registration);

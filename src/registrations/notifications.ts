@@ -231,7 +231,8 @@ export class KeyEvents {
   /** Until the engine has done what it was told, no client may go on. */
   #begin(): void {
     if (this.#options.calls.atOnce || this.#closed) return;
-    if (this.#underway++ === 0) this.#held = this.#options.gate.hold(this.#holder);
+    if (this.#underway++ === 0)
+      this.#held = this.#options.gate.hold(this.#holder, () => "the server, which sets notify-keyspace-events");
   }
 
   #end(): void {

@@ -1,5 +1,6 @@
 /** The registrations there are, and how they come and go. */
 import { ReplyError } from "../errors.ts";
+import type { CallOptions } from "../executions/call.ts";
 import { type Ids, NODE_ID, parseId } from "../executions/ids.ts";
 import type { Declarations } from "../executions/script.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
@@ -38,6 +39,8 @@ export interface RegistrationRegistryOptions {
   readonly max?: number;
   /** Milliseconds after which an onRegistered is stopped, for it holds up its client and its interpreter; 0 is never. */
   readonly onRegisteredLimitMs?: number;
+  /** Watches an onRegistered: it is shown when it takes long. */
+  readonly watchCall?: (options: CallOptions) => { end(): void };
   readonly log?: Pick<Logger, "warn">;
 }
 
@@ -221,6 +224,7 @@ export class RegistrationRegistry {
     session.registrations.set(registration.number, registration);
     this.#options.sessions.add(session);
     this.#options.host.retain(session);
+    session.onRevived = () => this.#onRevived(session);
     this.onChange(registration, true);
   }
 
@@ -235,20 +239,32 @@ export class RegistrationRegistry {
     await Promise.all([this.kept(), ...declared.map((registration) => this.#callOnRegistered(registration))]);
   }
 
+  /** An interpreter makes the session again: its functions are called again there. */
+  #onRevived(session: Session): void {
+    for (const { number } of session.registrations.values()) {
+      const registration = this.#all.get(number);
+      if (registration) void this.#callOnRegistered(registration);
+    }
+  }
+
   async #callOnRegistered(registration: Registration): Promise<void> {
     const { session, number, hasOnRegistered, id } = registration;
     if (!hasOnRegistered) return;
-    const { host, onRegisteredLimitMs = 0, log } = this.#options;
-    const call = { handle: host.nextHandle(), session };
-    const stop = (): void => {
-      log?.warn(`onRegistered of registration ${id} is stopped: it runs longer than script-time-limit`);
+    const { host, onRegisteredLimitMs: limitMs = 0, watchCall, log } = this.#options;
+    const call = { handle: host.nextHandle(), session, name: `onRegistered of registration ${id}` };
+    const stop = (why: string): void => {
+      log?.warn(`${call.name} is stopped: ${why}`);
       registration.hasOnRegistered = false;
       host.stopCallback(call);
     };
-    const limit = onRegisteredLimitMs > 0 ? setTimeout(stop, onRegisteredLimitMs) : undefined;
+    const watch = watchCall?.({
+      limitMs,
+      onLimit: () => stop("it runs longer than script-time-limit"),
+      stop: () => stop("it was aborted"),
+    });
     // an error in it is logged by Python; if its interpreter dies, it is called again when the session is made again
     await host.ask(session, ["registered", number], call.handle).catch(() => {});
-    clearTimeout(limit);
+    watch?.end();
     host.callbackEnded(call);
   }
 

@@ -110,6 +110,21 @@ export class StreamGroup {
     });
   }
 
+  /** Tells how many messages the stream has, whether they were delivered or not. */
+  length(done: (count: number) => void): void {
+    const token = this.#misses.expect(this.#key, 1);
+    this.#calls.run(encodeCommand(["XINFO", "STREAM", this.#key]), 1, (reply) => {
+      if (!reply || reply.isError) {
+        token.settle(reply?.line().startsWith("ERR no such key") ? 1 : 0);
+        done(0);
+        return;
+      }
+      token.settle(0);
+      reply.arrayLength();
+      done(reply.bulk()?.toString("latin1") === "length" ? Number(reply.line()) : 0);
+    });
+  }
+
   /** Messages were dealt with. @param trim they are not needed in the stream any more */
   acknowledge(ids: readonly string[], trim: boolean, done: () => void): void {
     this.giveBack(ids);

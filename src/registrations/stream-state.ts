@@ -1,4 +1,5 @@
 /** What one StreamReader registration knows of one stream. */
+import { runAfter, type Timer } from "../timer.ts";
 import type { StreamGroup } from "./stream-group.ts";
 
 /** Time and timers, so that tests can do without waiting. Milliseconds. */
@@ -10,8 +11,8 @@ export interface Clock {
 
 export const SYSTEM_CLOCK: Clock = {
   now: () => performance.now(),
-  setTimeout: (action, ms) => setTimeout(action, ms).unref(),
-  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
+  setTimeout: (action, ms) => runAfter(ms, action),
+  clearTimeout: (timer) => (timer as Timer | undefined)?.cancel(),
 };
 
 export class StreamState {
@@ -22,6 +23,11 @@ export class StreamState {
   active = false;
   /** Everything that is there is to be processed, without waiting for full batches. */
   flush = false;
+  /**
+   * Messages that were in the stream when it was found, and that no execution has acknowledged since: besides those that
+   * wait, those that were processed before and are kept in the stream.
+   */
+  found = 0;
   /** The timer of an incomplete batch has fired. */
   due = false;
   timer: unknown;
@@ -79,6 +85,7 @@ export class StreamState {
   reset(): void {
     this.contacted = false;
     this.flush = false;
+    this.found = 0;
     this.due = false;
     this.drained();
   }

@@ -217,7 +217,11 @@ export class StreamRegistrations implements ReaderSide {
       // what comes while this is asked counts from zero
       const counted = state.waiting;
       state.group.hasMoreThan(0, (more) => {
-        if (more) return done(batch);
+        // RedisGears takes all that it has found for waiting, until it has read once and got nothing
+        if (more || state.found > 0) {
+          if (!more) state.found = 0;
+          return done(batch);
+        }
         state.flush = false;
         state.take(counted);
         this.#decide(reading, state, done);
@@ -298,6 +302,7 @@ export class StreamRegistrations implements ReaderSide {
     const [error] = execution.errors;
     const acknowledge = (): void => {
       state.losses = 0;
+      state.found = Math.max(0, state.found - ids.length);
       state.group.acknowledge(ids, spec.trimStream, dealtWith);
     };
     if (execution.status === "done" && error === undefined) {
@@ -413,7 +418,11 @@ export class StreamRegistrations implements ReaderSide {
     };
     // it has been met already: only if more waits than was noticed there is something to catch up with
     if (known?.contacted) state.group.hasMoreThan(state.waiting, (more) => more && flush());
-    else flush();
+    else
+      state.group.length((count) => {
+        state.found = count;
+        flush();
+      });
   }
 }
 

@@ -53,7 +53,7 @@ export class SyncEvents {
 
   async #settleAfter(barrier: Promise<void>, owner: object): Promise<void> {
     const { gate } = this.#options;
-    await gate.hold(owner);
+    await gate.hold(owner, () => "events of mode sync");
     try {
       await barrier;
       await this.#drain(owner);
@@ -65,7 +65,7 @@ export class SyncEvents {
   /** Another owner's drain holds the engine, so this one begins when that has ended. */
   async #drain(owner: object): Promise<void> {
     const { gate, log } = this.#options;
-    await gate.hold(owner);
+    await gate.hold(owner, () => "events of mode sync");
     this.#draining.push(owner);
     try {
       while (this.#jobs.length > 0) {

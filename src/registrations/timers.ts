@@ -2,11 +2,13 @@
 import type { InternalConnections } from "../engine/internal.ts";
 import type { Maybe } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
+import type { CallOptions } from "../executions/call.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
 import type { CallContext, CallHandler, CallReply, Interruptible, PythonHost } from "../python/host.ts";
 import { encodeMarshal, type MarshalReader } from "../python/marshal.ts";
 import { ReplyStatus } from "../python/protocol.ts";
+import { runAfter, type Timer } from "../timer.ts";
 import type { Holdable } from "./events.ts";
 
 export interface TimeEventsOptions {
@@ -20,6 +22,8 @@ export interface TimeEventsOptions {
   readonly kept: () => Promise<void>;
   /** Milliseconds that a time event may hold the engine (`script-time-limit`, as for Lua); 0: no limit. */
   readonly limitMs: number;
+  /** Watches a call: it is shown when it takes long. */
+  readonly watchCall: (options: CallOptions) => { end(): void };
   readonly log: Pick<Logger, "warn">;
 }
 
@@ -46,14 +50,14 @@ interface TimeEvent {
   readonly seconds: number;
   /** Undefined: it can not be stopped, and ends with its interpreter. */
   readonly kept: TimeEventSpec | undefined;
-  timer: NodeJS.Timeout | undefined;
+  timer: Timer | undefined;
   /** In whose name the engine is held while the function runs. */
   holder: object | undefined;
-  /** The call that runs, and what stops it. */
+  /** The call that runs, and who watches it. */
   call: Interruptible | undefined;
-  limit: NodeJS.Timeout | undefined;
-  /** It was told to stop. */
-  late: boolean;
+  watch: { end(): void } | undefined;
+  /** Why it was told to stop. */
+  stopReason: string | undefined;
 }
 
 /** What stands in a time event's key, for people who look at it: an engine has no type for it. */
@@ -62,7 +66,7 @@ const keyText = (seconds: number): string => `time event of Regears, every ${sec
 /** Milliseconds until a time event looks again for the interpreter that is to be made for it. */
 const INTERPRETER_SOON_MS = 100;
 
-const IDLE = { timer: undefined, holder: undefined, call: undefined, limit: undefined, late: false } as const;
+const IDLE = { timer: undefined, holder: undefined, call: undefined, watch: undefined, stopReason: undefined } as const;
 
 export class TimeEvents {
   /** Called after each time event with a key that came or went. */
@@ -93,13 +97,13 @@ export class TimeEvents {
   /** Calls none any more. They are still kept. */
   stop(): void {
     this.#stopped = true;
-    for (const { timer } of this.#events.values()) clearTimeout(timer);
+    for (const { timer } of this.#events.values()) timer?.cancel();
   }
 
   /** Ends all, as the end of the server would. Those that outlive it can be made again. */
   forgetAll(): void {
     for (const event of this.#events.values()) {
-      clearTimeout(event.timer);
+      event.timer?.cancel();
       this.#letGo(event);
       this.#options.host.tell(event.session, ["timer_drop", event.number]);
     }
@@ -136,7 +140,7 @@ export class TimeEvents {
       if (event.session.home !== home && event.holder !== home) continue;
       const running = event.holder !== undefined;
       this.#letGo(event);
-      if (event.late) this.#end(event, this.#tooLong());
+      if (event.stopReason !== undefined) this.#end(event, event.stopReason);
       else if (event.kept === undefined) this.#end(event, "its interpreter died");
       else if (running) this.#schedule(event);
     }
@@ -198,13 +202,12 @@ export class TimeEvents {
 
   #schedule(event: TimeEvent, ms = event.seconds * 1000): void {
     if (this.#stopped || !this.#events.has(event.number)) return;
-    clearTimeout(event.timer);
-    event.timer = setTimeout(() => void this.#fire(event), Math.max(ms, 1));
-    event.timer.unref();
+    event.timer?.cancel();
+    event.timer = runAfter(Math.max(ms, 1), () => void this.#fire(event));
   }
 
   async #fire(event: TimeEvent): Promise<void> {
-    const { host, gate, log, limitMs } = this.#options;
+    const { host, gate, log } = this.#options;
     try {
       if (event.kept && (await this.#ask("EXISTS", event.kept.key)) !== 1) {
         host.tell(event.session, ["timer_drop", event.number]);
@@ -221,17 +224,18 @@ export class TimeEvents {
       this.#schedule(event, INTERPRETER_SOON_MS);
       return;
     }
-    await gate.hold(holder);
+    const name = `a time event of session ${event.session.id}`;
+    await gate.hold(holder, () => name);
     if (this.#stopped || event.session.home !== holder || !this.#events.has(event.number)) {
       gate.release(holder);
       this.#schedule(event, INTERPRETER_SOON_MS);
       return;
     }
     event.holder = holder;
-    const call = { handle: host.nextHandle(), session: event.session };
+    const call = { handle: host.nextHandle(), session: event.session, name };
     event.call = call;
+    event.watch = this.#watch(event, call);
     host.runCallback(call, ["timer", event.number, call.handle]);
-    if (limitMs > 0) event.limit = setTimeout(() => this.#stop(event, call), limitMs);
   }
 
   #ended(number: number, outcome: string, text: string): void {
@@ -239,7 +243,7 @@ export class TimeEvents {
     if (!event?.holder) return;
     this.#letGo(event);
     if (outcome === "ok") this.#schedule(event);
-    else this.#end(event, event.late ? this.#tooLong() : `it failed: ${text}`);
+    else this.#end(event, event.stopReason ?? `it failed: ${text}`);
   }
 
   #restored(number: number, outcome: string, text: string): void {
@@ -251,7 +255,8 @@ export class TimeEvents {
 
   #letGo(event: TimeEvent): void {
     const { gate, host } = this.#options;
-    clearTimeout(event.limit);
+    event.watch?.end();
+    event.watch = undefined;
     if (event.call) host.callbackEnded(event.call);
     event.call = undefined;
     if (event.holder) gate.release(event.holder);
@@ -259,19 +264,23 @@ export class TimeEvents {
   }
 
   /** All clients wait for it. */
-  #stop(event: TimeEvent, call: Interruptible): void {
-    event.late = true;
-    this.#options.host.stopCallback(call);
-  }
-
-  #tooLong(): string {
-    return `it ran longer than script-time-limit (${this.#options.limitMs} ms)`;
+  #watch(event: TimeEvent, call: Interruptible): { end(): void } {
+    const { limitMs, watchCall, host } = this.#options;
+    const stop = (reason: string): void => {
+      event.stopReason ??= reason;
+      host.stopCallback(call);
+    };
+    return watchCall({
+      limitMs,
+      onLimit: () => stop(`it ran longer than script-time-limit (${limitMs} ms)`),
+      stop: () => stop("it was aborted"),
+    });
   }
 
   #end(event: TimeEvent, why?: string): void {
     const { host, log } = this.#options;
     const { session, number, kept } = event;
-    clearTimeout(event.timer);
+    event.timer?.cancel();
     this.#events.delete(number);
     if (why !== undefined) log.warn(`GEARS: a time event of session ${session.id} was stopped: ${why}`);
     if (!kept) return;

@@ -65,7 +65,7 @@ export async function dumpData(out: SnapshotWriter, options: DumpOptions): Promi
   let changed: ChangedKeys | undefined;
   let holds = 0;
   const hold = async (): Promise<void> => {
-    await gate.hold(owner);
+    await gate.hold(owner, () => "a snapshot");
     holds++;
   };
   try {

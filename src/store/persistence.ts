@@ -125,7 +125,7 @@ export class Persistence {
   /** DEBUG RELOAD: the data stay as they are, everything of Gears goes through what a restart does to it. */
   async #reload(owner: object): Promise<void> {
     const { gate, runner } = this.#options;
-    await gate.hold(owner);
+    await gate.hold(owner, () => "DEBUG RELOAD");
     try {
       await this.#keeper.reload(() => runner.forgetAll());
       this.#adopt();

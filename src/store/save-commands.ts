@@ -103,7 +103,7 @@ export class SaveCommands implements Interceptor {
     // Told to save, the engine refuses to exit: there is still time to do so.
     const reply = await ask(encodeCommand(["SHUTDOWN", "SAVE"]));
     if (!reply.toString().startsWith(CAN_NOT_EXIT)) return raw(reply);
-    await gate.hold(this);
+    await gate.hold(this, () => "SHUTDOWN SAVE");
     try {
       const saved = await snapshots.saveLast(this).then(
         () => true,

@@ -29,6 +29,8 @@ export interface MetricSources {
   /** Undefined when the server is ready, else why it is not. */
   readonly problem: () => string | undefined;
   readonly engineUp: () => boolean;
+  /** Who holds the engine, so that others wait, and for how many milliseconds. */
+  readonly engineHolder: () => { readonly name: string; readonly heldMs: number } | undefined;
   readonly clients: () => { readonly clients: number; readonly accepted: number; readonly refused: number };
   readonly executions: ExecutionRegistry;
   /** How many executions wait for coroutines and futures. */
@@ -51,13 +53,14 @@ export function collectMetrics(sources: MetricSources): Metric[] {
   ];
 }
 
-function serverMetrics({ version, engine, problem, engineUp, clients }: MetricSources): Metric[] {
+function serverMetrics({ version, engine, problem, engineUp, engineHolder, clients }: MetricSources): Metric[] {
   const { clients: connected, accepted, refused } = clients();
   const { user, system } = process.cpuUsage();
   return [
     { ...gauge("build_info", "Version and engine, as labels", [[{ version, engine }, 1]]), detail: true },
     gauge("ready", "1 when the server answers everything", problem() === undefined ? 1 : 0),
     gauge("engine_up", "1 when the engine can be reached", engineUp() ? 1 : 0),
+    gauge("engine_held_seconds", "How long somebody has held the engine now", (engineHolder()?.heldMs ?? 0) / 1000),
     gauge("uptime_seconds", "Since the process was started", process.uptime()),
     gauge("resident_memory_bytes", "Memory of the whole process", process.memoryUsage.rss()),
     counter("cpu_seconds_total", "Processor time of the whole process", (user + system) / 1e6),

@@ -62,9 +62,11 @@ export class Visibility {
 
   /** The lines of the section `regears` of INFO. */
   infoLines(): string[] {
-    const { version, engine } = this.#sources;
+    const { version, engine, engineHolder } = this.#sources;
     const state = this.problem() ?? "ready";
-    return [`version:${version}`, `engine:${engine}`, `state:${state}`, ...infoLines(collectMetrics(this.#sources))];
+    const holder = engineHolder()?.name ?? "nobody";
+    const first = [`version:${version}`, `engine:${engine}`, `state:${state}`, `engine_holder:${holder}`];
+    return [...first, ...infoLines(collectMetrics(this.#sources))];
   }
 }
 

@@ -50,6 +50,30 @@ describe("what the counters say (events.md, section 13)", () => {
     expect(batches).toEqual(["0-1 0-2", "0-3 0-4", "0-5"]);
   });
 
+  it.each([
+    ["all consumed", 3, 0, 1, [2, 2, 0, 0]],
+    ["all consumed, fewer than a batch", 1, 0, 10, [2, 2, 0, 0]],
+    ["some consumed", 3, 2, 1, [4, 4, 0, 0]],
+    ["none consumed", 0, 2, 1, [3, 3, 0, 0]],
+    ["empty", 0, 0, 1, [1, 1, 0, 0]],
+  ])("a stream with kept messages that is read anew: %s", async (_what, consumed, fresh, batch, expected) => {
+    const first = world.register({ reader: "StreamReader", prefix: "s", trimStream: false });
+    await add("s", "0-1");
+    for (let at = 2; at <= consumed; at++) await add("s", `0-${at}`);
+    await world.idle();
+    if (consumed === 0) await client.line("XTRIM s MAXLEN 0");
+    world.registrations.remove(first, true);
+    for (let at = 0; at < fresh; at++) await add("s", `1-${at}`);
+    const { batches, note } = notingBatches();
+    const registration = world.register({ reader: "StreamReader", prefix: "s", trimStream: false, batch }, note);
+    await world.idle();
+    expect(counts(registration)).toEqual(expected);
+    expect(batches).toEqual(Array.from({ length: fresh }, (_, at) => `1-${at}`));
+    await add("s", ...Array.from({ length: batch }, (_, at) => `2-${at}`));
+    await world.idle();
+    expect(counts(registration)[0]).toBe((expected[0] as number) + 1);
+  });
+
   it("failing, continue, two messages", async () => {
     const registration = world.register({ reader: "StreamReader", prefix: "s" }, failing());
     await add("s", "0-1", "0-2");

@@ -158,7 +158,10 @@ describe("registrations over a restart", () => {
     expect(second.sessions.live().map(({ id }) => id)).toEqual(["a", "b"]);
     const [one, , three] = second.registrations.list();
     expect(one?.session).toBe(three?.session);
-    expect(one?.session.revive()?.at(-1)).toEqual(["registered", 0, 12]);
+    expect(one?.session.revive()?.map(([kind, , number]) => [kind, number])).toEqual([
+      ["restore", 0],
+      ["restore", 12],
+    ]);
     expect(second.ids.nextRegistration().id).toBe(`${NODE_ID}-13`);
     expect(second.ids.nextExecution().number).toBe(0);
   });

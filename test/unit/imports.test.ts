@@ -10,7 +10,7 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" })
   .filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
 
 /** Open to all. */
-const COMMON = ["errors.ts", "config.ts", "log.ts"];
+const COMMON = ["errors.ts", "config.ts", "log.ts", "timer.ts"];
 /** The interface, and what is built on it for any engine. */
 const ENGINE_INTERFACE = [
   "engine.ts",
@@ -47,6 +47,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["version.ts", []],
   ["stack.ts", []],
   ["signals.ts", []],
+  ["timer.ts", []],
   ["running.ts", ["visibility/"]],
 ];
 

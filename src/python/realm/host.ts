@@ -35,7 +35,8 @@ export interface Host {
    * - 1 asks for a number: with argument 0 the flow that main wants interrupted (0 for none), with 1 the size of the last
    *   message, with 2 whether main lends a thread (1, and it is taken).
    * - 2 says that the last message is done with, and until when (in terms of `now`) the next one is awaited. Without it, and
-   *   after a `send`, a message is awaited without a limit but soon.
+   *   after a `send`, a message is awaited without a limit but soon. A negative time says that it is the event loop that
+   *   waits, and that nothing else goes on meanwhile.
    */
   control(command: number, argument: number): number;
   /** Counts a call that was answered with an error because it leads out of the sandbox. */

@@ -6,6 +6,7 @@
 import { randomFillSync } from "node:crypto";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { Gamble, Receiver, Sender, type Shared, Word } from "../channel.ts";
+import { BACKGROUND } from "../protocol.ts";
 import type { Host } from "./host.ts";
 import { OutputLines } from "./output.ts";
 
@@ -57,6 +58,19 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   let unread = false;
   /** Until when to wait for the next message; undefined for a reply, which is expected soon. */
   let deadline: number | undefined;
+
+  /** The event loop waits for its next job. */
+  let turning = false;
+  const turn = (waits: boolean): void => {
+    if (waits !== turning) Atomics.add(words, Word.turn, 1);
+    turning = waits;
+  };
+  /** The handle of what main wants interrupted. What is meant by a turn of the loop may be over. */
+  const target = (): number => {
+    const wanted = Number(Atomics.load(shared.target, 0));
+    if (wanted < BACKGROUND) return wanted;
+    return wanted === BACKGROUND + (Atomics.load(words, Word.turn) >>> 0) ? BACKGROUND : 0;
+  };
 
   const release = (): void => {
     if (message === undefined || unread) return;
@@ -155,6 +169,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     send(memory, offset, length) {
       try {
         if (length <= 0 || length > MAX_MESSAGE) return -EINVAL;
+        if (turning) turn(false);
         Atomics.store(words, Word.heapPages, memory.byteLength / 65536);
         release();
         deadline = undefined;
@@ -179,6 +194,8 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
           release();
           Atomics.store(words, Word.heapPages, memory.byteLength / 65536);
           const outcome = waitForMessage();
+          // an interrupted read is repeated
+          if (turning && outcome >= 0) turn(false);
           if (outcome <= 0 || message === undefined) return outcome;
         }
         unread = false;
@@ -199,11 +216,12 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
           read = 0;
           return 0;
         case 1:
-          if (argument === 0) return Number(Atomics.load(shared.target, 0));
+          if (argument === 0) return target();
           return argument === 1 ? (message?.length ?? 0) : Atomics.exchange(words, Word.lentThread, 0);
         case 2:
           release();
-          deadline = argument;
+          deadline = Math.abs(argument);
+          turn(argument < 0);
           return 0;
         default:
           return -EINVAL;

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from asyncio.events import Handle
 
 from . import bridge, calls
 from .context import CONTEXT
@@ -19,8 +20,10 @@ _SAFE = frozenset(
 
 _WAITS = frozenset((bridge.receive.__code__, bridge.send_and_receive.__code__))
 
-# In place of a handle; mirrors protocol.ts.
+# In place of a handle; mirror protocol.ts.
 SERVE_NESTED = 2**40
+BACKGROUND = 2**41
+
 
 _armed = set()
 
@@ -53,6 +56,10 @@ def _interrupted(_signal, frame):
         if _may_raise(frame):
             calls.serve_nested()
         return
+    if target == BACKGROUND:
+        if _may_raise(frame) or frame.f_code in _WAITS or _is_callback(frame):
+            raise GearsForceStopped()
+        return
     # it may have ended just now
     if context is None or target == 0 or context.handle != target:
         return
@@ -81,4 +88,14 @@ def _may_raise(frame):
         if name.startswith(RUNTIME_FILES):
             return name not in _SAFE
         frame = frame.f_back
+    return False
+
+
+def _is_callback(frame):
+    """Is this a plain function that the event loop has called, or what that called?"""
+    below = None
+    while frame is not None and not frame.f_code.co_filename.startswith(RUNTIME_FILES):
+        if frame.f_code is Handle._run.__code__:
+            return below is not None
+        below, frame = frame, frame.f_back
     return False

@@ -7,6 +7,9 @@ from .native import class_in_c, in_c, refuse_keywords
 
 _NOT_INSIDE = "Not inside an atomic block"
 
+# Contexts that hold the engine.
+inside = set()
+
 
 @class_in_c("PyAtomic")
 class PyAtomic:
@@ -22,6 +25,7 @@ class PyAtomic:
             raise GearsError("Already inside an atomic block")
         # first, so that the hold is given back when this code is stopped while it waits for it
         context.atomic = True
+        inside.add(context)
         calls.call("atomic", 1, context.handle)
         return self
 
@@ -50,8 +54,15 @@ def isInAtomicBlock(*_, **keywords):
 def leave(context):
     """Lets go of the engine in a context's name; also works for code that is being stopped."""
     context.atomic = False
+    inside.discard(context)
     stopping, context.abort_requested = context.abort_requested, False
     try:
         calls.call("atomic", 0, context.handle)
     finally:
         context.abort_requested = context.abort_requested or stopping
+
+
+def leave_all():
+    """Lets go of the engine after a callback of the event loop that has not done so: nobody waits while they hold it."""
+    for context in tuple(inside):
+        leave(context)

@@ -46,10 +46,12 @@ def send(message):
     _write(_fd, _dumps(message, _MARSHAL_VERSION))
 
 
-def receive(timeout_ms=None):
-    """Gives the next message from main, or None when none came in time. Without a timeout it waits for ever."""
+def receive(timeout_ms=None, turn=False):
+    """Gives the next message from main, or None when none came in time. Without a timeout it waits for ever. `turn` says
+    that nothing else is going on: main sees by it that the event loop turns."""
     # An absolute time, because a read that a signal interrupts is repeated by Python.
-    _lseek(_fd, _FOREVER if timeout_ms is None else int(_monotonic() * 1000 + max(timeout_ms, 0)), _AWAIT)
+    until = _FOREVER if timeout_ms is None else int(_monotonic() * 1000 + max(timeout_ms, 0))
+    _lseek(_fd, -until if turn else until, _AWAIT)
     try:
         size = _readinto(_fd, _piece)
         if size == 0:

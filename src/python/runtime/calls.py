@@ -22,6 +22,8 @@ _interrupted = set()
 _early = {}
 # Nested jobs inside nested jobs; more would not fit on Python's stack.
 MAX_NESTED = 16
+# Seconds that one wait of a sleep takes at most.
+_LONG = 86400
 _nested = 0
 # Set by main: runs one job at once, and ends one that can not be run.
 _perform = _give_up = None
@@ -65,11 +67,12 @@ def log(level, message):
     bridge.send(["post", "log", level, message])
 
 
-def wait(timeout):
-    """Waits for a message, at most so many seconds (None: for ever); not at all when jobs are there already."""
+def wait(timeout, turn):
+    """Waits for a message, at most so many seconds (None: for ever); not at all when jobs are there already. `turn`: it is
+    the loop of all sessions that waits."""
     if jobs:
         timeout = 0
-    message = bridge.receive(None if timeout is None else max(timeout, 0) * 1000)
+    message = bridge.receive(None if timeout is None else max(timeout, 0) * 1000, turn)
     if message is not None:
         accept(message)
 
@@ -81,7 +84,7 @@ def sleep(seconds):
         left = deadline - time.monotonic()
         if left <= 0:
             return
-        message = bridge.receive(left * 1000)
+        message = bridge.receive(min(left, _LONG) * 1000)
         if message is not None:
             accept(message)
         context = CONTEXT.get()

@@ -224,7 +224,9 @@ def _set_exception(future, error):
 @also_named(coro="cr")
 def runCoroutine(cr, f=None, delay=0, s=None):
     """Runs a coroutine in the background, after `delay` seconds, in the session `s` or the current one; its outcome
-    continues `f`, a `gearsFuture`."""
+    continues `f`, a `gearsFuture`. Less than 0 seconds are none."""
+    if delay != delay:
+        raise ValueError("Invalid delay: NaN (not a number)")
     context = CONTEXT.get() if s is None else s.context
     token = CONTEXT.set(context and context.lasting())
     try:

@@ -8,7 +8,7 @@ import sys
 import threading
 from asyncio.base_events import BaseEventLoop
 
-from . import calls
+from . import atomics, calls
 
 # Seconds without work after which unreachable sessions are collected.
 _IDLE = 0.05
@@ -18,15 +18,17 @@ class _Waiter:
     """Stands where other loops have their selector."""
 
     garbage = False
+    # True for the loop of all sessions
+    turns = False
 
     def select(self, timeout):
         if timeout is None and _Waiter.garbage and not calls.jobs:
-            calls.wait(_IDLE)
+            calls.wait(_IDLE, self.turns)
             if not calls.jobs:
                 _Waiter.garbage = False
                 gc.collect()
             return ()
-        calls.wait(timeout)
+        calls.wait(timeout, self.turns)
         return ()
 
 
@@ -47,6 +49,12 @@ class GearsLoop(BaseEventLoop):
 
     def _write_to_self(self):
         pass
+
+    def call_at(self, when, callback, *args, context=None):
+        """No time is NaN: it would be neither before nor after any other, and the loop would never sleep again."""
+        if when != when:
+            raise ValueError("Invalid delay: NaN (not a number)")
+        return super().call_at(when, callback, *args, context=context)
 
     def run_in_executor(self, executor, func, *args):
         """There are no threads: the function runs now."""
@@ -78,6 +86,8 @@ class GearsLoop(BaseEventLoop):
             self._thread_id = None
             # somebody may have stopped it, thinking it ran for him alone
             self._stopping = False
+            if atomics.inside:
+                atomics.leave_all()
             sys.set_asyncgen_hooks(*hooks)
 
 
@@ -94,6 +104,10 @@ def _log_exception(_loop, details):
 
 class _MainLoop(GearsLoop):
     """The loop of all sessions."""
+
+    def __init__(self):
+        super().__init__()
+        self._selector.turns = True
 
     def close(self):
         """Scripts often close the loop that they were given; others still need this one."""

@@ -7,6 +7,9 @@ from .native import in_c, is_function, refuse_keywords
 from .registrations import MAX_INTEGER
 from .scripts import call_back
 
+# Seconds that are as good as for ever, and that the main thread can count in milliseconds.
+_LONGEST = 2**53 // 1000
+
 # By the number that the main thread gave.
 timers = {}
 
@@ -22,6 +25,8 @@ def registerTE(*args, **keywords):
         raise GearsError("callback must be a function")
     if not isinstance(seconds, int) or abs(int(seconds)) > MAX_INTEGER:
         raise GearsError("time argument must be a long")
+    if seconds < 0:
+        raise GearsError("time argument must not be negative")
     context = CONTEXT.get()
     if context is None:
         raise GearsError("can not create time event on a python created thread")
@@ -29,7 +34,7 @@ def registerTE(*args, **keywords):
     # what is no text is no key
     if len(args) == 3 and isinstance(args[2], str):
         key, blob = plain(args[2]), serialise.pack_function(context.session, function)
-    number = calls.call("time_event", int(seconds), key, blob, context.session.key, context.handle)
+    number = calls.call("time_event", min(int(seconds), _LONGEST), key, blob, context.session.key, context.handle)
     if number is False:
         return False
     timers[number] = (context.session, function)

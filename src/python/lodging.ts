@@ -1,0 +1,54 @@
+/** Which interpreter a session comes to live in. */
+import type { Home } from "./home.ts";
+import type { PythonSession, PythonTask } from "./host.ts";
+import type { PoolOptions } from "./pool-options.ts";
+
+export class Lodging {
+  readonly #homes: ReadonlySet<Home>;
+  readonly #options: Pick<PoolOptions, "threads" | "isolation">;
+
+  constructor(homes: ReadonlySet<Home>, options: Pick<PoolOptions, "threads" | "isolation">) {
+    this.#homes = homes;
+    this.#options = options;
+  }
+
+  /**
+   * One interpreter is left without registrations, so that a script which never ends does not stand in their way: a script
+   * that is going to register goes to the others when those are all in use.
+   */
+  forScript({ session, registers }: PythonTask): Home | undefined {
+    const { threads, isolation } = this.#options;
+    const used = [...this.#homes].filter((home) => home.sessions.size > 0).length;
+    if (!registers || isolation || used < threads) return this.#idle(session);
+    const shared = (home: Home): boolean => home.sessions.size > 0 && this.#isOpen(home, session);
+    return this.#leastLoaded((home) => home.idle && shared(home));
+  }
+
+  /** An idle one; if there is none, one that is busy. */
+  atOnce(session: PythonSession): Home | undefined {
+    return this.#idle(session) ?? this.booted(session);
+  }
+
+  /** One that has booted, be it busy or not. */
+  booted(session: PythonSession): Home | undefined {
+    return this.#leastLoaded((home) => home.ready && this.#isOpen(home, session));
+  }
+
+  #idle(session: PythonSession): Home | undefined {
+    return this.#leastLoaded((home) => home.idle && this.#isOpen(home, session));
+  }
+
+  /** May another session come to live there? */
+  #isOpen(home: Home, { user }: PythonSession): boolean {
+    return home.tenant === undefined || (!this.#options.isolation && home.suits(user));
+  }
+
+  /** The interpreter with the fewest sessions among those that will do. */
+  #leastLoaded(willDo: (home: Home) => boolean): Home | undefined {
+    let best: Home | undefined;
+    for (const home of this.#homes) {
+      if (willDo(home) && (best === undefined || home.sessions.size < best.sessions.size)) best = home;
+    }
+    return best;
+  }
+}
