@@ -17,6 +17,17 @@ export class EngineClosed extends InternalError {
   override name = "EngineClosed";
 }
 
+/** A reply was longer than whoever asked can take; the connection has ended with it. */
+export class ReplyTooLong extends EngineClosed {
+  override name = "ReplyTooLong";
+  constructor(limit: number) {
+    super(`ERR the reply is longer than ${limit} bytes`);
+  }
+}
+
+/** Longest reply to the server itself unless said otherwise, in bytes. */
+const MAX_REPLY = 256 * 1024 * 1024;
+
 /**
  * A reply. Simple strings are Buffers like bulk strings, both kinds of nil are null, integers above 2^53 lose their last
  * digits (use {@link EngineClient.rawCall} where that matters).
@@ -31,6 +42,8 @@ export interface DirectConnection extends EngineConnection {
 /** What waits for replies, in the order of its commands. */
 interface Waiting {
   missing: number;
+  /** Bytes that have come so far. */
+  size: number;
   /** Undefined when the bytes themselves are wanted. */
   readonly values: EngineValue[] | undefined;
   readonly chunks: Buffer[];
@@ -61,10 +74,15 @@ export class EngineClient {
   #closed: EngineClosed | undefined;
   #subscribed = false;
   readonly #arrived: Buffer[] = [];
+  readonly #maxReply: number;
 
-  /** Takes the connection over: nobody else may use it or set its callbacks. */
-  constructor(connection: DirectConnection) {
+  /**
+   * Takes the connection over: nobody else may use it or set its callbacks.
+   * @param maxReply bytes of replies to one request above which it is given up, and the connection with it
+   */
+  constructor(connection: DirectConnection, maxReply = MAX_REPLY) {
     this.#connection = connection;
+    this.#maxReply = maxReply;
     this.#parser = new RedisParser({
       returnBuffers: true,
       returnReply: (reply) => this.#takeValue(toValue(reply)),
@@ -140,7 +158,7 @@ export class EngineClient {
   }
 
   #send(bytes: Buffer, replies: number, values: EngineValue[] | undefined, settle: Waiting["settle"]): void {
-    const waiting: Waiting = { missing: replies, values, chunks: [], settle };
+    const waiting: Waiting = { missing: replies, size: 0, values, chunks: [], settle };
     if (this.#closed !== undefined) {
       settle(waiting, this.#closed);
       return;
@@ -167,11 +185,15 @@ export class EngineClient {
     let start = 0;
     while (start < bytes.length && this.#closed === undefined) {
       const waiting = this.#queue[this.#head];
-      if (waiting !== undefined && waiting.values === undefined) {
+      if (waiting !== undefined && waiting.size + bytes.length - start > this.#maxReply) {
+        // what follows it in these bytes counts too, which are few
+        this.#fail(new ReplyTooLong(this.#maxReply));
+      } else if (waiting !== undefined && waiting.values === undefined) {
         start = this.#takeRaw(waiting, bytes, start);
       } else {
         const end = this.#ends.next(bytes, start);
         const until = end < 0 ? bytes.length : end;
+        if (waiting !== undefined) waiting.size += until - start;
         this.#decode(bytes.subarray(start, until));
         start = until;
       }
@@ -193,6 +215,7 @@ export class EngineClient {
     while (waiting.missing > 0) {
       const end = this.#ends.next(bytes, at);
       if (end < 0) {
+        waiting.size += bytes.length - start;
         waiting.chunks.push(bytes.subarray(start));
         return bytes.length;
       }

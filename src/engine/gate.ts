@@ -4,13 +4,18 @@
  */
 export class EngineGate {
   readonly #settle: () => void;
+  readonly #released: () => void;
   #holder: object | undefined;
   #depth = 0;
   readonly #waiting: { owner: object; go: () => void }[] = [];
 
-  /** @param settle lets the engine carry out what others have sent already, before somebody holds the gate */
-  constructor(settle: () => void = () => {}) {
+  /**
+   * @param settle lets the engine carry out what others have sent already, before somebody holds the gate
+   * @param released nobody holds the gate any more: the engine may carry out what `settle` has left
+   */
+  constructor(settle: () => void = () => {}, released: () => void = () => {}) {
     this.#settle = settle;
+    this.#released = released;
   }
 
   /** May `owner` send a command now? */
@@ -51,6 +56,7 @@ export class EngineGate {
   release(owner: object): void {
     if (this.#holder !== owner || --this.#depth > 0) return;
     this.#holder = undefined;
+    this.#released();
     const waiting = this.#waiting.splice(0);
     for (const entry of waiting) this.whenOpen(entry.owner, entry.go);
   }

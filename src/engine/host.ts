@@ -12,10 +12,33 @@ const WRITABLE = 2;
 /** Room for Valkey's own answer to "not now"; any negative result means "broken pipe" for a write. */
 const NOTHING_WRITTEN = 0;
 const WOULD_BLOCK = -1;
+const BROKEN_PIPE = -1;
 
 /** Bytes that Valkey reads of one connection in one step, unless its commands turned out to be slow. */
 const FULL_READ = 16 * 1024;
 const MIN_READ = 64;
+/** The same of a client that has just come: nobody knows how long its replies will be. */
+const FIRST_READ = 512;
+/** A client has long replies when they have so many times the bytes of its commands. */
+const LONG_REPLIES = 64;
+/** After so many bytes of commands, what was known of their replies counts half. */
+const FORGET_AFTER = 64 * 1024;
+/**
+ * Most bytes taken of Valkey in one write, for a client: a string of 100 MB leaves it in many steps, between which others
+ * have theirs. Buffers of this size are cheap to get; those above 128 KiB are mapped anew by the system each time.
+ */
+const CLIENT_WRITE = 64 * 1024;
+/** Most bytes that wait for delivery to a client. */
+const CLIENT_WINDOW = 4 * CLIENT_WRITE;
+/** The same for the server's own connections, which want their replies whole: larger pieces, and as many as there are. */
+const OWN_WRITE = 1024 * 1024;
+/** Most bytes of a reply to the server itself that Valkey may hold, so that its memory lasts. */
+const OWN_OUTPUT_LIMIT = 1024 * 1024 * 1024;
+const NOTHING = Buffer.alloc(0);
+const WORD = 2 ** 32;
+const GROWTH = 4 * 1024 * 1024;
+/** Valkey counts what it has sent of the replies that wait in 32 bits, and would send other bytes beyond that. */
+const MAX_UNBROKEN = WORD - 16 * 1024 * 1024;
 
 /**
  * Addresses inside one exact build of Valkey. With them a poll looks only at the sockets that have something to do;
@@ -26,6 +49,10 @@ export interface EngineLayout {
   readonly eventLoop: number;
   /** Of the pointer `curr_run_ctx`, the running script. */
   readonly runningScript: number;
+  /** Of the 64-bit number `server.client_obuf_limits[normal].hard_limit_bytes`. */
+  readonly outputLimit: number;
+  /** Of the number of bytes by which the memory grows at least (`mparams.granularity` of its allocator). */
+  readonly growth: number;
   /**
    * Of function pointers whose functions are called with another signature than they have. Native machines let that pass,
    * WebAssembly ends the engine. Each with the address of a pointer to take instead.
@@ -48,21 +75,31 @@ export class VirtualSocket {
   descriptor = -1;
   /** Delivered before the others; see `EmbeddedEngine`. */
   readonly priority: boolean;
+  /** Undefined for the server's own connections. */
   readonly addresses: ClientAddresses | undefined;
+  /** Takes nothing of Valkey. */
   paused = false;
+  /** Valkey reads nothing of it until somebody who holds the engine has let go. */
+  frozen = false;
   /** Our side closed it: Valkey reads the end of the stream. */
   ended = false;
   /** Valkey closed it. */
   closed = false;
   /** What Valkey wrote and nobody fetched. */
-  readonly output: Buffer[] = [];
+  readonly #output: Buffer[] = [];
+  #outputBytes = 0;
   /** Member of the engine's list of sockets whose output waits for delivery. */
   undelivered = false;
   /** Bytes that Valkey has not read. */
   unread = 0;
   /** Bytes read in the present step, and how many may be. */
   readInStep = 0;
-  readLimit = FULL_READ;
+  readLimit: number;
+  /** Bytes of commands and of replies lately. */
+  #commandBytes = 0;
+  #replyBytes = 0;
+  /** Bytes of replies since Valkey had no more to write. */
+  unbroken = 0;
   /** Members of the host's lists of sockets that have something to do. */
   inReadable = false;
   inWriting = false;
@@ -73,11 +110,67 @@ export class VirtualSocket {
   constructor(priority: boolean, addresses?: ClientAddresses) {
     this.priority = priority;
     this.addresses = addresses;
+    this.readLimit = this.isOwn ? FULL_READ : FIRST_READ;
+  }
+
+  /** Is it a connection of the server itself, and no client's? */
+  get isOwn(): boolean {
+    return this.addresses === undefined;
+  }
+
+  /** Were its replies much longer than its commands lately? */
+  get hasLongReplies(): boolean {
+    return !this.isOwn && this.#replyBytes > CLIENT_WRITE && this.#replyBytes > LONG_REPLIES * this.#commandBytes;
+  }
+
+  /** Is there output to deliver? */
+  get hasOutput(): boolean {
+    return this.#output.length > 0;
+  }
+
+  /** Copies what Valkey writes, or a part of it. @returns how many bytes; 0 when there is no room */
+  accept(memory: Uint8Array, start: number, length: number): number {
+    const size = Math.min(length, this.isOwn ? OWN_WRITE : CLIENT_WRITE);
+    if (!this.isOwn && this.#outputBytes >= CLIENT_WINDOW) return NOTHING_WRITTEN;
+    const copy = Buffer.allocUnsafe(size);
+    copy.set(memory.subarray(start, start + size));
+    this.#output.push(copy);
+    this.#outputBytes += size;
+    this.#replyBytes += size;
+    return size;
+  }
+
+  /** Takes the first of the output, or all of it when that is little; makes room for more. */
+  takeOutput(): Buffer {
+    const output = this.#output;
+    const whole = output.length > 1 && this.#outputBytes <= CLIENT_WRITE;
+    const bytes = whole ? Buffer.concat(output, this.#outputBytes) : (output.shift() ?? NOTHING);
+    if (whole) output.length = 0;
+    this.#outputBytes -= bytes.length;
+    return bytes;
+  }
+
+  /** Forgets the output. */
+  dropOutput(): void {
+    this.#output.length = 0;
+    this.#outputBytes = 0;
   }
 
   /** What Valkey has yet to take of this socket; 0 when it has everything. */
   get todo(): number {
     return this.descriptor < 0 ? this.unread + 1 : this.unread;
+  }
+
+  /**
+   * Is there something that Valkey should read now? While it waits to write replies no more commands are carried out. But
+   * of a client that does not read them they are, as long as they have short replies: many a client first sends all its
+   * commands. Valkey has a limit for what these replies may be together.
+   */
+  get isReadable(): boolean {
+    if (this.ended) return true;
+    if (this.unread === 0 || this.frozen) return false;
+    if (this.paused) return !this.hasLongReplies;
+    return !this.inWriting || this.isOwn;
   }
 
   /** Queues bytes for Valkey. */
@@ -122,7 +215,15 @@ export class VirtualSocket {
       this.#head = 0;
     }
     this.unread -= done;
+    this.#noteCommands(done);
     return done;
+  }
+
+  #noteCommands(bytes: number): void {
+    this.#commandBytes += bytes;
+    if (this.#commandBytes < FORGET_AFTER) return;
+    this.#commandBytes >>= 1;
+    this.#replyBytes = Math.floor(this.#replyBytes / 2);
   }
 }
 
@@ -130,6 +231,8 @@ export class VirtualSocket {
 export interface HostEvents {
   /** A socket has its first undelivered output, or was closed by Valkey. */
   onOutput(socket: VirtualSocket): void;
+  /** A connection is given up, because its replies are longer than Valkey can count. */
+  onEndlessOutput(): void;
   /** A script was stopped because it ran for too long. */
   onScriptStopped(hadWritten: boolean): void;
 }
@@ -157,10 +260,21 @@ export class VirtualHost {
 
   /** How long one step may last before a script in it is stopped, in milliseconds; 0 for ever. */
   scriptTimeLimitMs = 0;
+  /** Most bytes of replies that Valkey may hold for one client, unless CONFIG SET says something else. */
+  readonly #defaultLimit: number;
+  #clientLimit: number;
+  /** What Valkey was told last about that. */
+  #outputLimit = 0;
 
-  constructor(layout: EngineLayout | undefined, events: HostEvents) {
+  /**
+   * @param outputLimit most bytes of replies that Valkey may hold for a client; beyond them it closes the connection.
+   * CONFIG SET client-output-buffer-limit changes it
+   */
+  constructor(layout: EngineLayout | undefined, events: HostEvents, outputLimit: number) {
     this.#layout = layout;
     this.#events = events;
+    this.#defaultLimit = outputLimit;
+    this.#clientLimit = outputLimit;
   }
 
   /** The functions of the module `host`. */
@@ -182,7 +296,10 @@ export class VirtualHost {
   /** Must be called once, when Valkey has booted. */
   booted(): void {
     const words = this.memory.words;
-    for (const [pointer, by] of this.#layout?.replaced ?? []) words[pointer >> 2] = words[by >> 2] ?? 0;
+    if (this.#layout === undefined) return;
+    for (const [pointer, by] of this.#layout.replaced) words[pointer >> 2] = words[by >> 2] ?? 0;
+    // Each growth can cost a millisecond, and a long reply is made of thousands of pages.
+    words[this.#layout.growth >> 2] = GROWTH;
   }
 
   /** Lets a socket wait for Valkey's accept. */
@@ -227,9 +344,32 @@ export class VirtualHost {
    */
   endStep(): boolean {
     this.#showDescriptors();
-    this.#adaptReads(performance.now() - this.#stepStart);
+    this.#liftOutputLimit();
     const canWrite = this.#sweepWriting();
+    this.#adaptReads(performance.now() - this.#stepStart);
     return canWrite || this.#wrote || this.#fired > 0 || (this.#only === undefined && this.#hasArrivals());
+  }
+
+  /** Does each connection have a limit of its own for its replies? */
+  get limitsOutput(): boolean {
+    return this.#layout !== undefined;
+  }
+
+  lowerOutputLimit(bytes: number): void {
+    this.#clientLimit = Math.min(this.#clientLimit, bytes);
+  }
+
+  /** Clients whose commands have not been carried out wait with them until {@link VirtualHost.thaw}. */
+  freeze(): void {
+    for (const socket of this.all()) if (!socket.isOwn && socket.unread > 0) socket.frozen = true;
+  }
+
+  thaw(): void {
+    for (const socket of this.all()) {
+      if (!socket.frozen) continue;
+      socket.frozen = false;
+      this.wake(socket);
+    }
   }
 
   /** True while output for a priority socket is still inside Valkey and can be fetched. */
@@ -280,12 +420,42 @@ export class VirtualHost {
     const socket = this.#sockets.get(descriptor);
     if (socket === undefined) return WOULD_BLOCK;
     if (socket.unread === 0) return socket.ended ? 0 : WOULD_BLOCK;
+    this.#limitOutput(socket.isOwn ? OWN_OUTPUT_LIMIT : this.#clientLimit);
     // Big arguments are read in one go whatever the limit: there is one command in them.
     const limit = length > FULL_READ ? length : Math.min(length, socket.readLimit);
     const count = socket.take(this.memory.bytes, pointer, limit);
     if (socket.readInStep === 0) this.#readers.push(socket);
     socket.readInStep += count;
     return count;
+  }
+
+  /**
+   * Valkey has one limit for all connections. It looks at it whenever it adds to a reply, and the commands that it carries
+   * out are always those of the connection that it has just read.
+   */
+  #limitOutput(bytes: number): void {
+    if (this.#layout === undefined || bytes === this.#outputLimit) return;
+    const words = this.memory.words;
+    const word = this.#layout.outputLimit >> 2;
+    words[word] = bytes % WORD;
+    words[word + 1] = Math.floor(bytes / WORD);
+    this.#outputLimit = bytes;
+  }
+
+  /**
+   * Between two steps Valkey looks at what each connection holds, and counts strings that it only refers to, which take
+   * no memory of their own: for that there is no limit. A limit that is not ours is one that CONFIG SET has brought.
+   */
+  #liftOutputLimit(): void {
+    if (this.#layout === undefined) return;
+    const words = this.memory.words;
+    const word = this.#layout.outputLimit >> 2;
+    const present = ((words[word] ?? 0) >>> 0) + (words[word + 1] ?? 0) * WORD;
+    if (present !== this.#outputLimit) {
+      this.#clientLimit = present === 0 ? this.#defaultLimit : present;
+      this.#outputLimit = present;
+    }
+    this.#limitOutput(0);
   }
 
   #write(descriptor: number, pointer: number, length: number): number {
@@ -297,12 +467,14 @@ export class VirtualHost {
       this.#writing.push(socket);
     }
     if (socket.paused) return NOTHING_WRITTEN;
+    const taken = socket.accept(this.memory.bytes, pointer, length);
+    if (taken === 0) return NOTHING_WRITTEN;
     this.#wrote = true;
-    const copy = Buffer.allocUnsafe(length);
-    copy.set(this.memory.bytes.subarray(pointer, pointer + length));
-    socket.output.push(copy);
     this.#events.onOutput(socket);
-    return length;
+    socket.unbroken += taken;
+    if (socket.unbroken <= MAX_UNBROKEN) return taken;
+    this.#events.onEndlessOutput();
+    return BROKEN_PIPE;
   }
 
   #close(descriptor: number): void {
@@ -352,7 +524,7 @@ export class VirtualHost {
       if ((mask & WRITABLE) !== 0) this.#fire(word, socket.descriptor, WRITABLE);
     }
     if (only !== undefined) {
-      if (only.inReadable && only.descriptor >= 0 && (only.unread > 0 || only.ended)) {
+      if (only.inReadable && only.descriptor >= 0 && only.isReadable) {
         const mask = words[events + only.descriptor * EVENT_WORDS] ?? 0;
         if ((mask & READABLE) !== 0) this.#fire(word, only.descriptor, READABLE);
       }
@@ -365,7 +537,7 @@ export class VirtualHost {
         continue;
       }
       this.#readable[kept++] = socket;
-      if (this.#fired >= max || socket.descriptor < 0) continue;
+      if (this.#fired >= max || socket.descriptor < 0 || !socket.isReadable) continue;
       const mask = words[events + socket.descriptor * EVENT_WORDS] ?? 0;
       if ((mask & READABLE) !== 0) this.#fire(word, socket.descriptor, READABLE);
     }
@@ -384,7 +556,7 @@ export class VirtualHost {
       } else {
         const socket = this.#sockets.get(descriptor);
         if (socket === undefined) continue;
-        const readable = (socket.unread > 0 || socket.ended) && (this.#only === undefined || this.#only === socket);
+        const readable = socket.isReadable && (this.#only === undefined || this.#only === socket);
         if (readable) ready |= mask & READABLE;
         if (!socket.paused) ready |= mask & WRITABLE;
       }
@@ -407,6 +579,7 @@ export class VirtualHost {
         layout !== undefined &&
         ((words[events + socket.descriptor * EVENT_WORDS] ?? 0) & WRITABLE) !== 0;
       socket.inWriting = waits;
+      if (!waits) socket.unbroken = 0;
       if (layout === undefined) writable = true;
       if (!waits) continue;
       this.#writing[kept++] = socket;
@@ -417,13 +590,14 @@ export class VirtualHost {
   }
 
   /**
-   * A step ends only when all that was read is carried out. After a long one less is read at once, down to about one
-   * command, so that a pipeline of expensive commands does not hold up everybody else.
+   * A step ends only when all that was read is carried out. After a long one, or one with long replies, less is read at
+   * once, down to about one command, so that a pipeline of expensive commands does not hold up everybody else.
    */
   #adaptReads(elapsedMs: number): void {
     for (const socket of this.#readers) {
-      if (elapsedMs > 10) socket.readLimit = Math.max(MIN_READ, Math.floor((socket.readInStep * 5) / elapsedMs));
-      else if (socket.readLimit < FULL_READ && elapsedMs < 4)
+      if (socket.hasLongReplies) socket.readLimit = MIN_READ;
+      else if (elapsedMs > 10) socket.readLimit = Math.max(MIN_READ, Math.floor((socket.readInStep * 5) / elapsedMs));
+      else if (socket.readLimit < FULL_READ && elapsedMs < 4 && !socket.inWriting)
         socket.readLimit = Math.min(FULL_READ, socket.readLimit * 2);
       socket.readInStep = 0;
     }

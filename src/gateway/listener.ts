@@ -124,7 +124,8 @@ export class Listener {
   }
 
   #createTlsServer(options: ServerOpts, tls: TlsListening): Server {
-    const server = createTlsServer({ ...options, ...tls.options });
+    // Until the handshake is done nobody reads the socket, and so nobody would notice that its other end has gone.
+    const server = createTlsServer({ ...options, ...tls.options, allowHalfOpen: false });
     // who has not ended the handshake counts too: such clients must not be more than clients may be
     const { settings } = this.#gateway;
     const adapt = (): void => {
@@ -133,14 +134,21 @@ export class Listener {
     adapt();
     server.on("connection", adapt);
     server.on("secureConnection", (socket) => {
+      socket.allowHalfOpen = true;
       if (tls.optional && hasBadCertificate(socket)) socket.destroy();
       else this.#accept(socket);
     });
-    server.on("tlsClientError", (reason) => this.#gateway.log.debug({ err: reason }, "a TLS client was refused"));
+    server.on("tlsClientError", (reason, socket) => {
+      this.#gateway.log.debug({ err: reason }, "a TLS client was refused");
+      // Node.js leaves it open when the handshake takes too long
+      socket.destroy();
+    });
     return server;
   }
 
   #accept(socket: Socket): void {
+    // Its end has been told already, to nobody.
+    if (socket.destroyed) return;
     if (this.#gateway.protects && !isLocal(socket)) {
       socket.on("error", () => {});
       socket.end(DENIED, () => socket.destroy());

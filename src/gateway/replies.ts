@@ -2,7 +2,15 @@
  * The replies that a client is owed, in order. The engine's bytes pass through: plain replies as they come and without
  * copying, those of special commands whole, to be looked at; what the server itself answers waits for its turn.
  */
-import { FrameCollector, FrameSplitter, isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
+import {
+  FrameCollector,
+  FrameSplitter,
+  isError,
+  joinAggregate,
+  scalarText,
+  splitAggregate,
+  wasTooLong,
+} from "../resp/frames.ts";
 import type { ClientState, ReplyHandler } from "./client-state.ts";
 
 type Owed =
@@ -317,7 +325,7 @@ export class Replies {
 
   #exec(frame: Buffer): void {
     const transaction = this.#state.transaction;
-    const ended = !isError(frame) || scalarText(frame).startsWith("EXECABORT");
+    const ended = !isError(frame) || wasTooLong(frame) || scalarText(frame).startsWith("EXECABORT");
     if (ended) this.#state.transaction = undefined;
     const aggregate = transaction && ended ? splitAggregate(frame) : undefined;
     if (!transaction || !aggregate) {

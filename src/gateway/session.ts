@@ -488,6 +488,7 @@ export class ClientSession {
     this.#finishing = true;
     this.#output.flush();
     this.#socket.destroySoon();
+    this.#socket.setTimeout(this.#gateway.limits.stalledMs, () => this.close());
   }
 
   #dropEngine(): void {

@@ -48,9 +48,13 @@ export function dataParts(base: Base, table: () => CommandTable): DataParts {
   const engine = createEngine(config, log, end);
   const connections = new InternalConnections(engine);
   const engineCommands = new EngineCommands();
-  const gate = new EngineGate(() => {
-    if (engine instanceof EmbeddedEngine) engine.settle();
-  });
+  const gate =
+    engine instanceof EmbeddedEngine
+      ? new EngineGate(
+          () => engine.settle(),
+          () => engine.release(),
+        )
+      : new EngineGate();
   const rights = new AccessEpoch();
   const users = new UserRights({
     open: () => connections.open(),
@@ -99,6 +103,7 @@ function createEngine(config: Config, log: Logger, onEnd: (reason?: Error) => vo
   const engine = new EmbeddedEngine({
     config: engineConfig(config),
     scriptTimeLimitMs: config.scriptTimeLimit,
+    clientOutputLimit: config.clientOutputLimit,
     log: engineLog,
   });
   engine.onExit = (_code, reason) => onEnd(reason);
