@@ -37,6 +37,7 @@ export type EngineValue = Buffer | number | null | EngineError | EngineValue[];
 /** An engine connection which may be able to answer within the call, see `EmbeddedConnection.flushNow`. */
 export interface DirectConnection extends EngineConnection {
   flushNow?(): void;
+  flushShown?(): void;
 }
 
 /** What waits for replies, in the order of its commands. */
@@ -135,12 +136,19 @@ export class EngineClient {
 
   /**
    * The same, at once where the engine can: then `done` is called before this returns. Otherwise later, exactly once.
+   * @param shown MONITOR shows it, though it comes from the server
    */
-  rawCallNow(bytes: Buffer, replies: number, done: (error: EngineClosed | undefined, reply: Buffer) => void): void {
+  rawCallNow(
+    bytes: Buffer,
+    replies: number,
+    done: (error: EngineClosed | undefined, reply: Buffer) => void,
+    shown = false,
+  ): void {
     this.#send(bytes, replies, undefined, (waiting, error) =>
       error === undefined ? done(undefined, joined(waiting.chunks)) : done(error, EMPTY),
     );
-    this.#connection.flushNow?.();
+    if (shown) this.#connection.flushShown?.();
+    else this.#connection.flushNow?.();
   }
 
   /** Ends the connection; what waits is rejected. */

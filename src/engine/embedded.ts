@@ -19,7 +19,8 @@ import {
   type EngineConnection,
 } from "./engine.ts";
 import { ENGINE_CLIENTS } from "./own-settings.ts";
-import { type EngineLayout, type HostEvents, VirtualHost, VirtualSocket } from "./host.ts";
+import { type EngineLayout, type HostEvents, VirtualHost } from "./host.ts";
+import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
 import { wasm, type WasmMemory } from "./wasm.ts";
 
@@ -96,9 +97,9 @@ export class EmbeddedConnection implements EngineConnection {
     this.socket = socket;
   }
 
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array, quiet = false): boolean {
     if (!this.#open || this.socket.ended) return true;
-    this.socket.push(bytes);
+    this.socket.push(bytes, quiet);
     this.#engine.wake(this.socket);
     if (this.socket.unread <= HIGH_WATER) return true;
     this.#engine.noteFull(this);
@@ -111,6 +112,21 @@ export class EmbeddedConnection implements EngineConnection {
    */
   flushNow(): void {
     if (this.#open) this.#engine.flush(this.socket);
+  }
+
+  /** Lets MONITOR show what is carried out by {@link EmbeddedConnection.flushNow} as the command of a script. */
+  flushShown(): void {
+    this.socket.shown = true;
+    this.flushNow();
+    this.socket.shown = false;
+  }
+
+  get cause(): string | undefined {
+    return this.socket.cause;
+  }
+
+  monitor(on: boolean): void {
+    this.#engine.setMonitoring(this.socket, on);
   }
 
   pause(): void {
@@ -137,7 +153,7 @@ export class EmbeddedConnection implements EngineConnection {
     const socket = this.socket;
     if (!this.#open) return;
     // One piece at a time: a receiver may pause, or flush and so bring about another delivery inside this one.
-    while (socket.hasOutput && !socket.paused && this.#open) this.onData(socket.takeOutput());
+    while (socket.hasOutput && (!socket.paused || socket.monitoring) && this.#open) this.onData(socket.takeOutput());
     if (this.#open && socket.closed && !socket.hasOutput) {
       this.#open = false;
       this.onClose(reason);
@@ -277,6 +293,11 @@ export class EmbeddedEngine implements Engine {
     this.#schedule();
   }
 
+  /** @internal see {@link EngineConnection.monitor} */
+  setMonitoring(socket: VirtualSocket, monitoring: boolean): void {
+    this.#host?.setMonitoring(socket, monitoring);
+  }
+
   /** @internal a connection wants to be told when its input has been read */
   noteFull(connection: EmbeddedConnection): void {
     this.#full.add(connection);
@@ -285,6 +306,7 @@ export class EmbeddedEngine implements Engine {
   /** @internal see {@link EmbeddedConnection.flushNow} */
   flush(socket: VirtualSocket): void {
     if (this.#inStep || this.#end !== undefined) return;
+    while (this.#host?.holdsLines() === true) this.#step(socket);
     let before: number;
     do {
       before = socket.todo;

@@ -2,39 +2,18 @@
  * What Valkey's WebAssembly believes to be the network: virtual sockets, and the poll of its event loop. Nothing here
  * calls anybody outside while Valkey runs; what it produced is fetched by the engine after each step.
  */
-import type { ClientAddresses } from "./engine.ts";
+import { FULL_READ, MIN_READ, NOTHING_WRITTEN, VirtualSocket } from "./virtual-socket.ts";
 import { MemoryView } from "./wasm.ts";
 
 /** Smaller descriptors never reach the host: Valkey's build takes them for files. */
 const FIRST_DESCRIPTOR = 4096;
 const READABLE = 1;
 const WRITABLE = 2;
-/** Room for Valkey's own answer to "not now"; any negative result means "broken pipe" for a write. */
-const NOTHING_WRITTEN = 0;
 const WOULD_BLOCK = -1;
 const BROKEN_PIPE = -1;
 
-/** Bytes that Valkey reads of one connection in one step, unless its commands turned out to be slow. */
-const FULL_READ = 16 * 1024;
-const MIN_READ = 64;
-/** The same of a client that has just come: nobody knows how long its replies will be. */
-const FIRST_READ = 512;
-/** A client has long replies when they have so many times the bytes of its commands. */
-const LONG_REPLIES = 64;
-/** After so many bytes of commands, what was known of their replies counts half. */
-const FORGET_AFTER = 64 * 1024;
-/**
- * Most bytes taken of Valkey in one write, for a client: a string of 100 MB leaves it in many steps, between which others
- * have theirs. Buffers of this size are cheap to get; those above 128 KiB are mapped anew by the system each time.
- */
-const CLIENT_WRITE = 64 * 1024;
-/** Most bytes that wait for delivery to a client. */
-const CLIENT_WINDOW = 4 * CLIENT_WRITE;
-/** The same for the server's own connections, which want their replies whole: larger pieces, and as many as there are. */
-const OWN_WRITE = 1024 * 1024;
 /** Most bytes of a reply to the server itself that Valkey may hold, so that its memory lasts. */
 const OWN_OUTPUT_LIMIT = 1024 * 1024 * 1024;
-const NOTHING = Buffer.alloc(0);
 const WORD = 2 ** 32;
 const GROWTH = 4 * 1024 * 1024;
 /** Valkey counts what it has sent of the replies that wait in 32 bits, and would send other bytes beyond that. */
@@ -69,164 +48,6 @@ const SCRIPT_WROTE = 1;
 const SCRIPT_TIMED_OUT = 8;
 const SCRIPT_KILLED = 16;
 
-/** The engine's end of one connection. */
-export class VirtualSocket {
-  /** Set once by Valkey's accept. */
-  descriptor = -1;
-  /** Delivered before the others; see `EmbeddedEngine`. */
-  readonly priority: boolean;
-  /** Undefined for the server's own connections. */
-  readonly addresses: ClientAddresses | undefined;
-  /** Takes nothing of Valkey. */
-  paused = false;
-  /** Valkey reads nothing of it until somebody who holds the engine has let go. */
-  frozen = false;
-  /** Our side closed it: Valkey reads the end of the stream. */
-  ended = false;
-  /** Valkey closed it. */
-  closed = false;
-  /** What Valkey wrote and nobody fetched. */
-  readonly #output: Buffer[] = [];
-  #outputBytes = 0;
-  /** Member of the engine's list of sockets whose output waits for delivery. */
-  undelivered = false;
-  /** Bytes that Valkey has not read. */
-  unread = 0;
-  /** Bytes read in the present step, and how many may be. */
-  readInStep = 0;
-  readLimit: number;
-  /** Bytes of commands and of replies lately. */
-  #commandBytes = 0;
-  #replyBytes = 0;
-  /** Bytes of replies since Valkey had no more to write. */
-  unbroken = 0;
-  /** Members of the host's lists of sockets that have something to do. */
-  inReadable = false;
-  inWriting = false;
-  readonly #input: Uint8Array[] = [];
-  #head = 0;
-  #offset = 0;
-
-  constructor(priority: boolean, addresses?: ClientAddresses) {
-    this.priority = priority;
-    this.addresses = addresses;
-    this.readLimit = this.isOwn ? FULL_READ : FIRST_READ;
-  }
-
-  /** Is it a connection of the server itself, and no client's? */
-  get isOwn(): boolean {
-    return this.addresses === undefined;
-  }
-
-  /** Were its replies much longer than its commands lately? */
-  get hasLongReplies(): boolean {
-    return !this.isOwn && this.#replyBytes > CLIENT_WRITE && this.#replyBytes > LONG_REPLIES * this.#commandBytes;
-  }
-
-  /** Is there output to deliver? */
-  get hasOutput(): boolean {
-    return this.#output.length > 0;
-  }
-
-  /** Copies what Valkey writes, or a part of it. @returns how many bytes; 0 when there is no room */
-  accept(memory: Uint8Array, start: number, length: number): number {
-    const size = Math.min(length, this.isOwn ? OWN_WRITE : CLIENT_WRITE);
-    if (!this.isOwn && this.#outputBytes >= CLIENT_WINDOW) return NOTHING_WRITTEN;
-    const copy = Buffer.allocUnsafe(size);
-    copy.set(memory.subarray(start, start + size));
-    this.#output.push(copy);
-    this.#outputBytes += size;
-    this.#replyBytes += size;
-    return size;
-  }
-
-  /** Takes the first of the output, or all of it when that is little; makes room for more. */
-  takeOutput(): Buffer {
-    const output = this.#output;
-    const whole = output.length > 1 && this.#outputBytes <= CLIENT_WRITE;
-    const bytes = whole ? Buffer.concat(output, this.#outputBytes) : (output.shift() ?? NOTHING);
-    if (whole) output.length = 0;
-    this.#outputBytes -= bytes.length;
-    return bytes;
-  }
-
-  /** Forgets the output. */
-  dropOutput(): void {
-    this.#output.length = 0;
-    this.#outputBytes = 0;
-  }
-
-  /** What Valkey has yet to take of this socket; 0 when it has everything. */
-  get todo(): number {
-    return this.descriptor < 0 ? this.unread + 1 : this.unread;
-  }
-
-  /**
-   * Is there something that Valkey should read now? While it waits to write replies no more commands are carried out. But
-   * of a client that does not read them they are, as long as they have short replies: many a client first sends all its
-   * commands. Valkey has a limit for what these replies may be together.
-   */
-  get isReadable(): boolean {
-    if (this.ended) return true;
-    if (this.unread === 0 || this.frozen) return false;
-    if (this.paused) return !this.hasLongReplies;
-    return !this.inWriting || this.isOwn;
-  }
-
-  /** Queues bytes for Valkey. */
-  push(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.#input.push(bytes);
-    this.unread += bytes.length;
-  }
-
-  /** Forgets what Valkey has not read. */
-  drop(): void {
-    this.#input.length = 0;
-    this.#head = 0;
-    this.#offset = 0;
-    this.unread = 0;
-  }
-
-  /** Moves up to `length` bytes of the queue to `target`. @returns how many */
-  take(target: Uint8Array, start: number, length: number): number {
-    let done = 0;
-    while (done < length) {
-      const chunk = this.#input[this.#head];
-      if (chunk === undefined) break;
-      const left = chunk.length - this.#offset;
-      const room = length - done;
-      if (left <= room) {
-        target.set(this.#offset === 0 ? chunk : chunk.subarray(this.#offset), start + done);
-        done += left;
-        this.#offset = 0;
-        this.#head++;
-      } else {
-        target.set(chunk.subarray(this.#offset, this.#offset + room), start + done);
-        done += room;
-        this.#offset += room;
-      }
-    }
-    if (this.#head === this.#input.length) {
-      this.#input.length = 0;
-      this.#head = 0;
-    } else if (this.#head >= 1024) {
-      this.#input.splice(0, this.#head);
-      this.#head = 0;
-    }
-    this.unread -= done;
-    this.#noteCommands(done);
-    return done;
-  }
-
-  #noteCommands(bytes: number): void {
-    this.#commandBytes += bytes;
-    if (this.#commandBytes < FORGET_AFTER) return;
-    this.#commandBytes >>= 1;
-    this.#replyBytes = Math.floor(this.#replyBytes / 2);
-  }
-}
-
 /** What the engine wants to be told; called while Valkey runs, so it must not call back. */
 export interface HostEvents {
   /** A socket has its first undelivered output, or was closed by Valkey. */
@@ -251,7 +72,11 @@ export class VirtualHost {
   /** Sockets that Valkey wrote to since the last poll, and those for which it waits to be able to write. */
   #writing: VirtualSocket[] = [];
   readonly #readers: VirtualSocket[] = [];
+  readonly #monitors = new Set<VirtualSocket>();
+  /** Whose commands were read last, for MONITOR. */
+  #cause: string | undefined;
   #only: VirtualSocket | undefined;
+  #readsAll = true;
   #highest = -1;
   #polls = 0;
   #fired = 0;
@@ -329,7 +154,8 @@ export class VirtualHost {
    * @param only the one socket whose input is read in this step; undefined for all
    */
   beginStep(only: VirtualSocket | undefined): void {
-    this.#only = only;
+    this.#readsAll = only === undefined;
+    this.#only = only ?? (this.#monitors.size > 0 ? this.#nextReader() : undefined);
     this.#polls = 0;
     this.#fired = 0;
     this.#wrote = false;
@@ -347,7 +173,31 @@ export class VirtualHost {
     this.#liftOutputLimit();
     const canWrite = this.#sweepWriting();
     this.#adaptReads(performance.now() - this.#stepStart);
-    return canWrite || this.#wrote || this.#fired > 0 || (this.#only === undefined && this.#hasArrivals());
+    return canWrite || this.#wrote || this.#fired > 0 || (this.#readsAll && this.#hasArrivals());
+  }
+
+  /** The client monitors from now on, or no more. */
+  setMonitoring(socket: VirtualSocket, monitoring: boolean): void {
+    socket.setMonitoring(monitoring);
+    if (monitoring) this.#monitors.add(socket);
+    else this.#monitors.delete(socket);
+  }
+
+  /**
+   * While somebody monitors, each step reads one connection, and reads only when no line waits in Valkey: so the lines that
+   * leave it next tell of this connection's commands. (Valkey, which sees no addresses, can not tell.)
+   */
+  #nextReader(): VirtualSocket | undefined {
+    const next = this.#readable.findIndex((socket) => socket.isReadable && socket.descriptor >= 0);
+    if (next < 0) return undefined;
+    const [socket] = this.#readable.splice(next, 1);
+    if (socket !== undefined) this.#readable.push(socket);
+    return socket;
+  }
+
+  /** Does Valkey hold lines of MONITOR? */
+  holdsLines(): boolean {
+    return this.#monitors.size > 0 && this.#writing.some((socket) => socket.monitoring && !socket.closed);
   }
 
   /** Does each connection have a limit of its own for its replies? */
@@ -424,6 +274,7 @@ export class VirtualHost {
     // Big arguments are read in one go whatever the limit: there is one command in them.
     const limit = length > FULL_READ ? length : Math.min(length, socket.readLimit);
     const count = socket.take(this.memory.bytes, pointer, limit);
+    this.#cause = socket.origin;
     if (socket.readInStep === 0) this.#readers.push(socket);
     socket.readInStep += count;
     return count;
@@ -466,8 +317,8 @@ export class VirtualHost {
       socket.inWriting = true;
       this.#writing.push(socket);
     }
-    if (socket.paused) return NOTHING_WRITTEN;
-    const taken = socket.accept(this.memory.bytes, pointer, length);
+    if (socket.paused && !socket.monitoring) return NOTHING_WRITTEN;
+    const taken = socket.accept(this.memory.bytes, pointer, length, this.#cause);
     if (taken === 0) return NOTHING_WRITTEN;
     this.#wrote = true;
     this.#events.onOutput(socket);
@@ -481,6 +332,7 @@ export class VirtualHost {
     const socket = this.#sockets.get(descriptor);
     if (socket !== undefined) {
       socket.closed = true;
+      this.#monitors.delete(socket);
       socket.drop();
       this.#sockets.delete(descriptor);
       this.#events.onOutput(socket);
@@ -511,18 +363,27 @@ export class VirtualHost {
     this.#fired++;
   }
 
+  #waitsForLines(events: number): boolean {
+    for (const { descriptor, closed } of this.#monitors) {
+      const mask = this.memory.words[events + descriptor * EVENT_WORDS] ?? 0;
+      if (!closed && descriptor >= 0 && (mask & WRITABLE) !== 0) return true;
+    }
+    return false;
+  }
+
   #pollActive(eventLoop: number, word: number, max: number): void {
     const words = this.memory.words;
     const events = (words[((words[eventLoop >> 2] ?? 0) >> 2) + EVENTS_WORD] ?? 0) >> 2;
     const only = this.#only;
-    if (this.#hasArrivals() && (only === undefined || only.descriptor < 0)) {
+    if (this.#hasArrivals() && (only === undefined || only.descriptor < 0 || this.#monitors.size > 0)) {
       this.#fire(word, this.#listener, READABLE);
     }
     for (const socket of this.#writing) {
-      if (this.#fired >= max || socket.paused || socket.closed) continue;
+      if (this.#fired >= max || (socket.paused && !socket.monitoring) || socket.closed) continue;
       const mask = words[events + socket.descriptor * EVENT_WORDS] ?? 0;
       if ((mask & WRITABLE) !== 0) this.#fire(word, socket.descriptor, WRITABLE);
     }
+    if (this.#waitsForLines(events)) return;
     if (only !== undefined) {
       if (only.inReadable && only.descriptor >= 0 && only.isReadable) {
         const mask = words[events + only.descriptor * EVENT_WORDS] ?? 0;
@@ -583,7 +444,7 @@ export class VirtualHost {
       if (layout === undefined) writable = true;
       if (!waits) continue;
       this.#writing[kept++] = socket;
-      if (!socket.paused) writable = true;
+      if (!socket.paused || socket.monitoring) writable = true;
     }
     this.#writing.length = kept;
     return writable;

@@ -1,5 +1,6 @@
 /** A client's connection to the engine: opened with its first command, and answerable for what becomes of its replies. */
 import { type ClientAddresses, type Engine, type EngineConnection, ENGINE_DOWN } from "../engine/engine.ts";
+import { withOrigin } from "./monitors.ts";
 import type { Replies } from "./replies.ts";
 
 /** What waits for a reply is rejected with this when the engine has gone. */
@@ -57,6 +58,27 @@ export class EngineLink {
     this.send(bytes);
     const all = await Promise.all(waiting);
     return all.at(-1) ?? Buffer.alloc(0);
+  }
+
+  /** The same for a question of the server's own, which MONITOR does not show. */
+  askQuietly(bytes: Uint8Array): Promise<Buffer> {
+    const reply = this.#replies.expectPrivate();
+    this.#connection ??= this.#connect();
+    if (!this.#connection.write(bytes, true)) this.#full = true;
+    return reply;
+  }
+
+  /** The client is about to monitor, or no longer does so. */
+  monitor(on: boolean): void {
+    this.#connection ??= this.#connect();
+    this.#connection.monitor?.(on);
+  }
+
+  /** What the client sees of a line of MONITOR which the engine has just sent; undefined: nothing. */
+  shownLine(line: Buffer): Buffer | undefined {
+    const connection = this.#connection;
+    if (connection?.monitor === undefined) return line;
+    return connection.cause === undefined ? undefined : withOrigin(line, connection.cause);
   }
 
   pause(): void {

@@ -75,11 +75,12 @@ export class ClientSession {
     this.#output = this.#makeOutput();
     this.#replies = new Replies(this.#state, {
       send: (bytes) => this.#output.write(bytes),
+      shownLine: (line) => this.#engine.shownLine(line),
       settled: () => this.#settled(),
     });
     this.#watcher = watcherOf(this.#state, this.#replies);
     this.#engine = this.#makeLink(addresses);
-    this.#access = new ClientAccess(gateway, this.#state, (request) => this.#engine.ask(request, 1));
+    this.#access = new ClientAccess(gateway, this.#state, (request) => this.#engine.askQuietly(request));
     this.#special = {
       state: this.#state,
       engine: gateway.engine,
@@ -91,6 +92,7 @@ export class ClientSession {
       },
       settings: gateway.settings,
       monitors: () => gateway.monitors.add(this.#watcher),
+      asksToMonitor: (on) => this.#engine.monitor(on),
     };
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("end", () => this.#ended());

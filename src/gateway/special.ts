@@ -35,6 +35,8 @@ export interface SpecialContext {
   readonly settings: OwnSettings;
   /** The client monitors from now on. */
   monitors(): void;
+  /** It has asked for that, or (false) was refused or has ended it. */
+  asksToMonitor(on: boolean): void;
 }
 
 const PLAIN: Plan = { kind: "plain" };
@@ -83,10 +85,18 @@ export function planSpecial(name: string, request: RequestView, context: Special
       });
     }
     case "monitor":
-      return onSuccess(() => {
-        state.monitoring = true;
-        context.monitors();
-      });
+      if (!state.monitoring) context.asksToMonitor(true);
+      return {
+        kind: "special",
+        handle: (frame) => {
+          if (isError(frame)) context.asksToMonitor(state.monitoring);
+          else {
+            state.monitoring = true;
+            context.monitors();
+          }
+          return frame;
+        },
+      };
     case "client":
       return planClient(request, context);
     case "acl":
@@ -119,10 +129,11 @@ export function planSpecial(name: string, request: RequestView, context: Special
 }
 
 /** RESET ends `CLIENT REPLY OFF` before it answers, but a SKIP is for its own reply. */
-function resetBy(frame: Buffer, { state, identified }: SpecialContext): Buffer | undefined {
+function resetBy(frame: Buffer, { state, identified, asksToMonitor }: SpecialContext): Buffer | undefined {
   if (isError(frame)) return frame;
   const skipped = state.replies === "skip";
   state.transaction?.staged?.discard();
+  if (state.monitoring) asksToMonitor(false);
   state.reset();
   identified(false);
   return skipped ? undefined : frame;

@@ -163,7 +163,7 @@ export class PythonCalls {
     };
     const sender = { owner, canWait: false, links };
     const send = (): Buffer | Promise<Buffer> =>
-      flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task);
+      flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task, true);
     const reply = this.#options.around(args, sender, send);
     return reply instanceof Promise ? reply.then(settle) : settle(reply);
   }
@@ -197,7 +197,7 @@ export class PythonCalls {
   /** Inside a transaction nothing blocks: that is what RedisGears' callers are told as well. */
   async #unblocked(home: object, owner: object, bytes: Buffer, task: PythonTask | undefined): Promise<Buffer> {
     const wrapped = Buffer.concat([encodeCommand(["MULTI"]), bytes, encodeCommand(["EXEC"])]);
-    const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, task));
+    const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, task, true));
     replies.line();
     const queued = replies.at;
     const refused = replies.isError;
@@ -217,27 +217,32 @@ export class PythonCalls {
     }
   }
 
-  /** Sends to the engine when the gate is open. The reply comes at once from an engine in this process. */
+  /**
+   * Sends to the engine when the gate is open. The reply comes at once from an engine in this process.
+   * @param shown it is a script's command: MONITOR shows it
+   */
   #raw(
     home: object,
     owner: object,
     bytes: Buffer,
     replies: number,
     task: PythonTask | undefined,
+    shown = false,
   ): Buffer | Promise<Buffer> {
     const { gate } = this.#options;
     if (!gate.isOpenFor(owner)) {
       return new Promise<void>((resolve) => gate.whenOpen(owner, resolve)).then(() =>
-        this.#raw(home, owner, bytes, replies, task),
+        this.#raw(home, owner, bytes, replies, task, shown),
       );
     }
     const client = this.#client(home);
     let result: Buffer | Error | undefined;
     let settle: ((value: Buffer | Error) => void) | undefined;
-    client.rawCallNow(bytes, replies, (error, data) => {
+    const answer = (error: Error | undefined, data: Buffer): void => {
       result = error ?? data;
       if (result !== undefined) settle?.(result);
-    });
+    };
+    client.rawCallNow(bytes, replies, answer, shown);
     if (result !== undefined) {
       if (result instanceof Error) throw new ReplyError(`${result.message}`);
       return result;
@@ -256,7 +261,9 @@ export class PythonCalls {
   #client(home: object): EngineClient {
     const state = this.#state(home);
     if (state.client) return state.client;
-    const client = this.#options.connections.open();
+    const { client, flush } = this.#options.connections.openDirect();
+    // MONITOR is not to show how it logs in
+    flush();
     client.onClose = () => {
       if (state.client === client) state.client = undefined;
     };
