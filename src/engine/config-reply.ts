@@ -11,7 +11,7 @@ export function replaceConfigValue(reply: Buffer, parameter: string, value: stri
   const size = Number(reply.toString("latin1", start, line));
   return Buffer.concat([
     reply.subarray(0, start),
-    Buffer.from(`${value.length}\r\n${value}`),
+    Buffer.from(`${Buffer.byteLength(value)}\r\n${value}`),
     reply.subarray(line + 2 + size),
   ]);
 }

@@ -41,6 +41,8 @@ export interface EmbeddedOptions {
   readonly scriptTimeLimitMs?: number;
   /** Most bytes of replies that the engine may hold for a client, 1 GiB unless given; beyond them it is disconnected. */
   readonly clientOutputLimit?: number;
+  /** Lets DEBUG through. Some of it ends the engine: whoever sends commands must know which. */
+  readonly debugCommand?: boolean;
   /**
    * Does without what is known of the memory of this build of Valkey, as for an unknown one: slower with many clients,
    * and a script that runs too long ends the engine.
@@ -56,6 +58,7 @@ const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
     runningScript: 1694624,
     outputLimit: 1698424,
     growth: 1748616,
+    debugCommand: 1696028,
     // ValkeyModule_FreeModuleUser, at the end of Lua's acl_check_cmd; for users that a name was given for it does what
     // ValkeyModule_Free does
     replaced: [[1689340, 1688016]],
@@ -227,7 +230,7 @@ export class EmbeddedEngine implements Engine {
       host.memory.attach(memory as WasmMemory);
       (_initialize as () => void)();
       (rk_boot as (port: number) => number)(6379);
-      host.booted();
+      host.booted(this.#options.debugCommand === true);
       this.#rkStep = rk_step as () => number;
       this.#rkNextTimeout = rk_next_timeout_ms as () => number;
     } catch (error) {

@@ -2,7 +2,7 @@
  * What Valkey's WebAssembly believes to be the network: virtual sockets, and the poll of its event loop. Nothing here
  * calls anybody outside while Valkey runs; what it produced is fetched by the engine after each step.
  */
-import { FULL_READ, MIN_READ, NOTHING_WRITTEN, VirtualSocket } from "./virtual-socket.ts";
+import { FULL_READ, MIN_READ, NOTHING_WRITTEN, type VirtualSocket } from "./virtual-socket.ts";
 import { MemoryView } from "./wasm.ts";
 
 /** Smaller descriptors never reach the host: Valkey's build takes them for files. */
@@ -32,6 +32,8 @@ export interface EngineLayout {
   readonly outputLimit: number;
   /** Of the number of bytes by which the memory grows at least (`mparams.granularity` of its allocator). */
   readonly growth: number;
+  /** Of the setting `server.enable_debug_cmd`, which CONFIG SET does not change. */
+  readonly debugCommand: number;
   /**
    * Of function pointers whose functions are called with another signature than they have. Native machines let that pass,
    * WebAssembly ends the engine. Each with the address of a pointer to take instead.
@@ -119,12 +121,13 @@ export class VirtualHost {
   }
 
   /** Must be called once, when Valkey has booted. */
-  booted(): void {
+  booted(debugCommand: boolean): void {
     const words = this.memory.words;
     if (this.#layout === undefined) return;
     for (const [pointer, by] of this.#layout.replaced) words[pointer >> 2] = words[by >> 2] ?? 0;
     // Each growth can cost a millisecond, and a long reply is made of thousands of pages.
     words[this.#layout.growth >> 2] = GROWTH;
+    words[this.#layout.debugCommand >> 2] = debugCommand ? 1 : 0;
   }
 
   /** Lets a socket wait for Valkey's accept. */

@@ -45,6 +45,7 @@ export interface GatewayDeps {
   readonly slowlog?: Pick<Slowlog, "note">;
   /** See {@link SpliceSources}. */
   readonly infoSections?: (sections: readonly string[]) => string;
+  readonly correctedInfo?: (info: Buffer) => Buffer;
   readonly moduleArgs?: readonly string[];
   /** Milliseconds of a clock that never goes back. */
   readonly now?: () => number;

@@ -22,6 +22,8 @@ export interface ListenerOptions {
 
 const KEEP_ALIVE_MS = 300_000;
 const BACKLOG = 511;
+/** How often idle clients are looked for. */
+const IDLE_LOOK_MS = 1000;
 const TOO_MANY = "-ERR max number of clients reached\r\n";
 
 export class Listener {
@@ -33,6 +35,7 @@ export class Listener {
   #refused = 0;
   #port = 0;
   #onEmpty: (() => void) | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(options: ListenerOptions, deps: GatewayDeps) {
     this.#options = options;
@@ -66,6 +69,8 @@ export class Listener {
   async listen(): Promise<void> {
     const { bind = ["127.0.0.1"], port, unixSocket, tls } = this.#options;
     await this.#gateway.learnAccess();
+    this.#idleTimer = setInterval(() => this.#closeIdle(), IDLE_LOOK_MS);
+    this.#idleTimer.unref();
     try {
       if (port !== undefined) {
         for (const host of bind) {
@@ -80,6 +85,7 @@ export class Listener {
         await this.#open({ path: unixSocket, backlog: BACKLOG });
       }
     } catch (reason) {
+      clearInterval(this.#idleTimer);
       for (const server of this.#servers.splice(0)) server.close();
       throw reason;
     }
@@ -90,6 +96,7 @@ export class Listener {
    * @param graceMs how long to wait for replies, in milliseconds
    */
   async close(graceMs = 2000): Promise<void> {
+    clearInterval(this.#idleTimer);
     const closed = this.#servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve)));
     for (const session of [...this.#sessions]) session.finish();
     if (this.#sessions.size > 0) {
@@ -103,6 +110,13 @@ export class Listener {
     }
     for (const session of [...this.#sessions]) session.close();
     await Promise.all(closed);
+  }
+
+  /** `timeout`, also for clients that never said a word. */
+  #closeIdle(): void {
+    const { timeout } = this.#gateway.settings;
+    if (timeout === 0) return;
+    for (const session of this.#sessions) if (session.isIdleFor(timeout * 1000)) session.close();
   }
 
   #open(

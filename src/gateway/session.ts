@@ -13,22 +13,20 @@ import { RequestDecoder } from "../resp/request.ts";
 import { accessProbe, refusal } from "./access.ts";
 import { ClientAccess } from "./client-access.ts";
 import { ClientState } from "./client-state.ts";
+import { Departure } from "./departure.ts";
 import { DOWN, EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
 import type { Interception } from "./interceptor.ts";
 import { type Watcher, watcherOf } from "./monitors.ts";
 import { ClientOutput } from "./output.ts";
+import { isLocal } from "./protected.ts";
 import { Replies } from "./replies.ts";
-import type { Route } from "./router.ts";
+import { CONNECTION_COMMANDS, type Route } from "./router.ts";
 import { type Plan, planSpecial, type SpecialContext } from "./special.ts";
 import { isQueued, type Stage, StagedTransaction } from "./staged.ts";
 
 /** Undecoded bytes above which a client that has to wait is no longer read. */
 const BACKLOG_HIGH_WATER = 1024 * 1024;
-/** About the connection and not about data: never put before the interceptor, never kept for a stage of a transaction. */
-const CONNECTION_COMMANDS: ReadonlySet<string> = new Set([
-  ...["multi", "exec", "discard", "watch", "reset", "quit", "sync", "psync", "replconf"],
-]);
 const INTERNAL_ERROR: Reply = error("ERR internal error");
 const NO_SUBSCRIPTIONS = "ERR a transaction with RG commands can not subscribe or monitor";
 const PLAIN: Plan = { kind: "plain" };
@@ -60,9 +58,11 @@ export class ClientSession {
   #closed = false;
   #onSettled: (() => void) | undefined;
   #lost = false;
+  /** When it last sent something or made room for more. */
+  #activeAt = performance.now();
   readonly #addresses: ClientAddresses;
   #onDrained: (() => void) | undefined;
-  #running: AbortController | undefined;
+  #departure: Departure | undefined;
   #linger: NodeJS.Timeout | undefined;
 
   constructor(id: number, socket: Socket, gateway: Gateway, addresses: ClientAddresses) {
@@ -91,6 +91,7 @@ export class ClientSession {
         this.#decoder.authenticated = authenticated || !gateway.authRequired;
       },
       settings: gateway.settings,
+      local: isLocal(socket),
       monitors: () => gateway.monitors.add(this.#watcher),
       asksToMonitor: (on) => this.#engine.monitor(on),
     };
@@ -108,13 +109,20 @@ export class ClientSession {
     this.#endWhenSettled();
   }
 
+  /** Has the client done nothing for so long, though nobody else was at it? Redis does not count who waits or listens. */
+  isIdleFor(ms: number): boolean {
+    const { monitoring, subscribed } = this.#state;
+    const waits = (this.#busy || !this.#replies.empty) && !this.#output.full;
+    return !monitoring && !subscribed && !waits && performance.now() - this.#activeAt > ms;
+  }
+
   /** Closes at once; what runs for the client goes on without it. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#linger);
     this.#socket.destroy();
-    this.#running?.abort();
+    this.#departure?.happen();
     this.#onDrained?.();
     if (!this.#executing) this.#dropEngine();
     this.#gateway.monitors.delete(this.#watcher);
@@ -126,6 +134,7 @@ export class ClientSession {
       expectsMore: () => this.#busy,
       onFull: () => this.#engine.pause(),
       onDrain: () => {
+        this.#activeAt = performance.now();
         this.#engine.resume();
         const waiting = this.#onDrained;
         this.#onDrained = undefined;
@@ -159,6 +168,7 @@ export class ClientSession {
 
   #read(chunk: Buffer): void {
     if (this.#finishing) return;
+    this.#activeAt = performance.now();
     this.#decoder.feed(chunk);
     this.#pump();
     if (this.#decoder.backlog > BACKLOG_HIGH_WATER && (this.#mustWait() || !this.#gateOpen)) this.#socket.pause();
@@ -427,30 +437,22 @@ export class ClientSession {
       this.#answer(reason === DOWN ? error(ENGINE_DOWN) : INTERNAL_ERROR);
     }
     this.#busy = false;
-    this.#running = undefined;
+    this.#departure = undefined;
     this.#pump();
     this.#endWhenSettled();
   }
 
   /** What a handler may know of this client; its signal is made only for those who ask. */
   #context(caller: "client" | "multi", typedName: string, args: readonly Buffer[] = []): CommandContext {
-    this.#running = undefined;
-    const signal = (): AbortSignal => {
-      this.#running ??= new AbortController();
-      if (this.#closed) this.#running.abort();
-      return this.#running.signal;
-    };
+    const departure = new Departure(this.#closed);
+    this.#departure = departure;
     return {
-      caller,
-      clientId: this.#id,
-      owner: this,
-      user: this.#state.user,
-      typedName,
+      ...{ caller, clientId: this.#id, owner: this, user: this.#state.user, typedName },
       ran: (ms) => {
         this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer);
       },
       get signal() {
-        return signal();
+        return departure.signal;
       },
     };
   }

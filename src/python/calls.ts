@@ -1,6 +1,7 @@
 /** What Python may ask of the main thread: the engine's commands, our own, keys to read, options. */
 import { type EngineClient, type EngineCommand, encodeCommand } from "../engine/client.ts";
 import { EngineCommands } from "../engine/commands.ts";
+import { debugRefusal } from "../engine/debug.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
 import { makesReplica, REPLICATION_REFUSED } from "../engine/replication.ts";
@@ -186,6 +187,9 @@ export class PythonCalls {
     if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
     if (this.#options.settings.embedded && makesReplica(name, args)) throw new ReplyError(REPLICATION_REFUSED);
     if (hasNoReply(name, args)) throw new ReplyError(NO_REPLY);
+    const { embedded, debug } = this.#options.settings;
+    const noDebug = embedded && name === "debug" ? debugRefusal(args, debug !== "no") : undefined;
+    if (noDebug !== undefined) throw new ReplyError(noDebug);
     // replies are read as RESP2
     if (name === "hello" && args[1]?.toString("latin1") === "3")
       throw new ReplyError("NOPROTO unsupported protocol version");

@@ -14,6 +14,7 @@ import { FileStore } from "./file.ts";
 import { type KeptTimers, RegistrationKeeper } from "./keeper.ts";
 import { SaveCommands } from "./save-commands.ts";
 import { parseSavePoints, SaveSchedule } from "./schedule.ts";
+import { refusesToSave } from "./no-folder.ts";
 import { NullStore } from "./store.ts";
 
 export interface PersistenceOptions {
@@ -57,7 +58,7 @@ export class Persistence {
     this.#saves = points.length > 0;
     const reloading = debugReload((owner) => this.#reload(owner));
     if (directory === "" || !options.embedded) {
-      this.interceptors = options.embedded ? [reloading] : [];
+      this.interceptors = options.embedded ? [refusesToSave(connections), reloading] : [];
       return;
     }
     this.#snapshots = new DataSnapshots({ directory, connections, gate, version: versions.regears, log });
@@ -118,7 +119,7 @@ export class Persistence {
   }
 }
 
-/** The embedded engine has no DEBUG; this much of it is for tests of scripts that are to survive a restart. */
+/** DEBUG RELOAD needs no permission: it is for tests of scripts that are to survive a restart. */
 function debugReload(reload: (owner: object) => Promise<void>): Interceptor {
   return {
     active: false,
