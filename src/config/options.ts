@@ -111,6 +111,14 @@ export const OPTIONS = {
     max: 1_000_000,
     summary: "clients served at once; more are refused",
   },
+  timeout: {
+    kind: "integer",
+    section: "network",
+    default: 0,
+    min: 0,
+    max: 2_147_483_647,
+    summary: "seconds after which a client that does nothing is disconnected; 0: never",
+  },
   "proto-max-bulk-len": {
     kind: "bytes",
     section: "network",
@@ -134,7 +142,9 @@ export const OPTIONS = {
     default: GB,
     min: MB,
     max: 4 * GB,
-    summary: "most bytes of replies waiting for a client that does not read; beyond it the client is closed",
+    summary:
+      "most bytes of replies that the server makes or the engine holds for a client that does not read; beyond it the " +
+      "client is closed",
   },
 
   engine: {
@@ -200,6 +210,13 @@ export const OPTIONS = {
     max: 3 * GB,
     engine: true,
     summary: "most memory for data in the embedded engine; 0 is as much as it can address, 3gb",
+  },
+  "enable-debug-command": {
+    kind: "choice",
+    section: "engine",
+    default: "no",
+    choices: ["no", "yes", "local"],
+    summary: "whether the embedded engine carries out DEBUG; `local`: for clients of this machine",
   },
   "maxmemory-policy": {
     kind: "choice",

@@ -20,7 +20,6 @@ const ENGINE_SETTINGS = new RegExp(
     "acl-pubsub-default",
     "tracking-table-max-keys",
     "client-output-buffer-limit",
-    "timeout",
     "hz",
     "sanitize-dump-payload",
   ].join("|")})$`,
@@ -43,7 +42,7 @@ const IGNORED = new RegExp(
     "syslog-.*|crash-.*|oom-score-adj.*|disable-thp|dynamic-hz|jemalloc-bg-thread|activedefrag|active-defrag-.*",
     "io-threads.*|(server|bio|aof[-_]rewrite|bgsave)[-_]cpulist|shutdown-.*|propagation-error-behavior",
     "ignore-warnings|hide-user-data-from-log|extended-redis-compatibility|port-sentinel",
-    "cluster-(?!enabled$).*|enable-(debug|module|protected).*|tls-.*|bind-source-addr|unixsocketgroup|socket-mark-id",
+    "cluster-(?!enabled$).*|enable-(module|protected).*|tls-.*|bind-source-addr|unixsocketgroup|socket-mark-id",
   ].join("|")})$`,
 );
 

@@ -17,6 +17,17 @@ export class EngineClosed extends InternalError {
   override name = "EngineClosed";
 }
 
+/** A reply was longer than whoever asked can take; the connection has ended with it. */
+export class ReplyTooLong extends EngineClosed {
+  override name = "ReplyTooLong";
+  constructor(limit: number) {
+    super(`ERR the reply is longer than ${limit} bytes`);
+  }
+}
+
+/** Longest reply to the server itself unless said otherwise, in bytes. */
+const MAX_REPLY = 256 * 1024 * 1024;
+
 /**
  * A reply. Simple strings are Buffers like bulk strings, both kinds of nil are null, integers above 2^53 lose their last
  * digits (use {@link EngineClient.rawCall} where that matters).
@@ -26,11 +37,14 @@ export type EngineValue = Buffer | number | null | EngineError | EngineValue[];
 /** An engine connection which may be able to answer within the call, see `EmbeddedConnection.flushNow`. */
 export interface DirectConnection extends EngineConnection {
   flushNow?(): void;
+  flushShown?(): void;
 }
 
 /** What waits for replies, in the order of its commands. */
 interface Waiting {
   missing: number;
+  /** Bytes that have come so far. */
+  size: number;
   /** Undefined when the bytes themselves are wanted. */
   readonly values: EngineValue[] | undefined;
   readonly chunks: Buffer[];
@@ -61,10 +75,15 @@ export class EngineClient {
   #closed: EngineClosed | undefined;
   #subscribed = false;
   readonly #arrived: Buffer[] = [];
+  readonly #maxReply: number;
 
-  /** Takes the connection over: nobody else may use it or set its callbacks. */
-  constructor(connection: DirectConnection) {
+  /**
+   * Takes the connection over: nobody else may use it or set its callbacks.
+   * @param maxReply bytes of replies to one request above which it is given up, and the connection with it
+   */
+  constructor(connection: DirectConnection, maxReply = MAX_REPLY) {
     this.#connection = connection;
+    this.#maxReply = maxReply;
     this.#parser = new RedisParser({
       returnBuffers: true,
       returnReply: (reply) => this.#takeValue(toValue(reply)),
@@ -117,12 +136,19 @@ export class EngineClient {
 
   /**
    * The same, at once where the engine can: then `done` is called before this returns. Otherwise later, exactly once.
+   * @param shown MONITOR shows it, though it comes from the server
    */
-  rawCallNow(bytes: Buffer, replies: number, done: (error: EngineClosed | undefined, reply: Buffer) => void): void {
+  rawCallNow(
+    bytes: Buffer,
+    replies: number,
+    done: (error: EngineClosed | undefined, reply: Buffer) => void,
+    shown = false,
+  ): void {
     this.#send(bytes, replies, undefined, (waiting, error) =>
       error === undefined ? done(undefined, joined(waiting.chunks)) : done(error, EMPTY),
     );
-    this.#connection.flushNow?.();
+    if (shown) this.#connection.flushShown?.();
+    else this.#connection.flushNow?.();
   }
 
   /** Ends the connection; what waits is rejected. */
@@ -140,7 +166,7 @@ export class EngineClient {
   }
 
   #send(bytes: Buffer, replies: number, values: EngineValue[] | undefined, settle: Waiting["settle"]): void {
-    const waiting: Waiting = { missing: replies, values, chunks: [], settle };
+    const waiting: Waiting = { missing: replies, size: 0, values, chunks: [], settle };
     if (this.#closed !== undefined) {
       settle(waiting, this.#closed);
       return;
@@ -167,11 +193,15 @@ export class EngineClient {
     let start = 0;
     while (start < bytes.length && this.#closed === undefined) {
       const waiting = this.#queue[this.#head];
-      if (waiting !== undefined && waiting.values === undefined) {
+      if (waiting !== undefined && waiting.size + bytes.length - start > this.#maxReply) {
+        // what follows it in these bytes counts too, which are few
+        this.#fail(new ReplyTooLong(this.#maxReply));
+      } else if (waiting !== undefined && waiting.values === undefined) {
         start = this.#takeRaw(waiting, bytes, start);
       } else {
         const end = this.#ends.next(bytes, start);
         const until = end < 0 ? bytes.length : end;
+        if (waiting !== undefined) waiting.size += until - start;
         this.#decode(bytes.subarray(start, until));
         start = until;
       }
@@ -193,6 +223,7 @@ export class EngineClient {
     while (waiting.missing > 0) {
       const end = this.#ends.next(bytes, at);
       if (end < 0) {
+        waiting.size += bytes.length - start;
         waiting.chunks.push(bytes.subarray(start));
         return bytes.length;
       }

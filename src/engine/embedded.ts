@@ -20,7 +20,8 @@ import {
   type EngineConnection,
 } from "./engine.ts";
 import { ENGINE_CLIENTS } from "./own-settings.ts";
-import { type EngineLayout, VirtualHost, VirtualSocket } from "./host.ts";
+import { type EngineLayout, type HostEvents, VirtualHost } from "./host.ts";
+import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
 import { wasm, type WasmMemory } from "./wasm.ts";
 
@@ -39,6 +40,10 @@ export interface EmbeddedOptions {
    * In milliseconds, 5000 unless given.
    */
   readonly scriptTimeLimitMs?: number;
+  /** Most bytes of replies that the engine may hold for a client, 1 GiB unless given; beyond them it is disconnected. */
+  readonly clientOutputLimit?: number;
+  /** Lets DEBUG through. Some of it ends the engine: whoever sends commands must know which. */
+  readonly debugCommand?: boolean;
   /**
    * Does without what is known of the memory of this build of Valkey, as for an unknown one: slower with many clients,
    * and a script that runs too long ends the engine.
@@ -52,6 +57,9 @@ const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
   "8e876fba27f708afc8746ecdb38a6e042a3a38bbf8637d415933dbdd6960b191": {
     eventLoop: 1694880,
     runningScript: 1694624,
+    outputLimit: 1698424,
+    growth: 1748616,
+    debugCommand: 1696028,
     // ValkeyModule_FreeModuleUser, at the end of Lua's acl_check_cmd; for users that a name was given for it does what
     // ValkeyModule_Free does
     replaced: [[1689340, 1688016]],
@@ -64,6 +72,15 @@ const SLICE_MS = 10;
 const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = HIGH_WATER / 4;
 const DEFAULT_SCRIPT_LIMIT_MS = 5000;
+const MB = 1024 * 1024;
+const DEFAULT_OUTPUT_LIMIT = 1024 * MB;
+/**
+ * Valkey can address 4 GiB and ends when it needs more. Data have 3 GiB at most (`maxmemory`). From this size on what
+ * clients make it hold is bounded more strictly: all together, and each for its replies.
+ */
+const MUCH_MEMORY = 2560 * MB;
+const CLIENTS_MEMORY = 640 * MB;
+const TIGHT_OUTPUT_LIMIT = 256 * MB;
 /** What it warns of because it has neither files nor processes: others save for it, and log whether they could. */
 const KNOWN_FAILURE =
   /^(?:Failed opening the temp RDB file|Can't save in background: fork|Error trying to save the DB|Errors trying to shut down|Failed to load static module|Module \w+ OnUnload failed|Failed to unload module|Valkey is now ready to exit)/;
@@ -87,9 +104,9 @@ export class EmbeddedConnection implements EngineConnection {
     this.socket = socket;
   }
 
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array, quiet = false): boolean {
     if (!this.#open || this.socket.ended) return true;
-    this.socket.push(bytes);
+    this.socket.push(bytes, quiet);
     this.#engine.wake(this.socket);
     if (this.socket.unread <= HIGH_WATER) return true;
     this.#engine.noteFull(this);
@@ -102,6 +119,21 @@ export class EmbeddedConnection implements EngineConnection {
    */
   flushNow(): void {
     if (this.#open) this.#engine.flush(this.socket);
+  }
+
+  /** Lets MONITOR show what is carried out by {@link EmbeddedConnection.flushNow} as the command of a script. */
+  flushShown(): void {
+    this.socket.shown = true;
+    this.flushNow();
+    this.socket.shown = false;
+  }
+
+  get cause(): string | undefined {
+    return this.socket.cause;
+  }
+
+  monitor(on: boolean): void {
+    this.#engine.setMonitoring(this.socket, on);
   }
 
   pause(): void {
@@ -119,7 +151,7 @@ export class EmbeddedConnection implements EngineConnection {
     this.#open = false;
     this.socket.ended = true;
     this.socket.drop();
-    this.socket.output.length = 0;
+    this.socket.dropOutput();
     this.#engine.wake(this.socket);
   }
 
@@ -127,13 +159,9 @@ export class EmbeddedConnection implements EngineConnection {
   deliver(reason: Error | undefined): void {
     const socket = this.socket;
     if (!this.#open) return;
-    const [first] = socket.output;
-    if (first !== undefined && !socket.paused) {
-      const bytes = socket.output.length === 1 ? first : Buffer.concat(socket.output);
-      socket.output.length = 0;
-      this.onData(bytes);
-    }
-    if (this.#open && socket.closed && socket.output.length === 0) {
+    // One piece at a time: a receiver may pause, or flush and so bring about another delivery inside this one.
+    while (socket.hasOutput && (!socket.paused || socket.monitoring) && this.#open) this.onData(socket.takeOutput());
+    if (this.#open && socket.closed && !socket.hasOutput) {
       this.#open = false;
       this.onClose(reason);
     }
@@ -172,6 +200,7 @@ export class EmbeddedEngine implements Engine {
   #scheduled = false;
   #timer: NodeJS.Timeout | undefined;
   #end: { code: number; reason?: InternalError } | undefined;
+  #tight = false;
   #line = "";
 
   constructor(options: EmbeddedOptions = {}) {
@@ -186,13 +215,15 @@ export class EmbeddedEngine implements Engine {
     const known = LAYOUTS[createHash("sha256").update(code).digest("hex")];
     const layout = this.#options.portable === true ? undefined : known;
     if (known === undefined) this.#log.warn(`unknown build of Valkey in ${file.pathname}: it will run more slowly`);
-    const host = new VirtualHost(layout, {
+    const events: HostEvents = {
       onOutput: (socket) => this.#noteOutput(socket),
+      onEndlessOutput: () => this.#log.warn("a client was disconnected, whose replies are longer than 4 GiB"),
       onScriptStopped: (hadWritten) => {
         const note = hadWritten ? "; what it had written stays" : "";
         this.#log.warn(`a script ran longer than ${host.scriptTimeLimitMs} ms and was stopped${note}`);
       },
-    });
+    };
+    const host = new VirtualHost(layout, events, this.#options.clientOutputLimit ?? DEFAULT_OUTPUT_LIMIT);
     try {
       const instance = await wasm.instantiate(await wasm.compile(code), {
         host: host.imports(),
@@ -203,7 +234,7 @@ export class EmbeddedEngine implements Engine {
       host.memory.attach(memory as WasmMemory);
       (_initialize as () => void)();
       (rk_boot as (port: number) => number)(6379);
-      host.booted();
+      host.booted(this.#options.debugCommand === true);
       this.#rkStep = rk_step as () => number;
       this.#rkNextTimeout = rk_next_timeout_ms as () => number;
     } catch (error) {
@@ -242,11 +273,19 @@ export class EmbeddedEngine implements Engine {
 
   /**
    * Carries out everything that was written to any connection so far, within this call. Replies are delivered by the end
-   * of it, except those of commands that block.
+   * of it, except those of commands that block. Clients that do not read their replies wait with what is left of their
+   * commands until {@link EmbeddedEngine.release}.
    */
   settle(): void {
-    while (this.#end === undefined && this.#step(undefined));
+    while (this.#step(undefined)) if (this.#host?.holdsPriorityOutput() !== true) this.#deliver();
     this.#deliver();
+    this.#host?.freeze();
+  }
+
+  /** Nobody holds the engine any more. */
+  release(): void {
+    this.#host?.thaw();
+    this.#schedule();
   }
 
   /** @internal a socket has input, or has ended */
@@ -257,8 +296,13 @@ export class EmbeddedEngine implements Engine {
 
   /** @internal a socket may be delivered to again */
   resumed(socket: VirtualSocket): void {
-    if (socket.output.length > 0 || socket.closed) this.#noteOutput(socket);
+    if (socket.hasOutput || socket.closed) this.#noteOutput(socket);
     this.#schedule();
+  }
+
+  /** @internal see {@link EngineConnection.monitor} */
+  setMonitoring(socket: VirtualSocket, monitoring: boolean): void {
+    this.#host?.setMonitoring(socket, monitoring);
   }
 
   /** @internal a connection wants to be told when its input has been read */
@@ -269,6 +313,7 @@ export class EmbeddedEngine implements Engine {
   /** @internal see {@link EmbeddedConnection.flushNow} */
   flush(socket: VirtualSocket): void {
     if (this.#inStep || this.#end !== undefined) return;
+    while (this.#host?.holdsLines() === true) this.#step(socket);
     let before: number;
     do {
       before = socket.todo;
@@ -289,7 +334,9 @@ export class EmbeddedEngine implements Engine {
     const saving = { "stop-writes-on-bgsave-error": "no" };
     // A client could forge a payload for RESTORE that ends the engine, and here the server with it.
     const checking = { "sanitize-dump-payload": "clients" };
-    const always = { maxclients: String(ENGINE_CLIENTS), ...saving, ...checking };
+    // Of a build that is not known the limit holds for the server's own connections too.
+    const output = host.limitsOutput ? {} : { "client-output-buffer-limit": `normal ${DEFAULT_OUTPUT_LIMIT} 0 0` };
+    const always = { maxclients: String(ENGINE_CLIENTS), ...saving, ...checking, ...output };
     const config = { ...always, ...threshold, ...this.#options.config };
     const connection = this.connect();
     let replies = "";
@@ -335,10 +382,20 @@ export class EmbeddedEngine implements Engine {
       }
       more = more && this.#end === undefined;
       if (!more) this.#deliver();
+      if (!this.#tight && (this.#host?.memory.bytes.length ?? 0) > MUCH_MEMORY) this.#tighten();
     } finally {
       // Also when a receiver has thrown: the others must get theirs.
       if (more || this.#urgent.length > 0 || this.#ordinary.length > 0) this.#schedule();
     }
+  }
+
+  #tighten(): void {
+    this.#tight = true;
+    this.#host?.lowerOutputLimit(TIGHT_OUTPUT_LIMIT);
+    const connection = this.connect();
+    connection.write(encodeCommand(["CONFIG", "SET", "maxmemory-clients", String(CLIENTS_MEMORY)]));
+    connection.onData = () => connection.close();
+    this.#log.warn("the engine's memory is large: clients that make it hold much more will be disconnected");
   }
 
   /** @returns true when there is more to do */
@@ -391,7 +448,7 @@ export class EmbeddedEngine implements Engine {
     if (connection === undefined) return;
     connection.deliver(this.#end?.reason);
     // A paused one still has to get its last bytes.
-    if (socket.closed && socket.output.length === 0) this.#connections.delete(socket);
+    if (socket.closed && !socket.hasOutput) this.#connections.delete(socket);
   }
 
   #die(error: unknown): void {

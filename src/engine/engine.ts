@@ -7,9 +7,10 @@
 export interface EngineConnection {
   /**
    * Sends bytes. They belong to the connection from now on, which may keep them for a while: pass a copy of what is reused.
+   * @param quiet whole commands of the server's own: MONITOR does not show them, where the engine can do that
    * @returns false when the engine's side is full: stop writing until {@link EngineConnection.onDrain} fires.
    */
-  write(bytes: Uint8Array): boolean;
+  write(bytes: Uint8Array, quiet?: boolean): boolean;
   /** Bytes of replies, cut anywhere. The receiver owns them. Set once, before the first write. */
   onData: (bytes: Buffer) => void;
   /** There is room again after {@link EngineConnection.write} gave false. */
@@ -19,6 +20,13 @@ export interface EngineConnection {
   /** Stops and resumes the delivery of data; the engine is slowed down or buffers (its output limits apply). */
   pause(): void;
   resume(): void;
+  /**
+   * The connection is about to monitor, or no longer does so. For an engine that does not see where its clients come from,
+   * and so can not write it into the lines of MONITOR.
+   */
+  monitor?(on: boolean): void;
+  /** While it monitors: where the commands come from of which the bytes tell that `onData` gets; undefined: not to be shown. */
+  readonly cause?: string | undefined;
   /** Closes the connection and drops what was not sent. `onClose` is not called for it. */
   close(): void;
 }

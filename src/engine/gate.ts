@@ -12,15 +12,20 @@ export interface EngineHolder {
  */
 export class EngineGate {
   readonly #settle: () => void;
+  readonly #released: () => void;
   #holder: object | undefined;
   /** What each hold is for, as told by its holder. */
   readonly #holds: (() => string)[] = [];
   #since = 0;
   readonly #waiting: { owner: object; go: () => void }[] = [];
 
-  /** @param settle lets the engine carry out what others have sent already, before somebody holds the gate */
-  constructor(settle: () => void = () => {}) {
+  /**
+   * @param settle lets the engine carry out what others have sent already, before somebody holds the gate
+   * @param released nobody holds the gate any more: the engine may carry out what `settle` has left
+   */
+  constructor(settle: () => void = () => {}, released: () => void = () => {}) {
     this.#settle = settle;
+    this.#released = released;
   }
 
   /** May `owner` send a command now? */
@@ -73,6 +78,7 @@ export class EngineGate {
     this.#holds.pop();
     if (this.#holds.length > 0) return;
     this.#holder = undefined;
+    this.#released();
     const waiting = this.#waiting.splice(0);
     for (const entry of waiting) this.whenOpen(entry.owner, entry.go);
   }

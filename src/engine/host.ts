@@ -2,20 +2,22 @@
  * What Valkey's WebAssembly believes to be the network: virtual sockets, and the poll of its event loop. Nothing here
  * calls anybody outside while Valkey runs; what it produced is fetched by the engine after each step.
  */
-import type { ClientAddresses } from "./engine.ts";
+import { FULL_READ, MIN_READ, NOTHING_WRITTEN, type VirtualSocket } from "./virtual-socket.ts";
 import { MemoryView } from "./wasm.ts";
 
 /** Smaller descriptors never reach the host: Valkey's build takes them for files. */
 const FIRST_DESCRIPTOR = 4096;
 const READABLE = 1;
 const WRITABLE = 2;
-/** Room for Valkey's own answer to "not now"; any negative result means "broken pipe" for a write. */
-const NOTHING_WRITTEN = 0;
 const WOULD_BLOCK = -1;
+const BROKEN_PIPE = -1;
 
-/** Bytes that Valkey reads of one connection in one step, unless its commands turned out to be slow. */
-const FULL_READ = 16 * 1024;
-const MIN_READ = 64;
+/** Most bytes of a reply to the server itself that Valkey may hold, so that its memory lasts. */
+const OWN_OUTPUT_LIMIT = 1024 * 1024 * 1024;
+const WORD = 2 ** 32;
+const GROWTH = 4 * 1024 * 1024;
+/** Valkey counts what it has sent of the replies that wait in 32 bits, and would send other bytes beyond that. */
+const MAX_UNBROKEN = WORD - 16 * 1024 * 1024;
 
 /**
  * Addresses inside one exact build of Valkey. With them a poll looks only at the sockets that have something to do;
@@ -26,6 +28,12 @@ export interface EngineLayout {
   readonly eventLoop: number;
   /** Of the pointer `curr_run_ctx`, the running script. */
   readonly runningScript: number;
+  /** Of the 64-bit number `server.client_obuf_limits[normal].hard_limit_bytes`. */
+  readonly outputLimit: number;
+  /** Of the number of bytes by which the memory grows at least (`mparams.granularity` of its allocator). */
+  readonly growth: number;
+  /** Of the setting `server.enable_debug_cmd`, which CONFIG SET does not change. */
+  readonly debugCommand: number;
   /**
    * Of function pointers whose functions are called with another signature than they have. Native machines let that pass,
    * WebAssembly ends the engine. Each with the address of a pointer to take instead.
@@ -42,94 +50,12 @@ const SCRIPT_WROTE = 1;
 const SCRIPT_TIMED_OUT = 8;
 const SCRIPT_KILLED = 16;
 
-/** The engine's end of one connection. */
-export class VirtualSocket {
-  /** Set once by Valkey's accept. */
-  descriptor = -1;
-  /** Delivered before the others; see `EmbeddedEngine`. */
-  readonly priority: boolean;
-  readonly addresses: ClientAddresses | undefined;
-  paused = false;
-  /** Our side closed it: Valkey reads the end of the stream. */
-  ended = false;
-  /** Valkey closed it. */
-  closed = false;
-  /** What Valkey wrote and nobody fetched. */
-  readonly output: Buffer[] = [];
-  /** Member of the engine's list of sockets whose output waits for delivery. */
-  undelivered = false;
-  /** Bytes that Valkey has not read. */
-  unread = 0;
-  /** Bytes read in the present step, and how many may be. */
-  readInStep = 0;
-  readLimit = FULL_READ;
-  /** Members of the host's lists of sockets that have something to do. */
-  inReadable = false;
-  inWriting = false;
-  readonly #input: Uint8Array[] = [];
-  #head = 0;
-  #offset = 0;
-
-  constructor(priority: boolean, addresses?: ClientAddresses) {
-    this.priority = priority;
-    this.addresses = addresses;
-  }
-
-  /** What Valkey has yet to take of this socket; 0 when it has everything. */
-  get todo(): number {
-    return this.descriptor < 0 ? this.unread + 1 : this.unread;
-  }
-
-  /** Queues bytes for Valkey. */
-  push(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.#input.push(bytes);
-    this.unread += bytes.length;
-  }
-
-  /** Forgets what Valkey has not read. */
-  drop(): void {
-    this.#input.length = 0;
-    this.#head = 0;
-    this.#offset = 0;
-    this.unread = 0;
-  }
-
-  /** Moves up to `length` bytes of the queue to `target`. @returns how many */
-  take(target: Uint8Array, start: number, length: number): number {
-    let done = 0;
-    while (done < length) {
-      const chunk = this.#input[this.#head];
-      if (chunk === undefined) break;
-      const left = chunk.length - this.#offset;
-      const room = length - done;
-      if (left <= room) {
-        target.set(this.#offset === 0 ? chunk : chunk.subarray(this.#offset), start + done);
-        done += left;
-        this.#offset = 0;
-        this.#head++;
-      } else {
-        target.set(chunk.subarray(this.#offset, this.#offset + room), start + done);
-        done += room;
-        this.#offset += room;
-      }
-    }
-    if (this.#head === this.#input.length) {
-      this.#input.length = 0;
-      this.#head = 0;
-    } else if (this.#head >= 1024) {
-      this.#input.splice(0, this.#head);
-      this.#head = 0;
-    }
-    this.unread -= done;
-    return done;
-  }
-}
-
 /** What the engine wants to be told; called while Valkey runs, so it must not call back. */
 export interface HostEvents {
   /** A socket has its first undelivered output, or was closed by Valkey. */
   onOutput(socket: VirtualSocket): void;
+  /** A connection is given up, because its replies are longer than Valkey can count. */
+  onEndlessOutput(): void;
   /** A script was stopped because it ran for too long. */
   onScriptStopped(hadWritten: boolean): void;
 }
@@ -148,7 +74,11 @@ export class VirtualHost {
   /** Sockets that Valkey wrote to since the last poll, and those for which it waits to be able to write. */
   #writing: VirtualSocket[] = [];
   readonly #readers: VirtualSocket[] = [];
+  readonly #monitors = new Set<VirtualSocket>();
+  /** Whose commands were read last, for MONITOR. */
+  #cause: string | undefined;
   #only: VirtualSocket | undefined;
+  #readsAll = true;
   #highest = -1;
   #polls = 0;
   #fired = 0;
@@ -157,10 +87,21 @@ export class VirtualHost {
 
   /** How long one step may last before a script in it is stopped, in milliseconds; 0 for ever. */
   scriptTimeLimitMs = 0;
+  /** Most bytes of replies that Valkey may hold for one client, unless CONFIG SET says something else. */
+  readonly #defaultLimit: number;
+  #clientLimit: number;
+  /** What Valkey was told last about that. */
+  #outputLimit = 0;
 
-  constructor(layout: EngineLayout | undefined, events: HostEvents) {
+  /**
+   * @param outputLimit most bytes of replies that Valkey may hold for a client; beyond them it closes the connection.
+   * CONFIG SET client-output-buffer-limit changes it
+   */
+  constructor(layout: EngineLayout | undefined, events: HostEvents, outputLimit: number) {
     this.#layout = layout;
     this.#events = events;
+    this.#defaultLimit = outputLimit;
+    this.#clientLimit = outputLimit;
   }
 
   /** The functions of the module `host`. */
@@ -180,9 +121,13 @@ export class VirtualHost {
   }
 
   /** Must be called once, when Valkey has booted. */
-  booted(): void {
+  booted(debugCommand: boolean): void {
     const words = this.memory.words;
-    for (const [pointer, by] of this.#layout?.replaced ?? []) words[pointer >> 2] = words[by >> 2] ?? 0;
+    if (this.#layout === undefined) return;
+    for (const [pointer, by] of this.#layout.replaced) words[pointer >> 2] = words[by >> 2] ?? 0;
+    // Each growth can cost a millisecond, and a long reply is made of thousands of pages.
+    words[this.#layout.growth >> 2] = GROWTH;
+    words[this.#layout.debugCommand >> 2] = debugCommand ? 1 : 0;
   }
 
   /** Lets a socket wait for Valkey's accept. */
@@ -212,7 +157,8 @@ export class VirtualHost {
    * @param only the one socket whose input is read in this step; undefined for all
    */
   beginStep(only: VirtualSocket | undefined): void {
-    this.#only = only;
+    this.#readsAll = only === undefined;
+    this.#only = only ?? (this.#monitors.size > 0 ? this.#nextReader() : undefined);
     this.#polls = 0;
     this.#fired = 0;
     this.#wrote = false;
@@ -227,9 +173,56 @@ export class VirtualHost {
    */
   endStep(): boolean {
     this.#showDescriptors();
-    this.#adaptReads(performance.now() - this.#stepStart);
+    this.#liftOutputLimit();
     const canWrite = this.#sweepWriting();
-    return canWrite || this.#wrote || this.#fired > 0 || (this.#only === undefined && this.#hasArrivals());
+    this.#adaptReads(performance.now() - this.#stepStart);
+    return canWrite || this.#wrote || this.#fired > 0 || (this.#readsAll && this.#hasArrivals());
+  }
+
+  /** The client monitors from now on, or no more. */
+  setMonitoring(socket: VirtualSocket, monitoring: boolean): void {
+    socket.setMonitoring(monitoring);
+    if (monitoring) this.#monitors.add(socket);
+    else this.#monitors.delete(socket);
+  }
+
+  /**
+   * While somebody monitors, each step reads one connection, and reads only when no line waits in Valkey: so the lines that
+   * leave it next tell of this connection's commands. (Valkey, which sees no addresses, can not tell.)
+   */
+  #nextReader(): VirtualSocket | undefined {
+    const next = this.#readable.findIndex((socket) => socket.isReadable && socket.descriptor >= 0);
+    if (next < 0) return undefined;
+    const [socket] = this.#readable.splice(next, 1);
+    if (socket !== undefined) this.#readable.push(socket);
+    return socket;
+  }
+
+  /** Does Valkey hold lines of MONITOR? */
+  holdsLines(): boolean {
+    return this.#monitors.size > 0 && this.#writing.some((socket) => socket.monitoring && !socket.closed);
+  }
+
+  /** Does each connection have a limit of its own for its replies? */
+  get limitsOutput(): boolean {
+    return this.#layout !== undefined;
+  }
+
+  lowerOutputLimit(bytes: number): void {
+    this.#clientLimit = Math.min(this.#clientLimit, bytes);
+  }
+
+  /** Clients whose commands have not been carried out wait with them until {@link VirtualHost.thaw}. */
+  freeze(): void {
+    for (const socket of this.all()) if (!socket.isOwn && socket.unread > 0) socket.frozen = true;
+  }
+
+  thaw(): void {
+    for (const socket of this.all()) {
+      if (!socket.frozen) continue;
+      socket.frozen = false;
+      this.wake(socket);
+    }
   }
 
   /** True while output for a priority socket is still inside Valkey and can be fetched. */
@@ -280,12 +273,43 @@ export class VirtualHost {
     const socket = this.#sockets.get(descriptor);
     if (socket === undefined) return WOULD_BLOCK;
     if (socket.unread === 0) return socket.ended ? 0 : WOULD_BLOCK;
+    this.#limitOutput(socket.isOwn ? OWN_OUTPUT_LIMIT : this.#clientLimit);
     // Big arguments are read in one go whatever the limit: there is one command in them.
     const limit = length > FULL_READ ? length : Math.min(length, socket.readLimit);
     const count = socket.take(this.memory.bytes, pointer, limit);
+    this.#cause = socket.origin;
     if (socket.readInStep === 0) this.#readers.push(socket);
     socket.readInStep += count;
     return count;
+  }
+
+  /**
+   * Valkey has one limit for all connections. It looks at it whenever it adds to a reply, and the commands that it carries
+   * out are always those of the connection that it has just read.
+   */
+  #limitOutput(bytes: number): void {
+    if (this.#layout === undefined || bytes === this.#outputLimit) return;
+    const words = this.memory.words;
+    const word = this.#layout.outputLimit >> 2;
+    words[word] = bytes % WORD;
+    words[word + 1] = Math.floor(bytes / WORD);
+    this.#outputLimit = bytes;
+  }
+
+  /**
+   * Between two steps Valkey looks at what each connection holds, and counts strings that it only refers to, which take
+   * no memory of their own: for that there is no limit. A limit that is not ours is one that CONFIG SET has brought.
+   */
+  #liftOutputLimit(): void {
+    if (this.#layout === undefined) return;
+    const words = this.memory.words;
+    const word = this.#layout.outputLimit >> 2;
+    const present = ((words[word] ?? 0) >>> 0) + (words[word + 1] ?? 0) * WORD;
+    if (present !== this.#outputLimit) {
+      this.#clientLimit = present === 0 ? this.#defaultLimit : present;
+      this.#outputLimit = present;
+    }
+    this.#limitOutput(0);
   }
 
   #write(descriptor: number, pointer: number, length: number): number {
@@ -296,19 +320,22 @@ export class VirtualHost {
       socket.inWriting = true;
       this.#writing.push(socket);
     }
-    if (socket.paused) return NOTHING_WRITTEN;
+    if (socket.paused && !socket.monitoring) return NOTHING_WRITTEN;
+    const taken = socket.accept(this.memory.bytes, pointer, length, this.#cause);
+    if (taken === 0) return NOTHING_WRITTEN;
     this.#wrote = true;
-    const copy = Buffer.allocUnsafe(length);
-    copy.set(this.memory.bytes.subarray(pointer, pointer + length));
-    socket.output.push(copy);
     this.#events.onOutput(socket);
-    return length;
+    socket.unbroken += taken;
+    if (socket.unbroken <= MAX_UNBROKEN) return taken;
+    this.#events.onEndlessOutput();
+    return BROKEN_PIPE;
   }
 
   #close(descriptor: number): void {
     const socket = this.#sockets.get(descriptor);
     if (socket !== undefined) {
       socket.closed = true;
+      this.#monitors.delete(socket);
       socket.drop();
       this.#sockets.delete(descriptor);
       this.#events.onOutput(socket);
@@ -339,20 +366,29 @@ export class VirtualHost {
     this.#fired++;
   }
 
+  #waitsForLines(events: number): boolean {
+    for (const { descriptor, closed } of this.#monitors) {
+      const mask = this.memory.words[events + descriptor * EVENT_WORDS] ?? 0;
+      if (!closed && descriptor >= 0 && (mask & WRITABLE) !== 0) return true;
+    }
+    return false;
+  }
+
   #pollActive(eventLoop: number, word: number, max: number): void {
     const words = this.memory.words;
     const events = (words[((words[eventLoop >> 2] ?? 0) >> 2) + EVENTS_WORD] ?? 0) >> 2;
     const only = this.#only;
-    if (this.#hasArrivals() && (only === undefined || only.descriptor < 0)) {
+    if (this.#hasArrivals() && (only === undefined || only.descriptor < 0 || this.#monitors.size > 0)) {
       this.#fire(word, this.#listener, READABLE);
     }
     for (const socket of this.#writing) {
-      if (this.#fired >= max || socket.paused || socket.closed) continue;
+      if (this.#fired >= max || (socket.paused && !socket.monitoring) || socket.closed) continue;
       const mask = words[events + socket.descriptor * EVENT_WORDS] ?? 0;
       if ((mask & WRITABLE) !== 0) this.#fire(word, socket.descriptor, WRITABLE);
     }
+    if (this.#waitsForLines(events)) return;
     if (only !== undefined) {
-      if (only.inReadable && only.descriptor >= 0 && (only.unread > 0 || only.ended)) {
+      if (only.inReadable && only.descriptor >= 0 && only.isReadable) {
         const mask = words[events + only.descriptor * EVENT_WORDS] ?? 0;
         if ((mask & READABLE) !== 0) this.#fire(word, only.descriptor, READABLE);
       }
@@ -365,7 +401,7 @@ export class VirtualHost {
         continue;
       }
       this.#readable[kept++] = socket;
-      if (this.#fired >= max || socket.descriptor < 0) continue;
+      if (this.#fired >= max || socket.descriptor < 0 || !socket.isReadable) continue;
       const mask = words[events + socket.descriptor * EVENT_WORDS] ?? 0;
       if ((mask & READABLE) !== 0) this.#fire(word, socket.descriptor, READABLE);
     }
@@ -384,7 +420,7 @@ export class VirtualHost {
       } else {
         const socket = this.#sockets.get(descriptor);
         if (socket === undefined) continue;
-        const readable = (socket.unread > 0 || socket.ended) && (this.#only === undefined || this.#only === socket);
+        const readable = socket.isReadable && (this.#only === undefined || this.#only === socket);
         if (readable) ready |= mask & READABLE;
         if (!socket.paused) ready |= mask & WRITABLE;
       }
@@ -407,23 +443,25 @@ export class VirtualHost {
         layout !== undefined &&
         ((words[events + socket.descriptor * EVENT_WORDS] ?? 0) & WRITABLE) !== 0;
       socket.inWriting = waits;
+      if (!waits) socket.unbroken = 0;
       if (layout === undefined) writable = true;
       if (!waits) continue;
       this.#writing[kept++] = socket;
-      if (!socket.paused) writable = true;
+      if (!socket.paused || socket.monitoring) writable = true;
     }
     this.#writing.length = kept;
     return writable;
   }
 
   /**
-   * A step ends only when all that was read is carried out. After a long one less is read at once, down to about one
-   * command, so that a pipeline of expensive commands does not hold up everybody else.
+   * A step ends only when all that was read is carried out. After a long one, or one with long replies, less is read at
+   * once, down to about one command, so that a pipeline of expensive commands does not hold up everybody else.
    */
   #adaptReads(elapsedMs: number): void {
     for (const socket of this.#readers) {
-      if (elapsedMs > 10) socket.readLimit = Math.max(MIN_READ, Math.floor((socket.readInStep * 5) / elapsedMs));
-      else if (socket.readLimit < FULL_READ && elapsedMs < 4)
+      if (socket.hasLongReplies) socket.readLimit = MIN_READ;
+      else if (elapsedMs > 10) socket.readLimit = Math.max(MIN_READ, Math.floor((socket.readInStep * 5) / elapsedMs));
+      else if (socket.readLimit < FULL_READ && elapsedMs < 4 && !socket.inWriting)
         socket.readLimit = Math.min(FULL_READ, socket.readLimit * 2);
       socket.readInStep = 0;
     }

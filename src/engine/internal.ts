@@ -58,6 +58,8 @@ export class InternalConnections {
     if (this.#password !== undefined) {
       // its reply is the first to come; a failure shows in whatever is asked next
       client.call("AUTH", INTERNAL_USER, this.#password).catch(() => {});
+      // nor is it one of those that go when clients take too much memory
+      client.call("CLIENT", "NO-EVICT", "ON").catch(() => {});
     }
     return { client, flush: () => connection.flushNow?.() };
   }

@@ -2,6 +2,7 @@
  * Parameters of CONFIG that are the server's. The engine in this process takes all its connections for clients from
  * elsewhere, the server's own ones too; so what it has instead is fixed, and CONFIG shows and changes ours in its place.
  */
+import { parseBytes } from "../config/values.ts";
 import { replaceConfigValue } from "./config-reply.ts";
 
 /** Where the server listens is an option of the start; the engine in this process would hear nobody any more, or end. */
@@ -14,6 +15,9 @@ const NO_SETTING = ["CONFIG", "SET", "regears-listening", "no"].map((word) => Bu
  */
 export const ENGINE_CLIENTS = 60_000;
 const MOST_CLIENTS = 4_294_967_295;
+const LONGEST_TIMEOUT = 2_147_483_647;
+/** Data must leave room for what clients make the engine hold besides: it can address 4 GiB, and ends when it needs more. */
+const MOST_MEMORY = 3 * 1024 ** 3;
 
 /** What becomes of a CONFIG command. */
 export interface TranslatedConfig {
@@ -25,11 +29,27 @@ export interface TranslatedConfig {
 
 /** A parameter of ours. */
 interface OwnParameter {
-  /** What the engine has instead. */
-  readonly inEngine: string;
+  /** What the engine has instead of a value. */
+  inEngine(value: string): string;
   read(): string;
   /** @returns what takes the value over; undefined: the engine will refuse it */
   change(value: string): (() => void) | undefined;
+}
+
+/** Who may use DEBUG: nobody, everybody with the right to it, or only clients of this machine. */
+export type DebugMode = "no" | "yes" | "local";
+
+/** What the server starts with. */
+export interface OwnValues {
+  readonly protectedMode: boolean;
+  readonly maxClients: number;
+  /** Seconds; 0: never. */
+  readonly timeout?: number;
+  /** Bytes; 0: as many as there can be. */
+  readonly maxMemory?: number;
+  readonly debug?: DebugMode;
+  /** Parameters that stay as they are, with what CONFIG GET shows; the engine has others. */
+  readonly fixed?: Readonly<Record<string, string>>;
 }
 
 export class OwnSettings {
@@ -37,23 +57,34 @@ export class OwnSettings {
   protectedMode: boolean;
   /** Most clients at a time. */
   maxClients: number;
+  /** Seconds after which a client that does nothing is disconnected; 0: never. */
+  timeout: number;
+  readonly debug: DebugMode;
   readonly embedded: boolean;
+  /** As it was set: the engine's own is never 0. */
+  #maxMemory: number;
+  readonly #fixed: readonly (readonly [string, string])[];
   readonly #parameters: ReadonlyMap<string, OwnParameter>;
 
   /** @param embedded an engine by URL has settings of its own, about its own clients */
-  constructor(
-    values: { readonly protectedMode: boolean; readonly maxClients: number; readonly aclfile?: string },
-    embedded: boolean,
-  ) {
+  constructor(values: OwnValues, embedded: boolean) {
     this.protectedMode = values.protectedMode;
     this.maxClients = values.maxClients;
+    this.timeout = values.timeout ?? 0;
+    this.debug = values.debug ?? "no";
     this.embedded = embedded;
+    this.#maxMemory = values.maxMemory ?? 0;
+    this.#fixed = Object.entries({ ...values.fixed, "enable-debug-command": this.debug });
     this.#parameters = new Map([
       ["protected-mode", this.#protectedModeParameter()],
       ["maxclients", this.#maxClientsParameter()],
-      // the engine has no files, and lets nobody change this one
-      ["aclfile", { inEngine: "", read: () => values.aclfile ?? "", change: () => undefined }],
+      ["timeout", this.#timeoutParameter()],
+      ["maxmemory", this.#maxMemoryParameter()],
     ]);
+  }
+
+  get maxMemory(): number {
+    return this.#maxMemory;
   }
 
   /** @returns undefined when the engine may have the command as it is. @param args with the name */
@@ -68,6 +99,7 @@ export class OwnSettings {
   #shown(reply: Buffer): Buffer {
     let shown = reply;
     for (const [name, parameter] of this.#parameters) shown = replaceConfigValue(shown, name, parameter.read());
+    for (const [name, value] of this.#fixed) shown = replaceConfigValue(shown, name, value);
     return shown;
   }
 
@@ -81,7 +113,7 @@ export class OwnSettings {
       const parameter = this.#parameters.get(name);
       const change = parameter?.change(words[at + 1] as string);
       if (!parameter || !change) continue;
-      translated[at + 1] = Buffer.from(parameter.inEngine);
+      translated[at + 1] = Buffer.from(parameter.inEngine(words[at + 1] as string));
       changes.push(change);
     }
     if (changes.length === 0) return undefined;
@@ -96,7 +128,7 @@ export class OwnSettings {
 
   #protectedModeParameter(): OwnParameter {
     return {
-      inEngine: "no",
+      inEngine: () => "no",
       read: () => (this.protectedMode ? "yes" : "no"),
       change: (value) => {
         if (value !== "yes" && value !== "no") return undefined;
@@ -109,13 +141,44 @@ export class OwnSettings {
 
   #maxClientsParameter(): OwnParameter {
     return {
-      inEngine: String(ENGINE_CLIENTS),
+      inEngine: () => String(ENGINE_CLIENTS),
       read: () => String(this.maxClients),
       change: (value) => {
         const number = Number(value);
         if (!/^\d+$/.test(value) || number < 1 || number > MOST_CLIENTS) return undefined;
         return () => {
           this.maxClients = number;
+        };
+      },
+    };
+  }
+
+  /** The engine would count only what it sees, and not commands of ours. */
+  #timeoutParameter(): OwnParameter {
+    return {
+      inEngine: () => "0",
+      read: () => String(this.timeout),
+      change: (value) => {
+        if (!/^\d+$/.test(value) || Number(value) > LONGEST_TIMEOUT) return undefined;
+        return () => {
+          this.timeout = Number(value);
+        };
+      },
+    };
+  }
+
+  #maxMemoryParameter(): OwnParameter {
+    return {
+      inEngine: (value) => {
+        const bytes = parseBytes(value) ?? 0;
+        return String(bytes === 0 ? MOST_MEMORY : Math.min(bytes, MOST_MEMORY));
+      },
+      read: () => String(this.#maxMemory),
+      change: (value) => {
+        const bytes = parseBytes(value);
+        if (bytes === undefined) return undefined;
+        return () => {
+          this.#maxMemory = bytes;
         };
       },
     };

@@ -64,7 +64,11 @@ export class ClientState {
 
   /** In RESP2 a subscriber may only change subscriptions, PING, QUIT and RESET. */
   get restricted(): boolean {
-    return this.protocol === 2 && this.channels + this.patterns + this.shards > 0;
+    return this.protocol === 2 && this.subscribed;
+  }
+
+  get subscribed(): boolean {
+    return this.channels + this.patterns + this.shards > 0;
   }
 
   /** How many confirmations an unsubscription without names will have. */

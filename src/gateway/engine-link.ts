@@ -5,6 +5,7 @@
  * when that one has ended nothing more is carried out: on another connection it would be somebody else's, in database 0.
  */
 import { type ClientAddresses, type Engine, type EngineConnection, ENGINE_DOWN } from "../engine/engine.ts";
+import { withOrigin } from "./monitors.ts";
 import type { Replies } from "./replies.ts";
 
 /** What waits for a reply is rejected with this when the engine has gone. */
@@ -60,25 +61,29 @@ export class EngineLink {
     return this.#over;
   }
 
-  /** Sends commands whose replies the caller has announced. When the connection is {@link over} they are forgotten. */
-  send(bytes: Uint8Array): void {
+  /**
+   * Sends commands whose replies the caller has announced. When the connection is {@link over} they are forgotten.
+   * @param quiet MONITOR does not show them
+   */
+  send(bytes: Uint8Array, quiet = false): void {
     if (this.#over) {
       this.#replies.drop(DOWN);
       return;
     }
     this.#connection ??= this.#connect();
-    if (!this.#connection.write(bytes)) this.#full = true;
+    if (!this.#connection.write(bytes, quiet)) this.#full = true;
   }
 
   /**
    * Sends something of the server's own; the client does not see its replies.
+   * @param quiet MONITOR does not show it
    * @returns the last of them
    * @throws DOWN when the connection ends before that, or had ended
    */
-  async ask(bytes: Uint8Array, replies: number): Promise<Buffer> {
+  async ask(bytes: Uint8Array, replies: number, quiet = false): Promise<Buffer> {
     if (this.#over) throw DOWN;
     const waiting = Array.from({ length: replies }, () => this.#replies.expectPrivate());
-    this.send(bytes);
+    this.send(bytes, quiet);
     const all = await Promise.all(waiting);
     return all.at(-1) ?? Buffer.alloc(0);
   }
@@ -91,6 +96,20 @@ export class EngineLink {
     } finally {
       if (--this.#urgent === 0 && this.#paused) this.#connection?.pause();
     }
+  }
+
+  /** The client is about to monitor, or no longer does so. */
+  monitor(on: boolean): void {
+    if (this.#over) return;
+    this.#connection ??= this.#connect();
+    this.#connection.monitor?.(on);
+  }
+
+  /** What the client sees of a line of MONITOR which the engine has just sent; undefined: nothing. */
+  shownLine(line: Buffer): Buffer | undefined {
+    const connection = this.#connection;
+    if (connection?.monitor === undefined) return line;
+    return connection.cause === undefined ? undefined : withOrigin(line, connection.cause);
   }
 
   pause(): void {

@@ -49,6 +49,7 @@ export class Gateway {
     this.sources = {
       commands: deps.commands,
       infoSections: deps.infoSections ?? (() => ""),
+      correctedInfo: deps.correctedInfo,
       moduleArgs: deps.moduleArgs ?? [],
     };
     this.#now = deps.now ?? (() => performance.now());

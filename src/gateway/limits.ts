@@ -16,6 +16,8 @@ export interface GatewayLimits extends RequestLimits {
   readonly maxOutput: number;
   /** How long a client that has stopped sending still gets the replies it is owed, in milliseconds. */
   readonly lingerMs: number;
+  /** How long a client whose connection is to be closed may read nothing of what it still gets, in milliseconds. */
+  readonly stalledMs: number;
 }
 
 export const GATEWAY_LIMITS: GatewayLimits = {
@@ -23,6 +25,7 @@ export const GATEWAY_LIMITS: GatewayLimits = {
   maxClients: 10_000,
   maxOutput: 1024 * 1024 * 1024,
   lingerMs: 100,
+  stalledMs: 10_000,
 };
 
 export interface GatewayDeps {
@@ -42,6 +45,7 @@ export interface GatewayDeps {
   readonly slowlog?: Pick<Slowlog, "note">;
   /** See {@link SpliceSources}. */
   readonly infoSections?: (sections: readonly string[]) => string;
+  readonly correctedInfo?: (info: Buffer) => Buffer;
   readonly moduleArgs?: readonly string[];
   /** Milliseconds of a clock that never goes back. */
   readonly now?: () => number;

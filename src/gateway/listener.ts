@@ -23,6 +23,8 @@ export interface ListenerOptions {
 
 const KEEP_ALIVE_MS = 300_000;
 const BACKLOG = 511;
+/** How often idle clients are looked for. */
+const IDLE_LOOK_MS = 1000;
 const TOO_MANY = "-ERR max number of clients reached\r\n";
 
 export class Listener {
@@ -34,6 +36,7 @@ export class Listener {
   #refused = 0;
   #port = 0;
   #onEmpty: (() => void) | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(options: ListenerOptions, deps: GatewayDeps) {
     this.#options = options;
@@ -77,6 +80,8 @@ export class Listener {
   async listen(): Promise<void> {
     const { bind = ["127.0.0.1"], port, unixSocket, tls } = this.#options;
     await this.#gateway.learnAccess();
+    this.#idleTimer = setInterval(() => this.#closeIdle(), IDLE_LOOK_MS);
+    this.#idleTimer.unref();
     try {
       if (port !== undefined) {
         for (const host of bind) {
@@ -91,6 +96,7 @@ export class Listener {
         await this.#open({ path: unixSocket, backlog: BACKLOG });
       }
     } catch (reason) {
+      clearInterval(this.#idleTimer);
       for (const server of this.#servers.splice(0)) server.close();
       throw reason;
     }
@@ -101,6 +107,7 @@ export class Listener {
    * @param graceMs how long to wait for replies, in milliseconds
    */
   async close(graceMs = 2000): Promise<void> {
+    clearInterval(this.#idleTimer);
     const closed = this.#servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve)));
     for (const session of [...this.#sessions]) session.finish();
     if (this.#sessions.size > 0) {
@@ -114,6 +121,13 @@ export class Listener {
     }
     for (const session of [...this.#sessions]) session.close();
     await Promise.all(closed);
+  }
+
+  /** `timeout`, also for clients that never said a word. */
+  #closeIdle(): void {
+    const { timeout } = this.#gateway.settings;
+    if (timeout === 0) return;
+    for (const session of this.#sessions) if (session.isIdleFor(timeout * 1000)) session.close();
   }
 
   #open(
@@ -137,7 +151,8 @@ export class Listener {
   }
 
   #createTlsServer(options: ServerOpts, tls: TlsListening): Server {
-    const server = createTlsServer({ ...options, ...tls.options });
+    // Until the handshake is done nobody reads the socket, and so nobody would notice that its other end has gone.
+    const server = createTlsServer({ ...options, ...tls.options, allowHalfOpen: false });
     // who has not ended the handshake counts too: such clients must not be more than clients may be
     const { settings } = this.#gateway;
     const adapt = (): void => {
@@ -146,14 +161,21 @@ export class Listener {
     adapt();
     server.on("connection", adapt);
     server.on("secureConnection", (socket) => {
+      socket.allowHalfOpen = true;
       if (tls.optional && hasBadCertificate(socket)) socket.destroy();
       else this.#accept(socket);
     });
-    server.on("tlsClientError", (reason) => this.#gateway.log.debug({ err: reason }, "a TLS client was refused"));
+    server.on("tlsClientError", (reason, socket) => {
+      this.#gateway.log.debug({ err: reason }, "a TLS client was refused");
+      // Node.js leaves it open when the handshake takes too long
+      socket.destroy();
+    });
     return server;
   }
 
   #accept(socket: Socket): void {
+    // Its end has been told already, to nobody.
+    if (socket.destroyed) return;
     if (this.#gateway.protects && !isLocal(socket)) {
       socket.on("error", () => {});
       socket.end(DENIED, () => socket.destroy());

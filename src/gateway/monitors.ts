@@ -40,18 +40,21 @@ export class Monitors {
 }
 
 /** A client that gets lines in between the replies it is owed. */
-export function watcherOf(state: Pick<Watcher, "monitoring">, replies: Pick<Replies, "inside" | "answer">): Watcher {
-  const show = (line: Buffer): void => {
-    // not into the middle of what the engine sends
-    if (replies.inside) setImmediate(() => show(line));
-    else replies.answer([line]);
-  };
+export function watcherOf(state: Pick<Watcher, "monitoring">, replies: Pick<Replies, "showLine">): Watcher {
   return {
-    show,
+    show: (line) => replies.showLine(line),
     get monitoring() {
       return state.monitoring;
     },
   };
+}
+
+/** A line of an engine that does not know where the command comes from: with that. Those of Lua scripts say so already. */
+export function withOrigin(line: Buffer, origin: string): Buffer {
+  const end = line.indexOf(" ]");
+  const open = line.indexOf("[");
+  if (end < 0 || open < 0 || line.indexOf(" ", open) !== end) return line;
+  return Buffer.concat([line.subarray(0, end + 1), Buffer.from(origin), line.subarray(end + 1)]);
 }
 
 /** A line as Redis writes it. @param now milliseconds since 1970 */

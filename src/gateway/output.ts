@@ -37,11 +37,7 @@ export class ClientOutput {
     this.#socket = socket;
     this.#limit = limit;
     this.#events = events;
-    socket.on("drain", () => {
-      if (!this.#full) return;
-      this.#full = false;
-      this.#events.onDrain();
-    });
+    socket.on("drain", () => this.#drained());
   }
 
   /** True while the client reads too slowly. */
@@ -54,14 +50,32 @@ export class ClientOutput {
     if (this.#over || bytes.length === 0) return;
     this.#chunks.push(bytes);
     this.#bytes += bytes.length;
-    if (this.#bytes + this.#socket.writableLength > this.#limit) {
-      this.#over = true;
-      this.#chunks = [];
-      this.#events.onOverflow();
-    } else if (!this.#scheduled) {
+    const waiting = this.#bytes + this.#socket.writableLength;
+    if (waiting > HIGH_WATER && !this.#noteFull(waiting)) return;
+    if (!this.#scheduled) {
       this.#scheduled = true;
       process.nextTick(() => this.#turnEnded());
     }
+  }
+
+  /** Much is waiting. @returns whether that may be */
+  #noteFull(waiting: number): boolean {
+    if (waiting > this.#limit) {
+      this.#over = true;
+      this.#chunks = [];
+      this.#events.onOverflow();
+    } else if (!this.#full) {
+      this.#full = true;
+      this.#events.onFull();
+    }
+    return !this.#over;
+  }
+
+  #drained(): void {
+    if (this.#bytes > 0) this.flush();
+    if (!this.#full || this.#bytes + this.#socket.writableLength > HIGH_WATER) return;
+    this.#full = false;
+    this.#events.onDrain();
   }
 
   #turnEnded(): void {
@@ -92,8 +106,5 @@ export class ClientOutput {
       for (const chunk of chunks) this.#socket.write(chunk);
       this.#socket.uncork();
     }
-    if (this.#full || this.#socket.writableLength <= HIGH_WATER) return;
-    this.#full = true;
-    this.#events.onFull();
   }
 }

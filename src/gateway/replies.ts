@@ -2,7 +2,15 @@
  * The replies that a client is owed, in order. The engine's bytes pass through: plain replies as they come and without
  * copying, those of special commands whole, to be looked at; what the server itself answers waits for its turn.
  */
-import { FrameCollector, FrameSplitter, isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
+import {
+  FrameCollector,
+  FrameSplitter,
+  isError,
+  joinAggregate,
+  scalarText,
+  splitAggregate,
+  wasTooLong,
+} from "../resp/frames.ts";
 import type { ClientState, ReplyHandler } from "./client-state.ts";
 
 type Owed =
@@ -28,6 +36,8 @@ const CONFIRMATIONS = /^[ps]?(?:un)?subscribe$/;
 /** How a line of MONITOR begins; no reply of a command does. */
 const MONITOR_LINE = /^\+\d+\.\d+ \[/;
 const QUEUED = "+QUEUED";
+/** Most bytes of lines that wait for the end of a reply; what comes while there are so many is not shown. */
+const MAX_LATE = 1024 * 1024;
 
 /** What happens to the frame that is coming in. */
 const FORWARD = 0;
@@ -38,6 +48,8 @@ const COLLECT = 3;
 export interface ReplySink {
   /** Bytes for the client. */
   send(bytes: Uint8Array): void;
+  /** What the client sees of a line of MONITOR that the engine sends; undefined: nothing. */
+  shownLine(line: Buffer): Buffer | undefined;
   /** Every reply that was owed has been given. */
   settled(): void;
 }
@@ -51,6 +63,9 @@ export class Replies {
   #first = 0;
   #mode = FORWARD;
   #inside = false;
+  /** Lines of MONITOR that came in the middle of a reply. */
+  readonly #late: Buffer[] = [];
+  #lateBytes = 0;
 
   constructor(state: ClientState, sink: ReplySink) {
     this.#state = state;
@@ -105,6 +120,21 @@ export class Replies {
     this.#giveOwn();
   }
 
+  /** A line of MONITOR of our own: not into the middle of what the engine sends. */
+  showLine(line: Buffer): void {
+    if (!this.#inside) this.answer([line]);
+    else if (this.#lateBytes < MAX_LATE) {
+      this.#late.push(line);
+      this.#lateBytes += line.length;
+    }
+  }
+
+  #showLate(): void {
+    const lines = this.#late.splice(0);
+    this.#lateBytes = 0;
+    this.answer(lines);
+  }
+
   /**
    * Passes on what the engine sent.
    * @throws FrameError when it is no RESP
@@ -135,6 +165,7 @@ export class Replies {
       }
     }
     if (at > from) this.#sink.send(chunk.subarray(from, at));
+    if (this.#late.length > 0 && !this.#inside) this.#showLate();
     if (owing && this.empty) this.#sink.settled();
   }
 
@@ -230,7 +261,8 @@ export class Replies {
   #collected(frame: Buffer): void {
     const state = this.#state;
     if (state.monitoring && frame[0] === PLUS && MONITOR_LINE.test(frame.toString("latin1", 0, 40))) {
-      if (state.replies === "on") this.#sink.send(frame);
+      const line = state.replies === "on" ? this.#sink.shownLine(frame) : undefined;
+      if (line) this.#sink.send(line);
       return;
     }
     const head = this.#head;
@@ -317,7 +349,7 @@ export class Replies {
 
   #exec(frame: Buffer): void {
     const transaction = this.#state.transaction;
-    const ended = !isError(frame) || scalarText(frame).startsWith("EXECABORT");
+    const ended = !isError(frame) || wasTooLong(frame) || scalarText(frame).startsWith("EXECABORT");
     if (ended) this.#state.transaction = undefined;
     const aggregate = transaction && ended ? splitAggregate(frame) : undefined;
     if (!transaction || !aggregate) {

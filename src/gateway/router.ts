@@ -6,7 +6,12 @@ import { nameHash, type RequestDecoder } from "../resp/request.ts";
 export const SPECIALS: ReadonlySet<string> = new Set([
   ...["multi", "exec", "discard", "reset", "quit", "watch", "hello", "auth", "select", "client", "monitor"],
   ...["subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe"],
-  ...["command", "module", "info", "acl", "config", "sync", "psync", "replconf", "replicaof", "slaveof"],
+  ...["command", "module", "info", "acl", "config", "debug", "sync", "psync", "replconf", "replicaof", "slaveof"],
+]);
+
+/** About the connection and not about data: never put before the interceptor, never kept for a stage of a transaction. */
+export const CONNECTION_COMMANDS: ReadonlySet<string> = new Set([
+  ...["multi", "exec", "discard", "watch", "reset", "quit", "sync", "psync", "replconf"],
 ]);
 
 /** Commands of the engine by which clients come in and look around; they touch no data. */

@@ -13,22 +13,20 @@ import { RequestDecoder } from "../resp/request.ts";
 import { accessProbe, refusal } from "./access.ts";
 import { ClientAccess } from "./client-access.ts";
 import { ClientState } from "./client-state.ts";
+import { Departure } from "./departure.ts";
 import { DOWN, EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
 import type { Interception, Replacement } from "./interceptor.ts";
 import { type Watcher, watcherOf } from "./monitors.ts";
 import { ClientOutput } from "./output.ts";
+import { isLocal } from "./protected.ts";
 import { Replies } from "./replies.ts";
-import type { Route } from "./router.ts";
+import { CONNECTION_COMMANDS, type Route } from "./router.ts";
 import { COMMITTING, type Plan, planSpecial, type SpecialContext } from "./special.ts";
 import { isQueued, type Stage, StagedTransaction } from "./staged.ts";
 
 /** Undecoded bytes above which a client that has to wait is no longer read. */
 const BACKLOG_HIGH_WATER = 1024 * 1024;
-/** About the connection and not about data: never put before the interceptor, never kept for a stage of a transaction. */
-const CONNECTION_COMMANDS: ReadonlySet<string> = new Set([
-  ...["multi", "exec", "discard", "watch", "reset", "quit", "sync", "psync", "replconf"],
-]);
 const INTERNAL_ERROR: Reply = error("ERR internal error");
 const NO_SUBSCRIPTIONS = "ERR a transaction with RG commands can not subscribe or monitor";
 const PLAIN: Plan = { kind: "plain" };
@@ -57,10 +55,11 @@ export class ClientSession {
   #finishing = false;
   #closed = false;
   #onSettled: (() => void) | undefined;
+  /** When it last sent something or made room for more. */
+  #activeAt = performance.now();
   readonly #addresses: ClientAddresses;
   #onDrained: (() => void) | undefined;
-  /** Made for the first command of ours that wants to be told when the client leaves. */
-  #departure: AbortController | undefined;
+  #departure: Departure | undefined;
   #linger: NodeJS.Timeout | undefined;
 
   constructor(id: number, socket: Socket, gateway: Gateway, addresses: ClientAddresses) {
@@ -73,11 +72,12 @@ export class ClientSession {
     this.#output = this.#makeOutput();
     this.#replies = new Replies(this.#state, {
       send: (bytes) => this.#output.write(bytes),
+      shownLine: (line) => this.#engine.shownLine(line),
       settled: () => this.#settled(),
     });
     this.#watcher = watcherOf(this.#state, this.#replies);
     this.#engine = this.#makeLink(addresses);
-    this.#access = new ClientAccess(gateway, this.#state, (request) => this.#engine.ask(request, 1));
+    this.#access = new ClientAccess(gateway, this.#state, (request) => this.#engine.ask(request, 1, true));
     this.#special = {
       state: this.#state,
       engine: gateway.engine,
@@ -88,7 +88,9 @@ export class ClientSession {
         this.#decoder.authenticated = authenticated || !gateway.authRequired;
       },
       settings: gateway.settings,
+      local: isLocal(socket),
       monitors: () => gateway.monitors.add(this.#watcher),
+      asksToMonitor: (on) => this.#engine.monitor(on),
     };
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("end", () => this.#ended());
@@ -104,13 +106,20 @@ export class ClientSession {
     this.#endWhenSettled();
   }
 
+  /** Has the client done nothing for so long, though nobody else was at it? Redis does not count who waits or listens. */
+  isIdleFor(ms: number): boolean {
+    const { monitoring, subscribed } = this.#state;
+    const waits = (this.#busy || !this.#replies.empty) && !this.#output.full;
+    return !monitoring && !subscribed && !waits && performance.now() - this.#activeAt > ms;
+  }
+
   /** Closes at once; what runs for the client goes on without it. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#linger);
     this.#socket.destroy();
-    this.#departure?.abort();
+    this.#departure?.happen();
     this.#onDrained?.();
     this.#state.transaction?.staged?.discard();
     this.#engine.close();
@@ -123,6 +132,7 @@ export class ClientSession {
       expectsMore: () => this.#busy,
       onFull: () => this.#engine.pause(),
       onDrain: () => {
+        this.#activeAt = performance.now();
         this.#engine.resume();
         const waiting = this.#onDrained;
         this.#onDrained = undefined;
@@ -159,6 +169,7 @@ export class ClientSession {
 
   #read(chunk: Buffer): void {
     if (this.#finishing) return;
+    this.#activeAt = performance.now();
     this.#decoder.feed(chunk);
     this.#pump();
     if (this.#decoder.backlog > BACKLOG_HIGH_WATER && (this.#mustWait() || !this.#gateOpen)) this.#socket.pause();
@@ -434,28 +445,22 @@ export class ClientSession {
       this.#answer(reason === DOWN ? error(ENGINE_DOWN) : INTERNAL_ERROR);
     }
     this.#busy = false;
+    this.#departure = undefined;
     this.#pump();
     this.#endWhenSettled();
   }
 
   /** What a handler may know of this client; its signal is made only for those who ask. */
   #context(caller: "client" | "multi", typedName: string, args: readonly Buffer[] = []): CommandContext {
-    const signal = (): AbortSignal => {
-      this.#departure ??= new AbortController();
-      if (this.#closed) this.#departure.abort();
-      return this.#departure.signal;
-    };
+    const departure = new Departure(this.#closed);
+    this.#departure = departure;
     return {
-      caller,
-      clientId: this.#id,
-      owner: this,
-      user: this.#state.user,
-      typedName,
+      ...{ caller, clientId: this.#id, owner: this, user: this.#state.user, typedName },
       ran: (ms) => {
         this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer);
       },
       get signal() {
-        return signal();
+        return departure.signal;
       },
     };
   }
@@ -494,5 +499,6 @@ export class ClientSession {
     this.#finishing = true;
     this.#output.flush();
     this.#socket.destroySoon();
+    this.#socket.setTimeout(this.#gateway.limits.stalledMs, () => this.close());
   }
 }

@@ -1,5 +1,6 @@
 /** The engine's commands of which the gateway takes note: what they change, and what their replies are to look like. */
 import { encodeCommand } from "../engine/encode.ts";
+import { debugRefusal } from "../engine/debug.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
 import { makesReplica, REPLICATION_REFUSED } from "../engine/replication.ts";
@@ -33,8 +34,12 @@ export interface SpecialContext {
   /** The client is another user now, or (false) as it was when it came. */
   identified(authenticated: boolean): void;
   readonly settings: OwnSettings;
+  /** The client comes from this machine. */
+  readonly local: boolean;
   /** The client monitors from now on. */
   monitors(): void;
+  /** It has asked for that, or (false) was refused or has ended it. */
+  asksToMonitor(on: boolean): void;
 }
 
 /** Commands that give later ones another meaning: a client that could not be given them must begin anew. */
@@ -45,6 +50,7 @@ const CLIENT_REPLY_ON = Buffer.from("*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$2\r\n
 /** Refused for their arity, so that a transaction knows of it. */
 const WRONG_SYNC = encodeCommand(["SYNC", "x"]);
 const WRONG_REPLICAOF = encodeCommand(["REPLICAOF", "x"]);
+const WRONG_DEBUG = encodeCommand(["DEBUG"]);
 /** The subcommands of ACL and CONFIG after which a verdict about rights may be wrong. */
 const CHANGES_RIGHTS = /^(?:set|setuser|deluser|load)$/i;
 
@@ -85,10 +91,18 @@ export function planSpecial(name: string, request: RequestView, context: Special
       });
     }
     case "monitor":
-      return onSuccess(() => {
-        state.monitoring = true;
-        context.monitors();
-      });
+      if (!state.monitoring) context.asksToMonitor(true);
+      return {
+        kind: "special",
+        handle: (frame) => {
+          if (isError(frame)) context.asksToMonitor(state.monitoring);
+          else {
+            state.monitoring = true;
+            context.monitors();
+          }
+          return frame;
+        },
+      };
     case "client":
       return planClient(request, context);
     case "acl":
@@ -112,6 +126,8 @@ export function planSpecial(name: string, request: RequestView, context: Special
         ? { kind: "special", instead: WRONG_REPLICAOF, handle: (frame) => refuseReplication(frame, state) }
         : PLAIN;
     }
+    case "debug":
+      return planDebug(request, context);
     case "quit":
       return onSuccess(() => {
         state.leaving = true;
@@ -124,10 +140,11 @@ export function planSpecial(name: string, request: RequestView, context: Special
 }
 
 /** RESET ends `CLIENT REPLY OFF` before it answers, but a SKIP is for its own reply. */
-function resetBy(frame: Buffer, { state, identified }: SpecialContext): Buffer | undefined {
+function resetBy(frame: Buffer, { state, identified, asksToMonitor }: SpecialContext): Buffer | undefined {
   if (isError(frame)) return frame;
   const skipped = state.replies === "skip";
   state.transaction?.staged?.discard();
+  if (state.monitoring) asksToMonitor(false);
   state.reset();
   identified(false);
   return skipped ? undefined : frame;
@@ -163,9 +180,17 @@ function planConfig(request: RequestView, context: SpecialContext): Plan {
   };
 }
 
-function refuseReplication(frame: Buffer, { protocol }: ClientState): Buffer {
-  const about = scalarText(frame);
-  return about.startsWith("NO") ? frame : encodeWhole(error(REPLICATION_REFUSED), protocol);
+const refuseReplication = (frame: Buffer, state: ClientState): Buffer => refuse(frame, REPLICATION_REFUSED, state);
+
+/** @param frame the engine's reply to a wrong command, which tells whether the client is known and has the right to it */
+const refuse = (frame: Buffer, text: string, { protocol }: ClientState): Buffer =>
+  scalarText(frame).startsWith("NO") ? frame : encodeWhole(error(text), protocol);
+
+function planDebug(request: RequestView, { engine, settings, local, state }: SpecialContext): Plan {
+  if (!engine.embedded) return PLAIN;
+  const refused = debugRefusal(request.copy(0), settings.debug === "yes" || (settings.debug === "local" && local));
+  if (refused === undefined) return PLAIN;
+  return { kind: "special", instead: WRONG_DEBUG, handle: (frame) => refuse(frame, refused, state) };
 }
 
 function planHello(request: RequestView, context: SpecialContext): Plan {

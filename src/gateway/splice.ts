@@ -12,6 +12,8 @@ export interface SpliceSources {
   readonly commands: CommandTable;
   /** The text of our INFO sections among those asked for (lower case; none: the default ones), lines ended by CRLF. */
   readonly infoSections: (sections: readonly string[]) => string;
+  /** Puts into the engine's INFO what the server knows better. */
+  readonly correctedInfo?: ((info: Buffer) => Buffer) | undefined;
   /** The start-up options that MODULE LIST shows. */
   readonly moduleArgs: readonly string[];
 }
@@ -32,7 +34,7 @@ export function spliceFor(name: string, args: readonly Buffer[], sources: Splice
         ? goodOnly((frame, protocol) => append(frame, [moduleEntry(sources, protocol)]))
         : undefined;
     case "info":
-      return goodOnly((frame) => withSections(frame, sources.infoSections(words)));
+      return goodOnly((frame) => wholeInfo(frame, sources.infoSections(words), sources.correctedInfo));
     case "hello":
       return goodOnly((frame, protocol) => withModule(frame, moduleEntry(sources, protocol)));
     default:
@@ -168,9 +170,11 @@ function withModule(frame: Buffer, entry: Buffer): Buffer {
   });
 }
 
-function withSections(frame: Buffer, sections: string): Buffer {
-  if (sections === "") return frame;
-  return rewriteText(frame, (own) =>
-    Buffer.concat([own, Buffer.from(own.length > 0 ? "\r\n" : ""), Buffer.from(sections)]),
-  );
+function wholeInfo(frame: Buffer, sections: string, correct = (info: Buffer): Buffer => info): Buffer {
+  const ours = Buffer.from(sections);
+  return rewriteText(frame, (text) => {
+    const own = correct(text);
+    if (ours.length === 0) return own;
+    return Buffer.concat([own, Buffer.from(own.length > 0 ? "\r\n" : ""), ours]);
+  });
 }

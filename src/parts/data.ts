@@ -1,4 +1,5 @@
 /** The data: the engine, the way to it, and who may do what in it. */
+import { resolve } from "node:path";
 import type { CommandTable } from "../commands/command.ts";
 import { type Config, engineConfig, parseUserLines, readOptionFile } from "../config.ts";
 import { EngineCommands } from "../engine/commands.ts";
@@ -7,7 +8,7 @@ import type { Engine } from "../engine/engine.ts";
 import { EngineGate } from "../engine/gate.ts";
 import { InternalConnections } from "../engine/internal.ts";
 import { DEFAULT_USER, type Maybe, UserRights } from "../engine/rights.ts";
-import { OwnSettings } from "../engine/own-settings.ts";
+import { type DebugMode, OwnSettings, type OwnValues } from "../engine/own-settings.ts";
 import { UpstreamEngine } from "../engine/upstream.ts";
 import { parseEngineUrl } from "../engine/url.ts";
 import { AccessEpoch, CommandRights } from "../gateway/access.ts";
@@ -51,9 +52,13 @@ export function dataParts(base: Base, table: () => CommandTable): DataParts {
   const engine = createEngine(config, log, end);
   const connections = new InternalConnections(engine);
   const engineCommands = new EngineCommands();
-  const gate = new EngineGate(() => {
-    if (engine instanceof EmbeddedEngine) engine.settle();
-  });
+  const gate =
+    engine instanceof EmbeddedEngine
+      ? new EngineGate(
+          () => engine.settle(),
+          () => engine.release(),
+        )
+      : new EngineGate();
   const rights = new AccessEpoch();
   const users = new UserRights({
     open: () => connections.open(),
@@ -69,8 +74,7 @@ export function dataParts(base: Base, table: () => CommandTable): DataParts {
         ...{ aclfile: config.aclfile, requirepass: config.requirepass, connections, log },
       })
     : undefined;
-  const { protectedMode, maxclients: maxClients, aclfile } = config;
-  const settings = new OwnSettings({ protectedMode, maxClients, aclfile }, engine.embedded);
+  const settings = new OwnSettings(ownValues(config), engine.embedded);
   const permissions = new CommandRights(users, table);
   return {
     ...base,
@@ -87,6 +91,15 @@ export function dataParts(base: Base, table: () => CommandTable): DataParts {
       client.close();
     },
   };
+}
+
+function ownValues(config: Config): OwnValues {
+  const { protectedMode, maxclients: maxClients, timeout, maxmemory: maxMemory, bind, unixsocket } = config;
+  const fixed = {
+    ...{ bind, unixsocket, aclfile: config.aclfile, port: String(config.port), "tls-port": String(config.tlsPort) },
+    dir: resolve(config.dir),
+  };
+  return { protectedMode, maxClients, timeout, maxMemory, fixed, debug: config.enableDebugCommand as DebugMode };
 }
 
 function createEngine(config: Config, log: Logger, onEnd: (reason?: Error) => void): Engine {
@@ -111,6 +124,8 @@ function createEngine(config: Config, log: Logger, onEnd: (reason?: Error) => vo
   const engine = new EmbeddedEngine({
     config: engineConfig(config),
     scriptTimeLimitMs: config.scriptTimeLimit,
+    clientOutputLimit: config.clientOutputLimit,
+    debugCommand: config.enableDebugCommand !== "no",
     log: engineLog,
   });
   engine.onExit = (_code, reason) => onEnd(reason);

@@ -1,6 +1,7 @@
 /** The gateway: where clients come in, and what stands between their commands and the engine. */
 import { infoSections } from "../commands/info.ts";
 import { killByAddress } from "../gateway/addresses.ts";
+import { withFacts } from "../gateway/engine-info.ts";
 import { firstOf, type Interceptor } from "../gateway/interceptor.ts";
 import { Listener } from "../gateway/listener.ts";
 import { LuaBridge } from "../gateway/lua.ts";
@@ -25,7 +26,12 @@ export function createListener(parts: CommandParts, persistence: Persistence, vi
     epoch: rights,
     lifetimeMs: engine.embedded ? Number.POSITIVE_INFINITY : SETTINGS_LIFETIME_MS,
   });
-  return new Listener(
+  const correctedInfo = (info: Buffer): Buffer => {
+    const { port, clients, accepted, refused } = listener;
+    const { maxClients, maxMemory } = settings;
+    return withFacts(info, { port, clients, accepted, refused, maxClients, maxMemory });
+  };
+  const listener: Listener = new Listener(
     {
       port: config.port === 0 && (config.unixsocket !== "" || config.tlsPort !== 0) ? undefined : config.port,
       tls: tlsListening(config),
@@ -55,8 +61,10 @@ export function createListener(parts: CommandParts, persistence: Persistence, vi
           memory: () => host.memory(),
           regears: () => visibility().infoLines(),
         }),
+      ...(engine.embedded && { correctedInfo }),
     },
   );
+  return listener;
 }
 
 /** Lua scripts of clients may use our commands and hooked ones, if the client may. */

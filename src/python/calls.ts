@@ -1,6 +1,7 @@
 /** What Python may ask of the main thread: the engine's commands, our own, keys to read, options. */
 import { type EngineClient, type EngineCommand, encodeCommand } from "../engine/client.ts";
 import { EngineCommands } from "../engine/commands.ts";
+import { debugRefusal } from "../engine/debug.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
 import { makesReplica, REPLICATION_REFUSED } from "../engine/replication.ts";
@@ -170,7 +171,7 @@ export class PythonCalls {
     };
     const sender = { owner, canWait: false, links };
     const send = (): Buffer | Promise<Buffer> =>
-      flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task);
+      flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task, true);
     const reply = this.#options.around(args, sender, send);
     return reply instanceof Promise ? reply.then(settle) : settle(reply);
   }
@@ -193,6 +194,9 @@ export class PythonCalls {
     if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
     if (this.#options.settings.embedded && makesReplica(name, args)) throw new ReplyError(REPLICATION_REFUSED);
     if (hasNoReply(name, args)) throw new ReplyError(NO_REPLY);
+    const { embedded, debug } = this.#options.settings;
+    const noDebug = embedded && name === "debug" ? debugRefusal(args, debug !== "no") : undefined;
+    if (noDebug !== undefined) throw new ReplyError(noDebug);
     // replies are read as RESP2
     if (name === "hello" && args[1]?.toString("latin1") === "3")
       throw new ReplyError("NOPROTO unsupported protocol version");
@@ -202,7 +206,7 @@ export class PythonCalls {
   /** Inside a transaction nothing blocks: that is what RedisGears' callers are told as well. */
   async #unblocked(home: object, owner: object, bytes: Buffer, task: PythonTask | undefined): Promise<Buffer> {
     const wrapped = Buffer.concat([encodeCommand(["MULTI"]), bytes, encodeCommand(["EXEC"])]);
-    const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, task));
+    const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, task, true));
     replies.line();
     const queued = replies.at;
     const refused = replies.isError;
@@ -226,18 +230,22 @@ export class PythonCalls {
     }
   }
 
-  /** Sends to the engine when the gate is open. The reply comes at once from an engine in this process. */
+  /**
+   * Sends to the engine when the gate is open. The reply comes at once from an engine in this process.
+   * @param shown it is a script's command: MONITOR shows it
+   */
   #raw(
     home: object,
     owner: object,
     bytes: Buffer,
     replies: number,
     task: PythonTask | undefined,
+    shown = false,
   ): Buffer | Promise<Buffer> {
     const { gate } = this.#options;
     if (!gate.isOpenFor(owner)) {
       return new Promise<void>((resolve) => gate.whenOpen(owner, resolve)).then(() =>
-        this.#raw(home, owner, bytes, replies, task),
+        this.#raw(home, owner, bytes, replies, task, shown),
       );
     }
     const client = this.#client(home);
@@ -245,10 +253,11 @@ export class PythonCalls {
     let settle: ((value: Buffer | Error) => void) | undefined;
     const isBody = task?.registers !== undefined;
     if (isBody) this.#options.onBodyCommand(task);
-    client.rawCallNow(bytes, replies, (error, data) => {
+    const answer = (error: Error | undefined, data: Buffer): void => {
       result = error ?? data;
       if (result !== undefined) settle?.(result);
-    });
+    };
+    client.rawCallNow(bytes, replies, answer, shown);
     if (isBody) this.#options.onBodyCommand(undefined);
     if (result !== undefined) {
       if (result instanceof Error) throw new ReplyError(`${result.message}`);
@@ -268,7 +277,9 @@ export class PythonCalls {
   #client(home: object): EngineClient {
     const state = this.#state(home);
     if (state.client) return state.client;
-    const client = this.#options.connections.open();
+    const { client, flush } = this.#options.connections.openDirect();
+    // MONITOR is not to show how it logs in
+    flush();
     client.onClose = () => {
       if (state.client === client) state.client = undefined;
     };

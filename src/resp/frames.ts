@@ -145,10 +145,25 @@ export class FrameSplitter {
   }
 }
 
+/** Longest frame that is ever held whole, in bytes. */
+const MAX_FRAME = 256 * 1024 * 1024;
+/** What stands for a longer one. */
+const TOO_LONG = Buffer.from(`-ERR the reply is longer than ${MAX_FRAME} bytes\r\n`);
+
+/** Is this an error that stands for a reply which was too long to be held whole? */
+export const wasTooLong = (frame: Buffer): boolean => frame === TOO_LONG;
+
 /** Cuts a stream of reply bytes into whole frames, for readers that want each one complete. */
 export class FrameCollector {
   readonly #splitter = new FrameSplitter();
+  readonly #limit: number;
   #parts: Buffer[] = [];
+  #size = 0;
+
+  /** @param limit most bytes of a frame: in place of a longer one there is an error, see {@link wasTooLong} */
+  constructor(limit = MAX_FRAME) {
+    this.#limit = limit;
+  }
 
   /** True when a frame has begun and not ended. */
   get inside(): boolean {
@@ -162,14 +177,20 @@ export class FrameCollector {
    */
   read(chunk: Buffer, from: number): number {
     const end = this.#splitter.end(chunk, from);
-    this.#parts.push(end < 0 ? chunk.subarray(from) : chunk.subarray(from, end));
+    const part = end < 0 ? chunk.subarray(from) : chunk.subarray(from, end);
+    this.#size += part.length;
+    if (this.#size <= this.#limit) this.#parts.push(part);
+    else this.#parts = [];
     return end;
   }
 
   /** The bytes read so far. */
   take(): Buffer {
     const parts = this.#parts;
+    const size = this.#size;
     this.#parts = [];
+    this.#size = 0;
+    if (size > this.#limit) return TOO_LONG;
     const only = parts[0];
     return parts.length === 1 && only ? only : Buffer.concat(parts);
   }
@@ -207,8 +228,9 @@ export function splitAggregate(frame: Buffer): Aggregate | undefined {
   return { type, children };
 }
 
-/** Puts an aggregate together from frames. */
+/** Puts an aggregate together from frames. What would be too long is an error, see {@link wasTooLong}. */
 export function joinAggregate({ type, children }: Aggregate): Buffer {
+  if (children.reduce((size, child) => size + child.length, 0) > MAX_FRAME) return TOO_LONG;
   const count = type === "%" ? children.length / 2 : children.length;
   return Buffer.concat([Buffer.from(`${type}${count}\r\n`), ...children]);
 }

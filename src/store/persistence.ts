@@ -17,6 +17,7 @@ import { type KeptTimers, RegistrationKeeper } from "./keeper.ts";
 import { SaveCommands } from "./save-commands.ts";
 import { parseSavePoints, SaveSchedule } from "./schedule.ts";
 import { DirectoryInUse, DirectoryLock } from "./lock.ts";
+import { refusesToSave } from "./no-folder.ts";
 import { NullStore, type StoredTimer } from "./store.ts";
 
 export interface PersistenceOptions {
@@ -67,7 +68,7 @@ export class Persistence {
     this.#saves = points.length > 0;
     const reloading = debugReload((owner) => this.#reload(owner));
     if (directory === "" || !options.embedded) {
-      this.interceptors = options.embedded ? [reloading] : [];
+      this.interceptors = options.embedded ? [refusesToSave(connections), reloading] : [];
       return;
     }
     const version = versions.regears;
@@ -156,7 +157,7 @@ export class Persistence {
   }
 }
 
-/** The embedded engine has no DEBUG; this much of it is for tests of scripts that are to survive a restart. */
+/** DEBUG RELOAD needs no permission: it is for tests of scripts that are to survive a restart. */
 function debugReload(reload: (owner: object) => Promise<void>): Interceptor {
   return {
     active: false,

@@ -52,7 +52,11 @@ function setUp() {
   const state = new ClientState();
   const told: string[] = [];
   const sent: string[] = [];
-  const replies = new Replies(state, { send: (bytes) => void sent.push(String(bytes)), settled: () => {} });
+  const replies = new Replies(state, {
+    send: (bytes) => void sent.push(String(bytes)),
+    settled: () => {},
+    shownLine: (line) => line,
+  });
   const link = new EngineLink(
     engine,
     replies,

@@ -1,0 +1,41 @@
+/**
+ * DEBUG of the embedded engine. It has no process of its own that could be sacrificed, and no files: what would end it, and
+ * with it the server, or spoil the data, is refused whatever the configuration says.
+ */
+
+/** What looks, waits, or changes how the engine works without harm to anybody's data. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  ...["help", "digest", "digest-value", "error", "log", "object", "protocol", "sleep", "set-active-expire", "jmap"],
+  ...["htstats", "htstats-key", "listpack", "quicklist", "sdslen", "structsize", "client-eviction", "change-repl-id"],
+  ...["dict-resizing", "hashtable-can-abort-shrink", "client-enforce-reply-list", "replybuffer", "pause-cron"],
+  ...["quicklist-packed-threshold", "stringmatch-len"],
+]);
+/** Most bytes that DEBUG POPULATE may ask for: `maxmemory` does not count for it. */
+const MOST_POPULATED = 256 * 1024 ** 2;
+/** What a key takes besides its value. */
+const KEY_BYTES = 128;
+
+/** Redis' words for a client that may not use it. */
+export const DEBUG_NOT_ALLOWED =
+  'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local ' +
+  "connection, otherwise you need to set this option in the configuration file, and then restart the server.";
+
+/**
+ * May the engine have this DEBUG command?
+ * @param args with the name
+ * @returns the text of the error reply, or undefined when it may
+ */
+export function debugRefusal(args: readonly Buffer[], allowed: boolean): string | undefined {
+  if (!allowed) return DEBUG_NOT_ALLOWED;
+  const name = args[1]?.toString("latin1").toLowerCase();
+  // the engine has its words for a command without its arguments
+  if (name === undefined || HARMLESS.has(name)) return undefined;
+  if (name === "populate") return populates(args) ? undefined : "ERR DEBUG POPULATE of so many keys is not available";
+  return `ERR DEBUG ${name.toUpperCase()} is not available: it could end the server, or damage its data`;
+}
+
+function populates(args: readonly Buffer[]): boolean {
+  const [count = 0, size = 0] = [args[2], args[4]].map((arg) => Number(arg?.toString("latin1") ?? 0));
+  const prefix = args[3]?.length ?? 0;
+  return !(Math.abs(count) * (Math.abs(size) + prefix + KEY_BYTES) > MOST_POPULATED);
+}

@@ -1,0 +1,218 @@
+/** The engine's end of a connection: what waits for Valkey, and what it wrote. */
+import type { ClientAddresses } from "./engine.ts";
+
+/** Room for Valkey's own answer to "not now"; any negative result means "broken pipe" for a write. */
+export const NOTHING_WRITTEN = 0;
+/** Bytes that Valkey reads of one connection in one step, unless its commands turned out to be slow. */
+export const FULL_READ = 16 * 1024;
+export const MIN_READ = 64;
+/** The same of a client that has just come: nobody knows how long its replies will be. */
+const FIRST_READ = 512;
+/** A client has long replies when they have so many times the bytes of its commands. */
+const LONG_REPLIES = 64;
+/** After so many bytes of commands, what was known of their replies counts half. */
+const FORGET_AFTER = 64 * 1024;
+/**
+ * Most bytes taken of Valkey in one write, for a client: a string of 100 MB leaves it in many steps, between which others
+ * have theirs. Buffers of this size are cheap to get; those above 128 KiB are mapped anew by the system each time.
+ */
+const CLIENT_WRITE = 64 * 1024;
+/** Most bytes that wait for delivery to a client. */
+const CLIENT_WINDOW = 4 * CLIENT_WRITE;
+/** The same for the server's own connections, which want their replies whole: larger pieces, and as many as there are. */
+const OWN_WRITE = 1024 * 1024;
+const NOTHING = Buffer.alloc(0);
+/** Where MONITOR says that the commands of scripts come from. */
+const SCRIPTS = "127.0.0.1:0";
+
+/** The engine's end of one connection. */
+export class VirtualSocket {
+  /** Set once by Valkey's accept. */
+  descriptor = -1;
+  /** Delivered before the others; see `EmbeddedEngine`. */
+  readonly priority: boolean;
+  /** Undefined for the server's own connections. */
+  readonly addresses: ClientAddresses | undefined;
+  /** Takes nothing of Valkey. */
+  paused = false;
+  /** Valkey reads nothing of it until somebody who holds the engine has let go. */
+  frozen = false;
+  /** Our side closed it: Valkey reads the end of the stream. */
+  ended = false;
+  /** Valkey closed it. */
+  closed = false;
+  /** Commands of the server's own that MONITOR shows all the same, as what a script does. */
+  shown = false;
+  /** The client monitors: whose commands its output tells of is noted with it, until nobody asks any more. */
+  monitoring = false;
+  /** Of each piece of output of a monitoring one. */
+  readonly #causes: (string | undefined)[] = [];
+  /** Of the output that was taken last: the address of the client that caused it; undefined: the server itself. */
+  cause: string | undefined;
+  /** Input that MONITOR does not show. */
+  readonly #quiet = new Set<Uint8Array>();
+  /** What Valkey wrote and nobody fetched. */
+  readonly #output: Buffer[] = [];
+  #outputBytes = 0;
+  /** Member of the engine's list of sockets whose output waits for delivery. */
+  undelivered = false;
+  /** Bytes that Valkey has not read. */
+  unread = 0;
+  /** Bytes read in the present step, and how many may be. */
+  readInStep = 0;
+  readLimit: number;
+  /** Bytes of commands and of replies lately. */
+  #commandBytes = 0;
+  #replyBytes = 0;
+  /** Was what Valkey has taken last not to be shown? */
+  isQuiet = false;
+  /** Bytes of replies since Valkey had no more to write. */
+  unbroken = 0;
+  /** Members of the host's lists of sockets that have something to do. */
+  inReadable = false;
+  inWriting = false;
+  readonly #input: Uint8Array[] = [];
+  #head = 0;
+  #offset = 0;
+
+  constructor(priority: boolean, addresses?: ClientAddresses) {
+    this.priority = priority;
+    this.addresses = addresses;
+    this.readLimit = this.isOwn ? FULL_READ : FIRST_READ;
+  }
+
+  /** Where MONITOR says that the commands come from which Valkey has taken last; undefined: it does not show them. */
+  get origin(): string | undefined {
+    if (this.isQuiet) return undefined;
+    if (this.addresses === undefined) return this.shown ? SCRIPTS : undefined;
+    const { peer } = this.addresses;
+    // no client of the network has this port
+    return peer.endsWith(":0") ? `unix:${peer.slice(0, -2)}` : peer;
+  }
+
+  setMonitoring(monitoring: boolean): void {
+    this.monitoring = monitoring;
+    this.#causes.length = 0;
+    if (monitoring) for (const _piece of this.#output) this.#causes.push(undefined);
+  }
+
+  /** Is it a connection of the server itself, and no client's? */
+  get isOwn(): boolean {
+    return this.addresses === undefined;
+  }
+
+  /** Were its replies much longer than its commands lately? */
+  get hasLongReplies(): boolean {
+    return !this.isOwn && this.#replyBytes > CLIENT_WRITE && this.#replyBytes > LONG_REPLIES * this.#commandBytes;
+  }
+
+  /** Is there output to deliver? */
+  get hasOutput(): boolean {
+    return this.#output.length > 0;
+  }
+
+  /** Copies what Valkey writes, or a part of it. @returns how many bytes; 0 when there is no room */
+  accept(memory: Uint8Array, start: number, length: number, cause: string | undefined): number {
+    const size = Math.min(length, this.isOwn ? OWN_WRITE : CLIENT_WRITE);
+    if (this.monitoring) this.#causes.push(cause);
+    else if (!this.isOwn && this.#outputBytes >= CLIENT_WINDOW) return NOTHING_WRITTEN;
+    const copy = Buffer.allocUnsafe(size);
+    copy.set(memory.subarray(start, start + size));
+    this.#output.push(copy);
+    this.#outputBytes += size;
+    this.#replyBytes += size;
+    return size;
+  }
+
+  /** Takes the first of the output, or all of it when that is little; makes room for more. */
+  takeOutput(): Buffer {
+    const output = this.#output;
+    const whole = output.length > 1 && this.#outputBytes <= CLIENT_WRITE && this.#causes.length === 0;
+    this.cause = this.#causes.shift();
+    const bytes = whole ? Buffer.concat(output, this.#outputBytes) : (output.shift() ?? NOTHING);
+    if (whole) output.length = 0;
+    this.#outputBytes -= bytes.length;
+    return bytes;
+  }
+
+  /** Forgets the output. */
+  dropOutput(): void {
+    this.#output.length = 0;
+    this.#outputBytes = 0;
+  }
+
+  /** What Valkey has yet to take of this socket; 0 when it has everything. */
+  get todo(): number {
+    return this.descriptor < 0 ? this.unread + 1 : this.unread;
+  }
+
+  /**
+   * Is there something that Valkey should read now? While it waits to write replies no more commands are carried out. But
+   * of a client that does not read them they are, as long as they have short replies: many a client first sends all its
+   * commands. Valkey has a limit for what these replies may be together.
+   */
+  get isReadable(): boolean {
+    if (this.ended) return true;
+    if (this.unread === 0 || this.frozen) return false;
+    if (this.paused) return !this.hasLongReplies;
+    return !this.inWriting || this.isOwn;
+  }
+
+  /** Queues bytes for Valkey. @param quiet they are no commands of the client: MONITOR does not show them */
+  push(bytes: Uint8Array, quiet = false): void {
+    if (bytes.length === 0) return;
+    this.#input.push(bytes);
+    if (quiet) this.#quiet.add(bytes);
+    this.unread += bytes.length;
+  }
+
+  /** Forgets what Valkey has not read. */
+  drop(): void {
+    this.#quiet.clear();
+    this.#input.length = 0;
+    this.#head = 0;
+    this.#offset = 0;
+    this.unread = 0;
+  }
+
+  /** Moves up to `length` bytes of the queue to `target`. @returns how many */
+  take(target: Uint8Array, start: number, length: number): number {
+    let done = 0;
+    const first = this.#input[this.#head];
+    this.isQuiet = this.#quiet.size > 0 && first !== undefined && this.#quiet.has(first);
+    while (done < length) {
+      const chunk = this.#input[this.#head];
+      if (chunk === undefined || (this.#quiet.size > 0 && this.#quiet.has(chunk) !== this.isQuiet)) break;
+      const left = chunk.length - this.#offset;
+      const room = length - done;
+      if (left <= room) {
+        target.set(this.#offset === 0 ? chunk : chunk.subarray(this.#offset), start + done);
+        done += left;
+        this.#offset = 0;
+        this.#head++;
+        if (this.isQuiet) this.#quiet.delete(chunk);
+      } else {
+        target.set(chunk.subarray(this.#offset, this.#offset + room), start + done);
+        done += room;
+        this.#offset += room;
+      }
+    }
+    if (this.#head === this.#input.length) {
+      this.#input.length = 0;
+      this.#head = 0;
+    } else if (this.#head >= 1024) {
+      this.#input.splice(0, this.#head);
+      this.#head = 0;
+    }
+    this.unread -= done;
+    this.#noteCommands(done);
+    return done;
+  }
+
+  #noteCommands(bytes: number): void {
+    this.#commandBytes += bytes;
+    if (this.#commandBytes < FORGET_AFTER) return;
+    this.#commandBytes >>= 1;
+    this.#replyBytes = Math.floor(this.#replyBytes / 2);
+  }
+}
