@@ -3,7 +3,7 @@
 from . import calls, serialise
 from .context import CONTEXT
 from .errors import GearsError, plain
-from .native import in_c, is_function, refuse_keywords
+from .native import in_c, is_function
 from .scripts import call_back
 
 # By the number that the main thread gave.
@@ -11,9 +11,8 @@ timers = {}
 
 
 @in_c("registerTimeEvent")
-def registerTE(*args, **keywords):
+def registerTE(*args):
     """`registerTE(seconds, function[, key])`: calls the function every so many seconds. False if the key exists."""
-    refuse_keywords("registerTimeEvent", keywords)
     if len(args) not in (2, 3):
         raise GearsError("not enough arguments for time event")
     seconds, function = args[0], args[1]
