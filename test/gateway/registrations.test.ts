@@ -89,7 +89,7 @@ describe("RG.DUMPREGISTRATIONS", () => {
 
     it("says of the session, as a literal of Python, its id and requirements", async () => {
       const { client } = setting();
-      const requirement = String.raw`gearsclient; python_version > '3' and platform_system != ''`;
+      const requirement = String.raw`gearsclient; python_version > '3' and platform_system != '\'`;
       const script = "GB('CommandReader').register(trigger='t')";
       expect(await client.call("RG.PYEXECUTE", script, "ID", "app", "REQUIREMENTS", requirement)).toBe("OK");
       const [registration] = (await client.call("RG.DUMPREGISTRATIONS")) as Value[];

@@ -24,7 +24,7 @@ from . import atomics, builder, cloudpickle, errors, execute, flat_execution, fu
 from .context import BASE_GLOBALS, CONTEXT
 from .errors import GearsError
 from .loop import MAIN
-from .native import class_in_c, in_c, in_python, refuse_keywords
+from .native import class_in_c, in_c, in_python
 
 
 @class_in_c("PyExecutionSession")
@@ -41,17 +41,15 @@ class PyExecutionSession:
 
 
 @in_c("getGearsSession")
-def getGearsSession(*_, **keywords):
+def getGearsSession(*_):
     """The session of the running code; None when it has none."""
-    refuse_keywords("getGearsSession", keywords)
     context = CONTEXT.get()
     return None if context is None else PyExecutionSession(context)
 
 
 @in_c("setGearsSession")
-def setGearsSession(*args, **keywords):
+def setGearsSession(*args):
     """Makes a session current; None clears it."""
-    refuse_keywords("setGearsSession", keywords)
     if len(args) != 1:
         raise GearsError("Wrong number of args given to setGearsSession")
     session = args[0]
@@ -76,15 +74,13 @@ class GearsSession:
 
 
 @in_c("registerGearsThread")
-def registerGearsThread(*_, **keywords):
+def registerGearsThread(*_):
     """There are no threads: does nothing."""
-    refuse_keywords("registerGearsThread", keywords)
 
 
 @in_c("_saveGlobals")
-def _saveGlobals(*_, **keywords):
+def _saveGlobals(*_):
     """For old scripts: does nothing."""
-    refuse_keywords("_saveGlobals", keywords)
     return 1
 
 

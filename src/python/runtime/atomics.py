@@ -3,7 +3,7 @@
 from . import calls
 from .context import CONTEXT
 from .errors import GearsError
-from .native import class_in_c, in_c, refuse_keywords
+from .native import class_in_c, in_c
 
 _NOT_INSIDE = "Not inside an atomic block"
 
@@ -37,16 +37,14 @@ class PyAtomic:
 
 
 @in_c("atomicCtx")
-def atomic(*_, **keywords):
+def atomic(*_):
     """`with atomic():` holds the engine."""
-    refuse_keywords("atomicCtx", keywords)
     return PyAtomic()
 
 
 @in_c("isInAtomicBlock")
-def isInAtomicBlock(*_, **keywords):
+def isInAtomicBlock(*_):
     """Is the engine held by this code?"""
-    refuse_keywords("isInAtomicBlock", keywords)
     context = CONTEXT.get()
     return context is not None and context.atomic
 

@@ -4,16 +4,14 @@ from . import calls
 from .context import CONTEXT
 from .convert import command, revive, to_reply
 from .errors import GearsError, GearsFlatError, plain
-from .native import in_c, in_python, refuse_keywords
+from .native import in_c, in_python
 
 _LEVELS = ("debug", "verbose", "notice", "warning")
 
 
 @in_c("executeCommand")
-def execute(*args, **keywords):
+def execute(*args):
     """Runs an engine command and gives its reply; an error reply raises `gears.error`."""
-    if keywords:
-        refuse_keywords("executeCommand", keywords)
     if not args:
         return []
     name = args[0]
@@ -29,9 +27,8 @@ def execute(*args, **keywords):
 
 
 @in_c("callNext")
-def call_next(*args, **keywords):
+def call_next(*args):
     """Runs the next hook of the hooked command, or the command itself. Arguments without the command's name."""
-    refuse_keywords("callNext", keywords)
     status, value = calls.request("call_next", (command("", args)[1:], _handle()))
     if status == calls.OK:
         return value
@@ -41,16 +38,14 @@ def call_next(*args, **keywords):
 
 
 @in_c("getCommand")
-def get_command(*_, **keywords):
+def get_command(*_):
     """The client's command behind an event, as it was typed."""
-    refuse_keywords("getCommand", keywords)
     return calls.call("get_command", _handle())
 
 
 @in_c("overrideReply")
-def override_reply(*args, **keywords):
+def override_reply(*args):
     """Sets the reply of the client's command behind an event."""
-    refuse_keywords("overrideReply", keywords)
     if len(args) != 1:
         # that there is no such command is said first
         get_command()
@@ -59,18 +54,16 @@ def override_reply(*args, **keywords):
 
 
 @in_c("flatError")
-def flat_error(*args, **keywords):
+def flat_error(*args):
     """Raises an error that is shown without traceback."""
-    refuse_keywords("flatError", keywords)
     if len(args) != 1:
         raise GearsError("not enough arguments for time flat error")
     raise GearsFlatError(args[0])
 
 
 @in_c("getMyHashTag")
-def hashtag(*_, **keywords):
+def hashtag(*_):
     """A hash tag of this node's lowest slot."""
-    refuse_keywords("getMyHashTag", keywords)
     return "06S"
 
 
@@ -93,9 +86,8 @@ def log(*args, level="notice", **_):
 
 
 @in_c("config_get")
-def configGet(*args, **keywords):
+def configGet(*args):
     """The text of a user option or of an option that was set explicitly; None for others."""
-    refuse_keywords("config_get", keywords)
     if len(args) != 1:
         raise GearsError("get_config function must get a single key input")
     if not isinstance(args[0], str):

@@ -5,7 +5,7 @@ from .context import CONTEXT
 from .errors import GearsError, plain
 from .flow import Flow, flows
 from .futures import GearsFuture
-from .native import class_in_c, in_c, is_function, refuse_keywords
+from .native import class_in_c, in_c, is_function
 from .records import Step, describe
 
 _READERS = frozenset(("KeysReader", "StreamReader", "PythonReader", "CommandReader"))
@@ -47,54 +47,52 @@ class PyFlatExecution:
     def __str__(self):
         return "PyFlatExecution"
 
-    def map(self, *args, **keywords):
+    def map(self, *args):
         """Replaces each record by what a function makes of it."""
-        return self._add("map", _callback("map", args, keywords))
+        return self._add("map", _callback("map", args))
 
-    def filter(self, *args, **keywords):
+    def filter(self, *args):
         """Keeps the records for which a function gives something true."""
-        return self._add("filter", _callback("filter", args, keywords))
+        return self._add("filter", _callback("filter", args))
 
-    def foreach(self, *args, **keywords):
+    def foreach(self, *args):
         """Calls a function with each record and passes the record on."""
-        return self._add("foreach", _callback("foreach", args, keywords))
+        return self._add("foreach", _callback("foreach", args))
 
-    def flatmap(self, *args, **keywords):
+    def flatmap(self, *args):
         """Replaces each record by the elements of the list that a function makes of it, last first."""
-        return self._add("flatmap", _callback("flatmap", args, keywords))
+        return self._add("flatmap", _callback("flatmap", args))
 
-    def accumulate(self, *args, **keywords):
+    def accumulate(self, *args):
         """Folds all records into one: `f(value so far or None, record)`."""
-        return self._add("accumulate", _callback("accumulate", args, keywords))
+        return self._add("accumulate", _callback("accumulate", args))
 
-    def repartition(self, *args, **keywords):
+    def repartition(self, *args):
         """Moves each record to the node of the key that a function gives; on one node it only calls the function."""
-        return self._append(Step("repartition", extractor=_callback("repartition", args, keywords)))
+        return self._append(Step("repartition", extractor=_callback("repartition", args)))
 
-    def groupby(self, *args, **keywords):
+    def groupby(self, *args):
         """Folds the records of each key: `extractor(record)`, `reducer(key, value so far or None, record)`."""
-        return self._group("group", "groupby", args, keywords)
+        return self._group("group", "groupby", args)
 
-    def localgroupby(self, *args, **keywords):
+    def localgroupby(self, *args):
         """As `groupby`, without moving records between nodes."""
-        return self._group("localgroup", "groupby", args, keywords)
+        return self._group("localgroup", "groupby", args)
 
-    def batchgroupby(self, *args, **keywords):
+    def batchgroupby(self, *args):
         """Makes one record of all records of each key: `extractor(record)`, `reducer(key, records)`."""
-        return self._group("batchgroup", "batchgroupby", args, keywords)
+        return self._group("batchgroup", "batchgroupby", args)
 
-    def limit(self, *args, **keywords):
+    def limit(self, *args):
         """Keeps so many records: `limit(length, start=0)`."""
-        refuse_keywords("limit", keywords)
         if not 1 <= len(args) <= 2:
             raise GearsError("wrong number of args to limit function")
         if not all(isinstance(arg, int) for arg in args):
             raise GearsError("limit argument must be a number")
         return self._append(Step("limit", length=int(args[0]), start=int(args[1]) if len(args) > 1 else 0))
 
-    def collect(self, *args, **keywords):
+    def collect(self, *args):
         """Brings all records to the node that began; on one node it does nothing."""
-        refuse_keywords("collect", keywords)
         if args:
             raise GearsError("wrong number of args to collect function")
         return self._add("collect", None)
@@ -132,8 +130,7 @@ class PyFlatExecution:
         self._steps.append(step)
         return self
 
-    def _group(self, kind, name, args, keywords):
-        refuse_keywords(name, keywords)
+    def _group(self, kind, name, args):
         if len(args) != 2:
             raise GearsError(f"wrong number of args to {name} function")
         extractor, reducer = args
@@ -146,14 +143,12 @@ class PyFlatExecution:
 
 
 @in_c("gearsCtx")
-def gearsCtx(*args, **keywords):
+def gearsCtx(*args):
     """`gearsCtx(reader='KeysReader', desc=None)`: the flow behind a builder. Further arguments are ignored."""
-    refuse_keywords("gearsCtx", keywords)
     return PyFlatExecution(*args[:2])
 
 
-def _callback(name, args, keywords):
-    refuse_keywords(name, keywords)
+def _callback(name, args):
     if len(args) != 1:
         raise GearsError(f"wrong number of args to {name} function")
     if not is_function(args[0]):

@@ -9,7 +9,7 @@ from . import atomics
 from .context import CONTEXT
 from .errors import GearsError, GearsForceStopped, bare_text, error_text, stopped_text
 from .loop import MAIN, GearsLoop
-from .native import also_named, class_in_c, in_c, in_python, refuse_keywords
+from .native import also_named, class_in_c, in_c, in_python
 from .records import Mark
 
 _STEPS_FILE = "<regears>/steps.py"
@@ -95,17 +95,17 @@ class PyFuture:
         self._failure = None
         self._continued = False
 
-    def continueRun(self, *args, **keywords):
+    def continueRun(self, *args):
         """Goes on with a value in place of the callback's."""
-        self._check("continueRun", args, keywords)
+        self._check(args)
         if self._entry is None:
             raise GearsError("Can not handle future untill it returned from the callback")
         self._continued = True
         self._entry.settle(args[0], None)
 
-    def continueFailed(self, *args, **keywords):
+    def continueFailed(self, *args):
         """Goes on with an error; its text is `str(error)`. Works before the callback has returned the future, too."""
-        self._check("continueFailed", args, keywords)
+        self._check(args)
         failure = Mark(bare_text(args[0]))
         self._continued = True
         if self._entry is None:
@@ -113,8 +113,7 @@ class PyFuture:
         else:
             self._entry.settle(None, failure)
 
-    def _check(self, name, args, keywords):
-        refuse_keywords(name, keywords)
+    def _check(self, args):
         if len(args) != 1:
             raise GearsError("Continue function expect an object")
         if self._continued:
@@ -138,9 +137,8 @@ AWAITABLES = frozenset((CoroutineType, PyFuture))
 
 
 @in_c("gearsFutureCtx")
-def gearsFuture(*args, **keywords):
+def gearsFuture(*args):
     """Holds the current record; the step callback must return what this gives."""
-    refuse_keywords("gearsFutureCtx", keywords)
     if args:
         raise GearsError("Future gets no arguments")
     stage, callback = _running_step()
@@ -158,9 +156,8 @@ def gearsFuture(*args, **keywords):
 
 
 @in_c("isAsyncAllow")
-def isAsyncAllow(*_, **keywords):
+def isAsyncAllow(*_):
     """May the record's step wait?"""
-    refuse_keywords("isAsyncAllow", keywords)
     stage, _ = _running_step()
     return stage is not None and not stage.flow.no_async
 

@@ -26,10 +26,7 @@ def is_function(value):
 
 def in_python(value):
     """Says of a class, its methods, or a function that it is written in Python there."""
-    methods = [method for method in vars(value).values() if type(method) is FunctionType]
-    for part in (value, *methods):
-        part.__module__ = "not_main"
-    return value
+    return _in_module(value, "not_main")
 
 
 def also_named(**names):
@@ -45,12 +42,6 @@ def also_named(**names):
     return take
 
 
-def refuse_keywords(name, keywords):
-    """Functions in C have no names for their arguments. Raises TypeError if there are any."""
-    if keywords:
-        raise TypeError(f"{name}() takes no keyword arguments")
-
-
 def class_in_c(name):
     """Makes a class look like one that RedisGears has in C: its objects stand for something in the server, and can not
     be pickled."""
@@ -58,12 +49,16 @@ def class_in_c(name):
     def dress(kind):
         kind.__name__ = kind.__qualname__ = name
         kind.__reduce_ex__ = _refuse_to_pickle
-        for value in (kind, *vars(kind).values()):
-            if isinstance(value, (type, FunctionType)):
-                value.__module__ = "redisgears"
-        return kind
+        return _in_module(kind, "redisgears")
 
     return dress
+
+
+def _in_module(value, module):
+    methods = [method for method in vars(value).values() if type(method) is FunctionType]
+    for part in (value, *methods):
+        part.__module__ = module
+    return value
 
 
 def _refuse_to_pickle(self, _protocol):

@@ -3,8 +3,7 @@
 from . import calls, serialise
 from .context import CONTEXT
 from .errors import GearsError, plain
-from .native import in_c, is_function, refuse_keywords
-from .registrations import MAX_INTEGER
+from .native import in_c, is_function
 from .scripts import call_back
 
 # Seconds that are as good as for ever, and that the main thread can count in milliseconds.
@@ -15,15 +14,14 @@ timers = {}
 
 
 @in_c("registerTimeEvent")
-def registerTE(*args, **keywords):
+def registerTE(*args):
     """`registerTE(seconds, function[, key])`: calls the function every so many seconds. False if the key exists."""
-    refuse_keywords("registerTimeEvent", keywords)
     if len(args) not in (2, 3):
         raise GearsError("not enough arguments for time event")
     seconds, function = args[0], args[1]
     if not is_function(function):
         raise GearsError("callback must be a function")
-    if not isinstance(seconds, int) or abs(int(seconds)) > MAX_INTEGER:
+    if not isinstance(seconds, int) or not -(2**63) <= seconds < 2**63:
         raise GearsError("time argument must be a long")
     if seconds < 0:
         raise GearsError("time argument must not be negative")

@@ -10,7 +10,7 @@ beforeAll(async () => {
 const ask = (script: string): unknown => python.json(`main.ask("RG.PYEXECUTE", inputs["script"])`, { script });
 
 /** The value of an expression in a script, which must have JSON. */
-function valueOf(expression: string, before = ""): unknown {
+function shown(expression: string, before = ""): unknown {
   const script = `
 import json
 ${before}
@@ -34,7 +34,7 @@ describe("names", () => {
     ["redisgears.GearsFlatError", "gears", "flat_error", "<class 'gears.flat_error'>"],
     ["redisgears.GearsForceStopped", "gears", "forcestopped", "<class 'gears.forcestopped'>"],
   ])("of the class %s", (kind, module, name, text) => {
-    expect(valueOf(`[${kind}.__module__, ${kind}.__name__, ${kind}.__qualname__, repr(${kind})]`)).toEqual([
+    expect(shown(`[${kind}.__module__, ${kind}.__name__, ${kind}.__qualname__, repr(${kind})]`)).toEqual([
       module,
       name,
       name,
@@ -63,7 +63,7 @@ describe("names", () => {
       registerGearsThread: "registerGearsThread",
     };
     const facts = "{name: [value.__module__, value.__qualname__, getattr(redisgears, value.__name__) is value]";
-    const found = valueOf(`${facts} for name, value in globals().items() if name in ${JSON.stringify(names)}}`);
+    const found = shown(`${facts} for name, value in globals().items() if name in ${JSON.stringify(names)}}`);
     const expected = Object.entries(names).map(([name, native]) => [name, ["redisgears", native, true]]);
     expect(found).toEqual(Object.fromEntries(expected));
   });
@@ -74,8 +74,8 @@ describe("names", () => {
       ...["ConfigGet", "GearsConfigGet", "createKeysOnlyReader", "shardReaderCallback"],
     ];
     const facts = `[[eval(name).__module__, eval(name).__qualname__] for name in ${JSON.stringify(names)}]`;
-    expect(valueOf(facts)).toEqual(names.map((name) => ["not_main", name]));
-    expect(valueOf("[GB.map.__module__, GB.map.__name__, GB.map.__qualname__]")).toEqual([
+    expect(shown(facts)).toEqual(names.map((name) => ["not_main", name]));
+    expect(shown("[GB.map.__module__, GB.map.__name__, GB.map.__qualname__]")).toEqual([
       "not_main",
       "deco",
       "createDecorator.<locals>.deco",
@@ -84,9 +84,9 @@ describe("names", () => {
 
   test("of instances", () => {
     const texts = "[str(gearsCtx()), str(getGearsSession())]";
-    expect(valueOf(texts)).toEqual(["PyFlatExecution", "PyExecutionSession"]);
+    expect(shown(texts)).toEqual(["PyFlatExecution", "PyExecutionSession"]);
     const reprs = "[repr(x).partition(' at ')[0] for x in (GB(), gearsCtx(), atomic(), getGearsSession())]";
-    expect(valueOf(reprs)).toEqual([
+    expect(shown(reprs)).toEqual([
       "<not_main.GearsBuilder object",
       "<redisgears.PyFlatExecution object",
       "<redisgears.PyAtomic object",
@@ -96,7 +96,7 @@ describe("names", () => {
 
   test("the script's namespace is not_main, and what it defines is there", () => {
     const before = "class Mine: pass\ndef f(): pass";
-    expect(valueOf("[__name__, Mine.__module__, f.__module__, repr(Mine), sys.argv]", before)).toEqual([
+    expect(shown("[__name__, Mine.__module__, f.__module__, repr(Mine), sys.argv]", before)).toEqual([
       "not_main",
       "not_main",
       "not_main",
@@ -118,7 +118,7 @@ methods = [getattr(kind, name) for kind in kinds for name in dir(kind) if not na
 silent = [value.__qualname__ for value in (*methods, *functions) if not value.__doc__ and value is not source]
 `;
     expect(
-      valueOf("[silent, [text for text in texts if 'regears' in text][:1]]", `def source(): pass\n${before}`),
+      shown("[silent, [text for text in texts if 'regears' in text][:1]]", `def source(): pass\n${before}`),
     ).toEqual([[], []]);
   });
 
@@ -127,11 +127,11 @@ silent = [value.__qualname__ for value in (*methods, *functions) if not value.__
       ...["accumulate", "batchgroupby", "collect", "filter", "flatmap", "foreach", "groupby", "limit"],
       ...["localgroupby", "map", "register", "repartition", "run"],
     ];
-    const list = (kind: string): unknown => valueOf(`[name for name in dir(${kind}) if not name.startswith('_')]`);
+    const list = (kind: string): unknown => shown(`[name for name in dir(${kind}) if not name.startswith('_')]`);
     expect(list("PyFlatExecution")).toEqual(low);
     const high = ["aggregate", "aggregateby", "avg", "count", "countby", "distinct", "sort"];
     expect(list("GearsBuilder")).toEqual([...low, ...high].sort());
-    expect(valueOf("[name for name in vars(GB()) if not name.startswith('_')]")).toEqual([
+    expect(shown("[name for name in vars(GB()) if not name.startswith('_')]")).toEqual([
       "realReader",
       "reader",
       "gearsCtx",
@@ -149,7 +149,7 @@ from __main__ import GB as builder, GearsBuilder, configGet, gearsConfigGet, exe
 begun_with = [name for name in globals() if name not in ('__main__', 'builder', 'json')]
 `;
     expect(
-      valueOf(
+      shown(
         "[builder is GB, configGet('nothing'), [name for name in begun_with if not hasattr(__main__, name)], __main__.__name__]",
         before,
       ),
@@ -157,7 +157,7 @@ begun_with = [name for name in globals() if name not in ('__main__', 'builder', 
   });
 
   test("is not the script's own namespace", () => {
-    expect(valueOf("[hasattr(__main__, 'mine'), '__main__' in vars(__main__)]", "import __main__\nmine = 1")).toEqual([
+    expect(shown("[hasattr(__main__, 'mine'), '__main__' in vars(__main__)]", "import __main__\nmine = 1")).toEqual([
       false,
       false,
     ]);
@@ -192,8 +192,8 @@ values = [gearsCtx(), atomic(), getGearsSession(), GB()]
 `;
     const names = ["PyFlatExecution", "PyAtomic", "PyExecutionSession", "PyFlatExecution"];
     const texts = names.map((name) => `TypeError: cannot pickle '${name}' object`);
-    expect(valueOf("[failure(value, dumps) for value in values]", before)).toEqual(texts);
-    expect(valueOf("[failure(value, pickle.dumps) for value in values[:3]]", before)).toEqual(texts.slice(0, 3));
+    expect(shown("[failure(value, dumps) for value in values]", before)).toEqual(texts);
+    expect(shown("[failure(value, pickle.dumps) for value in values[:3]]", before)).toEqual(texts.slice(0, 3));
   });
 
   test("functions and classes of the API are pickled by name, with what refers to them", () => {
@@ -206,7 +206,7 @@ copies = loads(dumps(values))
 mine, again = loads(dumps((Mine, f)))
 `;
     expect(
-      valueOf(
+      shown(
         "[[a is b for a, b in zip(values, copies)].count(True) == len(values), mine.__mro__[1] is GB, again() == f(), b'regears' in dumps(values)]",
         before,
       ),
