@@ -2,6 +2,7 @@
  * What programs do with the client libraries they have, as cases that run on a real redis-server and on Regears alike. The
  * documents make a table of them (scripts/compatibility.ts), so nothing here may import the test runner.
  */
+import type { EventEmitter } from "node:events";
 
 /** redis-server itself; Regears with Valkey inside; Regears with that redis-server as its engine. */
 export type ServerKind = "redis-server" | "embedded" | "by URL";
@@ -70,10 +71,7 @@ export async function until<T>(condition: () => T | Promise<T>): Promise<NonNull
 }
 
 /** Waits for the next event of an emitter, with its arguments. */
-export function next(
-  emitter: { once(name: string, listener: (...args: never[]) => void): unknown },
-  name: string,
-): Promise<unknown[]> {
+export function next(emitter: Pick<EventEmitter, "once">, name: string): Promise<unknown[]> {
   return new Promise((resolve) => emitter.once(name, (...args: unknown[]) => resolve(args)));
 }
 
