@@ -1,4 +1,4 @@
-// Tries the server on ARM64 without such a machine: npm run arm64
+// Tries the server on ARM64 without such a machine: npm run arm64 [-- --all]
 //
 // The arm64 build of this very version of Node, from npm, runs under Debian's emulator qemu-user-static with Debian's C and
 // C++ libraries for arm64. Needs Linux with `qemu-aarch64-static`, `apt-get` and `dpkg`; nothing is installed. What was
@@ -21,7 +21,8 @@ const EMULATOR = "qemu-aarch64-static";
 const LIBRARIES = ["libc6-arm64-cross", "libstdc++6-arm64-cross", "libgcc-s1-arm64-cross", "libatomic1-arm64-cross"];
 const LIMIT_MS = 15 * 60_000;
 
-const RECORDINGS = "pyexecute-basics";
+/** The area of the recorded conversations that is replayed; with `--all` all of them are. */
+const AREA = process.argv.includes("--all") ? undefined : "pyexecute-basics";
 
 process.env.REGEARS_FIGURES ??= join(ROOT, "bench/results");
 setTimeout(() => fail(`not done after ${LIMIT_MS / 60_000} minutes`), LIMIT_MS).unref();
@@ -43,7 +44,7 @@ figure(
   "arm64",
   `ARM64, emulated: \`npm run arm64\`, Node ${process.version} for arm64 under ${emulatorVersion()}, ${today}`,
   `first start with Python's image to make ${seconds(readyMs)}; the first commands of the README, a flow over 1 000 keys ` +
-    `(${seconds(flowMs)}), a trigger and a key event answered rightly; recordings \`${RECORDINGS}\`: ${conformance} in ` +
+    `(${seconds(flowMs)}), a trigger and a key event answered rightly; recordings${AREA ? ` \`${AREA}\`` : ""}: ${conformance} in ` +
     `${seconds(conformanceMs)}; ${seconds(Date.now() - began)} in all`,
 );
 execFileSync(process.execPath, [join(ROOT, "node_modules/tsx/dist/cli.mjs"), "scripts/docs.ts"], { cwd: ROOT });
@@ -145,10 +146,11 @@ GB('KeysReader').foreach(lambda r: execute('XADD', 'log', '*', 'key', r['key']))
   expectReply(await client.call("XLEN", "log"), 1);
 }
 
-/** Replays one area of the recorded conversations. Gives how many passed, and the milliseconds. */
+/** Replays recorded conversations. Gives how many passed, and the milliseconds. */
 async function replay(): Promise<[string, number]> {
   const start = Date.now();
-  const runner = ["test/conformance/run.mjs", "--port", String(port), `test/conformance/cases/${RECORDINGS}.json`];
+  const files = AREA === undefined ? [] : [`test/conformance/cases/${AREA}.json`];
+  const runner = ["test/conformance/run.mjs", "--port", String(port), ...files];
   let output: string;
   try {
     output = execFileSync(process.execPath, runner, { cwd: ROOT, encoding: "utf8" });

@@ -2,43 +2,40 @@
 import { RedisGears } from "redis-modules-sdk";
 import { errorOf, type Case, type Suite, until } from "./cases.ts";
 
+/** The text of an execution's id in what the client gives as it came. */
+const mentions = (reply: unknown, text: string): boolean => JSON.stringify(reply).includes(text);
+
 const cases: readonly Case<RedisGears, never>[] = [
   {
     name: "scripts, blocking and not, and their results",
     gears: true,
     async run({ connect }) {
       const client = await connect();
-      const done = await client.pyexecute("GB().count().run()");
-      const id = (await client.pyexecute("GB('ShardsIDReader').count().run()", {
-        unblocking: true,
-      })) as unknown as string;
-      const blocking = await client.getResultsBlocking(id);
-      const again = await errorOf(client.getResults(id));
-      return [
-        done,
-        blocking,
-        /execution/i.test(again),
-        await errorOf(client.pyexecute("1 / 0")).then((text) => text.includes("Zero")),
+      const script = "GB('ShardsIDReader').count().run()";
+      const id = String(await client.pyexecute(script, { unblocking: true }));
+      const results = [
+        await client.pyexecute(script),
+        await client.getResultsBlocking(id),
+        await client.getResults(id),
       ];
+      return [results, mentions(await errorOf(client.pyexecute("1 / 0")), "ZeroDivisionError")];
     },
-    gives: [[[], []], [["1"], []], true, true],
+    gives: [Array.from({ length: 3 }, () => [["1"], []]), true],
   },
   {
-    name: "executions: listed, looked at, dropped",
+    name: "executions: looked at, listed, dropped",
     gears: true,
     async run({ connect }) {
       const client = await connect();
-      const id = (await client.pyexecute("GB('ShardsIDReader').count().run()", {
-        unblocking: true,
-      })) as unknown as string;
-      const finished = await until(async () => {
-        const [, plan] = ((await client.getExecution(id)) as unknown as unknown[][])[0] ?? [];
-        return JSON.stringify(plan ?? (await client.getExecution(id))).includes("done") ? "done" : undefined;
-      });
-      const listed = (await client.dumpExecutions()) as unknown as { executionId: string }[];
-      return [finished, listed.some(({ executionId }) => executionId === id), await client.dropExecution(id)];
+      const id = String(await client.pyexecute("GB('ShardsIDReader').count().run()", { unblocking: true }));
+      await until(async () => mentions(await client.getExecution(id), '"status","done"'));
+      return [
+        mentions(await client.dumpExecutions(), id),
+        await client.dropExecution(id),
+        mentions(await client.dumpExecutions(), id),
+      ];
     },
-    gives: ["done", true, "OK"],
+    gives: [true, "OK", false],
   },
   {
     name: "triggers, registrations, configuration, statistics, requirements",
@@ -53,12 +50,12 @@ const cases: readonly Case<RedisGears, never>[] = [
         triggered,
         registrations.length,
         await client.configGet(["MaxExecutions"]),
-        Object.keys(await client.pystats()).sort(),
+        mentions(await client.pystats(), "TotalAllocated"),
         await client.pydumpreqs(),
         await client.refreshCluster(),
       ];
     },
-    gives: [["HELLO"], 1, [1000], ["CurrAllocated", "PeakAllocated", "TotalAllocated"], [], "OK"],
+    gives: [["HELLO"], 1, [1000], true, [], "OK"],
   },
 ];
 

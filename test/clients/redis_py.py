@@ -303,7 +303,7 @@ def _(connect):
     return [client.execute_command('RESET'), client.client_getname()]
 
 
-@case('gears: results, errors, UNBLOCKING, triggers and registrations', gives=[[['3'], []], True, [['2'], []], ['7'], 1, 'OK'])
+@case('gears: results, errors, UNBLOCKING, triggers and registrations', gives=[[['3'], []], True, [['2'], []], ['7'], 1, 1])
 def _(connect):
     client = connect()
     client.mset({'a': 1, 'b': 2})
