@@ -2,6 +2,8 @@
 #
 #   redis-cli HSET employee:1 name Ada department research salary 5200
 #   redis-cli -x RG.PYEXECUTE < examples/average_by_group.py
+#   # 1) 1) "{\"department\": \"research\", \"average\": 5200.0, \"people\": 1}"
+#   # 2) (empty array)
 #
 # Each result is a JSON object; hashes without one of the two fields are left out.
 import json

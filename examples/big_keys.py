@@ -4,8 +4,8 @@
 #
 # Each result is "bytes type key", the largest first. It runs in the background of a busy server, too:
 #
-#   redis-cli RG.PYEXECUTE "$(cat examples/big_keys.py)" UNBLOCKING
-#   redis-cli RG.GETRESULTSBLOCKING <the id it answered>
+#   id=$(redis-cli --raw RG.PYEXECUTE "$(cat examples/big_keys.py)" UNBLOCKING)
+#   redis-cli RG.GETRESULTSBLOCKING "$id"
 import heapq
 
 SHOWN = 10

@@ -2,6 +2,8 @@
 #
 #   redis-cli HSET user:1 name Ada city London
 #   redis-cli --raw -x RG.PYEXECUTE < examples/hashes_to_json.py
+#   # {"fields": {"city": "London", "name": "Ada"}, "key": "user:1"}
+#   # …
 #
 # What is not UTF-8 is written as "base64:…".
 import base64

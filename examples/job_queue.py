@@ -1,10 +1,13 @@
 # A job queue. Jobs are messages of a stream, so none is lost; a client may wait for the result of its job, which a future
 # brings, or only leave it and look for the result later.
 #
-#   redis-cli -x RG.PYEXECUTE ID job_queue < examples/job_queue.py
+#   redis-cli RG.PYEXECUTE "$(cat examples/job_queue.py)" ID job_queue
+#   # OK
+#   job=$(redis-cli --raw RG.TRIGGER job leave slow_reverse hello)
 #   redis-cli RG.TRIGGER job run count_words 'to be or not to be'
-#   redis-cli RG.TRIGGER job leave slow_reverse hello
-#   redis-cli GET job:1700000000000-0
+#   # 1) "6"
+#   redis-cli GET "job:$job"
+#   # "{\"result\": \"olleh\"}"
 #
 # `run` answers the job's result, `leave` its id: the result, or the error, is in the key `job:<id>` for an hour.
 import asyncio

@@ -1,8 +1,8 @@
 # A reliable log of what happens to keys. Keyspace notifications by PUBLISH are lost when nobody listens; these are messages
 # of a stream, written within the command that caused them, numbered without gaps, and read whenever a consumer likes.
 #
-#   redis-cli -x RG.PYEXECUTE ID keyspace_log < examples/keyspace_log.py
-#   redis-cli SET order:1 new EX 1
+#   redis-cli RG.PYEXECUTE "$(cat examples/keyspace_log.py)" ID keyspace_log
+#   redis-cli SET order:1 new EX 60
 #   redis-cli RENAME order:1 order:2
 #   redis-cli XRANGE log:events - +
 #   redis-cli XGROUP CREATE log:events billing 0

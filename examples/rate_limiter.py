@@ -2,10 +2,14 @@
 # The script takes the place of the command; clients need not change.
 #
 #   redis-cli RG.CONFIGSET RateLimit 10
-#   redis-cli -x RG.PYEXECUTE ID rate_limiter < examples/rate_limiter.py
-#   redis-cli -r 15 LPUSH inbox:ada hello
+#   redis-cli RG.PYEXECUTE "$(cat examples/rate_limiter.py)" ID rate_limiter
+#   redis-cli -r 100 LPUSH inbox:ada hello
+#   # (integer) 1
+#   # …
+#   # (error) ERR rate limit of inbox:ada exceeded, try again later
+#   # …
 #
-# The eleventh reply within a second is the error `ERR rate limit of inbox:ada exceeded, try again later`.
+# The error is the eleventh reply within a second.
 import time
 
 LIMIT = int(configGet('RateLimit') or 10)

@@ -3,10 +3,13 @@
 # waits while others are served.
 #
 #   redis-cli HSET users 1 Ada 2 Alan
-#   redis-cli -x RG.PYEXECUTE ID read_through < examples/read_through_cache.py
+#   redis-cli RG.PYEXECUTE "$(cat examples/read_through_cache.py)" ID read_through
 #   redis-cli GET user:1
+#   # "Ada"
 #   redis-cli TTL user:1
+#   # (integer) …
 #   redis-cli GET user:3
+#   # (nil)
 import asyncio
 
 SECONDS = 60

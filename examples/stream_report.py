@@ -2,6 +2,8 @@
 #
 #   redis-cli XADD orders '*' product tea quantity 3 price 4.50
 #   redis-cli -x RG.PYEXECUTE < examples/stream_report.py
+#   # 1) 1) "tea: 3 units, 13.50"
+#   # 2) (empty array)
 #
 # Each result is a line of the report, by product. Orders that can not be read are counted in the last line.
 from decimal import Decimal, InvalidOperation

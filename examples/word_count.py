@@ -2,6 +2,11 @@
 #
 #   redis-cli SET text:1 "to be or not to be"
 #   redis-cli -x RG.PYEXECUTE < examples/word_count.py
+#   # 1) 1) "to 2"
+#   #    2) "be 2"
+#   #    3) "or 1"
+#   #    4) "not 1"
+#   # 2) (empty array)
 #
 # Each result is "word count", the most frequent first.
 import re

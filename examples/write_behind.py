@@ -2,7 +2,7 @@
 # and in batches, to a SQL database. Here that is SQLite, which comes with Python; scripts have no disk, so the database is
 # kept as a value of its own.
 #
-#   redis-cli -x RG.PYEXECUTE ID write_behind < examples/write_behind.py
+#   redis-cli RG.PYEXECUTE "$(cat examples/write_behind.py)" ID write_behind
 #   redis-cli HSET person:1 name Ada age 36
 #   redis-cli HSET person:2 name Alan age 41
 #   redis-cli DEL person:1

@@ -1,13 +1,14 @@
-/** `npm run docs` writes the generated parts of the README; `npm run docs:check` fails when they are out of date. */
+/** `npm run docs` writes the generated parts of the documents; `npm run docs:check` fails when they are out of date. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { withGeneratedParts } from "./readme.ts";
+import { generatedDocuments } from "./readme.ts";
 
-const path = new URL("../README.md", import.meta.url);
-const present = readFileSync(path, "utf8");
-const wanted = await withGeneratedParts(present);
-if (process.argv.includes("--check")) {
-  if (present !== wanted) {
-    process.stderr.write("README.md is out of date: run `npm run docs`.\n");
+for (const [name, generate] of Object.entries(generatedDocuments)) {
+  const path = new URL(`../${name}`, import.meta.url);
+  const present = readFileSync(path, "utf8");
+  const wanted = await generate(present);
+  if (present === wanted) continue;
+  if (process.argv.includes("--check")) {
+    process.stderr.write(`${name} is out of date: run \`npm run docs\`.\n`);
     process.exitCode = 1;
-  }
-} else writeFileSync(path, wanted);
+  } else writeFileSync(path, wanted);
+}

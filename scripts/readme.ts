@@ -1,8 +1,9 @@
-/** The generated parts of the README: the options, the commands as their rows describe them, and what tests measured. */
+/** The generated parts of the documents; in the README the options, the commands as their rows describe them, and what tests measured. */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { CommandRow } from "../src/commands/command.ts";
 import { optionTable } from "../src/config.ts";
+import { arm64Table, clientTable, differenceTable } from "./compatibility.ts";
 
 const COMMANDS = new URL("../src/commands/", import.meta.url);
 const RESULTS = new URL("../bench/results/", import.meta.url);
@@ -51,18 +52,28 @@ export function figureTable(): string {
   return ["| what was done | what came of it |", "| --- | --- |", ...lines].join("\n");
 }
 
+/** The documents with generated parts, and how each is made anew from its text. */
+export const generatedDocuments: Readonly<Record<string, (text: string) => Promise<string>>> = {
+  "README.md": withGeneratedParts,
+  "docs/compatibility.md": async (text) =>
+    fill(text, { clients: clientTable(), differences: differenceTable(), arm64: arm64Table() }),
+};
+
 /**
  * The README with its generated parts made anew.
  * @throws Error when a marker is missing.
  */
 export async function withGeneratedParts(readme: string): Promise<string> {
-  const parts = { options: optionTable(), commands: commandTable(await allCommands()), figures: figureTable() };
-  let text = readme;
+  return fill(readme, { options: optionTable(), commands: commandTable(await allCommands()), figures: figureTable() });
+}
+
+function fill(document: string, parts: Readonly<Record<string, string>>): string {
+  let text = document;
   for (const [name, content] of Object.entries(parts)) {
     const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
     const from = text.indexOf(start);
     const to = text.indexOf(end);
-    if (from < 0 || to < from) throw new Error(`README.md has no ${start} … ${end}`);
+    if (from < 0 || to < from) throw new Error(`there is no ${start} … ${end}`);
     text = `${text.slice(0, from + start.length)}\n${content}\n${text.slice(to)}`;
   }
   return text;

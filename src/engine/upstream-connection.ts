@@ -67,12 +67,15 @@ export class UpstreamConnection implements EngineConnection {
 
   write(bytes: Uint8Array): boolean {
     if (!this.#open) return true;
-    if (this.#waiting === undefined) return this.#socket?.write(bytes) ?? true;
-    this.#waiting.push(bytes);
+    const room = this.#waiting === undefined ? (this.#socket?.write(bytes) ?? true) : this.#wait(this.#waiting, bytes);
+    if (!room) this.#wantsDrain = true;
+    return room;
+  }
+
+  #wait(waiting: Uint8Array[], bytes: Uint8Array): boolean {
+    waiting.push(bytes);
     this.#waitingBytes += bytes.length;
-    if (this.#waitingBytes <= HIGH_WATER) return true;
-    this.#wantsDrain = true;
-    return false;
+    return this.#waitingBytes <= HIGH_WATER;
   }
 
   pause(): void {

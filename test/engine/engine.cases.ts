@@ -45,6 +45,20 @@ export function engineCases(open: () => Promise<{ engine: Engine; stop: () => Pr
       expect(await client.call("GET", "missing")).toBeNull();
     });
 
+    it("tells when there is room again, each time that it was full", async () => {
+      const raw = new RawConnection(engine);
+      let drained = 0;
+      raw.connection.onDrain = () => drained++;
+      for (let round = 1; round <= 3; round++) {
+        let written = 1;
+        while (raw.connection.write(encodeCommand(["SET", "k", Buffer.alloc(1_000_000)]))) written++;
+        await expect.poll(() => drained).toBe(round);
+        await raw.when(() => raw.text.length === 5 * written);
+        raw.text = "";
+      }
+      raw.connection.close();
+    });
+
     it("answers pipelines in order, errors as values", async () => {
       const commands = Array.from({ length: 5000 }, (_, i) => ["INCRBY", "n", String(i)]);
       const values = await client.pipeline([...commands, ["LPUSH", "n", "x"], ["GET", "n"]]);
