@@ -44,6 +44,7 @@ export interface FlowOptions {
 }
 
 export class FlowTask implements PythonTask {
+  readonly kind = "flow";
   readonly handle: number;
   readonly execution: Execution;
   readonly session: Session;

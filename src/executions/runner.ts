@@ -46,6 +46,10 @@ export interface SlowLog {
 /** Milliseconds that an interpreter may take to boot before nobody waits for it any more. */
 const BOOT_PATIENCE_MS = 2_000;
 
+/** The error of what would start one more execution. @param limit `max-pending-executions` */
+export const tooManyPending = (limit: number): string =>
+  `ERR too many executions are unfinished (max-pending-executions is ${limit})`;
+
 /** Something unfinished that can be told to end. */
 export interface Stoppable {
   stopReason: string | undefined;

@@ -44,6 +44,7 @@ const OK: Reply = { type: "status", text: "OK" };
 
 /** A script's body as a task; its flow, if it declares one, follows as a task of the same handle. */
 export class Script implements PythonTask {
+  readonly kind = "script";
   readonly handle: number;
   readonly session: Session;
   readonly takesThread = false;

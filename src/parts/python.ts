@@ -1,6 +1,6 @@
 /** Python: the pool of interpreters, and what Python code can ask of the server. */
 import { PythonCalls } from "../python/calls.ts";
-import type { CallHandler } from "../python/host.ts";
+import type { CallHandlers, PostHandlers } from "../python/host.ts";
 import { Pool } from "../python/pool.ts";
 import { loadAssets } from "../python/python-worker.ts";
 import { LimitedLog } from "../python/script-log.ts";
@@ -12,8 +12,9 @@ import type { ReactionParts } from "./reactions.ts";
 export interface PythonParts extends DataParts {
   readonly host: Pool;
   readonly calls: PythonCalls;
-  /** Answers calls from Python, by operation; the other parts add theirs. */
-  readonly handlers: Map<string, CallHandler>;
+  /** Answer calls from Python and take its posts, by operation; the other parts add theirs. */
+  readonly handlers: Partial<CallHandlers>;
+  readonly posts: Partial<PostHandlers>;
   /** Where scripts log, and their failures are told: with a limit. */
   readonly scriptLog: LimitedLog;
 }
@@ -44,7 +45,8 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     onIdle: (task, error) => later().executions.runner.abortTask(task, error),
     log: scriptLog,
   });
-  const handlers = new Map(calls.handlers);
+  const handlers: Partial<CallHandlers> = { ...calls.handlers };
+  const posts: Partial<PostHandlers> = { ...calls.posts };
   const host = new Pool({
     threads: config.executionThreads,
     ...(config.isolation === "session" && {
@@ -57,7 +59,7 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     memfsLimitMb: config.pythonMemfsLimit / MB,
     assets: () => loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log }),
     calls: handlers,
-    posts: calls.posts,
+    posts,
     onTaskEnd: (home, task) => calls.onTaskEnd(home, task),
     onGone: (home) => {
       calls.onGone(home);
@@ -66,5 +68,5 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     output: scriptLog,
     log,
   });
-  return { ...parts, host, calls, handlers, scriptLog };
+  return { ...parts, host, calls, handlers, posts, scriptLog };
 }

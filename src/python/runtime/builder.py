@@ -7,7 +7,7 @@ from .context import CONTEXT
 from .errors import GearsError, plain
 from .flow import Flow, flows
 from .futures import GearsFuture
-from .records import Step, describe
+from .records import Step, check_steps, describe
 
 _READERS = frozenset(("KeysReader", "StreamReader", "PythonReader", "CommandReader"))
 _NO_SESSION = "Can not create a gearsCtx on a python created thread"
@@ -106,7 +106,7 @@ class PyFlatExecution:
         mode = _mode(options.get("mode", "async"))
         source = readers.prepare(self._reader, arg, options)
         future = GearsFuture(gearsSession=context)
-        steps = tuple(self._steps)
+        steps = check_steps(self._steps)
         if declares:
             flow = Flow(context.handle, context.session, steps, source, future)
             context.declared = (flow, mode, self._reader)

@@ -2,7 +2,7 @@
 
 from . import calls
 from .context import CONTEXT
-from .convert import command, revive, to_reply
+from .convert import MAX_ELEMENTS, command, elements, revive, to_reply
 from .errors import GearsError, GearsFlatError, plain
 
 _LEVELS = ("debug", "verbose", "notice", "warning")
@@ -43,7 +43,10 @@ def override_reply(*args):
     """Sets the reply of the client's command behind an event."""
     if len(args) != 1:
         raise GearsError("Override reply must get a single argument")
-    calls.call("override_reply", to_reply(args[0]), _handle())
+    reply = to_reply(args[0])
+    if elements(reply) > MAX_ELEMENTS:
+        raise GearsError(f"a reply may have at most {MAX_ELEMENTS} elements")
+    calls.call("override_reply", reply, _handle())
 
 
 def flat_error(*args):

@@ -4,6 +4,7 @@ from types import FunctionType
 
 from . import calls, serialise
 from .context import CONTEXT
+from .convert import MAX_ARGUMENTS, whole
 from .errors import GearsError, plain
 
 _MODES = frozenset(("sync", "async", "async_local"))
@@ -126,6 +127,8 @@ def _words(options, name, error):
         words = list(given)
     except TypeError:
         raise GearsError(f"given {name} is not iterable") from None
+    if len(words) > MAX_ARGUMENTS:
+        raise GearsError(f"at most {MAX_ARGUMENTS} {name} may be given")
     for word in words:
         if not isinstance(word, str):
             raise GearsError(error)
@@ -147,10 +150,7 @@ def _flag(options, name, default, error):
 
 
 def _number(options, name, default, error):
-    value = options.get(name, default)
-    if not isinstance(value, int):
-        raise GearsError(error)
-    return int(value)
+    return whole(options.get(name, default), error)
 
 
 def _optional_text(options, name, error):

@@ -4,6 +4,7 @@ from types import FunctionType
 
 from . import calls, serialise
 from .context import CONTEXT
+from .convert import whole
 from .errors import GearsError, plain
 from .scripts import call_back
 
@@ -18,8 +19,7 @@ def registerTE(*args):
     seconds, function = args[0], args[1]
     if type(function) is not FunctionType:
         raise GearsError("callback must be a function")
-    if not isinstance(seconds, int):
-        raise GearsError("time argument must be a long")
+    seconds = whole(seconds, "time argument must be a long")
     context = CONTEXT.get()
     if context is None:
         raise GearsError("can not create time event on a python created thread")
@@ -28,7 +28,7 @@ def registerTE(*args):
         if not isinstance(args[2], str):
             raise GearsError("key argument must be a string")
         key, blob = plain(args[2]), serialise.pack_function(context.session, function)
-    number = calls.call("time_event", int(seconds), key, blob, context.session.key, context.handle)
+    number = calls.call("time_event", seconds, key, blob, context.session.key, context.handle)
     if number is False:
         return False
     timers[number] = (context.session, function)
