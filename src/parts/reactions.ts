@@ -48,15 +48,15 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
   const hooks = new Hooks({
     ...{ starter, engineCommands },
     isOwn: (name) => later().commands.table.find(name) !== undefined,
-    runReal: (caller, task, wanted) => {
+    runReal: (caller, task, args) => {
       const { owner } = task;
       const user = caller.user ?? "";
-      const act = (args: readonly Buffer[]): CallReply | Promise<CallReply> => {
+      const act = (): CallReply | Promise<CallReply> => {
         const reply = later().commands.runOwn(args, { owner, caller: "script", user });
         if (reply === undefined) return calls.engine(caller.home, owner, args, task, false);
         return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
       };
-      return calls.ifAllowed(user, wanted, act, task);
+      return calls.ifAllowed(user, args, act, task);
     },
     toPython: ownReply,
   });

@@ -125,34 +125,32 @@ export class PythonCalls {
     const task = caller.task(handle);
     const owner = task?.owner ?? caller.home;
     const user = caller.user ?? "";
-    const act = (allowed: readonly Buffer[]): CallReply | Promise<CallReply> => {
-      const reply = this.#options.runOwn(allowed, owner, user);
+    const act = (): CallReply | Promise<CallReply> => {
+      const reply = this.#options.runOwn(args, owner, user);
       if (reply !== undefined) return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
-      return this.engine(caller.home, owner, allowed, task);
+      return this.engine(caller.home, owner, args, task);
     };
     return this.ifAllowed(user, args, act, task);
   }
 
   /**
    * Does something with a command if the user, whose code wants it, has the right to run it.
-   * @param act gets the arguments, or copies of them when that had to be found out
    * @param task who waits for the engine meanwhile
    * @throws ReplyError with the engine's refusal
    */
   ifAllowed(
     user: string,
     args: readonly Buffer[],
-    act: (args: readonly Buffer[]) => CallReply | Promise<CallReply>,
+    act: () => CallReply | Promise<CallReply>,
     task: PythonTask | undefined,
   ): CallReply | Promise<CallReply> {
     const free = this.#options.rights.isFree(user);
-    if (free === true) return act(args);
-    const own = args.map((arg) => Buffer.from(arg));
+    if (free === true) return act();
     const then = (refused: string | undefined): CallReply | Promise<CallReply> => {
       if (refused !== undefined) throw new ReplyError(refused);
-      return act(own);
+      return act();
     };
-    const refused = this.#watched(task, this.#options.refusal(user, own));
+    const refused = this.#watched(task, this.#options.refusal(user, args));
     return refused instanceof Promise ? refused.then(then) : then(refused);
   }
 
@@ -172,7 +170,6 @@ export class PythonCalls {
     const { flags } = this.#known(name, args.length);
     const special = this.#special(name, args);
     if (special) return special(home, owner);
-    // the arguments are views of a message that does not outlive this call
     const own = name === "config" ? this.#options.settings.translate(args) : undefined;
     const bytes = encodeCommand(own?.args ?? args);
     const changes = name === "acl" || name === "config";

@@ -327,7 +327,8 @@ export class MarshalReader {
   /** Reads over bytes or text. */
   skipBytes(): void {
     this.#at++;
-    this.#at += this.#size();
+    const size = this.#size();
+    this.#at += size;
   }
 
   /** The next value's type byte, without reading it. */

@@ -50,7 +50,7 @@ const integer =
 
 const flag: Field<boolean> = (reader) => reader.bool();
 
-/** Bytes or text: what a command's argument is. A view of the message. */
+/** Bytes or text: what a command's argument is. A view of the message, which nobody else writes to. */
 const bytes: Field<Buffer> = (reader) => reader.bytes();
 
 const text =

@@ -90,7 +90,7 @@ export class ClientCommands {
   #overrideReply(caller: CallContext, { value, task }: CallArgs<"override_reply">): CallReply {
     const command = this.#find(caller, task);
     if (command.override) throw new ReplyError(ONCE);
-    command.override = raw(resultToResp(value, true));
+    command.override = raw(...resultToResp(value, true));
     return { status: ReplyStatus.ok, value: encodeMarshal(null) };
   }
 

@@ -163,8 +163,7 @@ export class Hooks implements ReaderSide {
         task?.client === TRIGGER_CLIENT ? "Failed executing command" : "Can not get CommandHook ctx",
       );
     }
-    // the message does not outlive this call
-    const args = [context.typedName, ...rest.map((arg) => Buffer.from(arg))];
+    const args = [context.typedName, ...rest];
     const next = this.#runFrom(context.inner, context.name, args, { canWait: false, owner: task.owner });
     return next ? next.then(this.#options.toPython) : this.#options.runReal(caller, task, args);
   }

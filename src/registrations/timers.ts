@@ -56,6 +56,9 @@ const keyText = (seconds: number): string => `time event of Regears, every ${sec
 /** Milliseconds until a time event looks again for the interpreter that is to be made for it. */
 const INTERPRETER_SOON_MS = 100;
 
+/** Time events that are named in the log when they end together. */
+const SHOWN_LOST = 10;
+
 const IDLE = { timer: undefined, holder: undefined, call: undefined, limit: undefined, late: false } as const;
 
 export class TimeEvents {
@@ -119,14 +122,19 @@ export class TimeEvents {
 
   /** An interpreter died: what it held is free again, and what can not be made again has ended. */
   onGone(home: object): void {
+    let lost = 0;
     for (const event of [...this.#events.values()]) {
       if (event.session.home !== home && event.holder !== home) continue;
       const running = event.holder !== undefined;
       this.#letGo(event);
       if (event.late) this.#end(event, this.#tooLong());
-      else if (event.kept === undefined) this.#end(event, "its interpreter died");
-      else if (running) this.#schedule(event);
+      else if (event.kept === undefined) {
+        this.#end(event, lost < SHOWN_LOST ? "its interpreter died" : undefined);
+        lost++;
+      } else if (running) this.#schedule(event);
     }
+    const more = lost - SHOWN_LOST;
+    if (more > 0) this.#options.log.warn(`GEARS: ${more} more time events were stopped: their interpreter died`);
   }
 
   /** `registerTE()`: answers the time event's number, or False when its key exists. */

@@ -7,6 +7,8 @@ MAX_DEPTH = 500
 # What one message to the main thread may hold; mirrored in messages.ts.
 MAX_ARGUMENTS = 1_048_576
 MAX_ELEMENTS = 1_048_576
+# Elements of one message where several can be made of it: the main thread serves others in between.
+_BATCH_ELEMENTS = 65_536
 # The integers that both sides can tell apart.
 MAX_WHOLE = 2**53 - 1
 NO_REPLY = "PY RECORD"
@@ -53,7 +55,7 @@ def elements(reply):
 
 def messages(replies):
     """Cuts replies into lists that fit into messages. Gives each, and None in place of a reply that fits into none."""
-    if list not in map(type, replies) and len(replies) <= MAX_ELEMENTS:
+    if list not in map(type, replies) and len(replies) <= _BATCH_ELEMENTS:
         yield replies
         return
     batch, count = [], 0
@@ -62,7 +64,7 @@ def messages(replies):
         if size > MAX_ELEMENTS:
             yield None
             continue
-        if count + size > MAX_ELEMENTS:
+        if batch and count + size > _BATCH_ELEMENTS:
             yield batch
             batch, count = [], 0
         batch.append(reply)
