@@ -282,7 +282,8 @@ export const OPTIONS = {
     default: 10_000,
     min: 0,
     max: Number.MAX_SAFE_INTEGER,
-    summary: "registrations there may be at a time, and time events of each user; more fail with an error in the script",
+    summary:
+      "registrations there may be at a time, and time events of each user; more fail with an error in the script",
   },
   "max-results-memory": {
     kind: "bytes",

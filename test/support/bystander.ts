@@ -2,7 +2,7 @@
  * Somebody else's state in a server that is attacked: registrations, time events, executions and results of a user who has
  * nothing to do with it. Tests ask whether all of it is as it was, and works.
  */
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { type Client, connectClient, type Value } from "./client.ts";
 
 const SCRIPT = `
@@ -27,6 +27,8 @@ registerTE(1, tick, 'by:timer')
 registerTE(1, lambda: execute('INCR', 'by:ticks2'))
 `;
 
+const PATIENCE = { timeout: 20_000, interval: 25 };
+
 /** What the script registers, as it is described. */
 const REGISTERED = ["by_ping", "by_sync", "by_wait", "by_go_on", "by:key:*", "by:stream"];
 
@@ -50,7 +52,7 @@ export class Bystander {
     bystander.#execution = String(
       await call("RG.PYEXECUTE", "GB('PythonReader').run(lambda: (yield from ['a', 'b']))", "UNBLOCKING"),
     );
-    await expect.poll(async () => bystander.#results()).toEqual([["a", "b"], []]);
+    await call("RG.GETRESULTSBLOCKING", bystander.#execution);
     bystander.#waited = bystander.#waiting.call("RG.TRIGGER", "by_wait");
     return bystander;
   }
@@ -94,6 +96,6 @@ export class Bystander {
   async #moves(key: string, push: () => Promise<unknown> = async () => {}): Promise<void> {
     const before = Number(await this.call("GET", key));
     await push();
-    await expect.poll(async () => Number(await this.call("GET", key))).toBeGreaterThan(before);
+    await vi.waitFor(async () => expect(Number(await this.call("GET", key))).toBeGreaterThan(before), PATIENCE);
   }
 }
