@@ -4,7 +4,7 @@ import type { Execution } from "../executions/execution.ts";
 import { NODE_ID } from "../executions/ids.ts";
 import type { ExecutionSummary } from "../executions/registry.ts";
 import type { Requirements } from "../executions/requirements.ts";
-import type { ExecutionRunner } from "../executions/runner.ts";
+import { type ExecutionRunner, tooManyPending } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { RegistrationRegistry, ScriptDeclarations } from "../registrations/registry.ts";
 import { array, bulk, integer, type Reply, status, text } from "../resp/reply.ts";
@@ -252,9 +252,7 @@ function pyexecute(
   if (code.length > limits.scriptBytes) {
     throw new ReplyError(`ERR the script is too long: ${code.length} bytes, max-script-size is ${limits.scriptBytes}`);
   }
-  if (runner.pendingCount >= limits.pending) {
-    throw new ReplyError(`ERR too many executions are unfinished (max-pending-executions is ${limits.pending})`);
-  }
+  if (runner.pendingCount >= limits.pending) throw new ReplyError(tooManyPending(limits.pending));
   const session = new Session(id, description, requirements, user);
   const replaces = (): Session | undefined => {
     const present = sessions.find(session.id);

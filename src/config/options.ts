@@ -328,7 +328,8 @@ export const OPTIONS = {
     default: 10_000,
     min: 1,
     max: Number.MAX_SAFE_INTEGER,
-    summary: "unfinished executions above which scripts are refused; what registrations start is never refused",
+    summary:
+      "unfinished executions above which scripts, and `run()` in steps and callbacks, are refused; what registrations start is never refused",
   },
   "max-waiting-executions": {
     kind: "integer",
@@ -344,7 +345,8 @@ export const OPTIONS = {
     default: 10_000,
     min: 0,
     max: Number.MAX_SAFE_INTEGER,
-    summary: "registrations there may be at a time; more fail with an error in the script",
+    summary:
+      "registrations there may be at a time, and time events of each user; more fail with an error in the script",
   },
   "max-results-memory": {
     kind: "bytes",
@@ -476,7 +478,7 @@ export const OPTIONS = {
     min: 0,
     max: Number.MAX_SAFE_INTEGER,
     summary:
-      "lines a second that all scripts together may log or print; the rest is dropped and counted; 0 is no limit",
+      "lines a second that all scripts together may log or print, of 1 KB each: a longer one counts as several; the rest is dropped and counted; 0 is no limit",
   },
   logfile: { kind: "text", section: "server", default: "", summary: "file to log to; empty is standard output" },
 

@@ -64,10 +64,12 @@ export class Execution {
   }
 
   /** Adds encoded results. */
-  append(count: number, bytes: Buffer): void {
+  append(count: number, ...chunks: readonly Buffer[]): void {
     this.resultCount += count;
-    this.resultBytes += bytes.length;
-    this.#chunks.push(bytes);
+    for (const chunk of chunks) {
+      this.resultBytes += chunk.length;
+      this.#chunks.push(chunk);
+    }
   }
 
   /** Forgets the results so far. */

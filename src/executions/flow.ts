@@ -44,6 +44,7 @@ export interface FlowOptions {
 }
 
 export class FlowTask implements PythonTask {
+  readonly kind = "flow";
   readonly handle: number;
   readonly execution: Execution;
   readonly session: Session;
@@ -95,9 +96,10 @@ export class FlowTask implements PythonTask {
   onScript(_outcome: ScriptOutcome): void {}
 
   onResults(items: MarshalReader): void {
-    const { count, bytes } = resultsToResp(items, this.#options.prefixRule ?? false);
-    if (count === 0 || this.overfull) return;
-    this.execution.append(count, bytes);
+    if (this.overfull) return;
+    const { count, chunks } = resultsToResp(items, this.#options.prefixRule ?? false);
+    if (count === 0) return;
+    this.execution.append(count, ...chunks);
     this.#options.onGrown?.(this);
   }
 

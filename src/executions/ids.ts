@@ -3,6 +3,9 @@
 /** The node id of a single node. */
 export const NODE_ID = "0".repeat(40);
 
+/** No number above this is skipped: half of those up to 2^53 are left to be given out. */
+const LAST_SKIPPED = 2 ** 52;
+
 const ID = /^\s*(\d+)/;
 
 /** The id of a number. */
@@ -23,10 +26,13 @@ export class Ids {
     return { id: `${NODE_ID}-${number}`, number };
   }
 
-  /** Builders, administrative commands and the ends of registering scripts use up numbers that nobody sees. */
+  /**
+   * Builders, administrative commands and the ends of registering scripts use up numbers that nobody sees. Whatever an
+   * interpreter claims, what is left are numbers that can be told apart.
+   */
   skip(executions: number, registrations: number): void {
-    this.#executions += executions;
-    this.#registrations += registrations;
+    if (this.#executions + executions <= LAST_SKIPPED) this.#executions += executions;
+    if (this.#registrations + registrations <= LAST_SKIPPED) this.#registrations += registrations;
   }
 
   /** Executions count from the beginning again, as after a start. */

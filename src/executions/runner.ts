@@ -55,6 +55,10 @@ export interface RunningBody {
   onBodyEnd(action: () => void): void;
 }
 
+/** The error of what would start one more execution. @param limit `max-pending-executions` */
+export const tooManyPending = (limit: number): string =>
+  `ERR too many executions are unfinished (max-pending-executions is ${limit})`;
+
 /** Something unfinished that can be told to end. */
 export interface Stoppable {
   stopReason: string | undefined;

@@ -59,6 +59,7 @@ const NOTHING_YET: Declarations = { count: 0, commit: () => undefined, discard: 
 
 /** A script's body as a task; its flow, if it declares one, follows as a task of the same handle. */
 export class Script implements PythonTask, InOrder, RunningBody {
+  readonly kind = "script";
   readonly handle: number;
   readonly session: Session;
   readonly takesThread = false;

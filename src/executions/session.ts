@@ -92,6 +92,12 @@ export class SessionRegistry {
     return found?.key === key && found.user === user ? found : undefined;
   }
 
+  /** Is the live session that Python calls so another user's? */
+  isOthers(key: string, user: string): boolean {
+    const found = this.#live.get(key.slice(key.indexOf(":") + 1));
+    return found?.key === key && found.user !== user;
+  }
+
   /** Was it replaced, or has another session its id now? Then nothing can be registered in it any more. */
   isGone(session: Session): boolean {
     return session.dead || (this.#live.get(session.id) ?? session) !== session;

@@ -1,7 +1,7 @@
 /** Python: the pool of interpreters, and what Python code can ask of the server. */
 import { Script } from "../executions/script.ts";
 import { PythonCalls } from "../python/calls.ts";
-import type { CallHandler } from "../python/host.ts";
+import type { CallHandlers, PostHandlers } from "../python/host.ts";
 import { Pool } from "../python/pool.ts";
 import { loadAssets } from "../python/python-worker.ts";
 import { LimitedLog } from "../python/script-log.ts";
@@ -13,8 +13,9 @@ import type { ReactionParts } from "./reactions.ts";
 export interface PythonParts extends DataParts {
   readonly host: Pool;
   readonly calls: PythonCalls;
-  /** Answers calls from Python, by operation; the other parts add theirs. */
-  readonly handlers: Map<string, CallHandler>;
+  /** Answer calls from Python and take its posts, by operation; the other parts add theirs. */
+  readonly handlers: Partial<CallHandlers>;
+  readonly posts: Partial<PostHandlers>;
   /** Where scripts log, and their failures are told: with a limit. */
   readonly scriptLog: LimitedLog;
 }
@@ -59,7 +60,8 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     onIdle: (task, error) => later().executions.runner.abortTask(task, error),
     log: scriptLog,
   });
-  const handlers = new Map(calls.handlers);
+  const handlers: Partial<CallHandlers> = { ...calls.handlers };
+  const posts: Partial<PostHandlers> = { ...calls.posts };
   const host = new Pool({
     threads: config.executionThreads,
     ...(config.isolation === "session" && {
@@ -72,7 +74,7 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     memfsLimitMb: config.pythonMemfsLimit / MB,
     assets: () => loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log }),
     calls: handlers,
-    posts: calls.posts,
+    posts,
     onTaskEnd: (home, task) => calls.onTaskEnd(home, task),
     onGone: (home) => {
       calls.onGone(home);
@@ -82,5 +84,5 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     output: scriptLog,
     log,
   });
-  return { ...parts, host, calls, handlers, scriptLog };
+  return { ...parts, host, calls, handlers, posts, scriptLog };
 }

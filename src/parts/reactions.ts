@@ -1,6 +1,6 @@
 /** Reactions: what makes executions of registrations, be it an event, a trigger, a hooked command or the clock. */
 import { ownReply } from "../python/calls.ts";
-import type { CallReply } from "../python/host.ts";
+import type { CallReply, PostHandlers } from "../python/host.ts";
 import type { LimitedLog } from "../python/script-log.ts";
 import { registrationCalls } from "../registrations/calls.ts";
 import { createEventReaders, type EventReaders } from "../registrations/event-readers.ts";
@@ -35,7 +35,7 @@ export interface AfterReactions {
 /** Builds all kinds of registrations; nothing happens before the engine and Python have started. */
 export function reactionParts(parts: ExecutionParts, later: () => AfterReactions): ReactionParts {
   const { config, runtime, log, engine, connections, engineCommands, gate, users } = parts;
-  const { host, calls, handlers, ids, sessions, runner } = parts;
+  const { host, calls, handlers, posts, ids, sessions, runner } = parts;
   const starter = new EventStarter({
     ...{ runner, gate },
     maxPerRegistration: () => runtime.get("MaxExecutionsPerRegistration"),
@@ -51,15 +51,15 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
   const hooks = new Hooks({
     ...{ starter, engineCommands },
     isOwn: (name) => later().commands.table.find(name) !== undefined,
-    runReal: (caller, task, wanted) => {
+    runReal: (caller, task, args) => {
       const { owner } = task;
       const user = caller.user ?? "";
-      const act = (args: readonly Buffer[]): CallReply | Promise<CallReply> => {
+      const act = (): CallReply | Promise<CallReply> => {
         const reply = later().commands.runOwn(args, { owner, caller: "script", user });
         if (reply === undefined) return calls.engine(caller, owner, args, task, false);
         return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
       };
-      return calls.ifAllowed(user, wanted, act, task);
+      return calls.ifAllowed(user, args, act, task);
     },
     toPython: ownReply,
   });
@@ -67,6 +67,7 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     ...{ connections, gate, host, log, sessions },
     limitMs: config.scriptTimeLimit,
     watchCall: (options) => runner.watchCall(options),
+    max: config.maxRegistrations,
     refusal: parts.scriptRefusal,
     kept: () => later().persistence.kept(),
   });
@@ -82,16 +83,16 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     kept: () => later().persistence.kept(),
     max: config.maxRegistrations,
   });
-  const registering = registrationCalls({ ...{ registrations, runner, sessions }, rights: users });
-  for (const added of [events.handlers, hooks.handlers, timers.handlers, registering]) {
-    for (const [op, handler] of added) handlers.set(op, handler);
-  }
-  for (const [op, take] of timers.posts) calls.posts.set(op, take);
-  // Python has made a registration of an earlier run again, or could not
-  calls.posts.set("restored", (_home, args) => {
-    const [number, outcome, text] = [args.int(), args.text(), args.text()];
-    if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
+  const registering = registrationCalls({
+    ...{ registrations, runner, sessions },
+    rights: users,
+    maxPending: config.maxPendingExecutions,
   });
+  Object.assign(handlers, events.handlers, hooks.handlers, timers.handlers, registering);
+  const restored: PostHandlers["restored"] = (_home, { number, outcome, text }) => {
+    if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
+  };
+  Object.assign(posts, timers.posts, { restored });
   const acl = parts.keptUsers && new AclCommands(parts.keptUsers, events.interceptor);
   return { ...parts, events, triggers, hooks, acl, timers, registrations };
 }

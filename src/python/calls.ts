@@ -12,9 +12,10 @@ import type { Logger } from "../log.ts";
 import type { Reply } from "../resp/reply.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
-import type { CallContext, CallHandler, CallReply, PythonTask } from "./host.ts";
+import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./host.ts";
 import { shownTo } from "./identity.ts";
-import { encodeMarshal, type MarshalReader, MarshalWriter } from "./marshal.ts";
+import { encodeMarshal, MarshalWriter } from "./marshal.ts";
+import { BadMessage, type CallArgs, type PostArgs } from "./messages.ts";
 import { ReplyStatus } from "./protocol.ts";
 import { type KeyBatch, KeyScan } from "./scan.ts";
 import { RespReader, replyToMarshal } from "./transcode.ts";
@@ -51,37 +52,56 @@ export interface PythonCallsOptions {
   readonly log: Pick<Logger, "trace" | "debug" | "info" | "warn">;
 }
 
+/** A walk over the keys, and the execution that it ends with. */
+interface Walk {
+  readonly scan: KeyScan;
+  readonly task: PythonTask | undefined;
+  /** Its next batch was asked for. */
+  reading: boolean;
+}
+
 /** What one interpreter holds here. */
 interface HomeState {
   client: EngineClient | undefined;
-  readonly scans: Map<number, KeyScan>;
+  readonly walks: Map<number, Walk>;
 }
 
+/** Walks over the keys that an interpreter may have begun at a time: one for each execution that reads, and waits meanwhile. */
+const MAX_WALKS = 1_000;
+/** How many of them read their next batch before it is asked for. */
+const MAX_READING_AHEAD = 4;
+/** The name of a command that is not looked up is shown so far. */
+const SHOWN_NAME = 128;
+
 export class PythonCalls {
-  readonly handlers = new Map<string, CallHandler>();
-  readonly posts = new Map<string, (home: object, args: MarshalReader) => void>();
+  readonly handlers: Pick<CallHandlers, "execute" | "atomic" | "keys_open" | "keys_next" | "config_get"> = {
+    execute: (caller, args) => this.#execute(caller, args),
+    atomic: (caller, args) => this.#atomic(caller, args),
+    keys_open: (caller, args) => this.#openKeys(caller, args),
+    keys_next: (caller, { cursor }) => this.#nextKeys(caller.home, cursor),
+    config_get: (_caller, { key }) => ok(this.#options.option(key)?.toString("utf8") ?? null),
+  };
+  readonly posts: Pick<PostHandlers, "keys_close" | "log"> = {
+    keys_close: (home, { cursor }) => this.#closeKeys(home, cursor),
+    log: (_home, line) => this.#scriptLog(line),
+  };
   readonly #options: PythonCallsOptions;
   readonly #homes = new Map<object, HomeState>();
   /** Interpreters that have died. What was asked in their names before that gets nothing opened and nothing held. */
   readonly #gone = new WeakSet<object>();
   readonly #atomics: AtomicBlocks;
-  #lastScan = 0;
+  #lastWalk = 0;
 
   constructor(options: PythonCallsOptions) {
     this.#options = options;
     this.#atomics = new AtomicBlocks({ ...options.atomics, gate: options.gate });
-    this.handlers.set("execute", (caller, args) => this.#execute(caller, args));
-    this.handlers.set("atomic", (caller, args) => this.#atomic(caller, args));
-    this.handlers.set("keys_open", (caller, args) => this.#openKeys(caller, args));
-    this.handlers.set("keys_next", (caller, args) => this.#nextKeys(caller.home, args.int()));
-    this.handlers.set("config_get", (_caller, args) => ok(this.#options.option(args.text())?.toString("utf8") ?? null));
-    this.posts.set("keys_close", (home, args) => this.#closeKeys(home, args.int()));
-    this.posts.set("log", (_home, args) => this.#scriptLog(args.text(), args.text()));
   }
 
   /** A task has ended: what it did not give back is taken back. */
   onTaskEnd(home: object, task: PythonTask): void {
     this.#atomics.onTaskEnd(home, task);
+    for (const [cursor, walk] of this.#homes.get(home)?.walks ?? [])
+      if (walk.task === task) this.#closeKeys(home, cursor);
   }
 
   /** An interpreter is gone. */
@@ -92,54 +112,49 @@ export class PythonCalls {
     if (!state) return;
     this.#homes.delete(home);
     state.client?.close();
-    for (const scan of state.scans.values()) scan.close();
+    for (const { scan } of state.walks.values()) scan.close();
   }
 
   #state(home: object): HomeState {
     const known = this.#homes.get(home);
     if (known) return known;
     if (this.#gone.has(home)) throw new ReplyError("ERR the Python interpreter has died");
-    const state: HomeState = { client: undefined, scans: new Map() };
+    const state: HomeState = { client: undefined, walks: new Map() };
     this.#homes.set(home, state);
     return state;
   }
 
   /** execute(): python.md, section 12. */
-  #execute(caller: CallContext, reader: MarshalReader): CallReply | Promise<CallReply> {
-    const count = reader.list();
-    const args: Buffer[] = [];
-    for (let i = 0; i < count; i++) args.push(reader.bytes());
-    const task = caller.task(reader.int());
+  #execute(caller: CallContext, { args, task: handle }: CallArgs<"execute">): CallReply | Promise<CallReply> {
+    const task = caller.task(handle);
     const owner = task?.owner ?? caller.home;
     const user = caller.user ?? "";
-    const act = (allowed: readonly Buffer[]): CallReply | Promise<CallReply> => {
-      const reply = this.#options.runOwn(allowed, owner, user);
+    const act = (): CallReply | Promise<CallReply> => {
+      const reply = this.#options.runOwn(args, owner, user);
       if (reply !== undefined) return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
-      return this.engine(caller, owner, allowed, task);
+      return this.engine(caller, owner, args, task);
     };
     return this.ifAllowed(user, args, act, task);
   }
 
   /**
    * Does something with a command if the user, whose code wants it, has the right to run it.
-   * @param act gets the arguments, or copies of them when that had to be found out
    * @param task who waits for the engine meanwhile
    * @throws ReplyError with the engine's refusal
    */
   ifAllowed(
     user: string,
     args: readonly Buffer[],
-    act: (args: readonly Buffer[]) => CallReply | Promise<CallReply>,
+    act: () => CallReply | Promise<CallReply>,
     task: PythonTask | undefined,
   ): CallReply | Promise<CallReply> {
     const free = this.#options.rights.isFree(user);
-    if (free === true) return act(args);
-    const own = args.map((arg) => Buffer.from(arg));
+    if (free === true) return act();
     const then = (refused: string | undefined): CallReply | Promise<CallReply> => {
       if (refused !== undefined) throw new ReplyError(refused);
-      return act(own);
+      return act();
     };
-    const refused = this.#watched(task, this.#options.refusal(user, own));
+    const refused = this.#watched(task, this.#options.refusal(user, args));
     return refused instanceof Promise ? refused.then(then) : then(refused);
   }
 
@@ -155,11 +170,10 @@ export class PythonCalls {
     task?: PythonTask,
     links = true,
   ): CallReply | Promise<CallReply> {
-    const name = (args[0] as Buffer).toString("latin1").toLowerCase();
+    const name = nameOf(args[0] as Buffer);
     const { flags } = this.#known(name, args.length);
     const shownToUser = shownTo(user, name, args);
     if (this.#needsOwnConnection(name, args)) return this.#onFreshConnection(encodeCommand(args), owner, shownToUser);
-    // the arguments are views of a message that does not outlive this call
     const own = name === "config" ? this.#options.settings.translate(args) : undefined;
     const bytes = encodeCommand(own?.args ?? args);
     const changes = name === "acl" || name === "config";
@@ -179,7 +193,7 @@ export class PythonCalls {
   /** RedisGears asks the command table before it runs a command; Python has its words for these two errors. */
   #known(name: string, count: number): EngineCommand {
     const known = this.#options.engineCommands.find(name);
-    if (!known) throw new ReplyError(`ERR unknown command '${name}'`);
+    if (!known) throw new ReplyError(`ERR unknown command '${name.slice(0, SHOWN_NAME)}'`);
     if (!EngineCommands.arityFits(known, count))
       throw new ReplyError(`ERR wrong number of arguments for '${name}' command`);
     return known;
@@ -302,19 +316,20 @@ export class PythonCalls {
     });
   }
 
-  #atomic(caller: CallContext, reader: MarshalReader): CallReply | Promise<CallReply> {
-    const enter = reader.int() === 1;
-    const handle = reader.int();
-    if (enter) return this.#atomics.enter(caller, handle).then(() => ok(null));
-    this.#atomics.leave(caller.home, handle);
+  #atomic(caller: CallContext, { enter, task }: CallArgs<"atomic">): CallReply | Promise<CallReply> {
+    if (enter === 1) return this.#atomics.enter(caller, task).then(() => ok(null));
+    this.#atomics.leave(caller.home, task);
     return ok(null);
   }
 
-  async #openKeys(caller: CallContext, reader: MarshalReader): Promise<CallReply> {
-    const pattern = Buffer.from(reader.bytes());
-    const noScan = reader.int() === 1;
-    const readValue = reader.int() === 1;
-    const task = reader.more ? caller.task(reader.int()) : undefined;
+  async #openKeys(caller: CallContext, request: CallArgs<"keys_open">): Promise<CallReply> {
+    const { noScan, readValue } = request;
+    // it is kept, and the message is not
+    const pattern = Buffer.from(request.pattern);
+    const task = caller.task(request.task);
+    const { walks } = this.#state(caller.home);
+    if (walks.size >= MAX_WALKS)
+      throw new ReplyError(`ERR ${MAX_WALKS} executions read keys in this interpreter: no more may begin to`);
     const owner = task?.owner ?? caller.home;
     const call = async (bytes: Buffer, replies: number): Promise<Buffer> =>
       this.#raw(caller.home, owner, bytes, replies, task);
@@ -324,31 +339,53 @@ export class PythonCalls {
     const refused = free ? undefined : await refusal(user, [Buffer.from("SCAN"), Buffer.from("0")]);
     if (refused !== undefined) throw new ReplyError(refused);
     const mayRead = free ? undefined : async (key: Buffer): Promise<boolean> => rights.mayRead(user, key);
-    const number = ++this.#lastScan;
-    this.#state(caller.home).scans.set(number, new KeyScan(call, { pattern, noScan, readValue, mayRead }));
-    return this.#nextKeys(caller.home, number);
+    const cursor = ++this.#lastWalk;
+    const mayReadAhead = (): boolean => {
+      let reading = 0;
+      for (const { scan } of walks.values()) if (scan.isAhead) reading++;
+      return reading < MAX_READING_AHEAD;
+    };
+    if (task && !caller.task(request.task)) throw new ReplyError("the execution has ended");
+    const scan = new KeyScan(call, { pattern, noScan, readValue, mayRead, mayReadAhead });
+    walks.set(cursor, { scan, task, reading: false });
+    return this.#nextKeys(caller.home, cursor);
   }
 
-  async #nextKeys(home: object, number: number): Promise<CallReply> {
-    const scan = this.#homes.get(home)?.scans.get(number);
-    if (!scan) throw new ReplyError("no such reader");
-    const batch = await scan.next();
-    if (!batch.more) this.#closeKeys(home, number);
-    return keysReply(number, batch);
+  async #nextKeys(home: object, cursor: number): Promise<CallReply> {
+    const walk = this.#homes.get(home)?.walks.get(cursor);
+    if (!walk) {
+      this.#checkCursor(home, cursor);
+      throw new ReplyError("no such reader");
+    }
+    if (walk.reading) throw new BadMessage(`cursor ${cursor} is asked twice at a time`);
+    walk.reading = true;
+    try {
+      const batch = await walk.scan.next();
+      if (!batch.more) this.#closeKeys(home, cursor);
+      return keysReply(cursor, batch);
+    } finally {
+      walk.reading = false;
+    }
   }
 
-  #closeKeys(home: object, number: number): void {
-    const scans = this.#homes.get(home)?.scans;
-    scans?.get(number)?.close();
-    scans?.delete(number);
+  #closeKeys(home: object, cursor: number): void {
+    const walks = this.#homes.get(home)?.walks;
+    walks?.get(cursor)?.scan.close();
+    if (!walks?.delete(cursor)) this.#checkCursor(home, cursor);
   }
 
-  #scriptLog(level: string, message: string): void {
+  /** An interpreter may still name what has ended. @throws BadMessage for another's cursor, or none that was ever given out */
+  #checkCursor(home: object, cursor: number): void {
+    const others = [...this.#homes].some(([other, { walks }]) => other !== home && walks.has(cursor));
+    if (others || cursor > this.#lastWalk) throw new BadMessage(`cursor ${cursor} is none of this interpreter's`);
+  }
+
+  #scriptLog({ level, text }: PostArgs<"log">): void {
     const { log } = this.#options;
-    if (level === "warning") log.warn(message);
-    else if (level === "debug") log.trace(message);
-    else if (level === "verbose") log.debug(message);
-    else log.info(message);
+    if (level === "warning") log.warn(text);
+    else if (level === "debug") log.trace(text);
+    else if (level === "verbose") log.debug(text);
+    else log.info(text);
   }
 }
 
@@ -363,6 +400,10 @@ const CONNECTION_STATE = new Set([
 
 /** What Python makes of a command that is not replied to. */
 const NO_REPLY = "Failed executing command";
+
+/** A command's name in lower case. No command's name is long: of one that is only the beginning is looked at. */
+const nameOf = (word: Buffer): string =>
+  (word.length > SHOWN_NAME ? word.subarray(0, SHOWN_NAME + 1) : word).toString("latin1").toLowerCase();
 
 /** Commands that the engine carries out in silence: who waited for a reply would wait for ever. */
 function hasNoReply(name: string, args: readonly Buffer[]): boolean {

@@ -9,6 +9,9 @@
 /** Messages up to this size travel in the ring; also the size of the buffer on the Python side. */
 export const SMALL_BYTES = 65536;
 
+/** What a worker may have sent by port without main having dealt with it: KiB (a larger message may go alone), and messages. */
+export const OUTBOX_LIMIT = { kib: 64 * 1024, messages: 1024 } as const;
+
 /** Size of a ring; a power of two, and large enough for a small message wherever the last one ended. */
 const RING_BYTES = SMALL_BYTES * 4;
 
@@ -25,11 +28,11 @@ export const Word = {
   mainPolls: 2,
   /** Size of the wasm memory in pages, as of the worker's last message. */
   heapPages: 3,
-  /** Kibibytes (rounded up per message) sent to main by port and not yet taken. */
+  /** Kibibytes (rounded up per message) sent to main by port that main has not dealt with. */
   outboxKiB: 4,
   /** Bytes of output lines sent to main and not yet taken. */
   outputBytes: 5,
-  /** 1 when the worker waits for `outboxKiB` to sink. */
+  /** 1 when the worker waits until main has dealt with more. */
   workerStalled: 6,
   /** Calls that the sandbox answered with an error. */
   denials: 7,
@@ -83,6 +86,9 @@ export class Sender {
   readonly #port: PortEnd;
   #written = 0;
   #sent = 0;
+  /** Of each message in the port that was not taken when this was last looked at: its length if it counts, else -1. */
+  readonly #untaken: number[] = [];
+  readonly #counted = { messages: 0, bytes: 0 };
 
   constructor(shared: Shared, direction: "inbox" | "outbox", port: PortEnd) {
     this.#words = shared.words;
@@ -110,12 +116,27 @@ export class Sender {
     Atomics.store(this.#words, this.#base + RingWord.written, this.#written);
   }
 
-  /** Sends a copy of the bytes by the port. */
-  sendByPort(bytes: Uint8Array): void {
+  /** Sends a copy of the bytes by the port. @param counts towards {@link inPort} */
+  sendByPort(bytes: Uint8Array, counts = true): void {
     const copy = new Uint8Array(bytes);
     this.#port.postMessage(copy, [copy.buffer]);
+    this.#untaken.push(counts ? bytes.length : -1);
+    if (counts) this.#counted.messages++;
+    if (counts) this.#counted.bytes += bytes.length;
     this.#sent = (this.#sent + 1) | 0;
     Atomics.store(this.#words, this.#base + RingWord.portSent, this.#sent);
+  }
+
+  /** What was sent by the port, counts and is not taken yet. */
+  get inPort(): { readonly messages: number; readonly bytes: number } {
+    const untaken = (this.#sent - Atomics.load(this.#words, this.#base + RingWord.portTaken)) | 0;
+    while (this.#untaken.length > untaken) {
+      const length = this.#untaken.shift() as number;
+      if (length < 0) continue;
+      this.#counted.messages--;
+      this.#counted.bytes -= length;
+    }
+    return this.#counted;
   }
 
   get #offset(): number {

@@ -1,4 +1,4 @@
-/** One interpreter of the pool, with what runs and lives in it. */
+/** One interpreter of the pool, with what runs and lives in it, and what its code may name. */
 import { ReplyError } from "../errors.ts";
 import type {
   CallContext,
@@ -9,13 +9,32 @@ import type {
   PythonTask,
   ScriptOutcome,
 } from "./host.ts";
-import { encodeMarshal, type MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
+import { encodeMarshal, type MarshalValue, MarshalWriter } from "./marshal.ts";
+import { BadMessage, type PostArgs } from "./messages.ts";
 import type { PythonWorker } from "./python-worker.ts";
+
+/** Calls of one interpreter that may be unanswered at a time: more than jobs inside jobs (calls.py) can make. */
+const MAX_CALLS = 64;
+
+/** Messages that Python answers with a post, and where the number stands that it answers by. */
+const ANSWERED = new Map([
+  ["timer", { by: "timer", at: 1 }],
+  ["restore", { by: "restored", at: 2 }],
+  ["restore_timer", { by: "timer_restored", at: 2 }],
+]);
+
+/** What a home has to know of the pool. */
+export interface Handles {
+  /** The last handle that was given out. */
+  readonly lastHandle: number;
+  /** Does a task run under this handle, in whatever interpreter? */
+  isStarted(handle: number): boolean;
+}
 
 export class Home implements CallContext {
   readonly number: number;
   readonly worker: PythonWorker;
-  readonly #started: (handle: number) => PythonTask | undefined;
+  readonly #handles: Handles;
   ready = false;
   /** The task it was given and has not ended. */
   current: PythonTask | undefined;
@@ -37,16 +56,18 @@ export class Home implements CallContext {
   tenant: PythonSession | undefined;
   /** The task because of which it was ended, when there was no other way to stop that one. */
   stubborn: Interruptible | undefined;
-  /** Why the pool has ended it. */
+  /** The kind of reason for which the pool has ended it; it was logged then. */
   ending: string | undefined;
+  /** What its executions are told of that. */
+  fault: string | undefined;
+  /** Calls that it waits for, or should. */
+  calls = 0;
+  /** Answers that are due, by the post that brings them and the number. */
+  readonly #due = new Set<string>();
 
-  constructor(
-    number: number,
-    started: (handle: number) => PythonTask | undefined,
-    worker: (home: Home) => PythonWorker,
-  ) {
+  constructor(number: number, handles: Handles, worker: (home: Home) => PythonWorker) {
     this.number = number;
-    this.#started = started;
+    this.#handles = handles;
     this.worker = worker(this);
   }
 
@@ -84,55 +105,70 @@ export class Home implements CallContext {
     };
   }
 
+  /** May it make another call now? */
+  get mayCall(): boolean {
+    return this.calls < MAX_CALLS;
+  }
+
+  /** Sends a message, and takes note of the answer that is due. */
+  post(message: readonly MarshalValue[]): void {
+    const job = message[0] === "nested" ? (message[1] as readonly MarshalValue[]) : message;
+    const answered = ANSWERED.get(job[0] as string);
+    if (answered) this.#due.add(`${answered.by} ${job[answered.at]}`);
+    this.worker.post(encodeMarshal(message));
+  }
+
   /** Answers a call of its code. */
   reply(seq: number, status: number, value: Buffer): void {
+    this.calls--;
     const out = new MarshalWriter(value.length + 32).list(4).text("reply").int(seq).int(status);
-    this.worker.post(out.encoded(value).finish());
+    this.worker.post(out.encoded(value).finish(), true);
   }
 
   /** Asks its code something. */
   ask(number: number, [kind, ...rest]: readonly MarshalValue[]): Promise<string> {
     return new Promise((resolve, reject) => {
       this.questions.set(number, { resolve, reject });
-      this.worker.post(encodeMarshal([kind as MarshalValue, number, ...rest]));
+      this.post([kind as MarshalValue, number, ...rest]);
     });
   }
 
-  /** It answers a question. */
-  answered(number: number, reader: MarshalReader): void {
+  /** It answers a question. @throws BadMessage when it was not asked */
+  answered({ number, outcome, text }: PostArgs<"answer">): void {
     const question = this.questions.get(number);
+    if (!question) throw new BadMessage(`answer: question ${number} was not asked`);
     this.questions.delete(number);
-    if (reader.text() === "ok") question?.resolve(reader.text());
-    else question?.reject(new ReplyError(reader.text()));
+    if (outcome === "ok") question.resolve(text);
+    else question.reject(new ReplyError(text));
+  }
+
+  /** It answers something else. @throws BadMessage when that was not asked, or was answered */
+  checkDue(post: "timer" | "restored" | "timer_restored", number: number): void {
+    if (!this.#due.delete(`${post} ${number}`)) throw new BadMessage(`${post}: nobody has asked for ${number}`);
   }
 
   task(handle: number): PythonTask | undefined {
-    const task = this.tasks.get(handle) ?? this.#started(handle);
-    // a script may claim any number
-    return task?.session.user === this.user ? task : undefined;
+    const task = this.tasks.get(handle);
+    if (task || handle === 0) return task;
+    const foreign = handle > this.#handles.lastHandle || this.#handles.isStarted(handle);
+    if (foreign) throw new BadMessage(`task ${handle} is none of this interpreter's`);
+    return undefined;
   }
 }
 
-/** Reads how a script's body ended. */
-export function readScriptOutcome(reader: MarshalReader): ScriptOutcome {
-  if (reader.text() === "error") return { ok: false, error: reader.text(), builders: reader.int() };
-  const builders = reader.int();
-  const run = reader.value();
+/** How a script's body ended. */
+export function scriptOutcome({ error, builders, run, begins }: PostArgs<"script">): ScriptOutcome {
+  if (error !== null) return { ok: false, error, builders };
   if (run === null) return { ok: true, builders, run: undefined };
-  const [mode, steps, source] = run as [string, [string, string, string][], string];
-  reader.value();
-  const begun = reader.value() === true;
+  const [mode, steps, reader] = run;
   return {
     ok: true,
     builders,
-    run: { mode, steps: steps.map(([type, name, arg]) => ({ type, name, arg })), reader: source, begun },
+    run: { mode, steps: steps.map(([type, name, arg]) => ({ type, name, arg })), reader, begun: begins },
   };
 }
 
-/** Reads how a flow ended. */
-export function readFlowOutcome(reader: MarshalReader): FlowOutcome {
-  const status = reader.text() === "aborted" ? "aborted" : "done";
-  const errors = (reader.value() as MarshalValue[]).map(String);
-  const [totalMs, readMs] = [Number(reader.value()), Number(reader.value())];
-  return { status, errors, totalMs, readMs, stepMs: (reader.value() as MarshalValue[]).map(Number) };
-}
+/** How a flow ended. */
+export const flowOutcome = ({ status, errors, totalMs, readMs, stepMs }: PostArgs<"done">): FlowOutcome => ({
+  ...{ status, errors, totalMs, readMs, stepMs },
+});

@@ -2,6 +2,7 @@
  * What the rest of the server knows of Python: sessions that live in some interpreter, and tasks that run in them.
  */
 import type { MarshalReader, MarshalValue } from "./marshal.ts";
+import type { CallArgs, CallOp, PostArgs } from "./messages.ts";
 
 /** One line of RG.GETEXECUTION's steps. */
 export interface StepInfo {
@@ -56,6 +57,8 @@ export interface PythonSession {
 export interface PythonTask {
   /** Unique number by which Python and the main thread name it. A script's flow has the number of the script. */
   readonly handle: number;
+  /** What it can tell: the end of its body, or results and the end of a flow. */
+  readonly kind: "script" | "flow";
   readonly session: PythonSession;
   /** A script whose text looks as if it registers something; undefined for others. */
   readonly registers?: boolean;
@@ -163,8 +166,22 @@ export interface PythonHost {
   memory(): { total: number; peak: number; current: number };
 }
 
-/** Answers one call from Python. The reader stands before the call's arguments. @throws ReplyError whose text Python raises. */
-export type CallHandler = (caller: CallContext, args: MarshalReader) => CallReply | Promise<CallReply>;
+/** Answers one call from Python. @throws ReplyError whose text Python raises, BadMessage when no runtime of ours asks that */
+export type CallHandler<Op extends CallOp> = (
+  caller: CallContext,
+  args: CallArgs<Op>,
+) => CallReply | Promise<CallReply>;
+
+/** Answers the calls, by operation. */
+export type CallHandlers = { readonly [Op in CallOp]: CallHandler<Op> };
+
+/** Takes the posts that are about no task. */
+export type PostHandlers = {
+  readonly [Op in "keys_close" | "log" | "timer" | "restored" | "timer_restored"]: (
+    home: object,
+    args: PostArgs<Op>,
+  ) => void;
+};
 
 /** Who calls. */
 export interface CallContext {
@@ -175,7 +192,10 @@ export interface CallContext {
    * the task, because code can claim to be any task of its interpreter.) Undefined before the first session came.
    */
   readonly user?: string | undefined;
-  /** The task that the interpreter runs; undefined for code that belongs to no execution. */
+  /**
+   * The task that the interpreter runs; undefined for code that belongs to no execution, or to one that has ended.
+   * @throws BadMessage when it is another interpreter's, or was never given out
+   */
   task(handle: number): PythonTask | undefined;
 }
 

@@ -221,6 +221,9 @@ export const encodeMarshal = (value: MarshalValue | Uint8Array): Buffer => new M
 /** How deep lists may nest: more than Python's own marshal writes, less than our stack bears. */
 const MAX_DEPTH = 2_100;
 
+/** Most digits (of 15 bits) of an integer: more than anything needs that crosses, and few enough to be read at once. */
+const MAX_DIGITS = 70;
+
 /**
  * Reads one message piece by piece. What comes from a worker is a stranger's: every read is checked, and anything that is
  * not marshal throws an InternalError, upon which the worker is given up.
@@ -243,6 +246,11 @@ export class MarshalReader {
     return this.#at < this.#bytes.length;
   }
 
+  /** How many bytes were read. */
+  get at(): number {
+    return this.#at;
+  }
+
   /** Begins a list or tuple and gives its length. */
   list(): number {
     const type = this.#type();
@@ -250,17 +258,51 @@ export class MarshalReader {
     return this.#size();
   }
 
-  int(): number {
-    const value = this.value();
-    if (typeof value === "boolean") return value ? 1 : 0;
-    if (typeof value !== "number") throw broken("an int", 0);
-    return value;
+  /** Begins a dict; keys and values follow until {@link dictEnds}. */
+  dict(): void {
+    const type = this.#type();
+    if (type !== T.dict) throw broken("a dict", type);
   }
 
-  text(): string {
-    const value = this.value();
-    if (typeof value !== "string") throw broken("text", 0);
-    return value;
+  /** Is the dict over? Its end is read then. */
+  dictEnds(): boolean {
+    return this.#skips(T.dictEnd);
+  }
+
+  /** Is the next value None? It is read then. */
+  none(): boolean {
+    return this.#skips(T.none);
+  }
+
+  /** A bool, and nothing that Python would take for one. */
+  bool(): boolean {
+    const type = this.#type();
+    if (type !== T.true && type !== T.false) throw broken("a bool", type);
+    return type === T.true;
+  }
+
+  /** An integer, however large: no float and no bool. */
+  int(): number | bigint {
+    const type = this.#type();
+    if (type === T.int) return this.#int32();
+    if (type === T.long) return this.#long();
+    throw broken("an int", type);
+  }
+
+  /** A float or an integer. */
+  float(): number {
+    if (this.peek() !== T.float) return Number(this.int());
+    this.#at++;
+    return this.#float();
+  }
+
+  /** @param maxBytes the longest that is taken */
+  text(maxBytes = Number.POSITIVE_INFINITY): string {
+    const type = this.#type();
+    if (type !== T.text && type !== T.interned) throw broken("text", type);
+    const bytes = this.#view();
+    if (bytes.length > maxBytes) throw new InternalError(`marshal: text of more than ${maxBytes} bytes`);
+    return bytes.toString("utf8");
   }
 
   /** Bytes, or the UTF-8 of a text: what a command's argument is. A view into the message. */
@@ -268,6 +310,25 @@ export class MarshalReader {
     const type = this.#type();
     if (type !== T.bytes && type !== T.text && type !== T.interned) throw broken("bytes", type);
     return this.#view();
+  }
+
+  /** Is the next value a list or tuple? */
+  get isList(): boolean {
+    const type = this.peek();
+    return type === T.list || type === T.tuple;
+  }
+
+  /** Is it bytes or text? */
+  get isBytes(): boolean {
+    const type = this.peek();
+    return type === T.bytes || type === T.text || type === T.interned;
+  }
+
+  /** Reads over bytes or text. */
+  skipBytes(): void {
+    this.#at++;
+    const size = this.#size();
+    this.#at += size;
   }
 
   /** The next value's type byte, without reading it. */
@@ -286,15 +347,11 @@ export class MarshalReader {
       case T.false:
         return false;
       case T.int:
-        this.#check(4);
-        this.#at += 4;
-        return this.#bytes.readInt32LE(this.#at - 4);
+        return this.#int32();
       case T.long:
         return this.#long();
       case T.float:
-        this.#check(8);
-        this.#at += 8;
-        return this.#bytes.readDoubleLE(this.#at - 8);
+        return this.#float();
       case T.bytes:
         return this.#view();
       case T.text:
@@ -321,15 +378,26 @@ export class MarshalReader {
   #dict(depth: number): Map<string, MarshalValue> {
     if (depth > MAX_DEPTH) throw new InternalError("marshal: nested too deeply");
     const map = new Map<string, MarshalValue>();
-    while (this.peek() !== T.dictEnd) map.set(this.text(), this.value(depth + 1));
-    this.#at++;
+    while (!this.dictEnds()) map.set(this.text(), this.value(depth + 1));
     return map;
   }
 
-  #long(): number | bigint {
+  #int32(): number {
     this.#check(4);
-    const count = this.#bytes.readInt32LE(this.#at);
     this.#at += 4;
+    return this.#bytes.readInt32LE(this.#at - 4);
+  }
+
+  #float(): number {
+    this.#check(8);
+    this.#at += 8;
+    return this.#bytes.readDoubleLE(this.#at - 8);
+  }
+
+  #long(): number | bigint {
+    const count = this.#int32();
+    // each digit costs as much as the digits before it: without a limit a megabyte of them would take minutes
+    if (Math.abs(count) > MAX_DIGITS) throw new InternalError("marshal: an integer is too large");
     this.#check(Math.abs(count) * 2);
     let value = 0n;
     for (let i = 0; i < Math.abs(count); i++) {
@@ -355,6 +423,12 @@ export class MarshalReader {
     if (size < 0) throw new InternalError("marshal: negative size");
     this.#check(size);
     return size;
+  }
+
+  #skips(type: number): boolean {
+    const found = this.more && this.peek() === type;
+    if (found) this.#at++;
+    return found;
   }
 
   #type(): number {

@@ -1,7 +1,6 @@
 /** What the pool of interpreters is given. */
 import type { Logger } from "../log.ts";
-import type { BackgroundRun, CallHandler, PythonSession, PythonTask } from "./host.ts";
-import type { MarshalReader } from "./marshal.ts";
+import type { BackgroundRun, CallHandlers, PostHandlers, PythonSession, PythonTask } from "./host.ts";
 import type { PythonAssets } from "./snapshot.ts";
 
 export interface PoolOptions {
@@ -17,10 +16,10 @@ export interface PoolOptions {
   readonly memoryLimitMb: number;
   readonly memfsLimitMb: number;
   readonly assets: () => Promise<PythonAssets>;
-  /** Answers calls, by operation. */
-  readonly calls: ReadonlyMap<string, CallHandler>;
-  /** Answers posts that are no task's: `log`, `keys_close`, … */
-  readonly posts: ReadonlyMap<string, (home: object, args: MarshalReader) => void>;
+  /** Answers calls, by operation; complete when the first interpreter boots. */
+  readonly calls: Partial<CallHandlers>;
+  /** Takes posts that are no task's. */
+  readonly posts: Partial<PostHandlers>;
   /** A task has ended, or died with its interpreter. */
   readonly onTaskEnd: (home: object, task: PythonTask) => void;
   /** An interpreter is gone; what was kept for it can be freed. */

@@ -6,7 +6,7 @@ import type { Logger } from "../log.ts";
 import { InternalError, ReplyError } from "../errors.ts";
 import { Background } from "./background.ts";
 import { type Demand, missingIsolated, missingShared } from "./growth.ts";
-import { Home, readFlowOutcome, readScriptOutcome } from "./home.ts";
+import { flowOutcome, Home, scriptOutcome } from "./home.ts";
 import type {
   Interruptible,
   InterpreterFigures,
@@ -17,10 +17,11 @@ import type {
 } from "./host.ts";
 import { Interrupts } from "./interrupts.ts";
 import { Lodging } from "./lodging.ts";
-import { encodeMarshal, MarshalReader, type MarshalValue } from "./marshal.ts";
+import type { MarshalValue } from "./marshal.ts";
+import { BadMessage } from "./messages.ts";
 import type { PoolOptions } from "./pool-options.ts";
-import { ReplyStatus } from "./protocol.ts";
 import { PythonWorker } from "./python-worker.ts";
+import { Reception, type TaskMessage } from "./reception.ts";
 import type { PythonAssets } from "./snapshot.ts";
 import { restartReason, Tally } from "./tally.ts";
 import { Threads } from "./threads.ts";
@@ -48,12 +49,18 @@ export class Pool implements PythonHost {
   #stopped = false;
   #lastHome = 0;
   readonly #tally = new Tally();
+  readonly #reception: Reception;
 
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#log = options.log;
     this.#threads = new Threads(options.threads, this.#homes);
     this.#lodging = new Lodging(this.#homes, options);
+    this.#reception = new Reception({
+      ...{ calls: options.calls, posts: options.posts, tally: this.#tally, log: this.#log },
+      onTask: (home, task, message) => this.#onTask(home, task, message),
+      onFault: (home, kind, fault) => this.#endFor(home, kind, fault),
+    });
     this.#interrupts = new Interrupts(options.abortGraceMs ?? 1_000, (task, home) => this.#giveUp(task, home));
     this.#background = new Background({
       ...{ homes: this.#homes, interrupts: this.#interrupts },
@@ -80,17 +87,22 @@ export class Pool implements PythonHost {
     return ++this.#lastHandle;
   }
 
+  /** The last handle that was given out. */
+  get lastHandle(): number {
+    return this.#lastHandle;
+  }
+
+  /** Does a task run under this handle, in whatever interpreter? */
+  isStarted(handle: number): boolean {
+    return this.#started.has(handle);
+  }
+
   get booting(): boolean {
     return [...this.#homes].some((home) => !home.ready);
   }
 
   memory(): { total: number; peak: number; current: number } {
     return this.#tally.memory([...this.#homes].reduce((sum, home) => sum + home.worker.heapBytes, 0));
-  }
-
-  /** A started task by its handle, in whatever interpreter. */
-  started(handle: number): PythonTask | undefined {
-    return this.#started.get(handle);
   }
 
   submit(task: PythonTask): void {
@@ -128,7 +140,7 @@ export class Pool implements PythonHost {
       return;
     }
     this.#begin(task, home);
-    home.worker.post(encodeMarshal(["nested", task.message()]));
+    home.post(["nested", task.message()]);
     this.#interrupts.makeRoomFor(task);
   }
 
@@ -210,7 +222,7 @@ export class Pool implements PythonHost {
   }
 
   tell(session: Pick<PythonSession, "home">, message: readonly MarshalValue[]): void {
-    this.#homeOf(session)?.worker.post(encodeMarshal(message));
+    this.#homeOf(session)?.post(message);
   }
 
   /** What there is to tell of the interpreters, for people who watch the server. */
@@ -255,7 +267,7 @@ export class Pool implements PythonHost {
       // it waits for nobody, and neither need its flow
       if (task.registers === false && this.#queue.length === 0) this.#threads.lend(home);
       home.turnBefore = home.worker.turn;
-      home.worker.post(encodeMarshal(task.message()));
+      home.post(task.message());
     }
     if (this.#options.isolation) this.#vacate(this.#options.isolation.inUse);
     this.#grow();
@@ -307,7 +319,7 @@ export class Pool implements PythonHost {
     this.#orphans.delete(session);
     if (!messages) return;
     home.sessions.add(session);
-    for (const message of messages) home.worker.post(encodeMarshal(message));
+    for (const message of messages) home.post(message);
     session.onRevived?.();
   }
 
@@ -336,13 +348,15 @@ export class Pool implements PythonHost {
     if (!assets) throw new InternalError("the pool was not started");
     const home = new Home(
       ++this.#lastHome,
-      (handle) => this.started(handle),
+      this,
       (self) =>
         new PythonWorker({
           assets,
           memoryLimitMb: this.#options.memoryLimitMb,
           memfsLimitMb: this.#options.memfsLimitMb,
-          onMessage: (bytes) => this.#onMessage(self, bytes),
+          onMessage: (bytes) => this.#reception.take(self, bytes),
+          mayTake: () => self.mayCall,
+          onFlood: (what) => this.#endFor(self, "flood", what),
           onOutput: (stream, text) => (this.#options.output ?? this.#log).info({ stream }, text),
           onExit: (reason) => this.#onExit(self, reason),
         }),
@@ -362,8 +376,8 @@ export class Pool implements PythonHost {
   #onExit(home: Home, reason: string): void {
     if (!this.#forget(home) || this.#stopped) return;
     this.#tally.countRestart(home.ending ?? restartReason(reason));
-    const why = home.stubborn ? "another execution in it did not stop" : reason;
-    if (!home.stubborn) this.#log.error({ reason }, "a Python interpreter died and is replaced");
+    const why = home.stubborn ? "another execution in it did not stop" : (home.fault ?? reason);
+    if (home.ending === undefined) this.#log.error({ reason }, "a Python interpreter died and is replaced");
     for (const task of [...home.tasks.values()]) {
       if (this.#isRunning(task)) this.#threads.running--;
       this.#waiting.delete(task);
@@ -405,90 +419,50 @@ export class Pool implements PythonHost {
     return task.takesThread && !this.#waiting.has(task);
   }
 
-  #onMessage(home: Home, bytes: Uint8Array): void {
-    try {
-      const reader = new MarshalReader(bytes);
-      reader.list();
-      const kind = reader.text();
-      if (kind === "call") this.#onCall(home, reader);
-      else if (kind === "post") this.#onPost(home, reader);
-      else throw new InternalError(`unknown message ${kind}`);
-    } catch (error) {
-      // only code that writes to the device itself can send nonsense
-      this.#log.error({ err: error }, "a Python interpreter sent a malformed message and is replaced");
-      this.#terminate(home, "sandbox");
-    }
+  /** Ends an interpreter that does what no honest one does. @param kind by which it is counted */
+  #endFor(home: Home, kind: "message" | "flood" | "fatal", fault: string): void {
+    if (home.ending !== undefined) return;
+    home.fault = fault;
+    this.#log.error({ interpreter: home.number, user: home.user, reason: fault }, "a Python interpreter is ended");
+    this.#terminate(home, kind);
   }
 
-  #onCall(home: Home, reader: MarshalReader): void {
-    const seq = reader.int();
-    const op = reader.text();
-    const handler = this.#options.calls.get(op);
-    if (!handler) throw new InternalError(`unknown call ${op}`);
-    this.#tally.countCall(op);
-    const answer = (status: number, value: Buffer): void => home.reply(seq, status, value);
-    const fail = (error: unknown): void => {
-      if (!(error instanceof ReplyError)) this.#log.error({ err: error, op }, "a call from Python failed");
-      answer(ReplyStatus.error, encodeMarshal(error instanceof Error ? error.message : String(error)));
-    };
-    try {
-      const reply = handler(home, reader);
-      if (reply instanceof Promise) reply.then(({ status, value }) => answer(status, value), fail);
-      else answer(reply.status, reply.value);
-    } catch (error) {
-      if (!(error instanceof ReplyError)) throw error;
-      fail(error);
-    }
-  }
-
-  #onPost(home: Home, reader: MarshalReader): void {
-    const op = reader.text();
-    this.#tally.posts++;
-    const other = this.#options.posts.get(op);
-    if (other) {
-      other(home, reader);
-      return;
-    }
-    const handle = reader.int();
-    if (op === "answer") {
-      home.answered(handle, reader);
-      return;
-    }
-    const task = home.tasks.get(handle);
-    // of a task that was already given up
-    if (!task) return;
-    switch (op) {
+  /** A task tells of itself. */
+  #onTask(home: Home, task: PythonTask, message: TaskMessage): void {
+    if ((message.op === "script") !== (task.kind === "script")) throw new BadMessage(`${message.op} of a ${task.kind}`);
+    switch (message.op) {
       case "script":
-        this.#finish(task, home);
-        this.#endScript(task, home, readScriptOutcome(reader));
+        this.#endScript(task, home, scriptOutcome(message.args));
         break;
       case "results":
-        task.onResults(reader);
+        task.onResults(message.args.items);
         return;
       case "done":
-        task.onResults(reader);
+        task.onResults(message.args.items);
         this.#finish(task, home);
-        task.onDone(readFlowOutcome(reader));
+        task.onDone(flowOutcome(message.args));
         break;
       case "waiting":
+        if (this.#waiting.has(task)) throw new BadMessage("waiting: it waits already");
         if (this.#isRunning(task)) this.#threads.running--;
         this.#waiting.add(task);
         this.#end(task, home, true);
         task.onWaiting(true);
         break;
       case "running":
-        if (this.#waiting.delete(task) && task.takesThread) this.#threads.running++;
+        if (!this.#waiting.delete(task)) throw new BadMessage("running: it did not wait");
+        if (task.takesThread) this.#threads.running++;
         task.onWaiting(false);
         break;
-      default:
-        throw new InternalError(`unknown post ${op}`);
     }
     this.#drain();
   }
 
   #endScript(task: PythonTask, home: Home, outcome: ScriptOutcome): void {
-    this.#threads.endLoan(home);
-    if (outcome.ok && outcome.run?.begun) home.begun = task.handle;
+    const begun = outcome.ok && outcome.run?.begun === true;
+    if (!this.#threads.endLoan(home) && begun) throw new BadMessage("script: no thread was lent to begin its flow");
+    this.#finish(task, home);
+    if (begun) home.begun = task.handle;
     task.onScript(outcome);
   }
 

@@ -4,6 +4,7 @@ import { type MessagePort, receiveMessageOnPort, type Worker } from "node:worker
 import { InternalError } from "../errors.ts";
 import type { PythonAssets } from "./snapshot.ts";
 import { createShared, Gamble, Receiver, Sender, type Shared, Word } from "./channel.ts";
+import { Intake } from "./intake.ts";
 import { spawnWorker } from "./spawn.ts";
 import { WASM_PAGE } from "./wasm-memory.ts";
 import type { WorkerNotice } from "./realm/outside.ts";
@@ -18,6 +19,10 @@ export interface PythonWorkerOptions {
   readonly memfsLimitMb: number;
   /** One complete message that Python has sent; the receiver owns the bytes. If it throws, the worker is ended. */
   readonly onMessage: (bytes: Uint8Array) => void;
+  /** Is there room for what the next message may ask? Asked before each; unless given, there always is. */
+  readonly mayTake?: () => boolean;
+  /** It sends more than it may, or leaves too many answers lying about: it should be ended. */
+  readonly onFlood?: (what: string) => void;
   /** One line that Python has printed. */
   readonly onOutput: (stream: "stdout" | "stderr", text: string) => void;
   /** The worker is gone; called once, with a text for the log. */
@@ -28,8 +33,6 @@ export interface PythonWorkerOptions {
 const SIGINT = 2;
 /** Files and folders scripts may create. */
 const MEMFS_NODES = 50_000;
-/** Messages of one worker that are dealt with in a row. */
-const TAKEN_AT_ONCE = 64;
 /** How long main looks for the next message by itself after it has answered one. */
 const LINGER_MS = 0.3;
 
@@ -43,7 +46,7 @@ export class PythonWorker {
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #sender: Sender;
-  readonly #receiver: Receiver;
+  readonly #intake: Intake;
   readonly #gamble = new Gamble(256);
   #lingerUntil = 0;
   #lingering = false;
@@ -51,6 +54,8 @@ export class PythonWorker {
   /** Nothing more is delivered: somebody ended the worker. */
   #closed = false;
   #gone = false;
+  /** Everything that it had sent was dealt with. */
+  #ended = false;
   #settleReady: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   constructor(options: PythonWorkerOptions) {
@@ -81,7 +86,14 @@ export class PythonWorker {
     this.#worker = worker;
     this.#port = port;
     this.#sender = new Sender(this.#shared, "inbox", port);
-    this.#receiver = new Receiver(this.#shared, "outbox");
+    this.#intake = new Intake({
+      ...{ shared: this.#shared, sender: this.#sender },
+      receiver: new Receiver(this.#shared, "outbox"),
+      deliver: (message) => this.#deliver(message),
+      mayTake: options.mayTake ?? (() => true),
+      onFlood: options.onFlood ?? (() => {}),
+      wake: () => this.#wake(),
+    });
     this.ready = new Promise((resolve, reject) => {
       this.#settleReady = { resolve, reject };
     });
@@ -110,11 +122,14 @@ export class PythonWorker {
     return Atomics.load(this.#shared.words, Word.denials);
   }
 
-  /** Sends a message to Python. The bytes are copied; a worker that is gone ignores it. */
-  post(bytes: Uint8Array): void {
+  /**
+   * Sends a message to Python. The bytes are copied; a worker that is gone ignores it.
+   * @param isAnswer Python has asked for it, so it has to take it before it asks for many more
+   */
+  post(bytes: Uint8Array, isAnswer = false): void {
     if (this.#gone || bytes.length === 0) return;
     if (this.#sender.fits(bytes.length)) this.#sender.sendByRing(bytes);
-    else this.#sender.sendByPort(bytes);
+    else this.#sender.sendByPort(bytes, isAnswer);
     this.#wake();
     this.#linger();
   }
@@ -160,35 +175,8 @@ export class PythonWorker {
   #onPort(message: Uint8Array | null): void {
     if (message === null) {
       Atomics.store(this.#shared.words, Word.doorbell, 0);
-      this.#takeSome();
-      return;
-    }
-    // what lies in the ring is older, and nothing is added to it while this one is not taken
-    while (this.#takeOne());
-    this.#receiver.countPortMessage();
-    const { words } = this.#shared;
-    Atomics.sub(words, Word.outboxKiB, Math.ceil(message.length / 1024));
-    if (Atomics.exchange(words, Word.workerStalled, 0) === 1) this.#wake();
-    this.#deliver(message);
-  }
-
-  /** Takes messages from the ring, but no more than others may wait for. @returns false when there was none */
-  #takeSome(): boolean {
-    let taken = 0;
-    while (taken < TAKEN_AT_ONCE && this.#takeOne()) taken++;
-    if (taken === TAKEN_AT_ONCE && !this.#lingering) setImmediate(() => this.#takeSome());
-    return taken > 0;
-  }
-
-  /** Takes the oldest message from the ring, if there is one. */
-  #takeOne(): boolean {
-    const message = this.#receiver.peek();
-    if (message === undefined) return false;
-    const copy = Buffer.allocUnsafe(message.length);
-    copy.set(message);
-    this.#receiver.release();
-    this.#deliver(copy);
-    return true;
+      this.#intake.run();
+    } else this.#intake.add(message);
   }
 
   #deliver(bytes: Uint8Array): void {
@@ -218,12 +206,12 @@ export class PythonWorker {
   }
 
   readonly #poll = (): void => {
-    if (this.#takeSome()) this.#gamble.won();
+    if (this.#intake.run(true)) this.#gamble.won();
     else if (performance.now() >= this.#lingerUntil || this.#gone) {
       this.#lingering = false;
       Atomics.store(this.#shared.words, Word.mainPolls, 0);
       // The worker may have sent something before it could see that.
-      if (!this.#takeSome()) this.#gamble.lost();
+      if (!this.#intake.run()) this.#gamble.lost();
       return;
     }
     setImmediate(this.#poll);
@@ -249,11 +237,20 @@ export class PythonWorker {
   #onExit(): void {
     if (this.#gone) return;
     this.#gone = true;
+    if (this.#closed) {
+      this.#end();
+      return;
+    }
     // What it sent before it died counts.
     for (let last = receiveMessageOnPort(this.#port); last !== undefined; last = receiveMessageOnPort(this.#port)) {
       this.#onPort(last.message as Uint8Array | null);
     }
-    while (this.#takeOne());
+    this.#intake.finish(() => this.#end());
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
     this.#port.close();
     const reason = this.#reason ?? "the thread ended";
     this.#settleReady?.reject(new InternalError(`the Python worker died: ${reason}`));

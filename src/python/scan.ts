@@ -20,6 +20,8 @@ export interface KeyScanOptions {
   readonly readValue: boolean;
   /** Keys that may not be read have no records; undefined: all may. */
   readonly mayRead?: ((key: Buffer) => Promise<boolean>) | undefined;
+  /** May the next batch be read before it is asked for? Undefined: always. */
+  readonly mayReadAhead?: () => boolean;
 }
 
 /** One batch of records in columns. */
@@ -36,15 +38,24 @@ export interface KeyBatch {
   readonly more: boolean;
 }
 
-/** Keys asked for by one SCAN. A batch keeps the engine busy for 3 ms or so: other clients must get in between. */
+/** Most keys asked for by one SCAN. A batch keeps the engine busy for 3 ms or so: other clients must get in between. */
 const SCAN_COUNT = 1_000;
+/** How many the first one asks for, when nobody knows yet how long names and values are. */
+const FIRST_COUNT = 128;
+/** Bytes that the engine is to answer for one batch: if it was more, less keys are asked for, and the other way round. */
+const BATCH_BYTES = 2 * 1024 * 1024;
+/** Number of keys by which a batch may be larger than the one before. */
+const GROWTH = 4;
 
 const GLOB = /[*?[\\]/;
 
 /** A walk over the keys of database 0. Create, call `next` until `more` is false, or `close` early. */
 export class KeyScan {
-  readonly #call: RawCall;
+  readonly #ask: RawCall;
   readonly #options: KeyScanOptions;
+  #count = FIRST_COUNT;
+  /** Bytes that the engine has answered for the batch that is being read. */
+  #answered = 0;
   #cursor: Buffer | undefined = Buffer.from("0");
   #ahead: Promise<KeyBatch> | undefined;
   #closed = false;
@@ -52,15 +63,20 @@ export class KeyScan {
   #expected: "string" | "hash" = "string";
 
   constructor(call: RawCall, options: KeyScanOptions) {
-    this.#call = call;
+    this.#ask = call;
     this.#options = options;
+  }
+
+  /** Has it read its next batch, or does it, before that is asked for? */
+  get isAhead(): boolean {
+    return this.#ahead !== undefined;
   }
 
   /** The next batch; the one after it is already being read when this resolves. @throws InternalError when the engine fails. */
   async next(): Promise<KeyBatch> {
     const batch = await (this.#ahead ?? this.#read());
     this.#ahead = undefined;
-    if (batch.more && !this.#closed) {
+    if (batch.more && !this.#closed && (this.#options.mayReadAhead?.() ?? true)) {
       this.#ahead = this.#read();
       // a failure is reported by the next call of next(), if there is one
       this.#ahead.catch(() => {});
@@ -71,6 +87,13 @@ export class KeyScan {
   /** Nobody will ask for more. */
   close(): void {
     this.#closed = true;
+    this.#ahead = undefined;
+  }
+
+  async #call(command: Buffer, replies: number): Promise<Buffer> {
+    const answer = await this.#ask(command, replies);
+    this.#answered += answer.length;
+    return answer;
   }
 
   async #read(): Promise<KeyBatch> {
@@ -80,8 +103,9 @@ export class KeyScan {
       return this.#readLiteral(pattern, noScan);
     }
     while (this.#cursor !== undefined && !this.#closed) {
+      this.#answered = 0;
       const reply = new RespReader(
-        await this.#call(encodeCommand(["SCAN", this.#cursor, "MATCH", pattern, "COUNT", String(SCAN_COUNT)]), 1),
+        await this.#call(encodeCommand(["SCAN", this.#cursor, "MATCH", pattern, "COUNT", String(this.#count)]), 1),
       );
       if (reply.isError) throw new InternalError(`SCAN failed: ${reply.line()}`);
       reply.arrayLength();
@@ -91,8 +115,9 @@ export class KeyScan {
       const found = reply.arrayLength();
       const listed = new RespReader(reply.source, reply.at);
       const { keys, count } = await this.#readable(listed, found);
-      if (count === 0) continue;
-      const batch = readValue ? await this.#withValues(keys, count) : this.#keysOnly(keys, count);
+      const batch = count === 0 || !readValue ? this.#keysOnly(keys, count) : await this.#withValues(keys, count);
+      const factor = Math.min(GROWTH, BATCH_BYTES / (this.#answered + 1));
+      this.#count = Math.min(SCAN_COUNT, Math.max(1, Math.floor(this.#count * factor)));
       if (batch.count > 0) return batch;
     }
     return emptyBatch(readValue);

@@ -1,9 +1,14 @@
-/** Where scripts log: so many lines a second; what is more is dropped, and one line tells how many were. */
+/**
+ * Where scripts log: so many lines a second, a long one counting as several; what is more is dropped, and one line tells how
+ * many were.
+ */
 import type { Logger } from "../log.ts";
 
 type Level = "trace" | "debug" | "info" | "warn";
 
 const SECOND = 1_000;
+/** Characters that count as a line. */
+const LINE = 1_024;
 
 export class LimitedLog implements Pick<Logger, Level> {
   readonly #log: Pick<Logger, Level>;
@@ -12,7 +17,7 @@ export class LimitedLog implements Pick<Logger, Level> {
   #dropped = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param perSecond lines that are let through in a second; 0: all */
+  /** @param perSecond lines of 1 024 characters that are let through in a second; 0: all */
   constructor(log: Pick<Logger, Level>, perSecond: number) {
     this.#log = log;
     this.#perSecond = perSecond;
@@ -30,7 +35,7 @@ export class LimitedLog implements Pick<Logger, Level> {
         this.#dropped++;
         return;
       }
-      this.#written++;
+      this.#written += line.reduce<number>((sum, part) => sum + weight(part), 1);
     }
     (this.#log[level] as (...values: readonly unknown[]) => void)(...line);
   }
@@ -43,3 +48,6 @@ export class LimitedLog implements Pick<Logger, Level> {
     this.#dropped = 0;
   }
 }
+
+/** The lines that a part of a line stands for besides the first. */
+const weight = (part: unknown): number => (typeof part === "string" ? Math.floor(part.length / LINE) : 0);

@@ -26,10 +26,11 @@ export class Threads {
     home.worker.lendThread();
   }
 
-  /** The script has ended; if its flow has begun, that has to be counted. */
-  endLoan(home: Home): void {
+  /** The script has ended. @returns true when its flow has begun with the thread, which has to be counted now */
+  endLoan(home: Home): boolean {
+    const used = home.lent && !home.worker.takeThreadBack();
     home.lent = false;
-    home.worker.takeThreadBack();
+    return used;
   }
 
   get #free(): boolean {

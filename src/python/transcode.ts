@@ -205,19 +205,23 @@ const INT64_MIN = -0x8000000000000000n;
 /**
  * Turns results that Python sent into reply bytes: python.md, section 13. The same bytes serve RESP2 and RESP3.
  * @param prefixRule texts that start with `+` or `-` become statuses and errors (triggers, hooks, override_reply)
- * @returns the encoded elements, without an array head, and how many they are
+ * @returns the encoded elements, without an array head, and how many they are; of large ones the chunks are views
  */
-export function resultsToResp(reader: MarshalReader, prefixRule: boolean): { count: number; bytes: Buffer } {
+export function resultsToResp(
+  reader: MarshalReader,
+  prefixRule: boolean,
+): { count: number; chunks: readonly Buffer[] } {
   const count = reader.list();
-  if (count === 0) return { count, bytes: Buffer.alloc(0) };
-  const out = new RespWriter(Math.max(64, reader.source.length + (reader.source.length >> 1)));
+  if (count === 0) return { count, chunks: [] };
+  const { length } = reader.source;
+  const out = new RespWriter(Math.min(Math.max(64, length + (length >> 1)), MOST_AT_FIRST));
   const wellFormed = isUtf8(reader.source);
   for (let i = 0; i < count; i++) writeResult(reader, out, prefixRule, wellFormed, 0);
-  return { count, bytes: out.finish() };
+  return { count, chunks: out.finish() };
 }
 
 /** One result, read from the message, as reply bytes. */
-export function resultToResp(reader: MarshalReader, prefixRule: boolean): Buffer {
+export function resultToResp(reader: MarshalReader, prefixRule: boolean): readonly Buffer[] {
   const out = new RespWriter(64);
   writeResult(reader, out, prefixRule, false, 0);
   return out.finish();
@@ -262,8 +266,14 @@ function writeResult(
 
 const isLineEnd = (byte: number | undefined): boolean => byte === 10 || byte === CR;
 
+/** Bytes of a value that is not copied, but stays where it is: in a message that is not much larger. */
+const LARGE = 65_536;
+/** Bytes that are reserved for a message's results at first. */
+const MOST_AT_FIRST = 1024 * 1024;
+
 /** A growing buffer of RESP. */
 class RespWriter {
+  readonly #chunks: Buffer[] = [];
   #bytes: Buffer;
   #at = 0;
 
@@ -274,6 +284,12 @@ class RespWriter {
   bulk(bytes: Buffer): void {
     this.head(DOLLAR, bytes.length);
     const size = bytes.length;
+    if (size >= LARGE) {
+      this.#cut();
+      this.#chunks.push(bytes);
+      this.#crlf();
+      return;
+    }
     this.#need(size + 2);
     if (size < 24) for (let i = 0; i < size; i++) this.#bytes[this.#at + i] = bytes[i] as number;
     else bytes.copy(this.#bytes, this.#at);
@@ -299,9 +315,15 @@ class RespWriter {
     this.#crlf();
   }
 
-  finish(): Buffer {
-    // a copy of its own size: the generous buffer must not be kept with the result
-    return Buffer.from(this.#bytes.subarray(0, this.#at));
+  finish(): readonly Buffer[] {
+    this.#cut();
+    return this.#chunks;
+  }
+
+  /** What was written so far becomes a chunk: a copy of its own size, for the generous buffer must not be kept with it. */
+  #cut(): void {
+    if (this.#at > 0) this.#chunks.push(Buffer.from(this.#bytes.subarray(0, this.#at)));
+    this.#at = 0;
   }
 
   #crlf(): void {

@@ -1,10 +1,11 @@
 /** Python's calls that declare registrations and start flows of their own. */
 import type { UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
-import type { ExecutionRunner } from "../executions/runner.ts";
+import { type ExecutionRunner, tooManyPending } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
-import type { CallContext, CallHandler, CallReply, PythonTask, StepInfo } from "../python/host.ts";
-import { encodeMarshal, type MarshalReader, type MarshalValue } from "../python/marshal.ts";
+import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
+import { encodeMarshal, type MarshalValue } from "../python/marshal.ts";
+import { BadMessage, type CallArgs } from "../python/messages.ts";
 import { ReplyStatus } from "../python/protocol.ts";
 import type { RegistrationSpec } from "./registration.ts";
 import type { RegistrationRegistry, ScriptDeclarations } from "./registry.ts";
@@ -12,9 +13,11 @@ import type { RegistrationRegistry, ScriptDeclarations } from "./registry.ts";
 export interface RegistrationCallsOptions {
   readonly registrations: RegistrationRegistry;
   readonly runner: ExecutionRunner;
-  readonly sessions: Pick<SessionRegistry, "named" | "isGone">;
+  readonly sessions: Pick<SessionRegistry, "named" | "isGone" | "isOthers">;
   /** What the users may do whose code runs. */
   readonly rights: Pick<UserRights, "isFree">;
+  /** Unfinished executions above which code may start no further ones (`max-pending-executions`). */
+  readonly maxPending: number;
 }
 
 /** A script's body while it runs. */
@@ -22,26 +25,25 @@ interface DeclaringTask extends PythonTask {
   readonly declarations: ScriptDeclarations;
 }
 
-export function registrationCalls(options: RegistrationCallsOptions): Map<string, CallHandler> {
-  return new Map<string, CallHandler>([
-    ["register", (caller, args) => register(caller, args, options)],
-    ["run", (caller, args) => run(caller, args, options)],
-  ]);
+export function registrationCalls(options: RegistrationCallsOptions): Pick<CallHandlers, "register" | "run"> {
+  return {
+    register: (caller, args) => register(caller, args, options),
+    run: (caller, args) => run(caller, args, options),
+  };
 }
 
 /** `register()`: declared while a script's body runs, in effect at once elsewhere. Answers the id. */
 function register(
   caller: CallContext,
-  args: MarshalReader,
+  { builders, spec: fields, task: handle }: CallArgs<"register">,
   options: RegistrationCallsOptions,
 ): CallReply | Promise<CallReply> {
-  options.runner.ids.skip(0, args.int());
-  const fields = args.value() as Map<string, MarshalValue>;
-  const task = caller.task(args.int());
+  const task = caller.task(handle);
+  options.runner.ids.skip(0, builders);
   const spec = readSpec(fields);
   const declare = (free: boolean): CallReply | Promise<CallReply> => {
     if (!free && interferes(spec)) throw new ReplyError(NOT_FREE);
-    return declareFor(caller, task, spec, String(fields.get("session")), options);
+    return declareFor(caller, task, spec, fields.session, options);
   };
   const free = options.rights.isFree(caller.user ?? "");
   return free instanceof Promise ? free.then(declare) : declare(free);
@@ -77,22 +79,29 @@ function sessionOf(
   options: RegistrationCallsOptions,
 ): Session {
   const user = caller.user ?? "";
+  if (options.sessions.isOthers(key, user)) throw new BadMessage("the session is another user's");
   const known = (task?.session as Session | undefined) ?? options.sessions.named(key, user);
   const session = known ?? Session.ofKey(key, user);
   session.home ??= caller.home;
   return session;
 }
 
-/** `run()` inside a step, coroutine or callback. Answers the flow's handle and the execution's id. */
-function run(caller: CallContext, args: MarshalReader, options: RegistrationCallsOptions): CallReply {
-  args.text(); // the mode: both are the same on a single node
-  const steps = (args.value() as [string, string, string][]).map(
-    ([type, name, arg]): StepInfo => ({ type, name, arg }),
+/**
+ * `run()` inside a step, coroutine or callback. Answers the flow's handle and the execution's id. The mode and the reader make
+ * no difference here.
+ */
+function run(
+  caller: CallContext,
+  { steps, task, session: key }: CallArgs<"run">,
+  options: RegistrationCallsOptions,
+): CallReply {
+  const { runner, maxPending } = options;
+  const session = sessionOf(caller, caller.task(task), key, options);
+  if (runner.pendingCount >= maxPending) throw new ReplyError(tooManyPending(maxPending));
+  const flow = runner.startInner(
+    session,
+    steps.map(([type, name, arg]) => ({ type, name, arg })),
   );
-  args.text(); // the reader
-  const task = caller.task(args.int());
-  const session = sessionOf(caller, task, args.text(), options);
-  const flow = options.runner.startInner(session, steps);
   return ok([flow.handle, flow.execution.id]);
 }
 
@@ -100,44 +109,32 @@ const isDeclaring = (task: PythonTask): task is DeclaringTask => "declarations" 
 
 const ok = (value: MarshalValue): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
 
-/** A specification from Python, which has checked the types of its fields. @throws ReplyError when a number is out of range */
-export function readSpec(fields: ReadonlyMap<string, MarshalValue>): RegistrationSpec {
-  const text = (name: string): string | undefined => {
-    const value = fields.get(name);
-    return value === null || value === undefined ? undefined : String(value);
-  };
-  const bytes = (name: string): Buffer | undefined => {
-    const value = text(name);
-    return value === undefined ? undefined : Buffer.from(value);
-  };
-  const words = (name: string): string[] | undefined => (fields.get(name) as string[] | null | undefined) ?? undefined;
-  const commands = words("commands");
-  const number = (name: string, otherwise: number): number => {
-    const value = fields.get(name) ?? otherwise;
-    if (!Number.isSafeInteger(value)) throw new ReplyError(`ERR ${name} is out of range`);
-    return value as number;
-  };
+/** A specification from Python; it was checked when it was decoded. */
+export function readSpec(fields: CallArgs<"register">["spec"]): RegistrationSpec {
+  const bytes = (value: string | null | undefined): Buffer | undefined =>
+    value === null || value === undefined ? undefined : Buffer.from(value);
+  const { commands } = fields;
   return {
-    reader: text("reader") as RegistrationSpec["reader"],
-    mode: text("mode") as RegistrationSpec["mode"],
-    description: text("desc"),
+    reader: fields.reader,
+    mode: fields.mode,
+    description: fields.desc ?? undefined,
     // it is kept: a view would keep the whole message
-    blob: Buffer.from(fields.get("blob") as Buffer),
-    hasOnRegistered: fields.get("has_on_registered") === true,
-    prefix: bytes("prefix") ?? Buffer.from("*"),
-    eventTypes: words("eventTypes"),
-    keyTypes: words("keyTypes"),
+    blob: Buffer.from(fields.blob),
+    hasOnRegistered: fields.has_on_registered,
+    prefix: bytes(fields.prefix) ?? Buffer.from("*"),
+    eventTypes: fields.eventTypes ?? undefined,
+    keyTypes: fields.keyTypes ?? undefined,
     // an empty list means none given
     commands: commands && commands.length > 0 ? commands : undefined,
-    readValue: fields.get("readValue") !== false,
-    batch: number("batch", 1),
-    duration: number("duration", 0),
-    onFailedPolicy: (text("onFailedPolicy") ?? "continue") as RegistrationSpec["onFailedPolicy"],
-    retryInterval: number("onFailedRetryInterval", 1),
-    trimStream: fields.get("trimStream") !== false,
-    trigger: bytes("trigger"),
-    hook: text("hook"),
-    keyPrefix: bytes("keyprefix"),
-    inOrder: fields.get("inorder") === true,
+    readValue: fields.readValue ?? true,
+    batch: fields.batch ?? 1,
+    duration: fields.duration ?? 0,
+    onFailedPolicy: fields.onFailedPolicy ?? "continue",
+    retryInterval: fields.onFailedRetryInterval ?? 1,
+    trimStream: fields.trimStream ?? true,
+    trigger: bytes(fields.trigger),
+    hook: fields.hook ?? undefined,
+    keyPrefix: bytes(fields.keyprefix),
+    inOrder: fields.inorder ?? false,
   };
 }

@@ -3,8 +3,9 @@ import { isUtf8 } from "node:buffer";
 import type { EngineCommand } from "../engine/client.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import { ReplyError } from "../errors.ts";
-import type { CallContext, CallHandler, CallReply } from "../python/host.ts";
-import { encodeMarshal, type MarshalReader } from "../python/marshal.ts";
+import type { CallContext, CallHandlers, CallReply } from "../python/host.ts";
+import { encodeMarshal } from "../python/marshal.ts";
+import type { CallArgs } from "../python/messages.ts";
 import { ReplyStatus } from "../python/protocol.ts";
 import { resultToResp } from "../python/transcode.ts";
 import { type Reply, raw } from "../resp/reply.ts";
@@ -62,17 +63,13 @@ export class ClientCommand {
 /** The commands in progress, by the handles that executions know them by. */
 export class ClientCommands {
   /** For Python's `get_command` and `override_reply`. */
-  readonly handlers: ReadonlyMap<string, CallHandler>;
+  readonly handlers: Pick<CallHandlers, "get_command" | "override_reply"> = {
+    get_command: (caller, { task }) => this.#getCommand(caller, task),
+    override_reply: (caller, args) => this.#overrideReply(caller, args),
+  };
   readonly #open = new Map<number, ClientCommand>();
   /** Going down, below those of triggers and hooks: an execution has only one such handle. */
   #last = FIRST_HANDLE;
-
-  constructor() {
-    this.handlers = new Map<string, CallHandler>([
-      ["get_command", (caller, args) => this.#getCommand(caller, args)],
-      ["override_reply", (caller, args) => this.#overrideReply(caller, args)],
-    ]);
-  }
 
   open(args: readonly Buffer[], row: EngineCommand, canWait: boolean): ClientCommand {
     const command = new ClientCommand(--this.#last, args, row, canWait);
@@ -84,17 +81,16 @@ export class ClientCommands {
     this.#open.delete(command.handle);
   }
 
-  #getCommand(caller: CallContext, args: MarshalReader): CallReply {
-    const words = this.#find(caller, args.int()).args.map((arg) => (isUtf8(arg) ? arg.toString("utf8") : arg));
+  #getCommand(caller: CallContext, task: number): CallReply {
+    const words = this.#find(caller, task).args.map((arg) => (isUtf8(arg) ? arg.toString("utf8") : arg));
     const bytes = words.some((word) => typeof word !== "string");
     return { status: bytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: encodeMarshal(words) };
   }
 
-  #overrideReply(caller: CallContext, args: MarshalReader): CallReply {
-    const reply = resultToResp(args, true);
-    const command = this.#find(caller, args.int());
+  #overrideReply(caller: CallContext, { value, task }: CallArgs<"override_reply">): CallReply {
+    const command = this.#find(caller, task);
     if (command.override) throw new ReplyError(ONCE);
-    command.override = raw(reply);
+    command.override = raw(...resultToResp(value, true));
     return { status: ReplyStatus.ok, value: encodeMarshal(null) };
   }
 

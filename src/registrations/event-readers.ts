@@ -2,7 +2,7 @@
 import type { EngineCommands } from "../engine/commands.ts";
 import type { UserRights } from "../engine/rights.ts";
 import type { Logger } from "../log.ts";
-import type { CallHandler } from "../python/host.ts";
+import type { CallHandlers } from "../python/host.ts";
 import { ClientCommands } from "./client-commands.ts";
 import { type Connections, EngineCalls } from "./engine-calls.ts";
 import { EventInterceptor } from "./event-interceptor.ts";
@@ -35,7 +35,7 @@ export interface EventReaders {
   readonly events: KeyEvents;
   readonly interceptor: EventInterceptor;
   /** Python's `get_command` and `override_reply`. */
-  readonly handlers: ReadonlyMap<string, CallHandler>;
+  readonly handlers: Pick<CallHandlers, "get_command" | "override_reply">;
   /**
    * Runs the `sync` executions that commands of `owner` have caused, see {@link SyncEvents.settle}.
    * @returns undefined when there is nothing to wait for

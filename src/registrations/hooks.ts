@@ -3,8 +3,8 @@ import { isUtf8 } from "node:buffer";
 import { EngineCommands } from "../engine/commands.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
-import type { CallContext, CallHandler, CallReply, PythonTask } from "../python/host.ts";
-import type { MarshalReader } from "../python/marshal.ts";
+import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
+import type { CallArgs } from "../python/messages.ts";
 import { error, type Reply, raw } from "../resp/reply.ts";
 import type { EventStarter } from "./events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
@@ -45,9 +45,9 @@ export class Hooks implements ReaderSide {
   readonly #contexts = new Map<number, HookContext>();
   #lastContext = 0;
   /** Calls from Python. */
-  readonly handlers: ReadonlyMap<string, CallHandler> = new Map<string, CallHandler>([
-    ["call_next", (caller, args) => this.#callNext(caller, args)],
-  ]);
+  readonly handlers: Pick<CallHandlers, "call_next"> = {
+    call_next: (caller, args) => this.#callNext(caller, args),
+  };
 
   constructor(options: HooksOptions) {
     this.#options = options;
@@ -160,12 +160,8 @@ export class Hooks implements ReaderSide {
       .finally(() => this.#contexts.delete(handle));
   }
 
-  #callNext(caller: CallContext, reader: MarshalReader): CallReply | Promise<CallReply> {
-    const count = reader.list();
-    const rest: Buffer[] = [];
-    // the message does not outlive this call
-    for (let i = 0; i < count; i++) rest.push(Buffer.from(reader.bytes()));
-    const task = caller.task(reader.int());
+  #callNext(caller: CallContext, { args: rest, task: handle }: CallArgs<"call_next">): CallReply | Promise<CallReply> {
+    const task = caller.task(handle);
     const context = task && this.#contexts.get(task.client);
     if (!context) {
       throw new ReplyError(

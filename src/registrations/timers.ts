@@ -5,8 +5,9 @@ import { ReplyError } from "../errors.ts";
 import type { CallOptions } from "../executions/call.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
-import type { CallContext, CallHandler, CallReply, Interruptible, PythonHost } from "../python/host.ts";
-import { encodeMarshal, type MarshalReader } from "../python/marshal.ts";
+import type { CallContext, CallHandlers, CallReply, Interruptible, PostHandlers, PythonHost } from "../python/host.ts";
+import { encodeMarshal } from "../python/marshal.ts";
+import { BadMessage, type CallArgs, type PostArgs } from "../python/messages.ts";
 import { ReplyStatus } from "../python/protocol.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import type { Holdable } from "./events.ts";
@@ -15,7 +16,7 @@ export interface TimeEventsOptions {
   readonly connections: InternalConnections;
   readonly gate: Holdable;
   readonly host: PythonHost;
-  readonly sessions: Pick<SessionRegistry, "named">;
+  readonly sessions: Pick<SessionRegistry, "named" | "isOthers">;
   /** May this user's code run this command? @returns the error reply's text if it may not */
   readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
   /** Resolves when all changes so far survive a restart; rejects with a ReplyError when they were taken back instead. */
@@ -24,6 +25,8 @@ export interface TimeEventsOptions {
   readonly limitMs: number;
   /** Watches a call: it is shown when it takes long. */
   readonly watchCall: (options: CallOptions) => { end(): void };
+  /** Most time events of one user at a time (`max-registrations`). */
+  readonly max: number;
   readonly log: Pick<Logger, "warn">;
 }
 
@@ -66,6 +69,9 @@ const keyText = (seconds: number): string => `time event of Regears, every ${sec
 /** Milliseconds until a time event looks again for the interpreter that is to be made for it. */
 const INTERPRETER_SOON_MS = 100;
 
+/** Time events that are named in the log when they end together. */
+const SHOWN_LOST = 10;
+
 const IDLE = { timer: undefined, holder: undefined, call: undefined, watch: undefined, stopReason: undefined } as const;
 
 export class TimeEvents {
@@ -74,15 +80,20 @@ export class TimeEvents {
 
   readonly #options: TimeEventsOptions;
   readonly #events = new Map<number, TimeEvent>();
+  /** How many each user has. */
+  readonly #perUser = new Map<string, number>();
+  /** The one that holds the engine, or waits for it, and those after it. */
+  #firing: TimeEvent | undefined;
+  readonly #due: (() => void)[] = [];
   #last = 0;
   #stopped = false;
-  readonly handlers: ReadonlyMap<string, CallHandler> = new Map<string, CallHandler>([
-    ["time_event", (caller, args) => this.#create(caller, args)],
-  ]);
-  readonly posts: ReadonlyMap<string, (home: object, args: MarshalReader) => void> = new Map([
-    ["timer", (_home: object, args: MarshalReader) => this.#ended(args.int(), args.text(), args.text())],
-    ["timer_restored", (_home: object, args: MarshalReader) => this.#restored(args.int(), args.text(), args.text())],
-  ]);
+  readonly handlers: Pick<CallHandlers, "time_event"> = {
+    time_event: (caller, args) => this.#create(caller, args),
+  };
+  readonly posts: Pick<PostHandlers, "timer" | "timer_restored"> = {
+    timer: (_home, answer) => this.#ended(answer),
+    timer_restored: (_home, answer) => this.#restored(answer),
+  };
 
   constructor(options: TimeEventsOptions) {
     this.#options = options;
@@ -108,6 +119,7 @@ export class TimeEvents {
       this.#options.host.tell(event.session, ["timer_drop", event.number]);
     }
     this.#events.clear();
+    this.#perUser.clear();
   }
 
   /** Those that outlive a restart. */
@@ -136,31 +148,37 @@ export class TimeEvents {
 
   /** An interpreter died: what it held is free again, and what can not be made again has ended. */
   onGone(home: object): void {
+    let lost = 0;
     for (const event of [...this.#events.values()]) {
       if (event.session.home !== home && event.holder !== home) continue;
       const running = event.holder !== undefined;
       this.#letGo(event);
       if (event.stopReason !== undefined) this.#end(event, event.stopReason);
-      else if (event.kept === undefined) this.#end(event, "its interpreter died");
-      else if (running) this.#schedule(event);
+      else if (event.kept === undefined) {
+        this.#end(event, lost < SHOWN_LOST ? "its interpreter died" : undefined);
+        lost++;
+      } else if (running) this.#schedule(event);
     }
+    const more = lost - SHOWN_LOST;
+    if (more > 0) this.#options.log.warn(`GEARS: ${more} more time events were stopped: their interpreter died`);
   }
 
   /** `registerTE()`: answers the time event's number, or False when its key exists. */
-  async #create(caller: CallContext, args: MarshalReader): Promise<CallReply> {
-    const seconds = args.int();
-    const key = args.value() as string | null;
+  async #create(caller: CallContext, request: CallArgs<"time_event">): Promise<CallReply> {
+    const { seconds, key, session: sessionKey } = request;
     // it is kept: a view would keep the whole message
-    const blob = Buffer.from(args.value() as Buffer);
-    const sessionKey = args.text();
-    const task = caller.task(args.int());
-    const session = (task?.session as Session | undefined) ?? this.#sessionOf(sessionKey, caller.user ?? "");
+    const blob = Buffer.from(request.blob);
+    const user = caller.user ?? "";
+    if (this.#options.sessions.isOthers(sessionKey, user)) throw new BadMessage("the session is another user's");
+    const task = caller.task(request.task);
+    this.#checkRoom(user);
+    const session = (task?.session as Session | undefined) ?? this.#sessionOf(sessionKey, user);
     session.home ??= caller.home;
     const refused =
       key === null
         ? undefined
         : await this.#options.refusal(
-            caller.user ?? "",
+            user,
             ["SET", key, "", "NX"].map((word) => Buffer.from(word)),
           );
     if (refused !== undefined) throw new ReplyError(refused);
@@ -183,6 +201,12 @@ export class TimeEvents {
     }
   }
 
+  #checkRoom(user: string): void {
+    const { max } = this.#options;
+    if ((this.#perUser.get(user) ?? 0) < max) return;
+    throw new ReplyError(`ERR there are as many time events of a user as may be (max-registrations is ${max})`);
+  }
+
   /** The session of code that belongs to no execution: with registrations, with time events, or unknown so far. */
   #sessionOf(key: string, user: string): Session {
     const own = [...this.#events.values()].find(({ session }) => session.key === key && session.user === user)?.session;
@@ -192,6 +216,7 @@ export class TimeEvents {
   #add(session: Session, number: number, seconds: number, kept: TimeEventSpec | undefined): TimeEvent {
     const event: TimeEvent = { number, session, seconds, kept, ...IDLE };
     this.#events.set(number, event);
+    this.#count(session.user, 1);
     if (kept) {
       session.timers.set(number, kept.blob);
       this.#options.host.retain(session);
@@ -207,38 +232,69 @@ export class TimeEvents {
   }
 
   async #fire(event: TimeEvent): Promise<void> {
+    await this.#turn(event);
+    if (!(await this.#begin(event))) this.#endTurn(event);
+  }
+
+  /** @returns true when its function was called */
+  async #begin(event: TimeEvent): Promise<boolean> {
     const { host, gate, log } = this.#options;
     try {
       if (event.kept && (await this.#ask("EXISTS", event.kept.key)) !== 1) {
         host.tell(event.session, ["timer_drop", event.number]);
         this.#end(event);
-        return;
+        return false;
       }
     } catch (error) {
       if (!this.#stopped) log.warn({ err: error }, "a time event could not look for its key; it tries again");
       this.#schedule(event);
-      return;
+      return false;
     }
     const holder = event.session.home;
     if (!holder) {
       this.#schedule(event, INTERPRETER_SOON_MS);
-      return;
+      return false;
     }
     const name = `a time event of session ${event.session.id}`;
     await gate.hold(holder, () => name);
     if (this.#stopped || event.session.home !== holder || !this.#events.has(event.number)) {
       gate.release(holder);
       this.#schedule(event, INTERPRETER_SOON_MS);
-      return;
+      return false;
     }
     event.holder = holder;
     const call = { handle: host.nextHandle(), session: event.session, name };
     event.call = call;
     event.watch = this.#watch(event, call);
     host.runCallback(call, ["timer", event.number, call.handle]);
+    return true;
   }
 
-  #ended(number: number, outcome: string, text: string): void {
+  /** Only one at a time asks and waits for the engine: however many are due, the commands of clients come in between. */
+  #turn(event: TimeEvent): Promise<void> {
+    return new Promise((resolve) => {
+      const take = (): void => {
+        this.#firing = event;
+        resolve();
+      };
+      if (this.#firing) this.#due.push(take);
+      else take();
+    });
+  }
+
+  #endTurn(event: TimeEvent): void {
+    if (this.#firing !== event) return;
+    this.#firing = undefined;
+    this.#due.shift()?.();
+  }
+
+  #count(user: string, more: number): void {
+    const count = (this.#perUser.get(user) ?? 0) + more;
+    if (count > 0) this.#perUser.set(user, count);
+    else this.#perUser.delete(user);
+  }
+
+  #ended({ number, outcome, text }: PostArgs<"timer">): void {
     const event = this.#events.get(number);
     if (!event?.holder) return;
     this.#letGo(event);
@@ -246,7 +302,7 @@ export class TimeEvents {
     else this.#end(event, event.stopReason ?? `it failed: ${text}`);
   }
 
-  #restored(number: number, outcome: string, text: string): void {
+  #restored({ number, outcome, text }: PostArgs<"timer_restored">): void {
     const event = this.#events.get(number);
     if (outcome === "ok" || !event) return;
     this.#letGo(event);
@@ -261,6 +317,7 @@ export class TimeEvents {
     event.call = undefined;
     if (event.holder) gate.release(event.holder);
     event.holder = undefined;
+    this.#endTurn(event);
   }
 
   /** All clients wait for it. */
@@ -281,7 +338,7 @@ export class TimeEvents {
     const { host, log } = this.#options;
     const { session, number, kept } = event;
     event.timer?.cancel();
-    this.#events.delete(number);
+    if (this.#events.delete(number)) this.#count(session.user, -1);
     if (why !== undefined) log.warn(`GEARS: a time event of session ${session.id} was stopped: ${why}`);
     if (!kept) return;
     session.timers.delete(number);

@@ -119,7 +119,10 @@ function interpreterMetrics(figures: InterpreterFigures): Metric[] {
     counter(
       "interpreter_restarts_total",
       "Interpreters that died or had to be ended",
-      labelled("reason", { unstoppable: 0, memory: 0, sandbox: 0, fatal: 0, ...Object.fromEntries(restarts) }),
+      labelled("reason", {
+        ...{ unstoppable: 0, memory: 0, sandbox: 0, message: 0, flood: 0, fatal: 0 },
+        ...Object.fromEntries(restarts),
+      }),
     ),
     counter("calls_total", "Calls from Python to the server", labelled("operation", Object.fromEntries(calls))),
     counter("posts_total", "Messages from Python that want no answer", figures.posts),

@@ -5,7 +5,6 @@ import { EngineGate } from "../../src/engine/gate.ts";
 import { PythonCalls, type PythonCallsOptions } from "../../src/python/calls.ts";
 import type { CallContext, CallReply } from "../../src/python/host.ts";
 import { shownTo } from "../../src/python/identity.ts";
-import { encodeMarshal, MarshalReader, type MarshalValue } from "../../src/python/marshal.ts";
 
 function setUp() {
   const gate = new EngineGate();
@@ -31,22 +30,21 @@ function setUp() {
   const calls = new PythonCalls(options);
   const home = {};
   const caller: CallContext = { home, user: "bob", task: () => undefined };
-  const call = async (op: string, ...args: MarshalValue[]): Promise<CallReply | undefined> => {
-    const reader = new MarshalReader(encodeMarshal(args));
-    reader.list();
-    return calls.handlers.get(op)?.(caller, reader);
-  };
-  return { calls, gate, home, call, opened: () => opened };
+  /** Code in the interpreter that belongs to no task runs a command. */
+  const execute = async (args: readonly Buffer[]): Promise<CallReply> =>
+    calls.handlers.execute(caller, { args: [...args], task: 0 });
+  const enterAtomic = async (): Promise<CallReply> => calls.handlers.atomic(caller, { enter: 1, task: 0 });
+  return { calls, gate, home, execute, enterAtomic, opened: () => opened };
 }
 
 const SET = ["SET", "k", "v"].map((word) => Buffer.from(word));
 
 describe("an interpreter that dies while its code waits for the engine", () => {
   it("has nothing carried out afterwards, and no connection", async () => {
-    const { calls, gate, home, call, opened } = setUp();
+    const { calls, gate, home, execute, opened } = setUp();
     const other = {};
     await gate.hold(other);
-    const waiting = call("execute", SET, 0);
+    const waiting = execute(SET);
     calls.onGone(home);
     gate.release(other);
     await expect(waiting).rejects.toThrow("ERR the Python interpreter has died");
@@ -54,10 +52,10 @@ describe("an interpreter that dies while its code waits for the engine", () => {
   });
 
   it("does not hold the engine afterwards", async () => {
-    const { calls, gate, home, call } = setUp();
+    const { calls, gate, home, enterAtomic } = setUp();
     const other = {};
     await gate.hold(other);
-    const waiting = call("atomic", 1, 0);
+    const waiting = enterAtomic();
     calls.onGone(home);
     gate.release(other);
     await waiting;

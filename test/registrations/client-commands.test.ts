@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { decodeMarshal, encodeMarshal, MarshalReader } from "../../src/python/marshal.ts";
+import type { CallReply } from "../../src/python/host.ts";
+import { decodeMarshal, encodeMarshal, MarshalReader, type MarshalValue } from "../../src/python/marshal.ts";
 import type { FlowFunction, FlowRun } from "./fake-host.ts";
 import { counts, createWorld, noting, plain, sendLines, type TestClient, useWorld, type World } from "./set-up.ts";
 
@@ -36,15 +37,18 @@ describe("CONFIG of notify-keyspace-events", () => {
 
 describe("commands=[…]", () => {
   /** The handlers as Python calls them. */
-  const call = (run: FlowRun, name: string, ...args: Parameters<typeof encodeMarshal>[0][]): unknown => {
-    const message = Buffer.concat([...args, run.task.handle].map((arg) => encodeMarshal(arg)));
-    const handler = world.readers.handlers.get(name);
-    const caller = { home: {}, task: (handle: number) => world.host.task(handle) };
-    const reply = handler?.(caller, new MarshalReader(message));
-    if (!reply || reply instanceof Promise) throw new Error("no reply");
+  const caller = { home: {}, task: (handle: number) => world.host.task(handle) };
+  const answerOf = (reply: CallReply | Promise<CallReply>): MarshalValue => {
+    if (reply instanceof Promise) throw new Error("no reply yet");
     return decodeMarshal(reply.value);
   };
-  const override: FlowFunction = (run) => void call(run, "override_reply", `made for ${run.records[0]?.get("key")}`);
+  const overrideReply = (run: FlowRun, value: MarshalValue): unknown => {
+    const args = { value: new MarshalReader(encodeMarshal(value)), task: run.task.handle };
+    return answerOf(world.readers.handlers.override_reply(caller, args));
+  };
+  const getCommand = (run: FlowRun): unknown =>
+    answerOf(world.readers.handlers.get_command(caller, { task: run.task.handle }));
+  const override: FlowFunction = (run) => void overrideReply(run, `made for ${run.records[0]?.get("key")}`);
 
   it.each(["sync", "async", "async_local"] as const)("%s: override_reply is the client's reply", async (mode) => {
     const registration = world.register({ eventTypes: ["keymiss"], commands: ["get"], mode }, override);
@@ -70,7 +74,7 @@ describe("commands=[…]", () => {
     const seen: unknown[] = [];
     world.register(
       { eventTypes: ["keymiss"], commands: ["get"], mode: "sync" },
-      (run) => void seen.push(call(run, "get_command")),
+      (run) => void seen.push(getCommand(run)),
     );
     await send("gEt x");
     expect(seen).toEqual([["gEt", "x"]]);
@@ -113,7 +117,7 @@ describe("commands=[…]", () => {
     const errors: string[] = [];
     world.register({ mode: "sync" }, (run) => {
       try {
-        call(run, "get_command");
+        getCommand(run);
       } catch (error) {
         errors.push(String(error));
       }

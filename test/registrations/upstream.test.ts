@@ -83,9 +83,9 @@ describe.skipIf(!redis.path)(`registrations with an engine by URL${redis.skipped
 
   it("gives linked clients the reply of the execution", async () => {
     world.register({ eventTypes: ["keymiss"], commands: ["get"] }, ({ records, task }) => {
-      const message = Buffer.concat([encodeMarshal(`made for ${records[0]?.get("key")}`), encodeMarshal(task.handle)]);
+      const value = new MarshalReader(encodeMarshal(`made for ${records[0]?.get("key")}`));
       const caller = { home: {}, task: (handle: number) => world.host.task(handle) };
-      world.readers.handlers.get("override_reply")?.(caller, new MarshalReader(message));
+      world.readers.handlers.override_reply(caller, { value, task: task.handle });
     });
     expect(await send("GET a")).toBe("made for a");
     expect(await send("SET a b")).toBe("OK");

@@ -21,7 +21,13 @@ const ENGINE_INTERFACE = [
   "config-reply.ts",
   "rights.ts",
 ].map((file) => `engine/${file}`);
-const PYTHON_INTERFACE = ["python/host.ts", "python/marshal.ts", "python/protocol.ts", "python/transcode.ts"];
+const PYTHON_INTERFACE = [
+  "python/host.ts",
+  "python/marshal.ts",
+  "python/messages.ts",
+  "python/protocol.ts",
+  "python/transcode.ts",
+];
 /** What others need to take part in a client's commands: holding the engine, and the seam before it. */
 const GATEWAY_INTERFACE = ["engine/gate.ts", "gateway/interceptor.ts"];
 

@@ -5,7 +5,7 @@
  */
 import { randomFillSync } from "node:crypto";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
-import { Gamble, Receiver, Sender, type Shared, Word } from "../channel.ts";
+import { Gamble, OUTBOX_LIMIT, Receiver, Sender, type Shared, Word } from "../channel.ts";
 import { BACKGROUND } from "../protocol.ts";
 import type { Host } from "./host.ts";
 import { OutputLines } from "./output.ts";
@@ -32,8 +32,6 @@ const ENOMEM = 48;
 
 /** A single message may not be larger, so that no length overflows. */
 const MAX_MESSAGE = 2 ** 30;
-/** Main may be this far behind (KiB) before sending waits. */
-const OUTBOX_LIMIT_KIB = 256 * 1024;
 /** How long a reply is awaited without sleeping: waking a thread costs more than most replies take. */
 const SPIN_MS = 0.05;
 /** The same between jobs: longer, since main has more to do before the next one, but it costs less than a wake-up. */
@@ -120,14 +118,19 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
       Atomics.wait(words, Word.signal, seen, left);
     }
   };
-  /** Waits until main has taken enough. @returns 0 or -EINTR; nothing is sent yet, so that Python may try again. */
+  const isFull = (): boolean =>
+    Atomics.load(words, Word.outboxKiB) > OUTBOX_LIMIT.kib || sender.inPort.messages >= OUTBOX_LIMIT.messages;
+  /** Waits until main has dealt with enough. @returns 0 or -EINTR; nothing is sent yet, so that Python may try again. */
   const awaitRoom = (kib: number): number => {
-    while (Atomics.load(words, Word.outboxKiB) > OUTBOX_LIMIT_KIB) {
+    let interrupted = false;
+    while (!interrupted && isFull()) {
       const seen = Atomics.load(words, Word.signal);
-      if (Atomics.load(words, Word.interrupt) !== 0) return -EINTR;
       Atomics.store(words, Word.workerStalled, 1);
-      if (Atomics.load(words, Word.outboxKiB) > OUTBOX_LIMIT_KIB) Atomics.wait(words, Word.signal, seen);
+      interrupted = Atomics.load(words, Word.interrupt) !== 0;
+      if (!interrupted && isFull()) Atomics.wait(words, Word.signal, seen);
     }
+    Atomics.store(words, Word.workerStalled, 0);
+    if (interrupted) return -EINTR;
     Atomics.add(words, Word.outboxKiB, kib);
     return 0;
   };

@@ -13,6 +13,9 @@ from .errors import GearsError, GearsForceStopped
 # Outcomes of a call; they mirror ReplyStatus in protocol.ts.
 OK, ERROR, WITH_BYTES = 0, 1, 2
 
+# Characters of a line for the log; the main thread takes no longer ones.
+_LINE = 16384
+
 # Messages and callables that wait for the serve loop.
 jobs = deque()
 
@@ -64,6 +67,8 @@ def post(op, *args):
 
 def log(level, message):
     """A line for the server's log; level is `debug`, `verbose`, `notice` or `warning`."""
+    if len(message) > _LINE:
+        message = f"{message[:_LINE]}... ({len(message)} characters)"
     bridge.send(["post", "log", level, message])
 
 

@@ -1,9 +1,16 @@
 """Values on their way between Python and the engine."""
 
-from .errors import plain
+from .errors import GearsError, plain
 
 # Deeper lists can not be replies: the codec's own nesting is limited.
 MAX_DEPTH = 500
+# What one message to the main thread may hold; mirrored in messages.ts.
+MAX_ARGUMENTS = 1_048_576
+MAX_ELEMENTS = 1_048_576
+# Elements of one message where several can be made of it: the main thread serves others in between.
+_BATCH_ELEMENTS = 65_536
+# The integers that both sides can tell apart.
+MAX_WHOLE = 2**53 - 1
 NO_REPLY = "PY RECORD"
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
@@ -37,6 +44,41 @@ def to_replies(values):
     return [value if type(value) is str else _to_reply(value, 0) for value in values]
 
 
+def elements(reply):
+    """How many values a reply consists of."""
+    count = 1
+    if type(reply) is list:
+        for item in reply:
+            count += elements(item) if type(item) is list else 1
+    return count
+
+
+def messages(replies):
+    """Cuts replies into lists that fit into messages. Gives each, and None in place of a reply that fits into none."""
+    if list not in map(type, replies) and len(replies) <= _BATCH_ELEMENTS:
+        yield replies
+        return
+    batch, count = [], 0
+    for reply in replies:
+        size = elements(reply)
+        if size > MAX_ELEMENTS:
+            yield None
+            continue
+        if batch and count + size > _BATCH_ELEMENTS:
+            yield batch
+            batch, count = [], 0
+        batch.append(reply)
+        count += size
+    yield batch
+
+
+def whole(value, error):
+    """An int that the main thread takes; raises `gears.error` for anything else."""
+    if not isinstance(value, int) or not -MAX_WHOLE <= value <= MAX_WHOLE:
+        raise GearsError(error)
+    return int(value)
+
+
 def _to_reply(value, depth):
     if isinstance(value, str):
         return plain(value)
@@ -62,6 +104,8 @@ def _integer(value):
 
 def command(name, args):
     """The arguments of an engine command: bytes as they are, everything else as its text."""
+    if len(args) >= MAX_ARGUMENTS:
+        raise GearsError(f"a command may have at most {MAX_ARGUMENTS} arguments, these are {len(args) + 1}")
     out = [name]
     for arg in args:
         kind = type(arg)

@@ -2,7 +2,7 @@
 
 from . import calls
 from .context import CONTEXT
-from .convert import command, revive, to_reply
+from .convert import MAX_ELEMENTS, command, elements, revive, to_reply
 from .errors import GearsError, GearsFlatError, plain
 from .native import in_c, in_python
 
@@ -50,7 +50,10 @@ def override_reply(*args):
         # that there is no such command is said first
         get_command()
         raise GearsError("Override reply must get a single argument")
-    calls.call("override_reply", to_reply(args[0]), _handle())
+    reply = to_reply(args[0])
+    if elements(reply) > MAX_ELEMENTS:
+        raise GearsError(f"a reply may have at most {MAX_ELEMENTS} elements")
+    calls.call("override_reply", reply, _handle())
 
 
 @in_c("flatError")

@@ -6,7 +6,7 @@ from .errors import GearsError, plain
 from .flow import Flow, flows
 from .futures import GearsFuture
 from .native import class_in_c, in_c, is_function
-from .records import Step, describe
+from .records import Step, check_steps, describe
 
 _READERS = frozenset(("KeysReader", "StreamReader", "PythonReader", "CommandReader"))
 _NO_SESSION = "Can not create a gearsCtx on a python created thread"
@@ -109,7 +109,7 @@ class PyFlatExecution:
         mode = _mode(options.get("mode", "async"))
         source = readers.prepare(self._reader, arg, options)
         future = GearsFuture(gearsSession=context)
-        steps = tuple(self._steps)
+        steps = check_steps(self._steps)
         if declares:
             flow = Flow(context.handle, context.session, steps, source, future)
             context.declared = (flow, mode, self._reader)

@@ -6,7 +6,7 @@ from contextvars import Context as Variables
 
 from . import abort, atomics, calls, profiler
 from .context import CONTEXT, Context
-from .convert import to_replies
+from .convert import MAX_ELEMENTS, messages, to_replies
 from .errors import FlowAborted, GearsForceStopped, error_text, stopped_text
 from .loop import note_garbage
 from .records import BREATH, Mark, Stage, lines_of
@@ -16,6 +16,9 @@ from .steps import RUNNERS
 BATCH = 4096
 LARGE = 16384
 _SIZED = frozenset((str, bytes))
+_TOO_LARGE = f"ERR a record of more than {MAX_ELEMENTS} elements can not be a result"
+# Errors of an execution that the main thread takes, with the one that tells of the others; mirrored in messages.ts.
+_MAX_ERRORS = 65_536
 
 DECLARED, RUNNING, WAITING, DONE = range(4)
 
@@ -183,7 +186,8 @@ class Flow(Context):
             calls.post("results", self.handle, replies)
 
     def _take(self):
-        """Takes the results that there are. Gives them as replies; none when only the awaitable gets them."""
+        """Takes the results that there are, and hands on what is too much for one message. Gives the rest as replies; none
+        when only the awaitable gets them."""
         results = self.results
         if not results:
             return []
@@ -192,7 +196,15 @@ class Flow(Context):
             self._kept += results
         replies = [] if self.inner else to_replies(results)
         results.clear()
-        return replies
+        last = []
+        for batch in messages(replies):
+            if batch is None:
+                self.errors.append(_TOO_LARGE)
+            else:
+                if last:
+                    calls.post("results", self.handle, last)
+                last = batch
+        return last
 
     def _finish(self, status):
         self.state = DONE
@@ -205,7 +217,7 @@ class Flow(Context):
         last = self._take()
         self._close()
         times = round(self._spent * 1000, 3), self._read_ms(), self._step_ms()
-        calls.post("done", self.handle, last, status, self.errors, *times, self._count)
+        calls.post("done", self.handle, last, status, _shown(self.errors), *times, self._count)
         self._complete_future([self._kept or [], self.errors])
         self.steps = self._stages = ()
         self.source = self._kept = None
@@ -239,3 +251,10 @@ class Flow(Context):
             out[:0] = [round((timed.spent - before) * 1000, 3), *[0.0] * (lines_of(step) - 1)]
             before = timed.spent
         return out
+
+
+def _shown(errors):
+    if len(errors) <= _MAX_ERRORS:
+        return errors
+    left = len(errors) - _MAX_ERRORS + 1
+    return [*errors[: _MAX_ERRORS - 1], f"and {left} errors more"]

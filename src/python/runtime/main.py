@@ -53,7 +53,7 @@ def give_up(job, text):
         if isinstance(flow, Flow):
             _end(flow.handle, "done", [text])
     elif job[0] == "script":
-        calls.post("script", job[1], "error", text, 0)
+        calls.post("script", job[1], text, 0, None, False)
     elif job[0] in ("start", "event"):
         _end(job[1], "done", [text])
 

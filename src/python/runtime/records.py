@@ -2,6 +2,13 @@
 
 from types import CoroutineType
 
+from .errors import GearsError
+
+# Steps of a flow, which the main thread shows to whoever asks; mirrored in messages.ts.
+MAX_STEPS = 10_000
+# Characters of a step's argument in RG.GETEXECUTION.
+_SHOWN = 1024
+
 
 class Mark:
     """Travels in a record's place: an error with its text, or, without one, a pause of the flow."""
@@ -102,12 +109,19 @@ _LINES = {
 _FIRST_LINE = ["map", "RedisGearsPy_ToPyRecordMapper", ""]
 
 
+def check_steps(steps):
+    """The steps of a flow that is to be run; raises `gears.error` when they are too many."""
+    if len(steps) > MAX_STEPS:
+        raise GearsError(f"a flow may have at most {MAX_STEPS} steps, this one has {len(steps)}")
+    return tuple(steps)
+
+
 def describe(steps):
     """The steps as RG.GETEXECUTION shows them: last first, each with type, name and argument."""
     lines = []
     for step in reversed(steps):
         for kind, name, source in _LINES[step.kind]:
-            lines.append([kind, name, str(getattr(step, source)) if source else ""])
+            lines.append([kind, name, str(getattr(step, source))[:_SHOWN] if source else ""])
     return [*lines, list(_FIRST_LINE)]
 
 

@@ -2,13 +2,13 @@
 
 from . import calls, serialise
 from .context import CONTEXT
+from .convert import MAX_ARGUMENTS, whole
 from .errors import GearsError, plain
 from .native import is_function
 
 _MODES = frozenset(("sync", "async", "async_local"))
 _KEY_TYPES = frozenset(("empty", "string", "list", "hash", "set", "zset", "module", "stream"))
 _POLICIES = frozenset(("continue", "abort", "retry"))
-MAX_INTEGER = 2**53 - 1
 
 # By number, the part of a registration's id after the dash.
 registrations = {}
@@ -134,6 +134,8 @@ def _words(options, name, error, known=None):
         raise GearsError(f"given {name} is not iterable") from None
     words = []
     for word in given:
+        if len(words) == MAX_ARGUMENTS:
+            raise GearsError(f"at most {MAX_ARGUMENTS} {name} may be given")
         if not isinstance(word, str):
             raise GearsError(error)
         if known is not None and word not in known:
@@ -153,11 +155,7 @@ def _number(options, name, default, error):
     value = options.get(name, default)
     if not isinstance(value, int):
         raise GearsError(error)
-    value = int(value)
-    # beyond that the main thread can not tell one number from the next
-    if abs(value) > MAX_INTEGER:
-        raise GearsError(f"{name} is out of range")
-    return value
+    return whole(value, f"{name} is out of range")
 
 
 def _optional_text(options, name, error):

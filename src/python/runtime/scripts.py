@@ -63,7 +63,7 @@ def run_script(handle, session, code, flags):
     if error is not None:
         for number in body.registered:
             registrations.unregister(number)
-        calls.post("script", handle, "error", error, flat_execution.take_made())
+        calls.post("script", handle, error, flat_execution.take_made(), None, False)
         note_garbage()
         return
     run, begins = None, False
@@ -79,7 +79,7 @@ def run_script(handle, session, code, flags):
     else:
         note_garbage()
     body.declared = None
-    calls.post("script", handle, "ok", flat_execution.take_made(), run, bool(body.registered), begins)
+    calls.post("script", handle, None, flat_execution.take_made(), run, begins)
 
 
 def call_back(session, function, handle=0):

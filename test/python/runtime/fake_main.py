@@ -181,18 +181,18 @@ class Main:
     def post_log(self, level, message):
         self.logs.append((level, message))
 
-    def post_script(self, job, outcome, *rest):
-        self.scripts[job] = (outcome, *rest)
-        if outcome == "error":
-            self.registrations = {n: s for n, s in self.registrations.items() if s["script"] != job}
-            return
-        for number, spec in self.registrations.items():
-            if spec["script"] == job:
-                spec["script"] = 0
-                self.put(["registered", 0, number])
-        if rest[1] is not None:
-            self.flows[job] = {"results": [], "done": None, "steps": rest[1]}
-            if not rest[3]:
+    def post_script(self, job, error, builders, run, begins):
+        mine = [number for number, spec in self.registrations.items() if spec["script"] == job]
+        self.scripts[job] = (error, builders, run, bool(mine))
+        for number in mine:
+            if error is not None:
+                del self.registrations[number]
+                continue
+            self.registrations[number]["script"] = 0
+            self.put(["registered", 0, number])
+        if run is not None:
+            self.flows[job] = {"results": [], "done": None, "steps": run}
+            if not begins:
                 self.put(["start", job, self.execution(), self.flags])
 
     def post_results(self, flow, items):
@@ -249,16 +249,16 @@ class Main:
         self.put(["script", job, session, code, self.flags])
 
         def ready():
-            outcome = self.scripts[job]
-            if outcome is None:
+            if self.scripts[job] is None:
                 return False
-            return outcome[0] == "error" or outcome[2] is None or outcome[3] or self.flows[job]["done"] is not None
+            error, _, run, registered = self.scripts[job]
+            return error is not None or run is None or registered or self.flows[job]["done"] is not None
 
         def reply():
-            outcome = self.scripts.pop(job)
-            if outcome[0] == "error":
-                return Failure(outcome[1])
-            if outcome[2] is None or outcome[3]:
+            error, _, run, registered = self.scripts.pop(job)
+            if error is not None:
+                return Failure(error)
+            if run is None or registered:
                 return Status("OK")
             return [self.flows[job]["results"], self.flows[job]["done"][1]]
 

@@ -70,8 +70,8 @@ describe("own replies for Python", () => {
 
 describe("results for clients", () => {
   const toClient = (values: Parameters<typeof encodeMarshal>[0], prefixRule = false): string => {
-    const { bytes } = resultsToResp(new MarshalReader(encodeMarshal(values)), prefixRule);
-    return bytes.toString("utf8");
+    const { chunks } = resultsToResp(new MarshalReader(encodeMarshal(values)), prefixRule);
+    return Buffer.concat(chunks).toString("utf8");
   };
 
   it("are bulks, integers and arrays", () => {
@@ -103,9 +103,18 @@ describe("results for clients", () => {
   it("replaces lone surrogates", () => {
     // marshal writes U+D800 as ED A0 80
     const message = Buffer.concat([Buffer.from("5b0100000075030000", "hex"), Buffer.from("00eda080", "hex")]);
-    const { count, bytes } = resultsToResp(new MarshalReader(message), false);
+    const { count, chunks } = resultsToResp(new MarshalReader(message), false);
     expect(count).toBe(1);
-    expect(bytes.toString("utf8")).toMatch(/^\$\d+\r\n\ufffd+\r\n$/);
+    expect(Buffer.concat(chunks).toString("utf8")).toMatch(/^\$\d+\r\n\ufffd+\r\n$/);
+  });
+
+  it("copies no large value", () => {
+    const large = Buffer.alloc(100_000, "x");
+    const message = encodeMarshal(["a", large, "b"]);
+    const { count, chunks } = resultsToResp(new MarshalReader(message), false);
+    expect(count).toBe(3);
+    expect(Buffer.concat(chunks).toString()).toBe(`$1\r\na\r\n$100000\r\n${large}\r\n$1\r\nb\r\n`);
+    expect(chunks.some(({ buffer, length }) => length === large.length && buffer === message.buffer)).toBe(true);
   });
 
   it("calls everything else a record", () => {

@@ -1,0 +1,146 @@
+/**
+ * Main side: what one worker sends, taken in its order, a little at a time, and no more of it than its credit allows. What is
+ * not taken stays where it is; then the worker's own JavaScript, of which scripts know nothing, lets Python wait.
+ */
+import { OUTBOX_LIMIT, type Receiver, type Sender, type Shared, Word } from "./channel.ts";
+
+export interface IntakeOptions {
+  readonly shared: Shared;
+  readonly receiver: Receiver;
+  /** What goes to the worker: its answers count until it takes them. */
+  readonly sender: Pick<Sender, "inPort">;
+  /** Deals with a message, which it owns. */
+  readonly deliver: (message: Uint8Array) => void;
+  /** Is there room for what the next message may ask? */
+  readonly mayTake: () => boolean;
+  /** The worker does not keep to its credit, or waits for what will never be. */
+  readonly onFlood: (what: string) => void;
+  /** Wakes a worker that waits. */
+  readonly wake: () => void;
+}
+
+/** What no worker that keeps to its credit can have lying here: its limits twice, and its largest message. */
+const MOST = { messages: 2 * OUTBOX_LIMIT.messages, bytes: 2 * OUTBOX_LIMIT.kib * 1024 + 2 ** 30 } as const;
+/** Milliseconds of one worker's messages in a row: others wait meanwhile. */
+const SLICE_MS = 2;
+/** Messages that come within this time of each other are in one row. */
+const BREAK_MS = 0.5;
+/** Milliseconds until it is looked again whether a worker has taken its answers. */
+const LOOK_AGAIN_MS = 5;
+/** Answers that a worker may leave lying about. */
+const UNREAD_LIMIT = { bytes: 16 * 1024 * 1024, messages: 1024 } as const;
+
+export class Intake {
+  readonly #options: IntakeOptions;
+  /** Messages that came by the port, oldest first. What lies in the ring is older. */
+  readonly #fromPort: Uint8Array[] = [];
+  #bytes = 0;
+  #rowBegan = 0;
+  #rowEnded = 0;
+  #next: NodeJS.Immediate | NodeJS.Timeout | undefined;
+  #last: (() => void) | undefined;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  /** A message has come by the port. */
+  add(message: Uint8Array): void {
+    this.#fromPort.push(message);
+    this.#bytes += message.length;
+    // the worker waits long before
+    if (this.#fromPort.length > MOST.messages || this.#bytes > MOST.bytes) {
+      this.#options.onFlood("it sends more than it may");
+    }
+    this.#goOnSoon();
+  }
+
+  /**
+   * Something may lie in the ring.
+   * @param newTurn others had their turn since the last time
+   * @returns true when messages were taken
+   */
+  run(newTurn = false): boolean {
+    if (this.#next !== undefined) return false;
+    const now = performance.now();
+    if (newTurn || now - this.#rowEnded > BREAK_MS) this.#rowBegan = now;
+    return this.#takeSome(now);
+  }
+
+  /** Nothing more will come: deals with the rest as before, and then calls `done`. */
+  finish(done: () => void): void {
+    this.#last = done;
+    this.#goOnSoon();
+  }
+
+  #goOnSoon(): void {
+    this.#next ??= setImmediate(() => this.#goOn());
+  }
+
+  #goOn(): void {
+    this.#next = undefined;
+    this.run(true);
+  }
+
+  #takeSome(from: number): boolean {
+    let now = from;
+    let taken = false;
+    while (now - this.#rowBegan < SLICE_MS) {
+      if (!this.#hasCredit()) {
+        this.#next = setTimeout(() => this.#goOn(), LOOK_AGAIN_MS);
+        return taken;
+      }
+      if (!this.#takeOne()) {
+        this.#rowEnded = now;
+        this.#last?.();
+        return taken;
+      }
+      taken = true;
+      now = performance.now();
+    }
+    this.#rowEnded = now;
+    this.#goOnSoon();
+    return taken;
+  }
+
+  #hasCredit(): boolean {
+    const { sender, shared, mayTake, onFlood } = this.#options;
+    // of a worker that is gone there is not much, and it takes no answers
+    if (this.#last) return true;
+    if (!mayTake()) return false;
+    const unread = sender.inPort;
+    if (unread.bytes <= UNREAD_LIMIT.bytes && unread.messages <= UNREAD_LIMIT.messages) return true;
+    // it does not take answers before its message is taken, which is not taken before it takes answers
+    if (Atomics.load(shared.words, Word.workerStalled) === 1) onFlood("it asks and asks, and takes no answers");
+    return false;
+  }
+
+  /** Takes the oldest message, if there is one. */
+  #takeOne(): boolean {
+    const message = this.#fromRing() ?? this.#takeFromPort();
+    if (message === undefined) return false;
+    this.#options.deliver(message);
+    return true;
+  }
+
+  #takeFromPort(): Uint8Array | undefined {
+    const { receiver, shared, wake } = this.#options;
+    const message = this.#fromPort.shift();
+    if (message === undefined) return undefined;
+    this.#bytes -= message.length;
+    receiver.countPortMessage();
+    Atomics.sub(shared.words, Word.outboxKiB, Math.ceil(message.length / 1024));
+    if (Atomics.exchange(shared.words, Word.workerStalled, 0) === 1) wake();
+    return message;
+  }
+
+  #fromRing(): Uint8Array | undefined {
+    const { receiver } = this.#options;
+    const message = receiver.peek();
+    if (message === undefined) return undefined;
+    const copy = Buffer.allocUnsafe(message.length);
+    copy.set(message);
+    receiver.release();
+    return copy;
+  }
+}

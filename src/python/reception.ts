@@ -1,0 +1,107 @@
+/** What interpreters send: each message is decoded, and handed to whom it concerns. */
+import { InternalError, ReplyError } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import type { Home } from "./home.ts";
+import type { CallHandler, CallHandlers, CallReply, PostHandlers, PythonTask } from "./host.ts";
+import { encodeMarshal } from "./marshal.ts";
+import { BadMessage, type CallMessage, type CallOp, decodeMessage, type PostMessage } from "./messages.ts";
+import { ReplyStatus } from "./protocol.ts";
+import type { Tally } from "./tally.ts";
+
+/** What a task tells of itself. */
+export type TaskMessage = Extract<PostMessage, { args: { task: number } }>;
+
+export interface ReceptionOptions {
+  /** Answers calls, by operation; they are added while the parts are built. */
+  readonly calls: Partial<CallHandlers>;
+  readonly posts: Partial<PostHandlers>;
+  readonly tally: Tally;
+  readonly log: Pick<Logger, "error">;
+  /** @throws BadMessage when the task can not tell that now */
+  readonly onTask: (home: Home, task: PythonTask, message: TaskMessage) => void;
+  /** The interpreter is to be ended. @param kind by which that is counted */
+  readonly onFault: (home: Home, kind: "message" | "fatal", fault: string) => void;
+}
+
+export class Reception {
+  readonly #options: ReceptionOptions;
+
+  constructor(options: ReceptionOptions) {
+    this.#options = options;
+  }
+
+  /** Deals with one message. Whatever it holds, nobody but its interpreter comes to harm. */
+  take(home: Home, bytes: Uint8Array): void {
+    try {
+      const message = decodeMessage(bytes);
+      if (message.kind === "call") this.#call(home, message);
+      else this.#post(home, message);
+    } catch (error) {
+      this.#fault(home, error);
+    }
+  }
+
+  #fault(home: Home, error: unknown): void {
+    const { log, onFault } = this.#options;
+    if (error instanceof BadMessage) {
+      onFault(home, "message", `it sent what it may not: ${error.message}`);
+      return;
+    }
+    log.error({ err: error }, "a message of a Python interpreter could not be dealt with");
+    onFault(home, "fatal", "its message could not be dealt with");
+  }
+
+  #call(home: Home, { seq, op, args }: CallMessage): void {
+    const { calls, tally } = this.#options;
+    const handler = calls[op] as CallHandler<CallOp> | undefined;
+    if (!handler) throw new InternalError(`nobody answers ${op}`);
+    tally.countCall(op);
+    home.calls++;
+    const answer = ({ status, value }: CallReply): void => home.reply(seq, status, value);
+    try {
+      const reply = handler(home, args);
+      if (reply instanceof Promise) reply.then(answer, (error: unknown) => this.#failed(home, seq, op, error));
+      else answer(reply);
+    } catch (error) {
+      this.#failed(home, seq, op, error);
+    }
+  }
+
+  #failed(home: Home, seq: number, op: CallOp, error: unknown): void {
+    if (error instanceof BadMessage) {
+      this.#fault(home, error);
+      return;
+    }
+    if (!(error instanceof ReplyError)) this.#options.log.error({ err: error, op }, "a call from Python failed");
+    home.reply(seq, ReplyStatus.error, encodeMarshal(error instanceof Error ? error.message : String(error)));
+  }
+
+  #post(home: Home, message: PostMessage): void {
+    const { posts, tally, onTask } = this.#options;
+    tally.posts++;
+    switch (message.op) {
+      case "script":
+      case "results":
+      case "done":
+      case "waiting":
+      case "running": {
+        const task = home.task(message.args.task);
+        // undefined: it was given up already
+        if (task) onTask(home, task, message);
+        return;
+      }
+      case "answer":
+        home.answered(message.args);
+        return;
+      case "timer":
+      case "restored":
+      case "timer_restored":
+        home.checkDue(message.op, message.args.number);
+        break;
+      default:
+    }
+    const take = posts[message.op] as ((home: object, args: PostMessage["args"]) => void) | undefined;
+    if (!take) throw new InternalError(`nobody takes ${message.op}`);
+    take(home, message.args);
+  }
+}

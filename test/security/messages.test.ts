@@ -1,0 +1,213 @@
+/** Messages that a script writes itself: whatever they hold, they end its interpreter at most, and nobody else notices. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Bystander } from "../support/bystander.ts";
+import { type Client, connectClient, type Value } from "../support/client.ts";
+import { type RunningRegears, startRegears } from "../support/regears.ts";
+import { servesDuring } from "../support/serving.ts";
+
+/** How a script gets at what only the runtime should use. */
+const FORGE = `
+from regears import bridge, calls
+from regears.context import CONTEXT
+handle, key = CONTEXT.get().handle, CONTEXT.get().session.key
+spec = {'reader': 'CommandReader', 'mode': 'async', 'desc': None, 'session': key, 'has_on_registered': False,
+        'blob': b'', 'trigger': 'forged', 'hook': None, 'keyprefix': None, 'inorder': False}
+nan = float('nan')
+`;
+const ENDED = /died: it (sent|asked)/;
+
+let server: RunningRegears;
+let admin: Client;
+let mallory: Client;
+let bystander: Bystander;
+
+beforeAll(async () => {
+  server = await startRegears(["--execution-threads", "2"]);
+  admin = await connectClient(server.port);
+  await admin.call("ACL", "SETUSER", "mallory", "on", ">pw", "+@all", "-@admin", "-@dangerous", "~a:*", "&a:*");
+  bystander = await Bystander.settle(server.port);
+  mallory = await connectClient(server.port);
+  await mallory.call("AUTH", "mallory", "pw");
+});
+afterAll(async () => {
+  bystander?.close();
+  mallory?.close();
+  admin?.close();
+  await server?.stop();
+});
+
+/** What a script of mallory's answers; the text of an error. */
+const run = (code: string): Promise<Value> =>
+  mallory.call("RG.PYEXECUTE", FORGE + code).catch((error: Error) => error.message);
+
+/** How many interpreters were ended for this reason. */
+const counted = async (reason: "message" | "flood"): Promise<number> => {
+  const info = String(await admin.call("INFO", "regears"));
+  return Number(new RegExp(`interpreter_restarts_total_${reason}:(\\d+)`).exec(info)?.[1]);
+};
+
+describe("a forged message ends its interpreter and touches nobody else", () => {
+  it.each([
+    ["register: builders NaN", "calls.call('register', nan, spec, 0)"],
+    ["register: builders -2", "calls.call('register', -2, spec, 0)"],
+    ["register: builders 2 ** 70", "calls.call('register', 2 ** 70, spec, 0)"],
+    [
+      "register: eventTypes 5",
+      "calls.call('register', 0, {**spec, 'reader': 'KeysReader', 'prefix': '*', 'eventTypes': 5}, 0)",
+    ],
+    ["register: a reader that there is not", "calls.call('register', 0, {**spec, 'reader': 'PythonReader'}, 0)"],
+    ["register: an own id", "calls.call('register', 0, {**spec, 'number': 0}, 0)"],
+    ["register: the session of another", "calls.call('register', 0, {**spec, 'session': '1:bystander'}, 0)"],
+    ["time_event: the session of another", "calls.call('time_event', 1, None, b'', '1:bystander', 0)"],
+    ["run: the session of another", "calls.call('run', 'async', [], 'x', 0, '1:bystander')"],
+    ["run: steps that are none", "calls.call('run', 'async', [1, 2], 'x', 0, key)"],
+    ["a task that was never given out", "calls.call('atomic', 1, 987654321)"],
+    ["a task below zero", "calls.call('execute', ['PING'], -1001)"],
+    ["done of the script itself", "calls.post('done', handle, [], 'done', [], 0, 0, [], 0)\nwhile True: pass"],
+    ["results of the script itself", "calls.post('results', handle, ['x'])"],
+    ["waiting of the script itself", "calls.post('waiting', handle)"],
+    ["an end of the script that is none", "calls.post('script', handle, 5, 'x', [], 1)"],
+    ["a flow that begins without a thread", "calls.post('script', handle, None, 0, ['async', [], 'x'], True)"],
+    ["a time event made again, unasked", "for n in range(50): calls.post('timer_restored', n, 'error', 'x')"],
+    ["a time event that failed, unasked", "for n in range(50): calls.post('timer', n, 'error', 'x')"],
+    ["a registration made again, unasked", "for n in range(50): calls.post('restored', n, 'error', 'x')"],
+    ["an answer without a question", "for n in range(50): calls.post('answer', n, 'ok', '')"],
+    ["the cursor of another", "calls.call('keys_next', 10 ** 6)"],
+    ["a cursor to close, of another", "calls.post('keys_close', 10 ** 6)"],
+    ["no message at all", "import os\nos.write(bridge._fd, os.urandom(100))"],
+    ["an operation that there is not", "calls.call('shutdown')"],
+    ["too many elements", "bridge.send(['call', 1, 'execute', [b''] * 30_000_000, 0])"],
+    ["an integer of a megabyte", "calls.call('time_event', (1 << 5_000_000) - 1, None, b'', key, 0)"],
+    ["a long line for the log", "bridge.send(['post', 'log', 'notice', 'x' * 60_000_000])"],
+  ])("%s", async (_name, code) => {
+    const before = await counted("message");
+    expect(await servesDuring(server.port, () => run(code))).toMatch(ENDED);
+    expect(await counted("message")).toBeGreaterThan(before);
+    await bystander.check();
+  });
+
+  it("whatever tasks of others it names", async () => {
+    // that of the trigger that waits is among them; those that have ended are nobody's
+    for (const post of [
+      "'results', n, ['x']",
+      "'done', n, [], 'done', [], 0, 0, [], 0",
+      "'waiting', n",
+      "'running', n",
+    ]) {
+      expect(await run(`for n in range(1, handle): calls.post(${post})\ncalls.call('config_get', 'x')`)).toMatch(ENDED);
+      await bystander.check();
+    }
+    await bystander.checkWaiting();
+  });
+
+  it("and is logged once, with the reason", async () => {
+    const before = server.output().length;
+    expect(await run("for _ in range(100): calls.post('shutdown')")).toMatch(ENDED);
+    await bystander.check();
+    const lines = server.output().slice(before).split("\n");
+    expect(lines.filter((line) => /interpreter/.test(line))).toHaveLength(1);
+    expect(lines.find((line) => /interpreter/.test(line))).toMatch(/shutdown: expected a known operation/);
+  });
+
+  it("while time events of others are called, and executions of others wait", () => bystander.checkWaiting());
+});
+
+describe("an execution whose script forges its end", () => {
+  it("can be aborted", async () => {
+    const forged = `${FORGE}
+def forge(x):
+    calls.post('done', CONTEXT.get().handle, [], 'done', [], 0, 0, [], 0)
+    while True: pass
+GB('PythonReader').map(forge).run(lambda: (yield 1))`;
+    const id = String(await mallory.call("RG.PYEXECUTE", forged, "UNBLOCKING"));
+    await expect.poll(() => admin.call("RG.ABORTEXECUTION", id)).toBe("OK");
+    // what comes next in its interpreter can be aborted too, though that still runs
+    const next = String(await mallory.call("RG.PYEXECUTE", "GB('ShardsIDReader').run()", "UNBLOCKING"));
+    expect(await admin.call("RG.ABORTEXECUTION", next)).toBe("OK");
+    await bystander.check();
+  });
+});
+
+describe("a wrong use of the API is the script's error and no more", () => {
+  it.each([
+    ["too many arguments", "execute('DEL', *([b''] * 15_000_000))", /at most 1048576 arguments/],
+    ["a time of a megabyte", "registerTE((1 << 1_500_000) - 1, lambda: 1)", /time argument must be a long/],
+    ["a time that is a float", "registerTE(1.5, lambda: 1)", /time argument must be a long/],
+    [
+      "a batch of a megabyte",
+      "GB('StreamReader').register('s', batch=(1 << 1_500_000) - 1)",
+      /batch argument must be a number/,
+    ],
+    ["eventTypes 5", "GB('KeysReader').register(eventTypes=5)", /given eventTypes is not iterable/],
+    ["a step too many", "b = GB()\nfor _ in range(20_000): b.map(lambda x: x)\nb.run()", /at most 10000 steps/],
+  ])("%s", async (_name, code, error) => {
+    const before = await counted("message");
+    expect(await servesDuring(server.port, () => run(code))).toMatch(error);
+    expect(await counted("message")).toBe(before);
+  });
+
+  it("a result of too many elements", async () => {
+    const code = "GB('PythonReader').run(lambda: (yield [1] * 1_100_000), convertToStr=False)";
+    expect(await run(code)).toEqual([[], [expect.stringMatching(/more than 1048576 elements/)]]);
+  });
+
+  it("many results of many elements are several messages", async () => {
+    const code = `def read():
+    for _ in range(30): yield [1] * 50_000
+GB('PythonReader').run(read, convertToStr=False)`;
+    const [results] = (await run(code)) as [number[][]];
+    expect(results.map((record) => record.length)).toEqual(Array.from({ length: 30 }, () => 50_000));
+  });
+
+  it("more errors than are kept", async () => {
+    const code = "def bad(x): raise Exception(x)\nGB('PythonReader').map(bad).run(lambda: (yield from range(70_000)))";
+    const [, errors] = (await run(code)) as [Value, string[]];
+    expect(errors).toHaveLength(65_536);
+    expect(errors.at(-1)).toBe("and 4465 errors more");
+  });
+});
+
+describe("a flood", () => {
+  it.each([
+    ["of time events", "for i in range(200_000): bridge.send(['call', i, 'time_event', 1, None, b'', key, 0])"],
+    ["of time events, each awaited", "for i in range(200_000): calls.call('time_event', 1, None, b'', key, 0)"],
+    ["of flows", "for i in range(200_000): bridge.send(['call', i, 'run', 'async', [], 'x', 0, key])"],
+    ["of walks over keys", "for i in range(60): bridge.send(['call', i, 'keys_open', '*', False, True, 0])"],
+    ["of commands", "for i in range(200_000): bridge.send(['call', i, 'execute', ['PING'], 0])"],
+    ["of large answers", "for i in range(2_000): bridge.send(['call', i, 'execute', ['GET', 'a:large'], 0])"],
+    ["of large messages", "for i in range(200): bridge.send(['call', i, 'execute', ['ECHO', bytes(1 << 20)], 0])"],
+    ["of posts", "for i in range(200_000): calls.post('results', 0, [])"],
+    ["of lines", "for i in range(200_000): calls.log('notice', 'x' * 1_000)"],
+    ["of long lines", "for i in range(100): log('x' * 60_000_000)"],
+  ])("%s waits, and others are served", async (_name, code) => {
+    await admin.call("SET", "a:large", "x".repeat(4_000_000));
+    for (let i = 0; i < 300; i++) await admin.call("SET", `a:key:${i}`, "x".repeat(100_000));
+    const before = await memory();
+    await servesDuring(server.port, () => run(code));
+    expect((await memory()) - before).toBeLessThan(600e6);
+    await bystander.check();
+    for (let i = 0; i < 300; i++) await admin.call("DEL", `a:key:${i}`);
+  });
+
+  it("of flows that are awaited meets max-pending-executions", async () => {
+    expect(await run("while True: calls.call('run', 'async', [], 'x', 0, key)")).toMatch(/max-pending-executions/);
+    await bystander.check();
+  });
+
+  it("of time events meets max-registrations", async () => {
+    expect(await run("while True: registerTE(100_000, lambda: 1)")).toMatch(/max-registrations/);
+    await bystander.check();
+  });
+
+  it("of lines is cut, and counted by its bytes", async () => {
+    const before = server.output().length;
+    await run("for i in range(2_000): log('y' * 100_000)");
+    await admin.call("PING");
+    expect(server.output().length - before).toBeLessThan(4_000_000);
+    expect(server.output().slice(before)).toMatch(/y\.\.\. \(100007 characters\)/);
+  });
+});
+
+async function memory(): Promise<number> {
+  return Number(/resident_memory_bytes:(\d+)/.exec(String(await admin.call("INFO", "regears")))?.[1]);
+}
