@@ -155,19 +155,19 @@ describe("the order of delivery", () => {
 
   it("does so when the events are more than Valkey writes at once", async () => {
     await start({ config: { "notify-keyspace-events": "KA" } });
-    let events = 0;
+    let text = "";
     const listener = engine.connect({ priority: true });
     listener.write(encodeCommand(["PSUBSCRIBE", "__keyspace@*"]));
     listener.flushNow();
     listener.onData = (bytes) => {
-      events += bytes.toString("latin1").split("pmessage").length - 1;
+      text += bytes.toString("latin1");
     };
     const writer = engine.connect();
     const script = "for i = 1, 5000 do redis.call('SET', string.rep('k', 100) .. i, 'v') end";
     for (const flush of [true, false]) {
-      events = 0;
+      text = "";
       const before = new Promise<number>((resolve) => {
-        writer.onData = () => resolve(events);
+        writer.onData = () => resolve(text.split("pmessage").length - 1);
       });
       writer.write(encodeCommand(["EVAL", script, "0"]));
       if (flush) writer.flushNow();

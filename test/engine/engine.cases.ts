@@ -201,9 +201,10 @@ export function engineCases(open: () => Promise<{ engine: Engine; stop: () => Pr
       const raw = new RawConnection(engine);
       raw.send("CLIENT ID\r\n");
       const id = (await raw.until(/:\d+\r\n/)).slice(1).trim();
-      await client.call("SET", "k", Buffer.alloc(1_000_000));
+      const elements = Array.from({ length: 1000 }, () => Buffer.alloc(1000));
+      for (let count = 0; count < 40; count++) await client.call("RPUSH", "l", ...elements);
       raw.connection.pause();
-      raw.send("GET k\r\n".repeat(40));
+      raw.send("LRANGE l 0 -1\r\n");
       while (String(await client.call("CLIENT", "LIST", "ID", id)) !== "") await client.call("PING");
       raw.connection.resume();
       await raw.end();

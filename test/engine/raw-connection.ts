@@ -1,4 +1,4 @@
-/** A connection of an engine seen as bytes, with promises instead of callbacks. */
+/** A client's connection of an engine seen as bytes, with promises instead of callbacks. */
 import type { Engine, EngineConnection } from "../../src/engine/engine.ts";
 
 export class RawConnection {
@@ -11,7 +11,7 @@ export class RawConnection {
   #wake: () => void = () => {};
 
   constructor(engine: Engine) {
-    this.connection = engine.connect();
+    this.connection = engine.connect({ addresses: { peer: "192.0.2.1:1000", local: "192.0.2.2:6379" } });
     this.connection.onData = (bytes) => {
       this.text += bytes.toString("latin1");
       this.bytes += bytes.length;

@@ -207,6 +207,44 @@ describe("TLS", () => {
     });
   });
 
+  it.each([
+    ["close after the handshake", true],
+    ["close in the middle of it", false],
+  ])("is none the worse for clients that %s", async (_what, handshake) => {
+    const args = [...serverFiles, "--tls-auth-clients", "no", "--maxclients", "5"];
+    await withServer(args, async (tlsPort) => {
+      for (let count = 0; count < 30; count++) {
+        await new Promise<void>((resolve) => {
+          const raw = connect({ port: tlsPort, host: "127.0.0.1" });
+          // a full house refuses with a reset
+          raw.on("error", () => resolve());
+          if (!handshake) {
+            raw.once("connect", () => raw.end(Buffer.from("16030100c8010000c40303", "hex"), () => resolve()));
+            return;
+          }
+          const socket = connectTls({ socket: raw, rejectUnauthorized: false });
+          socket.on("error", () => resolve());
+          socket.once("secureConnect", () => {
+            socket.destroy();
+            raw.destroy();
+            resolve();
+          });
+        });
+      }
+      await expect.poll(() => pingOver(tlsPort), { timeout: 5000 }).toBe("+PONG\r\n");
+    });
+  });
+
+  it("answers a client that sends no more", async () => {
+    await withServer([...serverFiles, "--tls-auth-clients", "no"], async (tlsPort) => {
+      const socket = connectTls({ port: tlsPort, host: "127.0.0.1", ca: readFileSync(path("ca.crt")), allowHalfOpen: true });
+      const client = new PlainClient(socket);
+      await new Promise((resolve) => socket.once("secureConnect", resolve));
+      socket.end("PING\r\n");
+      expect(await client.readToEnd()).toBe("+PONG\r\n");
+    });
+  });
+
   it("can be all there is", async () => {
     const tlsPort = await freePort();
     const args = ["--tls-port", String(tlsPort), ...serverFiles, "--tls-auth-clients", "no"];

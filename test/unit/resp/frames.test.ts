@@ -1,13 +1,5 @@
 import { describe, expect, it } from "vitest";
-import {
-  FrameCollector,
-  FrameError,
-  FrameSplitter,
-  isError,
-  joinAggregate,
-  scalarText,
-  splitAggregate,
-} from "../../../src/resp/frames.ts";
+import { FrameCollector, FrameError, FrameSplitter, isError, joinAggregate, scalarText, splitAggregate, wasTooLong } from "../../../src/resp/frames.ts";
 
 const FRAMES = {
   status: "+OK\r\n",
@@ -142,5 +134,24 @@ describe("aggregates", () => {
       FRAMES.error,
       FRAMES["blob error"],
     ]);
+  });
+});
+
+describe("FrameCollector", () => {
+  it("has an error in place of a frame that is too long, and goes on behind it", () => {
+    const collector = new FrameCollector(100);
+    const long = Buffer.from(`$200\r\n${"x".repeat(200)}\r\n`);
+    const stream = Buffer.concat([Buffer.from("+a\r\n"), long, Buffer.from(":1\r\n")]);
+    for (const size of [1, 7, 1000]) {
+      const frames: Buffer[] = [];
+      for (let at = 0; at < stream.length; at += size) frames.push(...collector.push(stream.subarray(at, at + size)));
+      expect(frames.map(wasTooLong)).toEqual([false, true, false]);
+      expect(frames.map(String)).toEqual(["+a\r\n", expect.stringMatching(/^-ERR the reply is longer than/), ":1\r\n"]);
+    }
+  });
+
+  it("is not asked to join what would be too long", () => {
+    const child = Buffer.alloc(100 * 1024 * 1024);
+    expect(wasTooLong(joinAggregate({ type: "*", children: [child, child, child] }))).toBe(true);
   });
 });
