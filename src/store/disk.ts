@@ -1,6 +1,7 @@
 /** Replacing files so that a crash at any moment leaves either the old content or the new one, whole. */
 import * as promises from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { getSystemErrorMap } from "node:util";
 import { InternalError } from "../errors.ts";
 
 /** The part of `node:fs/promises` that is used; tests put faults in. */
@@ -120,5 +121,9 @@ export const codeOf = (error: unknown): string | undefined =>
 /** What went wrong, for the log. */
 export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** What went wrong, for clients: without the paths and names that the system's errors end with. */
-export const reasonOf = (error: unknown): string => textOf(error).replace(/^([A-Z][A-Z0-9_]*: [^,]+),.*$/s, "$1");
+/** What went wrong, for clients: the system's errors without the paths and names that they end with. */
+export function reasonOf(error: unknown): string {
+  const number = error instanceof Error && "errno" in error ? Number(error.errno) : 0;
+  const known = getSystemErrorMap().get(number);
+  return known ? known.join(": ") : textOf(error);
+}

@@ -1,4 +1,5 @@
 /** Disks that fail, for what writes to them. */
+import { constants } from "node:os";
 import { DISK, type File, type FileSystem } from "../../src/store/disk.ts";
 
 /**
@@ -56,4 +57,7 @@ export function failingOnce(which: number): { disk: FileSystem; count: () => num
 }
 
 export const noSpace = (): Error =>
-  Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+  Object.assign(new Error("ENOSPC: no space left on device, write"), {
+    code: "ENOSPC",
+    errno: -constants.errno.ENOSPC,
+  });
