@@ -55,7 +55,9 @@ async function serve({ config, warnings }: Start): Promise<undefined> {
       // A signal during the start is obeyed as soon as there is something to stop.
       stopping = started.then((server) => server.close()).then(() => process.exit(0), fail);
     },
-    reopenLog: () => reopenLog(log, reopen),
+    reopenLog: () => {
+      if (config.logfile !== "") reopenLog(log, reopen);
+    },
   });
   // Loaded only here, so that --healthcheck and --help are quick.
   const { startServer } = await import("./server.ts");
