@@ -71,7 +71,7 @@ export function dataParts(base: Base, table: () => CommandTable): DataParts {
         directory: config.dir,
         configured: parseUserLines(config.user),
         onChange: () => rights.changed(),
-        ...{ aclfile: config.aclfile, requirepass: config.requirepass, connections, log },
+        ...{ aclfile: config.aclfile, requirepass: config.requirepass, repair: config.repair, connections, log },
       })
     : undefined;
   const settings = new OwnSettings(ownValues(config), engine.embedded);

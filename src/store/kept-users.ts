@@ -13,6 +13,7 @@ import { DEFAULT_USER } from "../engine/rights.ts";
 import { InternalError, ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { codeOf, DISK, type FileSystem, prepareFor, replaceFile, setAside, textOf } from "./disk.ts";
+import { REPAIR_HINT } from "./file.ts";
 import {
   decodeKeptUsers,
   encodeKeptUsers,
@@ -194,10 +195,7 @@ export class KeptUsers {
     if (parsed && faults.length === 0) return parsed.users;
     const why = "damage" in content ? content.damage : describe(this.#path, faults);
     const problem = `the users in ${this.#path} can not be used: ${why}`;
-    if (!repair)
-      throw new InternalError(
-        `${problem}. Put a good copy in its place, or move it away and go on without these users`,
-      );
+    if (!repair) throw new InternalError(`${problem}. ${REPAIR_HINT}`);
     log.error(`${problem}. The file is now ${await setAside(this.#disk, this.#path, "corrupt", now())}`);
     return [];
   }
