@@ -2,6 +2,7 @@
 import { isIP, type Socket, connect as connectPlain } from "node:net";
 import { type SecureVersion, connect as connectTls } from "node:tls";
 import { InternalError } from "../errors.ts";
+import { deadline } from "./deadline.ts";
 import { type CommandArgument, encodeCommands } from "./encode.ts";
 import type { EngineConnection } from "./engine.ts";
 import { ReplyEnds } from "./reply-ends.ts";
@@ -35,7 +36,7 @@ export class UpstreamConnection implements EngineConnection {
   readonly #socket: Socket | undefined;
   readonly #greeting: readonly (readonly CommandArgument[])[] = [];
   readonly #ends = new ReplyEnds();
-  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #endDeadline: () => void = () => {};
   /** What was written before the login was done; undefined from then on. */
   #waiting: Uint8Array[] | undefined = [];
   #waitingBytes = 0;
@@ -57,7 +58,7 @@ export class UpstreamConnection implements EngineConnection {
     const socket = openSocket(address, tls);
     this.#socket = socket;
     const late = (): void => this.#fail(new InternalError(`${down}: no answer within ${timeoutMs} ms`));
-    this.#timer = setTimeout(late, timeoutMs);
+    this.#endDeadline = deadline(timeoutMs, late);
     socket.once(address.tls ? "secureConnect" : "connect", () => this.#greet(socket));
     socket.on("data", (bytes: Buffer) => this.#take(bytes));
     socket.on("drain", () => this.#drain());
@@ -131,7 +132,7 @@ export class UpstreamConnection implements EngineConnection {
   }
 
   #ready(): void {
-    clearTimeout(this.#timer);
+    this.#endDeadline();
     const waiting = this.#waiting ?? [];
     this.#waiting = undefined;
     this.#waitingBytes = 0;
@@ -156,7 +157,7 @@ export class UpstreamConnection implements EngineConnection {
   #end(): void {
     if (!this.#open) return;
     this.#open = false;
-    clearTimeout(this.#timer);
+    this.#endDeadline();
     this.#waiting = undefined;
     this.#socket?.destroy();
     this.onEnd();

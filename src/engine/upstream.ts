@@ -2,6 +2,7 @@
 import { InternalError } from "../errors.ts";
 import { EngineClient, EngineError } from "./client.ts";
 import type { EngineLog } from "./embedded.ts";
+import { deadline } from "./deadline.ts";
 import { ENGINE_DOWN, type Engine } from "./engine.ts";
 import { UpstreamConnection, type UpstreamTls } from "./upstream-connection.ts";
 import { type EngineAddress, parseEngineUrl } from "./url.ts";
@@ -88,10 +89,10 @@ export class UpstreamEngine implements Engine {
     const client = new EngineClient(this.#open(this.#address));
     const limit = this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     let late = false;
-    const timer = setTimeout(() => {
+    const endDeadline = deadline(limit, () => {
       late = true;
       client.close();
-    }, limit);
+    });
     try {
       await client.call("PING");
       const cluster = await info(client, "cluster");
@@ -106,7 +107,7 @@ export class UpstreamEngine implements Engine {
       client.close();
       throw late ? new InternalError(`${ENGINE_DOWN}: no answer within ${limit} ms`) : error;
     } finally {
-      clearTimeout(timer);
+      endDeadline();
     }
     this.#health = client;
   }

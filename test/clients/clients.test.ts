@@ -38,14 +38,15 @@ const servers: readonly { kind: ServerKind; skip: boolean; start: () => Promise<
 ];
 
 function runCases<Client, Options>(suite: Suite<Client, Options>, kind: ServerKind, port: () => number): void {
+  const cases = suite.cases.filter(({ gears }) => gears !== true || kind !== "redis-server");
+  if (cases.length === 0) return;
   describe(suite.client, () => {
     let open: Client[] = [];
     afterEach(() => {
       for (const client of open) suite.close(client);
       open = [];
     });
-    for (const one of suite.cases) {
-      if (one.gears && kind === "redis-server") continue;
+    for (const one of cases)
       it(one.name, async () => {
         const connect = async (options?: Options): Promise<Client> => {
           const client = await suite.open(port(), options);
@@ -54,7 +55,6 @@ function runCases<Client, Options>(suite: Suite<Client, Options>, kind: ServerKi
         };
         expect(await one.run({ port: port(), connect })).toEqual(expectation(one, kind));
       });
-    }
   });
 }
 

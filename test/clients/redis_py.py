@@ -333,6 +333,8 @@ def main():
 
         try:
             connect().flushall()
+            if options.kind != 'redis-server':
+                connect().execute_command('RG.UNREGISTERALL')
             given = run(connect)
         except Exception as error:
             given = f'{type(error).__name__}: {error}'

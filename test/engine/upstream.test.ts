@@ -51,6 +51,17 @@ describe.skipIf(!redis.path)(`UpstreamEngine by TCP${redis.skipped}`, () => {
 });
 
 describe.skipIf(!redis.path)(`UpstreamEngine's login${redis.skipped}`, () => {
+  it("does not take its own thread's work for an engine that does not answer", async () => {
+    const { port } = await server("--requirepass", "secret");
+    const engine = engineFor({ url: `redis://:secret@127.0.0.1:${port}`, connectTimeoutMs: 1000 });
+    await engine.start();
+    const client = new EngineClient(engine.connect());
+    const end = performance.now() + 1200;
+    while (performance.now() < end);
+    expect(await client.call("PING")).toBe("PONG");
+    client.close();
+  });
+
   it("uses password, user and database, by unix socket too", async () => {
     const { port, socketPath } = await server();
     const admin = await startedFor({ url: `unix://${socketPath}` });
