@@ -58,6 +58,7 @@ const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
     eventLoop: 1694880,
     runningScript: 1694624,
     outputLimit: 1698424,
+    currentClient: 1695624,
     growth: 1748616,
     debugCommand: 1696028,
     // ValkeyModule_FreeModuleUser, at the end of Lua's acl_check_cmd; for users that a name was given for it does what
@@ -227,7 +228,11 @@ export class EmbeddedEngine implements Engine {
     try {
       const instance = await wasm.instantiate(await wasm.compile(code), {
         host: host.imports(),
-        wasi_snapshot_preview1: wasiImports(host.memory, (text) => this.#print(text)),
+        wasi_snapshot_preview1: wasiImports(
+          host.memory,
+          (text) => this.#print(text),
+          () => host.clockAsked(),
+        ),
         env: { __c_longjmp: new wasm.Tag({ parameters: ["i32"] }) },
       });
       const { memory, _initialize, rk_boot, rk_step, rk_next_timeout_ms } = instance.exports;

@@ -30,6 +30,8 @@ export interface EngineLayout {
   readonly runningScript: number;
   /** Of the 64-bit number `server.client_obuf_limits[normal].hard_limit_bytes`. */
   readonly outputLimit: number;
+  /** Of the pointer `server.current_client`, null between commands. */
+  readonly currentClient: number;
   /** Of the number of bytes by which the memory grows at least (`mparams.granularity` of its allocator). */
   readonly growth: number;
   /** Of the setting `server.enable_debug_cmd`, which CONFIG SET does not change. */
@@ -75,7 +77,9 @@ export class VirtualHost {
   #writing: VirtualSocket[] = [];
   readonly #readers: VirtualSocket[] = [];
   readonly #monitors = new Set<VirtualSocket>();
-  /** Whose commands were read last, for MONITOR. */
+  /** Whose commands are carried out. */
+  #reader: VirtualSocket | undefined;
+  /** Where they come from, for MONITOR. */
   #cause: string | undefined;
   #only: VirtualSocket | undefined;
   #readsAll = true;
@@ -174,6 +178,7 @@ export class VirtualHost {
   endStep(): boolean {
     this.#showDescriptors();
     this.#liftOutputLimit();
+    this.#reader = undefined;
     const canWrite = this.#sweepWriting();
     this.#adaptReads(performance.now() - this.#stepStart);
     return canWrite || this.#wrote || this.#fired > 0 || (this.#readsAll && this.#hasArrivals());
@@ -200,7 +205,12 @@ export class VirtualHost {
 
   /** Does Valkey hold lines of MONITOR? */
   holdsLines(): boolean {
-    return this.#monitors.size > 0 && this.#writing.some((socket) => socket.monitoring && !socket.closed);
+    if (this.#monitors.size === 0 || this.#layout === undefined) return false;
+    const words = this.memory.words;
+    const events = (words[((words[this.#layout.eventLoop >> 2] ?? 0) >> 2) + EVENTS_WORD] ?? 0) >> 2;
+    for (const { descriptor } of this.#monitors)
+      if (descriptor >= 0 && ((words[events + descriptor * EVENT_WORDS] ?? 0) & WRITABLE) !== 0) return true;
+    return false;
   }
 
   /** Does each connection have a limit of its own for its replies? */
@@ -273,7 +283,7 @@ export class VirtualHost {
     const socket = this.#sockets.get(descriptor);
     if (socket === undefined) return WOULD_BLOCK;
     if (socket.unread === 0) return socket.ended ? 0 : WOULD_BLOCK;
-    this.#limitOutput(socket.isOwn ? OWN_OUTPUT_LIMIT : this.#clientLimit);
+    this.#reader = socket;
     // Big arguments are read in one go whatever the limit: there is one command in them.
     const limit = length > FULL_READ ? length : Math.min(length, socket.readLimit);
     const count = socket.take(this.memory.bytes, pointer, limit);
@@ -281,6 +291,14 @@ export class VirtualHost {
     if (socket.readInStep === 0) this.#readers.push(socket);
     socket.readInStep += count;
     return count;
+  }
+
+  /** Valkey asks for the time, as it does before each command and before what it does by the clock. */
+  clockAsked(): void {
+    const layout = this.#layout;
+    if (layout === undefined || this.#reader === undefined) return;
+    if (this.memory.words[layout.currentClient >> 2] === 0) this.#liftOutputLimit();
+    else this.#limitOutput(this.#reader.isOwn ? OWN_OUTPUT_LIMIT : this.#clientLimit);
   }
 
   /**
@@ -297,8 +315,8 @@ export class VirtualHost {
   }
 
   /**
-   * Between two steps Valkey looks at what each connection holds, and counts strings that it only refers to, which take
-   * no memory of their own: for that there is no limit. A limit that is not ours is one that CONFIG SET has brought.
+   * By the clock Valkey looks at what each connection holds, and counts strings that it only refers to, which take no
+   * memory of their own: for that there is no limit. A limit that is not ours is one that CONFIG SET has brought.
    */
   #liftOutputLimit(): void {
     if (this.#layout === undefined) return;
@@ -366,14 +384,6 @@ export class VirtualHost {
     this.#fired++;
   }
 
-  #waitsForLines(events: number): boolean {
-    for (const { descriptor, closed } of this.#monitors) {
-      const mask = this.memory.words[events + descriptor * EVENT_WORDS] ?? 0;
-      if (!closed && descriptor >= 0 && (mask & WRITABLE) !== 0) return true;
-    }
-    return false;
-  }
-
   #pollActive(eventLoop: number, word: number, max: number): void {
     const words = this.memory.words;
     const events = (words[((words[eventLoop >> 2] ?? 0) >> 2) + EVENTS_WORD] ?? 0) >> 2;
@@ -386,7 +396,7 @@ export class VirtualHost {
       const mask = words[events + socket.descriptor * EVENT_WORDS] ?? 0;
       if ((mask & WRITABLE) !== 0) this.#fire(word, socket.descriptor, WRITABLE);
     }
-    if (this.#waitsForLines(events)) return;
+    if (this.holdsLines()) return;
     if (only !== undefined) {
       if (only.inReadable && only.descriptor >= 0 && only.isReadable) {
         const mask = words[events + only.descriptor * EVENT_WORDS] ?? 0;

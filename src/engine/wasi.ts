@@ -13,6 +13,11 @@ const ENOENT = 44;
 const ENOSYS = 52;
 
 const CLOCK_REALTIME = 0;
+/** `poll_oneoff`: of a clock; and where in a subscription its time is, in nanoseconds. */
+const EVENT_CLOCK = 0;
+const TYPE_AT = 8;
+const TIME_AT = 24;
+const EVENT_BYTES = 32;
 const STDOUT = 1;
 const STDERR = 2;
 const ROOT = 3;
@@ -34,8 +39,13 @@ export class EngineExit extends Error {
  * The functions of `wasi_snapshot_preview1`.
  * @param memory the engine's memory
  * @param onOutput gets what the engine prints, cut anywhere
+ * @param onClock is called whenever the engine asks for the time
  */
-export function wasiImports(memory: MemoryView, onOutput: (text: string) => void): Record<string, unknown> {
+export function wasiImports(
+  memory: MemoryView,
+  onOutput: (text: string) => void,
+  onClock: () => void,
+): Record<string, unknown> {
   const setWord = (address: number, value: number): void => {
     memory.words[address >> 2] = value;
   };
@@ -71,7 +81,17 @@ export function wasiImports(memory: MemoryView, onOutput: (text: string) => void
     proc_exit: (code: number) => {
       throw new EngineExit(code);
     },
-    clock_time_get: clockImport(memory),
+    clock_time_get: clockImport(memory, onClock),
+    poll_oneoff: (subscription: number, event: number, count: number, result: number) => {
+      if (count !== 1 || memory.bytes[subscription + TYPE_AT] !== EVENT_CLOCK) return ENOSYS;
+      const time = subscription + TIME_AT;
+      const nanoseconds = ((memory.words[time >> 2] ?? 0) >>> 0) + (memory.words[(time >> 2) + 1] ?? 0) * 0x1_0000_0000;
+      // It is to sleep, and to hold everybody up: this is what DEBUG SLEEP is for.
+      Atomics.wait(SLEEPING, 0, 0, nanoseconds / 1e6);
+      memory.bytes.fill(0, event, event + EVENT_BYTES);
+      setWord(result, 1);
+      return SUCCESS;
+    },
     fd_fdstat_get: fdstat,
     fd_fdstat_set_flags: () => SUCCESS,
     fd_close: (fd: number) => (fd === URANDOM ? SUCCESS : EBADF),
@@ -127,8 +147,9 @@ export function wasiImports(memory: MemoryView, onOutput: (text: string) => void
  * `clock_time_get`. Its second parameter (a wanted precision) is 64 bits wide, for which V8 would allocate a BigInt per
  * call; a module of one function in between drops it.
  */
-function clockImport(memory: MemoryView): unknown {
+function clockImport(memory: MemoryView, onClock: () => void): unknown {
   const write = (clock: number, pointer: number): number => {
+    onClock();
     const micros = Math.round((clock === CLOCK_REALTIME ? wallClock() : performance.now()) * 1000);
     const low = micros % 0x1_0000_0000;
     const high = (micros - low) / 0x1_0000_0000;
@@ -153,6 +174,9 @@ function wallClock(): number {
 }
 
 let clockOffset = performance.timeOrigin;
+
+/** Nobody wakes who waits here. */
+const SLEEPING = new Int32Array(new SharedArrayBuffer(4));
 
 /**
  * (module

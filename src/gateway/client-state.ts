@@ -67,6 +67,11 @@ export class ClientState {
     return this.protocol === 2 && this.subscribed;
   }
 
+  /** Does it get what it has not asked for just now? */
+  get listens(): boolean {
+    return this.monitoring || this.subscribed;
+  }
+
   get subscribed(): boolean {
     return this.channels + this.patterns + this.shards > 0;
   }

@@ -106,11 +106,10 @@ export class ClientSession {
     this.#endWhenSettled();
   }
 
-  /** Has the client done nothing for so long, though nobody else was at it? Redis does not count who waits or listens. */
+  /** Has the client done nothing for so long? Redis does not count who waits for a reply, or listens. */
   isIdleFor(ms: number): boolean {
-    const { monitoring, subscribed } = this.#state;
     const waits = (this.#busy || !this.#replies.empty) && !this.#output.full;
-    return !monitoring && !subscribed && !waits && performance.now() - this.#activeAt > ms;
+    return !this.#state.listens && !waits && performance.now() - this.#activeAt > ms;
   }
 
   /** Closes at once; what runs for the client goes on without it. */
@@ -130,7 +129,8 @@ export class ClientSession {
   #makeOutput(): ClientOutput {
     return new ClientOutput(this.#socket, this.#gateway.limits.maxOutput, {
       expectsMore: () => this.#busy,
-      onFull: () => this.#engine.pause(),
+      // messages come without being asked for, and the engine does not count long ones that wait for a subscriber
+      onFull: () => !this.#state.subscribed && this.#engine.pause(),
       onDrain: () => {
         this.#activeAt = performance.now();
         this.#engine.resume();
@@ -456,9 +456,7 @@ export class ClientSession {
     this.#departure = departure;
     return {
       ...{ caller, clientId: this.#id, owner: this, user: this.#state.user, typedName },
-      ran: (ms) => {
-        this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer);
-      },
+      ran: (ms) => this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer),
       get signal() {
         return departure.signal;
       },

@@ -51,6 +51,8 @@ const CLIENT_REPLY_ON = Buffer.from("*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$2\r\n
 const WRONG_SYNC = encodeCommand(["SYNC", "x"]);
 const WRONG_REPLICAOF = encodeCommand(["REPLICAOF", "x"]);
 const WRONG_DEBUG = encodeCommand(["DEBUG"]);
+/** Refused for what it names, after the question whether the client has the right to DEBUG. */
+const UNKNOWN_DEBUG = encodeCommand(["DEBUG", "REGEARS"]);
 /** The subcommands of ACL and CONFIG after which a verdict about rights may be wrong. */
 const CHANGES_RIGHTS = /^(?:set|setuser|deluser|load)$/i;
 
@@ -190,7 +192,8 @@ function planDebug(request: RequestView, { engine, settings, local, state }: Spe
   if (!engine.embedded) return PLAIN;
   const refused = debugRefusal(request.copy(0), settings.debug === "yes" || (settings.debug === "local" && local));
   if (refused === undefined) return PLAIN;
-  return { kind: "special", instead: WRONG_DEBUG, handle: (frame) => refuse(frame, refused, state) };
+  const instead = state.transaction ? WRONG_DEBUG : UNKNOWN_DEBUG;
+  return { kind: "special", instead, handle: (frame) => refuse(frame, refused, state) };
 }
 
 function planHello(request: RequestView, context: SpecialContext): Plan {

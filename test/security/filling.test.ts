@@ -1,0 +1,144 @@
+/** Clients and scripts that make the server hold more than it should: what it holds, and how long others wait meanwhile. */
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Client, connectClient } from "../support/client.ts";
+import { pingsDuring } from "../support/ping-probe.ts";
+import { connectPlain, request } from "../support/plain-client.ts";
+import { type RunningRegears, startRegears } from "../support/regears.ts";
+
+const MB = 1024 * 1024;
+/** Most milliseconds for a PING, unless this machine is so busy that ordinary commands make it wait longer: then twice that. */
+const PATIENCE_MS = 100;
+
+let server: RunningRegears;
+let client: Client;
+beforeAll(async () => {
+  server = await startRegears(["--client-output-limit", "64mb"]);
+  client = await connectClient(server.port);
+  await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').run()");
+  await client.call("SETRANGE", "million", "999999", "x");
+  await client.call("SETRANGE", "hundred", "99999999", "x");
+}, 90_000);
+afterAll(() => server.stop());
+
+/** What the server's process holds, in bytes. */
+const memory = (): number =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.process.pid}/status`, "utf8"))?.[1]) * 1024;
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Ordinary commands of another client, as many as the server can carry out. */
+async function work(ms: number): Promise<void> {
+  const other = await connectClient(server.port);
+  for (const end = Date.now() + ms; Date.now() < end; ) {
+    await Promise.all(Array.from({ length: 200 }, () => other.call("INCR", "n")));
+  }
+  other.close();
+}
+
+/** Lets PINGs and the memory be watched while something happens; its pause is the time in which harm would be done. */
+async function watched(harm: () => Promise<void>): Promise<{ grown: number; slowestMs: number; limitMs: number }> {
+  const ordinary = await pingsDuring(server.port, () => work(2000));
+  const before = memory();
+  let most = before;
+  const timer = setInterval(() => {
+    most = Math.max(most, memory());
+  }, 5);
+  const { pings } = await pingsDuring(server.port, harm).finally(() => clearInterval(timer));
+  const limitMs = Math.max(PATIENCE_MS, 2 * ordinary.pings.slowestMs);
+  return { grown: most - before, slowestMs: pings.slowestMs, limitMs };
+}
+
+describe.skipIf(process.platform !== "linux")("a client that does not read", () => {
+  it.each([
+    ["3000 values of 1 MB", 3000, "million"],
+    ["400 values of 100 MB", 400, "hundred"],
+  ])(
+    "does not make the server hold %s",
+    async (_what, count, key) => {
+      const reader = await connectPlain(server.port);
+      reader.socket.pause();
+      const { grown, slowestMs, limitMs } = await watched(async () => {
+        reader.write(Buffer.concat(Array.from({ length: count }, () => request("GET", key))));
+        await sleep(2000);
+      });
+      reader.destroy();
+      expect(grown).toBeLessThan(128 * MB);
+      expect(slowestMs).toBeLessThan(limitMs);
+    },
+    60_000,
+  );
+
+  it("nor one value of which it asks for many and overwrites it in between", async () => {
+    const reader = await connectPlain(server.port);
+    reader.socket.pause();
+    const value = "x".repeat(MB);
+    const { grown } = await watched(async () => {
+      for (let count = 0; count < 300; count++)
+        reader.write(Buffer.concat([request("SET", "changing", value), request("GET", "changing")]));
+      await sleep(2000);
+    });
+    reader.destroy();
+    expect(grown).toBeLessThan(128 * MB);
+    await client.call("DEL", "changing");
+  }, 60_000);
+
+  it("gets no message of a channel any more when too many wait", async () => {
+    const reader = await connectPlain(server.port);
+    reader.send("SUBSCRIBE", "c");
+    await reader.until(() => reader.pending.endsWith(":1\r\n"));
+    reader.socket.pause();
+    const message = "x".repeat(MB / 2);
+    const { grown } = await watched(async () => {
+      while ((await client.call("PUBLISH", "c", message)) === 1);
+    });
+    expect(grown).toBeLessThan(128 * MB);
+    reader.destroy();
+  }, 60_000);
+});
+
+describe("a reply of several GB", () => {
+  it("to a client does not end the server", async () => {
+    const reader = await connectPlain(server.port);
+    reader.socket.removeAllListeners("data");
+    let bytes = 0;
+    const { grown, slowestMs, limitMs } = await watched(async () => {
+      reader.socket.on("data", (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+      reader.send("MGET", ...Array.from({ length: 45 }, () => "hundred"));
+      while (bytes < 500 * MB) await sleep(20);
+    });
+    reader.destroy();
+    expect(grown).toBeLessThan(256 * MB);
+    expect(slowestMs).toBeLessThan(limitMs);
+    expect(await client.call("PING")).toBe("PONG");
+  }, 120_000);
+
+  it("to a script is an error for it, and its interpreter goes on", async () => {
+    const script = `
+def ask(_):
+    try:
+        return str(len(execute('MGET', *['hundred'] * 45)))
+    except Exception as error:
+        return type(error).__name__ + ' ' + str(error).strip()
+GB('ShardsIDReader').map(ask).map(lambda told: [told, execute('STRLEN', 'million')]).run()`;
+    const { slowestMs, limitMs } = await watched(async () => {
+      expect(await client.call("RG.PYEXECUTE", script)).toEqual([
+        [expect.stringMatching(/^\['error ERR the reply is longer than \d+ bytes', 1000000\]$/)],
+        [],
+      ]);
+    });
+    expect(slowestMs).toBeLessThan(limitMs);
+  }, 120_000);
+
+  it("that has to be held whole is an error for the client", async () => {
+    const other = await connectClient(server.port);
+    await other.call("MULTI");
+    await other.call("INFO", "server");
+    await other.call("MGET", "hundred", "hundred", "hundred");
+    await expect(other.call("EXEC")).rejects.toThrow("ERR the reply is longer than");
+    expect(await other.call("PING")).toBe("PONG");
+    other.close();
+  }, 60_000);
+});
