@@ -12,11 +12,11 @@ import {
   keepCopy,
   prepareFor,
   previousOf,
+  REPAIR_HINT,
   replaceFile,
   setAside,
   textOf,
 } from "./disk.ts";
-import { REPAIR_HINT } from "./file.ts";
 import { countOfChanges, DataReplaced, dumpData } from "./dump.ts";
 import { DamagedSnapshot, SnapshotReader, SnapshotWriter } from "./snapshot-format.ts";
 import { type LoadOutcome, loadData } from "./undump.ts";
@@ -264,7 +264,6 @@ export class DataSnapshots {
         if (isPrevious) log.warn(`the data of the snapshot before is used: ${path}`);
         return (await this.#loadFrom(path, false)) || isPrevious;
       }
-      // The one before is of no interest while the present one is good, and is not reached then.
       const text = `the data in ${path} is damaged: ${state.message}`;
       if (!repair) this.#refuse(text);
       const aside = await setAside(this.#disk, path, "damaged", new Date(this.#now()));

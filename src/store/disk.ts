@@ -111,6 +111,10 @@ export async function keepCopy(disk: FileSystem, path: string, why: string, now:
   return copy;
 }
 
+/** How to go on with a file that can not be used. */
+export const REPAIR_HINT =
+  "Put a good copy in its place, or start once with --repair, which keeps the file under another name and goes on with what can be read";
+
 const asideOf = (path: string, why: string, now: Date): string =>
   `${path}.${why}-${now.toISOString().replace(/[-:]/g, "")}`;
 

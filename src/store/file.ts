@@ -3,7 +3,17 @@ import { constants } from "node:fs";
 import { join } from "node:path";
 import { InternalError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { codeOf, DISK, type File, type FileSystem, keepCopy, prepareFor, replaceFile, textOf } from "./disk.ts";
+import {
+  codeOf,
+  DISK,
+  type File,
+  type FileSystem,
+  keepCopy,
+  prepareFor,
+  REPAIR_HINT,
+  replaceFile,
+  textOf,
+} from "./disk.ts";
 import {
   decodeLog,
   encodeChange,
@@ -234,7 +244,3 @@ export class FileStore implements Store {
     return { ...content, cut: 0 };
   }
 }
-
-/** How to go on with a file that can not be used. */
-export const REPAIR_HINT =
-  "Put a good copy in its place, or start once with --repair, which keeps the file under another name and goes on with what can be read";
