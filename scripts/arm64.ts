@@ -89,8 +89,10 @@ async function startEmulated(): Promise<number> {
   const port = await freePort();
   const cache = mkdtempSync(join(tmpdir(), "regears-arm64-"));
   const options = ["--port", String(port), "--cache-dir", cache];
+  const { REGEARS_FIGURES: _, ...env } = process.env;
   const server = spawn("nice", [EMULATOR, "-L", libraries, node, "--stack-size=6000", "bin/regears.js", ...options], {
     cwd: ROOT,
+    env,
     stdio: ["ignore", "pipe", "inherit"],
   });
   process.once("exit", () => {
