@@ -40,7 +40,7 @@ const FORMAT = 1;
 const SUFFIX = ".snapshot";
 /** A file of another version that nobody has used for so long is removed. */
 const STALE_MS = 30 * 24 * 3600 * 1000;
-const BUILD_TIMEOUT_MS = 60_000;
+const BUILD_TIMEOUT_MS = 180_000;
 
 /** Takes the snapshot from its file, or makes it and writes the file. Trouble with the file is only logged. */
 export async function obtainSnapshot(
