@@ -12,8 +12,7 @@ import { INTERNAL_USER, type InternalConnections } from "../engine/internal.ts";
 import { DEFAULT_USER } from "../engine/rights.ts";
 import { InternalError, ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { codeOf, DISK, type FileSystem, prepareFor, replaceFile, setAside, textOf } from "./disk.ts";
-import { REPAIR_HINT } from "./file.ts";
+import { codeOf, DISK, type FileSystem, prepareFor, REPAIR_HINT, replaceFile, setAside, textOf } from "./disk.ts";
 import {
   decodeKeptUsers,
   encodeKeptUsers,
