@@ -5,4 +5,4 @@ export { loadStart, type Start } from "./config/load.ts";
 export type { Config } from "./config/options.ts";
 export { RuntimeConfig, type RuntimeKey, type SetOutcome } from "./config/runtime.ts";
 export { parseUserLines, type UserLine } from "./config/users.ts";
-export { completeConfig, engineConfig, readOptionFile } from "./config/values.ts";
+export { completeConfig, engineConfig, parseBytes, readOptionFile } from "./config/values.ts";

@@ -86,8 +86,8 @@ export function readArguments(args: readonly string[]): CommandLine {
     }
     const own = blank === undefined ? [] : splitWords(line);
     const more = Math.max(0, wanted(name, [...own, ...following]) - own.length);
-    at += more;
     const values = [...own, ...following.slice(0, more)];
+    at += values.length - own.length;
     addDirective(layer, name, values.length === 0 && findOption(name)?.[1].kind === "switch" ? ["yes"] : values);
   }
   return file === undefined ? { layer, action } : { layer, action, file };

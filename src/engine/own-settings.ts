@@ -2,7 +2,7 @@
  * Parameters of CONFIG that are the server's. The engine in this process takes all its connections for clients from
  * elsewhere, the server's own ones too; so what it has instead is fixed, and CONFIG shows and changes ours in its place.
  */
-import { parseBytes } from "../config/values.ts";
+import { parseBytes } from "../config.ts";
 import { replaceConfigValue } from "./config-reply.ts";
 
 /** Where the server listens is an option of the start; the engine in this process would hear nobody any more, or end. */
