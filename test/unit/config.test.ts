@@ -91,13 +91,13 @@ describe("the command line", () => {
 describe("options of redis-server", () => {
   it("passes tuning to the embedded engine", () => {
     const given = config([
-      ...["--hash-max-listpack-entries", "64", "--timeout", "300", "--slowlog-log-slower-than", "1000"],
+      ...["--hash-max-listpack-entries", "64", "--acllog-max-len", "300", "--slowlog-log-slower-than", "1000"],
       ...["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru", "--requirepass", "secret"],
       ...["--client-output-buffer-limit", "normal", "0", "0", "0"],
     ]);
     expect(engineConfig(given)).toEqual({
       "hash-max-listpack-entries": "64",
-      timeout: "300",
+      "acllog-max-len": "300",
       "slowlog-log-slower-than": "1000",
       "client-output-buffer-limit": "normal 0 0 0",
       maxmemory: "67108864",
@@ -141,8 +141,8 @@ describe("options of redis-server", () => {
   });
 
   it("says that an engine by URL is configured where it runs", () => {
-    const { warnings } = loadStart(["--engine", "redis://host:6379", "--maxmemory", "1gb", "--timeout", "5"], {});
-    expect(warnings.map((text) => text.split(" ")[0])).toEqual(["maxmemory", "timeout"]);
+    const { warnings } = loadStart(["--engine", "redis://host:6379", "--maxmemory", "1gb", "--hz", "50"], {});
+    expect(warnings.map((text) => text.split(" ")[0])).toEqual(["maxmemory", "hz"]);
   });
 
   it("understands the addresses of redis.conf", () => {
