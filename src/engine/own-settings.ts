@@ -2,7 +2,6 @@
  * Parameters of CONFIG that are the server's. The engine in this process takes all its connections for clients from
  * elsewhere, the server's own ones too; so what it has instead is fixed, and CONFIG shows and changes ours in its place.
  */
-import { parseBytes } from "../config.ts";
 import { replaceConfigValue } from "./config-reply.ts";
 
 /** Where the server listens is an option of the start; the engine in this process would hear nobody any more, or end. */
@@ -39,14 +38,21 @@ interface OwnParameter {
 /** Who may use DEBUG: nobody, everybody with the right to it, or only clients of this machine. */
 export type DebugMode = "no" | "yes" | "local";
 
+/** The most memory for data. */
+export interface MemoryLimit {
+  /** 0: as many as there can be. */
+  readonly bytes: number;
+  /** Reads an amount such as `100mb`. @returns undefined when it is none */
+  parse(text: string): number | undefined;
+}
+
 /** What the server starts with. */
 export interface OwnValues {
   readonly protectedMode: boolean;
   readonly maxClients: number;
   /** Seconds; 0: never. */
   readonly timeout?: number;
-  /** Bytes; 0: as many as there can be. */
-  readonly maxMemory?: number;
+  readonly maxMemory?: MemoryLimit;
   readonly debug?: DebugMode;
   /** Parameters that stay as they are, with what CONFIG GET shows; the engine has others. */
   readonly fixed?: Readonly<Record<string, string>>;
@@ -73,13 +79,13 @@ export class OwnSettings {
     this.timeout = values.timeout ?? 0;
     this.debug = values.debug ?? "no";
     this.embedded = embedded;
-    this.#maxMemory = values.maxMemory ?? 0;
+    this.#maxMemory = values.maxMemory?.bytes ?? 0;
     this.#fixed = Object.entries({ ...values.fixed, "enable-debug-command": this.debug });
     this.#parameters = new Map([
       ["protected-mode", this.#protectedModeParameter()],
       ["maxclients", this.#maxClientsParameter()],
       ["timeout", this.#timeoutParameter()],
-      ["maxmemory", this.#maxMemoryParameter()],
+      ...(values.maxMemory ? [["maxmemory", this.#maxMemoryParameter(values.maxMemory)] as const] : []),
     ]);
   }
 
@@ -167,15 +173,15 @@ export class OwnSettings {
     };
   }
 
-  #maxMemoryParameter(): OwnParameter {
+  #maxMemoryParameter({ parse }: MemoryLimit): OwnParameter {
     return {
       inEngine: (value) => {
-        const bytes = parseBytes(value) ?? 0;
+        const bytes = parse(value) ?? 0;
         return String(bytes === 0 ? MOST_MEMORY : Math.min(bytes, MOST_MEMORY));
       },
       read: () => String(this.#maxMemory),
       change: (value) => {
-        const bytes = parseBytes(value);
+        const bytes = parse(value);
         if (bytes === undefined) return undefined;
         return () => {
           this.#maxMemory = bytes;

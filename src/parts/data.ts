@@ -1,7 +1,7 @@
 /** The data: the engine, the way to it, and who may do what in it. */
 import { resolve } from "node:path";
 import type { CommandTable } from "../commands/command.ts";
-import { type Config, engineConfig, parseUserLines, readOptionFile } from "../config.ts";
+import { type Config, engineConfig, parseBytes, parseUserLines, readOptionFile } from "../config.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import { EmbeddedEngine } from "../engine/embedded.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -94,11 +94,12 @@ export function dataParts(base: Base, table: () => CommandTable): DataParts {
 }
 
 function ownValues(config: Config): OwnValues {
-  const { protectedMode, maxclients: maxClients, timeout, maxmemory: maxMemory, bind, unixsocket } = config;
+  const { protectedMode, maxclients: maxClients, timeout, bind, unixsocket } = config;
   const fixed = {
     ...{ bind, unixsocket, aclfile: config.aclfile, port: String(config.port), "tls-port": String(config.tlsPort) },
     dir: resolve(config.dir),
   };
+  const maxMemory = { bytes: config.maxmemory, parse: (text: string) => parseBytes(text) };
   return { protectedMode, maxClients, timeout, maxMemory, fixed, debug: config.enableDebugCommand as DebugMode };
 }
 

@@ -116,12 +116,13 @@ describe("the command line", () => {
 describe("options of redis-server", () => {
   it("passes tuning to the embedded engine", () => {
     const given = config([
-      ...["--hash-max-listpack-entries", "64", "--slowlog-log-slower-than", "1000"],
+      ...["--hash-max-listpack-entries", "64", "--acllog-max-len", "300", "--slowlog-log-slower-than", "1000"],
       ...["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru", "--requirepass", "secret"],
       ...["--client-output-buffer-limit", "normal", "0", "0", "0"],
     ]);
     expect(engineConfig(given)).toEqual({
       "hash-max-listpack-entries": "64",
+      "acllog-max-len": "300",
       "slowlog-log-slower-than": "1000",
       "client-output-buffer-limit": "normal 0 0 0",
       maxmemory: "67108864",
@@ -174,7 +175,7 @@ describe("options of redis-server", () => {
   });
 
   it("says that an engine by URL is configured where it runs", () => {
-    const { warnings } = loadStart(["--engine", "redis://host:6379", "--maxmemory", "1gb", "--hz", "5"], {});
+    const { warnings } = loadStart(["--engine", "redis://host:6379", "--maxmemory", "1gb", "--hz", "50"], {});
     expect(warnings.map((text) => text.split(" ")[0])).toEqual(["maxmemory", "hz"]);
   });
 
