@@ -3,7 +3,12 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const env = { REGEARS_MANY_KEYS: "1000000", REGEARS_KILLS: "200", ...process.env, REGEARS_FIGURES: `${root}bench/results` };
+const env = {
+  REGEARS_MANY_KEYS: "1000000",
+  REGEARS_KILLS: "200",
+  ...process.env,
+  REGEARS_FIGURES: `${root}bench/results`,
+};
 const run = (...args) => {
   const { status } = spawnSync(process.execPath, args, { cwd: root, env, stdio: "inherit" });
   if (status !== 0) process.exit(status ?? 1);
