@@ -1,7 +1,7 @@
 /** Scripts and executions: what their commands do that no recording shows. */
 import { describe, expect, it } from "vitest";
 import { executions, fields, registrations, useServer, type Value } from "../events/support.ts";
-import { reply } from "./replies.ts";
+import { reply } from "../support/replies.ts";
 
 const setting = useServer();
 const NODE = "0".repeat(40);

@@ -1,7 +1,7 @@
 /** Commands about registrations, sessions and the server: what they do that no recording shows. */
 import { describe, expect, it } from "vitest";
 import { executions, fields, onlyRegistration, registrations, useServer, type Value } from "../events/support.ts";
-import { reply } from "./replies.ts";
+import { reply } from "../support/replies.ts";
 
 const setting = useServer();
 const NODE = "0".repeat(40);

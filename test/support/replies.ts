@@ -1,5 +1,5 @@
 /** Replies of the running server in a form that tests can compare: the text of an error after a `-`. */
-import type { Client, Value } from "../support/client.ts";
+import type { Client, Value } from "./client.ts";
 
 const worded = (reply: Value): Value =>
   reply instanceof Error ? `-${reply.message}` : Array.isArray(reply) ? reply.map(worded) : reply;
