@@ -69,7 +69,7 @@ GB('StreamReader').map(lambda r: [r['key'], r['id'], r['value']]).foreach(
   it("'PAUSE …' as a flat error pauses, whatever the policy; nothing is acknowledged", async () => {
     await script(`
 def f(r):
-    if not execute('EXISTS', 'go'): raise flat_error('PAUSE for now')
+    if not execute('EXISTS', 'go'): flat_error('PAUSE for now')
     execute('RPUSH', 'noted', r['id'])
 GB('StreamReader').foreach(f).register('s', mode='async_local', onFailedPolicy='continue')`);
     await add("s", "1-1");
