@@ -133,6 +133,33 @@ GB('StreamReader').foreach(work).register(prefix='s', batch=1, mode='async_local
     expect(await client.call("XLEN", "s")).toBe(2);
   });
 
+  it("begins anew with executions, configuration and the status of streams", async () => {
+    const directory = newDirectory();
+    const first = await start(directory);
+    const script = `
+def work(message):
+    if not execute('EXISTS', 'good'): raise ValueError('bad')
+    execute('RPUSH', 'read', message['id'])
+GB('StreamReader').foreach(work).register(prefix='s', mode='async_local', onFailedPolicy='abort')
+`;
+    await first.client.call("RG.PYEXECUTE", script);
+    await first.client.call("XADD", "s", "1-1", "a", "b");
+    const statusOf = async (client: Client): Promise<Value> => (await registrations(client))[0]?.data.status ?? null;
+    await expect.poll(() => statusOf(first.client)).toBe("ABORTED");
+    await first.client.call("XADD", "s", "2-1", "a", "b");
+    await first.client.call("RG.CONFIGSET", "MaxExecutions", "7", "own", "value");
+    await first.client.call("SET", "good", "1");
+    await first.server.stop();
+
+    const { client } = await start(directory);
+    await expect.poll(() => client.call("LRANGE", "read", "0", "-1")).toEqual(["1-1", "2-1"]);
+    expect(await statusOf(client)).toBe("OK");
+    const [limit, own] = (await client.call("RG.CONFIGGET", "MaxExecutions", "own")) as Value[];
+    expect([limit, String(own)]).toEqual([1000, expect.stringContaining("Unsupported config parameter: own")]);
+    const ids = ((await client.call("RG.DUMPEXECUTIONS")) as Value[]).map((one) => String(fields(one).executionId));
+    expect(ids.at(0)).toBe(`${"0".repeat(40)}-0`);
+  });
+
   it("without a directory keeps nothing, and the log says so", async () => {
     const server = await startRegears();
     const client = await connectClient(server.port);
