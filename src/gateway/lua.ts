@@ -8,15 +8,14 @@
  * argument contains `rg.` in any case.
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
 import { ReplyError } from "../errors.ts";
 import { isError, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
 import { encodeWhole, error, type Reply, raw } from "../resp/reply.ts";
 import type { Interception, Interceptor, RequestView } from "./interceptor.ts";
+import { isOurFunction, LuaLibrary } from "./lua-library.ts";
 import { replyToMsgpack } from "./msgpack.ts";
 
-const LIBRARY = readFileSync(new URL("./scripts.lua", import.meta.url), "utf8");
 const OURS = /rg\./i;
 
 export interface LuaBridgeOptions {
@@ -58,11 +57,13 @@ export class LuaBridge implements Interceptor {
   readonly active = false;
   readonly always = ["eval", "evalsha", "script", "fcall"];
   readonly #options: LuaBridgeOptions;
+  readonly #library: LuaLibrary;
   readonly #scripts = new Map<string, Buffer>();
   #lastId = 0;
 
   constructor(options: LuaBridgeOptions) {
     this.#options = options;
+    this.#library = new LuaLibrary(options.open);
   }
 
   /**
@@ -92,7 +93,7 @@ export class LuaBridge implements Interceptor {
   intercept(name: string, request: RequestView): Interception | undefined {
     if (name === "script" && request.count > 2) this.#noteLoad(request);
     // these functions run any text, which takes the right to EVAL
-    if (name === "fcall" && request.count > 1 && request.view(1).toString("latin1").startsWith("__regears_")) {
+    if (name === "fcall" && request.count > 1 && isOurFunction(request.view(1))) {
       return { kind: "replace", run: () => error("ERR Function not found") };
     }
     if (name !== "eval" && name !== "evalsha") return undefined;
@@ -134,7 +135,8 @@ export class LuaBridge implements Interceptor {
     let paused = false;
     await this.#options.gate.hold(caller.owner, () => "a Lua script");
     try {
-      let answer = await this.#call(caller, start);
+      await this.#library.ensure();
+      let answer = await caller.call(encodeCommand(["FCALL", ...start]));
       for (;;) {
         const children = splitAggregate(answer)?.children;
         const kind = scalarText(children?.[0]);
@@ -157,35 +159,13 @@ export class LuaBridge implements Interceptor {
           apart ? undefined : this.#options.around(command, caller.owner, send);
         const frame = reply ? encodeWhole(await reply, 2) : await around();
         const given = frame ? [replyToMsgpack(frame)] : [];
-        answer = await this.#call(caller, ["__regears_resume", "0", id, ...given]);
+        answer = await caller.call(encodeCommand(["FCALL", "__regears_resume", "0", id, ...given]));
       }
     } finally {
       // it was stopped, or the client's engine connection was lost in between
-      if (paused) void this.#forget(id);
+      if (paused) void this.#library.forget(id);
       this.#options.gate.release(caller.owner);
     }
-  }
-
-  /** Ends a paused script, which would stay in the engine. */
-  async #forget(id: string): Promise<void> {
-    const client = this.#options.open();
-    // an engine that can not be reached has lost it already, or will when its library is loaded again
-    await client.call("FCALL", "__regears_forget", "0", id).catch(() => {});
-    client.close();
-  }
-
-  /** Calls a function of the library, which is loaded when it is missing: at first, and after FUNCTION FLUSH. */
-  async #call(caller: LuaCaller, [name, count, ...rest]: (string | Buffer)[]): Promise<Buffer> {
-    const request = encodeCommand(["FCALL", name as string, count as string, ...rest]);
-    const answer = await caller.call(request);
-    if (!isError(answer) || !scalarText(answer).startsWith("ERR Function not found")) return answer;
-    const client = this.#options.open();
-    try {
-      await client.call("FUNCTION", "LOAD", "REPLACE", LIBRARY);
-    } finally {
-      client.close();
-    }
-    return caller.call(request);
   }
 }
 
