@@ -9,6 +9,7 @@ import {
   splitAggregate,
   wasTooLong,
 } from "../../../src/resp/frames.ts";
+import { cpuMs } from "../../support/cpu.ts";
 
 const FRAMES = {
   status: "+OK\r\n",
@@ -79,11 +80,12 @@ describe("FrameSplitter", () => {
     const splitter = new FrameSplitter();
     expect(splitter.end(big, 0)).toBe(-1);
     const chunk = Buffer.alloc(20_000);
-    const begin = performance.now();
-    for (let sent = 0; sent < 200_000_000; sent += chunk.length) expect(splitter.end(chunk, 0)).toBe(-1);
-    expect(splitter.end(Buffer.from("\r\n:1\r\n+next\r\n"), 0)).toBe(6);
+    const spent = cpuMs(() => {
+      for (let sent = 0; sent < 200_000_000; sent += chunk.length) expect(splitter.end(chunk, 0)).toBe(-1);
+      expect(splitter.end(Buffer.from("\r\n:1\r\n+next\r\n"), 0)).toBe(6);
+    });
     expect(splitter.inside).toBe(false);
-    expect(performance.now() - begin).toBeLessThan(2000);
+    expect(spent).toBeLessThan(2000);
   });
 
   it.each(["x\r\n", "$x\r\n", "*99999999999999999999\r\n", ".\r\n", ";0\r\n"])("refuses %j", (text) => {
