@@ -22,14 +22,12 @@ import { ClientOutput } from "./output.ts";
 import { isLocal } from "./protected.ts";
 import { Replies } from "./replies.ts";
 import { CONNECTION_COMMANDS, type Route } from "./router.ts";
-import { COMMITTING, type Plan, planSpecial, type SpecialContext } from "./special.ts";
-import { isQueued, type Stage, StagedTransaction } from "./staged.ts";
+import { COMMITTING, PLAIN, type Plan, planSpecial, type SpecialContext } from "./special.ts";
+import { isQueued, NO_SUBSCRIPTIONS, type Stage, StagedTransaction } from "./staged.ts";
 
 /** Undecoded bytes above which a client that has to wait is no longer read. */
 const BACKLOG_HIGH_WATER = 1024 * 1024;
 const INTERNAL_ERROR: Reply = error("ERR internal error");
-const NO_SUBSCRIPTIONS = "ERR a transaction with RG commands can not subscribe or monitor";
-const PLAIN: Plan = { kind: "plain" };
 const NOTHING = Buffer.alloc(0);
 
 export class ClientSession {

@@ -44,7 +44,8 @@ export interface SpecialContext {
 
 /** Commands that give later ones another meaning: a client that could not be given them must begin anew. */
 export const COMMITTING: ReadonlySet<string> = new Set(["auth", "hello", "select", "multi", "watch"]);
-const PLAIN: Plan = { kind: "plain" };
+/** The engine gets the command as it is, and gives one reply. */
+export const PLAIN: Plan = { kind: "plain" };
 /** Any reply would do: an error says that the client may not use CLIENT, anything else that it may. */
 const CLIENT_REPLY_ON = Buffer.from("*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$2\r\nON\r\n");
 /** Refused for their arity, so that a transaction knows of it. */

@@ -10,8 +10,9 @@
  * the part before the first such command: there WATCH decides, as ever. Then each stage in turn: our command, then the
  * next part in a transaction of its own. All replies become one.
  *
- * Limits: no subscriptions, whose replies can not be counted in such a transaction; clients of an engine by URL that do not come through this server can get in between the stages; a command that
- * the engine refuses only now (out of memory, rights lost since) fails its stage and not what is before it.
+ * Limits: no subscriptions, whose replies can not be counted in such a transaction; clients of an engine by URL that do
+ * not come through this server can get in between the stages; a command that the engine refuses only now (out of memory,
+ * rights lost since) fails its stage and not what is before it.
  */
 import { EngineClient, EngineClosed } from "../engine/client.ts";
 import { encodeCommand } from "../engine/encode.ts";
@@ -19,6 +20,9 @@ import type { Engine } from "../engine/engine.ts";
 import { FrameCollector, isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
 import type { ClientState, ReplyHandler, Transaction } from "./client-state.ts";
 import { DOWN } from "./engine-link.ts";
+
+/** The error of what would subscribe in such a transaction. */
+export const NO_SUBSCRIPTIONS = "ERR a transaction with RG commands can not subscribe or monitor";
 
 /** Gives the reply of our own command, encoded; `own` is the engine's reply when the engine carries the command out. */
 export type Stage = (own: Buffer) => Promise<Buffer>;
