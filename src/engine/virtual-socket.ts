@@ -6,8 +6,8 @@ export const NOTHING_WRITTEN = 0;
 /** Bytes that Valkey reads of one connection in one step, unless its commands turned out to be slow. */
 export const FULL_READ = 16 * 1024;
 export const MIN_READ = 64;
-/** The same of a client that has just come: nobody knows how long its replies will be. */
-const FIRST_READ = 512;
+/** The same of a client that has just come: nobody knows how slow its commands are, nor how long their replies. */
+const FIRST_READ = MIN_READ;
 /** A client has long replies when they have so many times the bytes of its commands. */
 const LONG_REPLIES = 64;
 /** After so many bytes of commands, what was known of their replies counts half. */

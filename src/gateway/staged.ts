@@ -17,7 +17,7 @@
 import { EngineClient, EngineClosed } from "../engine/client.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { Engine } from "../engine/engine.ts";
-import { FrameCollector, isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
+import { ArrayCollector, FrameCollector, isError, scalarText, splitAggregate } from "../resp/frames.ts";
 import type { ClientState, ReplyHandler, Transaction } from "./client-state.ts";
 import { DOWN } from "./engine-link.ts";
 
@@ -39,6 +39,8 @@ const EXEC = encodeCommand(["EXEC"]);
 const DISCARD = encodeCommand(["DISCARD"]);
 const ABORTED = Buffer.from("-EXECABORT Transaction discarded because of previous errors.\r\n");
 const NOTHING = Buffer.alloc(0);
+/** Milliseconds of work after which others have their turn. */
+const TURN_MS = 10;
 
 export class StagedTransaction {
   readonly #engine: Engine;
@@ -49,6 +51,7 @@ export class StagedTransaction {
   #twin: EngineClient | undefined;
   #opening: EngineClient | undefined;
   #twinRefusal: Buffer | undefined;
+  #turnBegan = 0;
   #broken = false;
   #discarded = false;
 
@@ -119,17 +122,26 @@ export class StagedTransaction {
     const first = await ask(EXEC, 1);
     const aggregate = splitAggregate(first);
     if (!aggregate) return first;
-    const replies: Buffer[] = [];
+    const replies = new ArrayCollector();
     const handlers = transaction.handlers();
     for (const [place, child] of aggregate.children.entries()) {
       const stage = this.#stages.get(place);
-      replies.push(stage ? await stage(child) : (handlers[place]?.(child) ?? child));
+      replies.add(stage ? await this.#run(stage, child) : (handlers[place]?.(child) ?? child));
     }
     await this.#executeKept(replies, ask);
-    return joinAggregate({ type: "*", children: replies });
+    return replies.joined();
   }
 
-  async #executeKept(replies: Buffer[], ask: (bytes: Buffer, replies: number) => Promise<Buffer>): Promise<void> {
+  /** Stages that wait for nothing must not keep everybody else waiting together. */
+  async #run(stage: Stage, own: Buffer): Promise<Buffer> {
+    if (performance.now() - this.#turnBegan > TURN_MS) {
+      await new Promise(setImmediate);
+      this.#turnBegan = performance.now();
+    }
+    return stage(own);
+  }
+
+  async #executeKept(replies: ArrayCollector, ask: (bytes: Buffer, replies: number) => Promise<Buffer>): Promise<void> {
     for (let next = 0; next < this.#kept.length; ) {
       // A part ends with the first command that has a stage of its own: that has to run before the next part.
       const part: Kept[] = [];
@@ -140,9 +152,9 @@ export class StagedTransaction {
         next++;
         break;
       }
-      if (part.length > 0) replies.push(...(await this.#executePart(part, ask)));
+      if (part.length > 0) for (const reply of await this.#executePart(part, ask)) replies.add(reply);
       else if (kept?.stage) {
-        replies.push(await kept.stage(NOTHING));
+        replies.add(await this.#run(kept.stage, NOTHING));
         next++;
       }
     }
@@ -158,7 +170,7 @@ export class StagedTransaction {
     const replies: Buffer[] = [];
     for (const [index, { handle, stage }] of part.entries()) {
       const child = children?.[index] ?? last;
-      replies.push(stage ? await stage(child) : (handle?.(child) ?? child));
+      replies.push(stage ? await this.#run(stage, child) : (handle?.(child) ?? child));
     }
     return replies;
   }

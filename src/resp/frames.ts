@@ -235,6 +235,23 @@ export function joinAggregate({ type, children }: Aggregate): Buffer {
   return Buffer.concat([Buffer.from(`${type}${count}\r\n`), ...children]);
 }
 
+/** The elements of an array that come one by one; what would be too long together is not held, see {@link wasTooLong}. */
+export class ArrayCollector {
+  #children: Buffer[] = [];
+  #size = 0;
+
+  add(child: Buffer): void {
+    this.#size += child.length;
+    if (this.#size > MAX_FRAME) this.#children = [];
+    else this.#children.push(child);
+  }
+
+  /** The array's frame. */
+  joined(): Buffer {
+    return this.#size > MAX_FRAME ? TOO_LONG : joinAggregate({ type: "*", children: this.#children });
+  }
+}
+
 /** The content of a string, error, status, number or verbatim string (without its `txt:`); undefined for nulls and aggregates. */
 export function scalarBytes(frame: Buffer): Buffer | undefined {
   const line = headerEnd(frame, 0);

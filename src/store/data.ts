@@ -81,7 +81,7 @@ export class DataSnapshots {
   readonly #disk: FileSystem;
   readonly #now: () => number;
   #running: Promise<void> | undefined;
-  #interrupted = false;
+  #interruption = new AbortController();
   /** Snapshots that have been begun, in this and earlier runs: each one has its number in the file. */
   #begun = 0;
   /** The number of the one that was loaded; 0: none. */
@@ -172,7 +172,7 @@ export class DataSnapshots {
    */
   save(exclusive: boolean, owner: object = this): Promise<void> {
     if (this.#running) return Promise.reject(new SaveInProgress("a snapshot is being made"));
-    this.#interrupted = false;
+    this.#interruption = new AbortController();
     this.#running = this.#save(exclusive, owner).finally(() => {
       this.#running = undefined;
     });
@@ -181,7 +181,7 @@ export class DataSnapshots {
 
   /** Ends a snapshot that is being made beside clients; the file stays as it was. */
   async interrupt(): Promise<void> {
-    this.#interrupted = true;
+    this.#interruption.abort(new Interrupted());
     await this.#running?.catch(() => {});
   }
 
@@ -234,6 +234,7 @@ export class DataSnapshots {
         exclusive,
         owner,
         pause: (tookMs) => this.#pause(tookMs),
+        signal: this.#interruption.signal,
       });
       await out.finish();
     };
@@ -242,7 +243,7 @@ export class DataSnapshots {
   }
 
   async #pause(tookMs: number): Promise<void> {
-    if (this.#interrupted) throw new Interrupted();
+    this.#interruption.signal.throwIfAborted();
     if (tookMs > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(tookMs, LONGEST_PAUSE_MS)));
   }
 

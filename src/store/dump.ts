@@ -33,6 +33,8 @@ export interface DumpOptions {
    * @throws to end the dump
    */
   readonly pause: (tookMs: number) => Promise<void>;
+  /** Ends the dump while it waits for the gate: whoever holds that may be waiting for the dump's end. */
+  readonly signal: AbortSignal;
 }
 
 /** Keys read in one go, in which the engine does nothing else; it ends early after so many bytes of values. */
@@ -60,12 +62,16 @@ return out`;
  * @throws DataReplaced when it has to be begun anew, and what `pause` or the file system throws
  */
 export async function dumpData(out: SnapshotWriter, options: DumpOptions): Promise<number> {
-  const { connections, gate, owner, exclusive } = options;
+  const { connections, gate, owner, exclusive, signal } = options;
   const client = connections.open();
   let changed: ChangedKeys | undefined;
   let holds = 0;
   const hold = async (): Promise<void> => {
-    await gate.hold(owner, () => "a snapshot");
+    const held = gate.hold(owner, () => "a snapshot");
+    if (await cutShort(held, signal)) {
+      void held.then(() => gate.release(owner));
+      throw signal.reason;
+    }
     holds++;
   };
   try {
@@ -94,6 +100,18 @@ export async function dumpData(out: SnapshotWriter, options: DumpOptions): Promi
     changed?.close();
     client.close();
   }
+}
+
+/** Waits for a promise. @returns true when the signal came first */
+async function cutShort(promise: Promise<void>, signal: AbortSignal): Promise<boolean> {
+  let stop = (): void => {};
+  const aborted = new Promise<void>((resolve) => {
+    stop = resolve;
+    signal.addEventListener("abort", stop);
+  });
+  await Promise.race([promise, aborted]);
+  signal.removeEventListener("abort", stop);
+  return signal.aborted;
 }
 
 /** The engine's count of changes since it was started. */

@@ -12,7 +12,17 @@ import { INTERNAL_USER, type InternalConnections } from "../engine/internal.ts";
 import { DEFAULT_USER } from "../engine/rights.ts";
 import { InternalError, ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { codeOf, DISK, type FileSystem, prepareFor, REPAIR_HINT, replaceFile, setAside, textOf } from "./disk.ts";
+import {
+  codeOf,
+  DISK,
+  type FileSystem,
+  prepareFor,
+  REPAIR_HINT,
+  reasonOf,
+  replaceFile,
+  setAside,
+  textOf,
+} from "./disk.ts";
 import {
   decodeKeptUsers,
   encodeKeptUsers,
@@ -126,7 +136,7 @@ export class KeptUsers {
       await replaceFile(this.#disk, this.#path, (file) => file.writeFile(users), false);
     } catch (error) {
       this.#options.log.error(`the users can not be saved: ${textOf(error)}`);
-      throw new ReplyError(`ERR There was an error trying to save the ACLs: ${textOf(error)}`);
+      throw new ReplyError(`ERR There was an error trying to save the ACLs: ${reasonOf(error)}`);
     }
   }
 
@@ -159,7 +169,7 @@ export class KeptUsers {
       this.#failing = true;
       this.#retry = setTimeout(() => void this.keep().catch(() => {}), this.#options.retryMs ?? 5000);
       this.#retry.unref();
-      throw new ReplyError(`MISCONF the change is in effect, but a restart would undo it: ${textOf(error)}`);
+      throw new ReplyError(`MISCONF the change is in effect, but a restart would undo it: ${reasonOf(error)}`);
     }
   }
 
@@ -230,7 +240,7 @@ export class KeptUsers {
     const replies = await this.#transaction([...tries, ["ACL", "DELUSER", SCRATCH_USER]]);
     return users.map((_, at) => {
       const reply = replies[at];
-      return reply instanceof EngineError ? reasonOf(reply.message) : undefined;
+      return reply instanceof EngineError ? refusalIn(reply.message) : undefined;
     });
   }
 
@@ -291,7 +301,7 @@ const setUser = (name: string, rules: readonly string[]): CommandArgument[] => [
 ];
 
 /** The engine's error about rules, in the words that Redis has for those of a file: no rule that may be a password is shown. */
-function reasonOf(text: string): string {
+function refusalIn(text: string): string {
   const [, rule, reason] = /^ERR Error in ACL SETUSER modifier '(.*)': (.*)$/s.exec(text) ?? [];
   if (reason === undefined) return text;
   return reason.startsWith("Unknown command") ? `Error in applying operation '${rule}': ${reason}` : reason;

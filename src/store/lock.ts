@@ -45,6 +45,8 @@ export class DirectoryLock {
   readonly #options: DirectoryLockOptions;
   readonly #disk: FileSystem;
   #sign: Server | undefined;
+  /** Where the sign is. */
+  #path: string | undefined;
   #holds = false;
   #taking: Promise<void> | undefined;
 
@@ -54,12 +56,12 @@ export class DirectoryLock {
   }
 
   /**
-   * Takes the directory, unless it is taken already by this lock. Nothing may be written there before.
+   * Takes the directory, unless it is taken already by this lock, and its sign still there: somebody who has removed that
+   * may have let another server in. To be called before anything is written there.
    * @throws DirectoryInUse with a text that says who has it; what the file system throws
    */
   take(): Promise<void> {
-    if (this.#holds) return Promise.resolve();
-    this.#taking ??= this.#take().finally(() => {
+    this.#taking ??= this.#takeUnlessHeld().finally(() => {
       this.#taking = undefined;
     });
     return this.#taking;
@@ -69,6 +71,24 @@ export class DirectoryLock {
     this.#holds = false;
     this.#sign?.close();
     this.#sign = undefined;
+    this.#path = undefined;
+  }
+
+  async #takeUnlessHeld(): Promise<void> {
+    if (this.#holds && (await this.#isShown())) return;
+    this.release();
+    await this.#take();
+  }
+
+  async #isShown(): Promise<boolean> {
+    if (this.#path === undefined) return true;
+    try {
+      await this.#disk.stat(this.#path);
+      return true;
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return false;
+      throw error;
+    }
   }
 
   async #take(): Promise<void> {
@@ -127,6 +147,7 @@ export class DirectoryLock {
       sign.listen({ path, exclusive: true, writableAll: true }, () => {
         sign.unref();
         this.#sign = sign;
+        if (process.platform !== "win32") this.#path = path;
         done();
       });
     });
