@@ -116,13 +116,12 @@ describe("the command line", () => {
 describe("options of redis-server", () => {
   it("passes tuning to the embedded engine", () => {
     const given = config([
-      ...["--hash-max-listpack-entries", "64", "--timeout", "300", "--slowlog-log-slower-than", "1000"],
+      ...["--hash-max-listpack-entries", "64", "--slowlog-log-slower-than", "1000"],
       ...["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru", "--requirepass", "secret"],
       ...["--client-output-buffer-limit", "normal", "0", "0", "0"],
     ]);
     expect(engineConfig(given)).toEqual({
       "hash-max-listpack-entries": "64",
-      timeout: "300",
       "slowlog-log-slower-than": "1000",
       "client-output-buffer-limit": "normal 0 0 0",
       maxmemory: "67108864",
@@ -175,8 +174,8 @@ describe("options of redis-server", () => {
   });
 
   it("says that an engine by URL is configured where it runs", () => {
-    const { warnings } = loadStart(["--engine", "redis://host:6379", "--maxmemory", "1gb", "--timeout", "5"], {});
-    expect(warnings.map((text) => text.split(" ")[0])).toEqual(["maxmemory", "timeout"]);
+    const { warnings } = loadStart(["--engine", "redis://host:6379", "--maxmemory", "1gb", "--lfu-decay-time", "5"], {});
+    expect(warnings.map((text) => text.split(" ")[0])).toEqual(["maxmemory", "lfu-decay-time"]);
   });
 
   it("understands the addresses of redis.conf", () => {
@@ -281,6 +280,10 @@ describe("the table", () => {
     expect(wrong({ maxExecution: 4 })).toThrow(new ConfigError("unknown option 'maxExecution'"));
     expect(wrong({ port: "6379" })).toThrow(new ConfigError("option 'port': \"6379\" is no number"));
     expect(wrong({ gearsOption: "x=1" })).toThrow(ConfigError);
+    for (const name of ["toString", "constructor", "hasOwnProperty"])
+      expect(wrong({ [name]: () => 1 })).toThrow(new ConfigError(`unknown option '${name}'`));
+    for (const none of [null, 5, "port", ["port"], () => 1, new Map([["port", 0]]), Promise.resolve({ port: 0 })])
+      expect(wrong(none as object)).toThrow("the options must be an object such as { port: 0 }, not ");
     const absent = { port: undefined } as unknown as Partial<Config>;
     expect(completeConfig(absent).port).toBe(6379);
     expect(completeConfig({ maxExecutions: 4, gearsOption: ["MaxExecutions=3"] }).maxExecutions).toBe(4);
