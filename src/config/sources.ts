@@ -85,9 +85,9 @@ export function readArguments(args: readonly string[]): CommandLine {
       continue;
     }
     const own = blank === undefined ? [] : splitWords(line);
-    const more = Math.max(0, wanted(name, [...own, ...following]) - own.length);
-    const values = [...own, ...following.slice(0, more)];
-    at += values.length - own.length;
+    const more = following.slice(0, Math.max(0, wanted(name, [...own, ...following]) - own.length));
+    at += more.length;
+    const values = [...own, ...more];
     addDirective(layer, name, values.length === 0 && findOption(name)?.[1].kind === "switch" ? ["yes"] : values);
   }
   return file === undefined ? { layer, action } : { layer, action, file };

@@ -1,6 +1,7 @@
 /** Texts to option values and back. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { inspect } from "node:util";
 import { ConfigError } from "./error.ts";
 import { type Config, camelCase, type OptionSpec, type OptionValue, optionEntries } from "./options.ts";
 import { judgeRedisDirective } from "./redis.ts";
@@ -142,10 +143,12 @@ export function splitGearsOption(text: string): readonly [string, string] {
  * @throws ConfigError for an unknown option or a value that its option does not take
  */
 export function completeConfig(given: Partial<Config> = {}): Config {
+  checkObject(given);
   const config: Record<string, OptionValue | Readonly<Record<string, string>>> = { engineSettings: {} };
   for (const [name, spec] of optionEntries) config[camelCase(name)] = spec.default;
   const entries = Object.entries(given).filter(([, value]) => value !== undefined);
-  for (const [name, value] of entries) checkGiven(name, value, config[name]);
+  for (const [name, value] of entries)
+    checkGiven(name, value, Object.hasOwn(config, name) ? config[name] : undefined);
   for (const [name, value] of (given.gearsOption ?? []).map(splitGearsOption)) {
     const option = optionEntries.find(([, spec]) => spec.gears && sameGearsName(spec.gears, name));
     if (!option) continue;
@@ -169,6 +172,12 @@ function checkTogether(config: Config): Config {
   if (config.aclfile !== "" && config.user.length > 0)
     throw new ConfigError("users are given by `user` and by `aclfile`: that invites errors, give them in one place");
   return config;
+}
+
+/** Nothing would be read of a list, a map or a promise. @throws ConfigError for anything but an object with options */
+function checkObject(given: unknown): void {
+  if (Object.prototype.toString.call(given) !== "[object Object]")
+    throw new ConfigError(`the options must be an object such as { port: 0 }, not ${inspect(given, { depth: 0 })}`);
 }
 
 /** Programs are not all written in TypeScript. @throws ConfigError for what no option is, or is of another type */

@@ -26,10 +26,11 @@ export const DEBUG_NOT_ALLOWED =
  * @returns the text of the error reply, or undefined when it may
  */
 export function debugRefusal(args: readonly Buffer[], allowed: boolean): string | undefined {
-  if (!allowed) return DEBUG_NOT_ALLOWED;
   const name = args[1]?.toString("latin1").toLowerCase();
-  // the engine has its words for a command without its arguments
-  if (name === undefined || HARMLESS.has(name)) return undefined;
+  // the engine has its words for a command without its arguments, and finds that first
+  if (name === undefined) return undefined;
+  if (!allowed) return DEBUG_NOT_ALLOWED;
+  if (HARMLESS.has(name)) return undefined;
   if (name === "populate") return populates(args) ? undefined : "ERR DEBUG POPULATE of so many keys is not available";
   return `ERR DEBUG ${name.toUpperCase()} is not available: it could end the server, or damage its data`;
 }

@@ -36,7 +36,9 @@ export function withFacts(info: Buffer, facts: ServerFacts): Buffer {
     .toString("latin1")
     .replace(/^(\w+):.*?(?=\r?$)/gm, (line, name: string) => (name in fields ? `${name}:${fields[name]}` : line))
     // Redis' name of it; Valkey has both only when it is to pass for Redis
-    .replace(/^(?=server_mode:(\w+))/m, "redis_mode:$1\r\n");
+    .replace(/^(?=server_mode:(\w+))/m, "redis_mode:$1\r\n")
+    // where the engine believes to listen
+    .replace(/^listener\d+:.*\r\n/gm, "");
   return Buffer.from(changed, "latin1");
 }
 

@@ -5,7 +5,7 @@
  * when that one has ended nothing more is carried out: on another connection it would be somebody else's, in database 0.
  */
 import { type ClientAddresses, type Engine, type EngineConnection, ENGINE_DOWN } from "../engine/engine.ts";
-import { withOrigin } from "./monitors.ts";
+import { isOwnLine, withOrigin } from "./monitors.ts";
 import type { Replies } from "./replies.ts";
 
 /** What waits for a reply is rejected with this when the engine has gone. */
@@ -107,6 +107,7 @@ export class EngineLink {
 
   /** What the client sees of a line of MONITOR which the engine has just sent; undefined: nothing. */
   shownLine(line: Buffer): Buffer | undefined {
+    if (isOwnLine(line)) return undefined;
     const connection = this.#connection;
     if (connection?.monitor === undefined) return line;
     return connection.cause === undefined ? undefined : withOrigin(line, connection.cause);

@@ -49,6 +49,12 @@ export function watcherOf(state: Pick<Watcher, "monitoring">, replies: Pick<Repl
   };
 }
 
+/** What this server sends on a client's connection in place of its command (`access.ts`, `scripts.lua`). */
+const OWN = /^\+[\d.]+ \[[^\]]*\] (?:"(?:evaL|confiG|dbsizE|pinG|echO)"|"FCALL" "__regears_)/;
+
+/** Is this line of the engine about something that no client has sent? The client's command has a line from {@link Monitors}. */
+export const isOwnLine = (line: Buffer): boolean => OWN.test(line.toString("latin1", 0, 160));
+
 /** A line of an engine that does not know where the command comes from: with that. Those of Lua scripts say so already. */
 export function withOrigin(line: Buffer, origin: string): Buffer {
   const end = line.indexOf(" ]");

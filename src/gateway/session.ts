@@ -310,10 +310,13 @@ export class ClientSession {
     caller: "client" | "multi",
     typedName: string,
   ): Reply | Promise<Reply> {
-    const { monitors, sources } = this.#gateway;
-    const { database } = this.#state;
-    monitors.show({ database, peer: this.#addresses.peer }, () => [Buffer.from(typedName), ...args]);
+    const { sources } = this.#gateway;
+    this.#showToMonitors(() => [Buffer.from(typedName), ...args]);
     return sources.commands.run(row, args, this.#context(caller, typedName, args));
+  }
+
+  #showToMonitors(words: () => readonly Buffer[]): void {
+    this.#gateway.monitors.show({ database: this.#state.database, peer: this.#addresses.peer }, words);
   }
 
   #intercepted(interception: Interception, plan: Plan): void {
@@ -328,6 +331,7 @@ export class ClientSession {
       if (refused !== undefined) return this.#refuse(refused);
       const stage: Stage = async (own) => {
         const context = this.#context(caller, typedName);
+        if (replaces) this.#showToMonitors(() => args);
         const shown = plan.kind === "special" && !replaces ? (plan.handle(own) ?? own) : own;
         const reply = await (interception.kind === "replace"
           ? this.#replace(interception, context)

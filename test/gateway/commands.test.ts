@@ -169,6 +169,20 @@ describeEachEngine("commands", (gateway) => {
     client.write("RESET\r\nRG.ECHO x\r\n");
     await client.until(() => client.pending.endsWith("+RESET\r\n$1\r\nx\r\n"));
   });
+
+  it("shows a monitor what clients send, and not what the server asks the engine in its place", async () => {
+    const client = await gateway().connect();
+    const other = await gateway().connect();
+    client.write("MONITOR\r\n");
+    await client.expect("+OK\r\n");
+    other.write("MULTI\r\nRG.ECHO x\r\nPING\r\nEXEC\r\nEVAL \"return redis.call('rg.echo', 'y')\" 0\r\nSET last 1\r\n");
+    await client.until(() => client.pending.includes('"last"'));
+    const words = client.pending.split("\r\n").flatMap((line) => /\] (".*)$/.exec(line)?.[1] ?? []);
+    // (an engine by URL shows the server's own connections, too)
+    const sent = words.filter((line) => !/^"(PING|MULTI|EXEC|SELECT)"/.test(line));
+    expect(sent).toEqual(['"RG.ECHO" "x"', `"EVAL" "return redis.call('rg.echo', 'y')" "0"`, '"SET" "last" "1"']);
+    expect(words.filter((line) => line.startsWith('"PING"'))).toEqual(['"PING"']);
+  });
 });
 
 describeEachEngine("transactions", (gateway) => {

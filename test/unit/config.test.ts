@@ -281,6 +281,10 @@ describe("the table", () => {
     expect(wrong({ maxExecution: 4 })).toThrow(new ConfigError("unknown option 'maxExecution'"));
     expect(wrong({ port: "6379" })).toThrow(new ConfigError("option 'port': \"6379\" is no number"));
     expect(wrong({ gearsOption: "x=1" })).toThrow(ConfigError);
+    for (const name of ["toString", "constructor", "hasOwnProperty"])
+      expect(wrong({ [name]: () => 1 })).toThrow(new ConfigError(`unknown option '${name}'`));
+    for (const none of [null, 5, "port", ["port"], () => 1, new Map([["port", 0]]), Promise.resolve({ port: 0 })])
+      expect(wrong(none as object)).toThrow("the options must be an object such as { port: 0 }, not ");
     const absent = { port: undefined } as unknown as Partial<Config>;
     expect(completeConfig(absent).port).toBe(6379);
     expect(completeConfig({ maxExecutions: 4, gearsOption: ["MaxExecutions=3"] }).maxExecutions).toBe(4);
