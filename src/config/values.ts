@@ -147,8 +147,7 @@ export function completeConfig(given: Partial<Config> = {}): Config {
   const config: Record<string, OptionValue | Readonly<Record<string, string>>> = { engineSettings: {} };
   for (const [name, spec] of optionEntries) config[camelCase(name)] = spec.default;
   const entries = Object.entries(given).filter(([, value]) => value !== undefined);
-  for (const [name, value] of entries)
-    checkGiven(name, value, Object.hasOwn(config, name) ? config[name] : undefined);
+  for (const [name, value] of entries) checkGiven(name, value, Object.hasOwn(config, name) ? config[name] : undefined);
   for (const [name, value] of (given.gearsOption ?? []).map(splitGearsOption)) {
     const option = optionEntries.find(([, spec]) => spec.gears && sameGearsName(spec.gears, name));
     if (!option) continue;
