@@ -145,8 +145,9 @@ describe("RequestDecoder", () => {
       });
     };
     time(1_000_000);
-    // Eight times the bytes; quadratic would be 64 times.
-    expect(time(32_000_000)).toBeLessThan(30 * Math.max(time(4_000_000), 5));
+    // Eight times the bytes; quadratic would be 64 times. Of several runs the shortest has the least of other things in it.
+    const best = (length: number): number => Math.min(time(length), time(length), time(length));
+    expect(best(32_000_000)).toBeLessThan(30 * Math.max(best(4_000_000), 10));
   });
 
   it("hashes names without regard to case", () => {
