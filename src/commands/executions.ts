@@ -194,6 +194,10 @@ interface ScriptOptions {
   requirements: string[];
 }
 
+/** Most bytes of a script's options together. */
+const MAX_OPTION_BYTES = 1024 * 1024;
+/** Longest ID of a session: interpreters name it with everything that they ask. */
+const MAX_ID = 4096;
 const ID_FORM = /^[A-Za-z0-9_-]*$/;
 
 function parseOptions(args: readonly Buffer[]): ScriptOptions {
@@ -205,6 +209,9 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
     replaceWith: undefined,
     requirements: [],
   };
+  const bytes = args.reduce((sum, { length }) => sum + length, 0);
+  if (bytes > MAX_OPTION_BYTES)
+    throw new ReplyError(`ERR the options are too long: more than ${MAX_OPTION_BYTES} bytes`);
   for (let at = 0; at < args.length; at++) {
     const word = (args[at] as Buffer).toString("utf8");
     const optionValue = (name: string): string => {
@@ -218,6 +225,7 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
         break;
       case "ID":
         options.id = optionValue("ID");
+        if (options.id.length > MAX_ID) throw new ReplyError(`ERR an ID may have at most ${MAX_ID} characters`);
         if (!ID_FORM.test(options.id)) {
           throw new ReplyError("ID must be compose of: ['A'-'Z' | 'a'-'z' | '0' - '9' | '-' | '_']");
         }

@@ -6,6 +6,8 @@ export const NODE_ID = "0".repeat(40);
 /** No number above this is skipped: half of those up to 2^53 are left to be given out. */
 const LAST_SKIPPED = 2 ** 52;
 
+/** Longest text that is looked at as an id: the node's, and a number that may have zeros before it. */
+const MAX_ID = 1024;
 const ID = /^\s*(\d+)/;
 
 /** The id of a number. */
@@ -48,6 +50,7 @@ export class Ids {
 
 /** The number in an id as a client typed it; undefined when it can not be one of ours. */
 export function parseId(id: Buffer): number | undefined {
+  if (id.length > MAX_ID) return undefined;
   const text = id.toString("latin1");
   if (!text.startsWith(NODE_ID) || text[40] !== "-") return undefined;
   const number = ID.exec(text.slice(41))?.[1];

@@ -409,7 +409,7 @@ const nameOf = (word: Buffer): string =>
 function hasNoReply(name: string, args: readonly Buffer[]): boolean {
   // nearly all are others, and their arguments can be long
   if (name !== "client" && name !== "replconf") return false;
-  const words = args.slice(1, 3).map((arg) => arg.toString("latin1").toLowerCase());
+  const words = args.slice(1, 3).map(nameOf);
   if (name === "client") return words[0] === "reply" && (words[1] === "off" || words[1] === "skip");
   return name === "replconf" && (words[0] === "ack" || words[0] === "getack");
 }

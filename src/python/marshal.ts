@@ -231,9 +231,12 @@ const MAX_DIGITS = 70;
 export class MarshalReader {
   readonly #bytes: Buffer;
   #at = 0;
+  #textLeft: number;
 
-  constructor(bytes: Uint8Array) {
+  /** @param maxText how many bytes may be decoded as text, all together: that takes its time */
+  constructor(bytes: Uint8Array, maxText = Number.POSITIVE_INFINITY) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#textLeft = maxText;
   }
 
   /** The message itself, for those who read from it by offsets. */
@@ -302,6 +305,8 @@ export class MarshalReader {
     if (type !== T.text && type !== T.interned) throw broken("text", type);
     const bytes = this.#view();
     if (bytes.length > maxBytes) throw new InternalError(`marshal: text of more than ${maxBytes} bytes`);
+    this.#textLeft -= bytes.length;
+    if (this.#textLeft < 0) throw new InternalError("marshal: too much text");
     return bytes.toString("utf8");
   }
 

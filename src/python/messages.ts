@@ -29,6 +29,16 @@ const MAX_STEP_LINES = MAX_STEPS * 5 + 1;
 const MAX_LOG_BYTES = 65_536 + 256;
 /** Longest name of an operation, or of a dict's key. */
 const MAX_NAME_BYTES = 64;
+/** Longest of all other names: of keys, triggers, commands, options. Mirrored in convert.py. */
+const MAX_WORD_BYTES = 65_536;
+/** Most words of a list. Mirrored in registrations.py. */
+const MAX_WORDS = 4_096;
+/** Longest error. convert.py cuts at 262 144 characters. */
+const MAX_ERROR_BYTES = 1_048_576 + 64;
+/** Bytes that are decoded as text in one message. flow.py and records.py send less. */
+const MAX_TEXT_BYTES = 8 * 1_048_576 + MAX_ERROR_BYTES;
+/** Longest function of a registration or time event, as Python serialises it. Mirrored in serialise.py. */
+const MAX_BLOB_BYTES = 64 * 1_048_576;
 /** Longest time, in milliseconds, that an execution can tell of itself. */
 const MAX_MS = 1e15;
 
@@ -51,17 +61,23 @@ const integer =
 const flag: Field<boolean> = (reader) => reader.bool();
 
 /** Bytes or text: what a command's argument is. A view of the message, which nobody else writes to. */
-const bytes: Field<Buffer> = (reader) => reader.bytes();
+const bytes =
+  (maxBytes = Number.POSITIVE_INFINITY): Field<Buffer> =>
+  (reader) => {
+    const value = reader.bytes();
+    if (value.length > maxBytes) throw unfit(`at most ${maxBytes} bytes`);
+    return value;
+  };
 
 const text =
-  (maxBytes?: number): Field<string> =>
+  (maxBytes = MAX_WORD_BYTES): Field<string> =>
   (reader) =>
     reader.text(maxBytes);
 
 const oneOf =
   <T extends string>(...words: readonly T[]): Field<T> =>
   (reader) => {
-    const value = reader.text() as T;
+    const value = reader.text(MAX_NAME_BYTES) as T;
     if (!words.includes(value)) throw unfit(`one of ${words.join(", ")}`);
     return value;
   };
@@ -157,14 +173,15 @@ const milliseconds: Field<number> = (reader) => {
 
 const SESSION_KEY = /^[1-9]\d{0,15}:/;
 const session: Field<string> = (reader) => {
-  const key = reader.text();
+  const key = reader.text(MAX_WORD_BYTES);
   if (!SESSION_KEY.test(key)) throw unfit("a session's key");
   return key;
 };
 
 const steps = list(tuple<[string, string, string]>(text(), text(), text()), MAX_STEP_LINES);
 const runMode = oneOf("async", "async_local");
-const words = nullable(list(text(), MAX_ARGUMENTS));
+const words = nullable(list(text(), MAX_WORDS));
+const error = text(MAX_ERROR_BYTES);
 const outcome = oneOf("ok", "error");
 
 const registration = record(
@@ -174,7 +191,7 @@ const registration = record(
     desc: nullable(text()),
     session,
     has_on_registered: flag,
-    blob: bytes,
+    blob: bytes(MAX_BLOB_BYTES),
   },
   {
     prefix: text(),
@@ -196,15 +213,15 @@ const registration = record(
 
 /** What Python asks, and waits for the answer. Fields in their order. */
 export const CALLS = {
-  execute: { args: list(bytes, MAX_ARGUMENTS, 1), task },
-  call_next: { args: list(bytes, MAX_ARGUMENTS), task },
+  execute: { args: list(bytes(), MAX_ARGUMENTS, 1), task },
+  call_next: { args: list(bytes(), MAX_ARGUMENTS), task },
   atomic: { enter: integer(0, 1), task },
-  keys_open: { pattern: bytes, noScan: flag, readValue: flag, task },
+  keys_open: { pattern: bytes(MAX_WORD_BYTES), noScan: flag, readValue: flag, task },
   keys_next: { cursor: natural },
   config_get: { key: text() },
   register: { builders, spec: registration, task },
   run: { mode: runMode, steps, reader: text(), task, session },
-  time_event: { seconds: whole, key: nullable(text()), blob: bytes, session, task },
+  time_event: { seconds: whole, key: nullable(text()), blob: bytes(MAX_BLOB_BYTES), session, task },
   get_command: { task },
   override_reply: { value: oneResult, task },
 } as const satisfies Record<string, Fields>;
@@ -214,7 +231,7 @@ export const POSTS = {
   /** A script's body has ended: with an error, or with the flow that it has declared. */
   script: {
     task,
-    error: nullable(text()),
+    error: nullable(error),
     builders,
     run: nullable(tuple<["async" | "async_local", [string, string, string][], string]>(runMode, steps, text())),
     /** The flow runs already, with the thread that was lent. */
@@ -225,7 +242,7 @@ export const POSTS = {
     task,
     items: manyResults,
     status: oneOf("done", "aborted"),
-    errors: list(text(), MAX_ERRORS),
+    errors: list(error, MAX_ERRORS),
     totalMs: milliseconds,
     readMs: milliseconds,
     stepMs: list(milliseconds, MAX_STEP_LINES),
@@ -237,10 +254,10 @@ export const POSTS = {
   keys_close: { cursor: natural },
   log: { level: oneOf("debug", "verbose", "notice", "warning"), text: text(MAX_LOG_BYTES) },
   /** Answers to what was asked: of a session, of a time event, and whether one was made again. */
-  answer: { number: natural, outcome, text: text() },
-  timer: { number: natural, outcome, text: text() },
-  restored: { number: natural, outcome, text: text() },
-  timer_restored: { number: natural, outcome, text: text() },
+  answer: { number: natural, outcome, text: error },
+  timer: { number: natural, outcome, text: error },
+  restored: { number: natural, outcome, text: error },
+  timer_restored: { number: natural, outcome, text: error },
 } as const satisfies Record<string, Fields>;
 
 export type CallOp = keyof typeof CALLS;
@@ -279,7 +296,7 @@ const POST_SCHEMAS = schemas(POSTS);
 
 /** Decodes a message of an interpreter. @throws BadMessage when it is none that the runtime sends */
 export function decodeMessage(message: Uint8Array): CallMessage | PostMessage {
-  const reader = new MarshalReader(message);
+  const reader = new MarshalReader(message, MAX_TEXT_BYTES);
   let op = "message";
   let schema: Schema | undefined;
   let at = 0;

@@ -5,7 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import { InternalError } from "../errors.ts";
 import type { Reply } from "../resp/reply.ts";
-import type { MarshalReader, MarshalWriter } from "./marshal.ts";
+import { Encoded, type MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
 
 const CR = 13;
 const [PLUS, MINUS, COLON, DOLLAR, STAR] = [0x2b, 0x2d, 0x3a, 0x24, 0x2a] as const;
@@ -159,6 +159,17 @@ export class RespReader {
     return end;
   }
 }
+
+/** Bytes of a word above which it is not decoded to be encoded again. */
+const LONG_WORD = 65_536;
+
+/** The words of a command as Python gets them: text, or bytes where they are not UTF-8. */
+export const commandWords = (args: readonly Buffer[]): MarshalValue[] =>
+  args.map((arg) => {
+    if (!isUtf8(arg)) return arg;
+    if (arg.length <= LONG_WORD) return arg.toString("utf8");
+    return new Encoded(new MarshalWriter(arg.length + 8).textBytes(arg, 0, arg.length).finish());
+  });
 
 /** Appends one of our own replies as the Python value that `execute()` returns for it. */
 export function replyToMarshal(reply: Reply, out: MarshalWriter): { wroteBytes: boolean } {

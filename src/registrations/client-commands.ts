@@ -1,5 +1,4 @@
 /** Commands of clients that `KeysReader … commands=[…]` registrations are linked to: events.md, section 5. */
-import { isUtf8 } from "node:buffer";
 import type { EngineCommand } from "../engine/client.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import { ReplyError } from "../errors.ts";
@@ -7,7 +6,7 @@ import type { CallContext, CallHandlers, CallReply } from "../python/host.ts";
 import { encodeMarshal } from "../python/marshal.ts";
 import type { CallArgs } from "../python/messages.ts";
 import { ReplyStatus } from "../python/protocol.ts";
-import { resultToResp } from "../python/transcode.ts";
+import { commandWords, resultToResp } from "../python/transcode.ts";
 import { type Reply, raw } from "../resp/reply.ts";
 
 const NO_CONTEXT = "Can not get command ctx";
@@ -82,8 +81,8 @@ export class ClientCommands {
   }
 
   #getCommand(caller: CallContext, task: number): CallReply {
-    const words = this.#find(caller, task).args.map((arg) => (isUtf8(arg) ? arg.toString("utf8") : arg));
-    const bytes = words.some((word) => typeof word !== "string");
+    const words = commandWords(this.#find(caller, task).args);
+    const bytes = words.some((word) => Buffer.isBuffer(word));
     return { status: bytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: encodeMarshal(words) };
   }
 

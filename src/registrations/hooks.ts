@@ -1,10 +1,10 @@
 /** CommandReader registrations with a hook: they run in place of a command. events.md, section 8. */
-import { isUtf8 } from "node:buffer";
 import { EngineCommands } from "../engine/commands.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
 import type { CallArgs } from "../python/messages.ts";
+import { commandWords } from "../python/transcode.ts";
 import { error, type Reply, raw } from "../resp/reply.ts";
 import type { EventStarter } from "./events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
@@ -148,9 +148,8 @@ export class Hooks implements ReaderSide {
     const inner = hooks.slice(0, hooks.indexOf(hook));
     const handle = ++this.#lastContext;
     this.#contexts.set(handle, { name, typedName: args[0] as Buffer, inner, caller });
-    const record = args.map((arg) => (isUtf8(arg) ? arg.toString("utf8") : arg));
     return this.#options.starter
-      .run(hook, [record], {
+      .run(hook, [commandWords(args)], {
         prefixRule: true,
         noAsync: !caller.canWait,
         client: handle,

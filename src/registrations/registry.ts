@@ -49,12 +49,17 @@ export interface ScriptDeclarations extends Declarations {
   add(spec: RegistrationSpec): Registration;
 }
 
+/** Bytes of all registrations' functions: what they refer to is in them, and they are kept in memory. */
+const MAX_BYTES = 512 * 1024 * 1024;
+
 export class RegistrationRegistry {
   /** Called after each registration that came or went. */
   onChange: (registration: Registration, isThere: boolean) => void = () => {};
 
   readonly #options: RegistrationRegistryOptions;
   readonly #all = new Map<number, Registration>();
+  /** Of their functions, as Python serialised them. */
+  #bytes = 0;
 
   constructor(options: RegistrationRegistryOptions) {
     this.#options = options;
@@ -86,7 +91,7 @@ export class RegistrationRegistry {
       add: (spec) => {
         const replaced = replaces();
         this.#reader(spec).check(spec, declared, replaced);
-        this.#checkRoom(declared.length - (replaced?.registrations.size ?? 0));
+        this.#checkRoom(declared.length - (replaced?.registrations.size ?? 0), spec, declared);
         const registration = this.#create(session, spec);
         declared.push(registration);
         return registration;
@@ -117,7 +122,7 @@ export class RegistrationRegistry {
   async add(session: Session, spec: RegistrationSpec): Promise<Registration> {
     const side = this.#reader(spec);
     side.check(spec, [], undefined);
-    this.#checkRoom(0);
+    this.#checkRoom(0, spec, []);
     const registration = this.#create(session, spec);
     this.#enter(registration);
     await this.kept();
@@ -174,6 +179,7 @@ export class RegistrationRegistry {
   /** Ends a registration. Its executions that run go on. */
   remove(registration: Registration, abortPending: boolean): void {
     if (!this.#all.delete(registration.number)) return;
+    this.#bytes -= registration.blob.length;
     registration.active = false;
     this.#reader(registration.spec).deactivate(registration, abortPending);
     const { session } = registration;
@@ -206,11 +212,13 @@ export class RegistrationRegistry {
   }
 
   /** @param more what comes before the next one, less what goes for it */
-  #checkRoom(more: number): void {
+  #checkRoom(more: number, { blob }: RegistrationSpec, declared: readonly Registration[]): void {
     const { max = Number.POSITIVE_INFINITY } = this.#options;
     if (this.#all.size + more >= max) {
       throw new ReplyError(`ERR there are as many registrations as may be (max-registrations is ${max})`);
     }
+    const bytes = declared.reduce((sum, other) => sum + other.blob.length, this.#bytes + blob.length);
+    if (bytes > MAX_BYTES) throw new ReplyError(`ERR all registrations together have more than ${MAX_BYTES} bytes`);
   }
 
   #create(session: Session, spec: RegistrationSpec): Registration {
@@ -221,6 +229,7 @@ export class RegistrationRegistry {
   #enter(registration: Registration): void {
     const { session } = registration;
     this.#all.set(registration.number, registration);
+    this.#bytes += registration.blob.length;
     session.registrations.set(registration.number, registration);
     this.#options.sessions.add(session);
     this.#options.host.retain(session);

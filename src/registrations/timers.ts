@@ -66,6 +66,9 @@ interface TimeEvent {
 /** What stands in a time event's key, for people who look at it: an engine has no type for it. */
 const keyText = (seconds: number): string => `time event of Regears, every ${seconds} s; delete this key to stop it`;
 
+/** Bytes of the functions of time events that are kept, all together. */
+const MAX_BYTES = 512 * 1024 * 1024;
+
 /** Milliseconds until a time event looks again for the interpreter that is to be made for it. */
 const INTERPRETER_SOON_MS = 100;
 
@@ -80,6 +83,8 @@ export class TimeEvents {
 
   readonly #options: TimeEventsOptions;
   readonly #events = new Map<number, TimeEvent>();
+  /** Bytes of the functions that are kept. */
+  #bytes = 0;
   /** How many each user has. */
   readonly #perUser = new Map<string, number>();
   /** The one that holds the engine, or waits for it, and those after it. */
@@ -120,6 +125,7 @@ export class TimeEvents {
     }
     this.#events.clear();
     this.#perUser.clear();
+    this.#bytes = 0;
   }
 
   /** Those that outlive a restart. */
@@ -171,7 +177,7 @@ export class TimeEvents {
     const user = caller.user ?? "";
     if (this.#options.sessions.isOthers(sessionKey, user)) throw new BadMessage("the session is another user's");
     const task = caller.task(request.task);
-    this.#checkRoom(user);
+    this.#checkRoom(user, key === null ? 0 : blob.length);
     const session = (task?.session as Session | undefined) ?? this.#sessionOf(sessionKey, user);
     session.home ??= caller.home;
     const refused =
@@ -201,8 +207,10 @@ export class TimeEvents {
     }
   }
 
-  #checkRoom(user: string): void {
+  #checkRoom(user: string, bytes: number): void {
     const { max } = this.#options;
+    if (bytes + this.#bytes > MAX_BYTES)
+      throw new ReplyError(`ERR all time events together have more than ${MAX_BYTES} bytes`);
     if ((this.#perUser.get(user) ?? 0) < max) return;
     throw new ReplyError(`ERR there are as many time events of a user as may be (max-registrations is ${max})`);
   }
@@ -217,6 +225,7 @@ export class TimeEvents {
     const event: TimeEvent = { number, session, seconds, kept, ...IDLE };
     this.#events.set(number, event);
     this.#count(session.user, 1);
+    this.#bytes += kept?.blob.length ?? 0;
     if (kept) {
       session.timers.set(number, kept.blob);
       this.#options.host.retain(session);
@@ -338,7 +347,10 @@ export class TimeEvents {
     const { host, log } = this.#options;
     const { session, number, kept } = event;
     event.timer?.cancel();
-    if (this.#events.delete(number)) this.#count(session.user, -1);
+    if (this.#events.delete(number)) {
+      this.#count(session.user, -1);
+      this.#bytes -= kept?.blob.length ?? 0;
+    }
     if (why !== undefined) log.warn(`GEARS: a time event of session ${session.id} was stopped: ${why}`);
     if (!kept) return;
     session.timers.delete(number);

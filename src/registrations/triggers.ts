@@ -1,8 +1,8 @@
 /** CommandReader registrations with a trigger: RG.TRIGGER starts them. */
-import { isUtf8 } from "node:buffer";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { Session } from "../executions/session.ts";
+import { commandWords } from "../python/transcode.ts";
 import type { EventStarter } from "./events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { ReaderSide } from "./registry.ts";
@@ -58,8 +58,7 @@ export class Triggers implements ReaderSide {
     const registration = this.#byName.get(args[0]?.toString("latin1") ?? "");
     if (!registration) throw new ReplyError("ERR subcommand not found");
     if (!canWait && registration.spec.mode !== "sync") throw new ReplyError(NOT_SYNC);
-    const record = args.map((arg) => (isUtf8(arg) ? arg.toString("utf8") : arg));
-    return this.#starter.run(registration, [record], {
+    return this.#starter.run(registration, [commandWords(args)], {
       prefixRule: true,
       client: TRIGGER_CLIENT,
       noAsync: !canWait,

@@ -78,6 +78,14 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
     ["an operation that there is not", "calls.call('shutdown')"],
     ["too many elements", "bridge.send(['call', 1, 'execute', [b''] * 30_000_000, 0])"],
     ["an integer of a megabyte", "calls.call('time_event', (1 << 5_000_000) - 1, None, b'', key, 0)"],
+    ["a long name of an option", "calls.call('config_get', '\\u4e2d' * 5_000_000)"],
+    ["a long name of a trigger", "calls.call('register', 0, {**spec, 'trigger': '\\u4e2d' * 5_000_000}, 0)"],
+    ["a long name of a session", "calls.call('register', 0, {**spec, 'session': '1:' + '\\u4e2d' * 5_000_000}, 0)"],
+    ["a long name of a key", "calls.call('time_event', 1, '\\u4e2d' * 5_000_000, b'', key, 0)"],
+    ["a long pattern", "calls.call('keys_open', '\\u4e2d' * 5_000_000, False, True, 0)"],
+    ["a long error", "calls.post('script', handle, '\\u4e2d' * 5_000_000, 0, None, False)"],
+    ["long descriptions of steps", "calls.call('run', 'async', [('a', 'b', '\\u4e2d' * 3000)] * 10_000, 'x', 0, key)"],
+    ["a registration of 70 MB", "calls.call('register', 0, {**spec, 'blob': bytes(70_000_000)}, 0)"],
     ["a long line for the log", "bridge.send(['post', 'log', 'notice', 'x' * 60_000_000])"],
   ])("%s", async (_name, code) => {
     const before = await counted("message");
@@ -139,6 +147,19 @@ describe("a wrong use of the API is the script's error and no more", () => {
       /batch argument must be a number/,
     ],
     ["eventTypes 5", "GB('KeysReader').register(eventTypes=5)", /given eventTypes is not iterable/],
+    ["a long name of an option", "configGet('\\u4e2d' * 5_000_000)", /at most 65536 bytes/],
+    ["a long key", "registerTE(1, lambda: 1, '\\u4e2d' * 5_000_000)", /key may have at most 65536 bytes/],
+    ["a long pattern", "GB().run('\\u4e2d' * 5_000_000)", /pattern may have at most 65536 bytes/],
+    ["a long prefix", "GB().register('\\u4e2d' * 5_000_000)", /prefix may have at most 65536 bytes/],
+    ["a long description", "GB(desc='\\u4e2d' * 5_000_000).register()", /desc may have at most 65536 bytes/],
+    ["event types without end", "GB().register(eventTypes=['x'] * 1_000_000)", /at most 4096 eventTypes/],
+    ["long event types", "GB().register(eventTypes=['x' * 1_000] * 100)", /eventTypes may have at most 65536 bytes/],
+    [
+      "a registration of 70 MB",
+      "big = bytes(70_000_000)\nGB().map(lambda x: big).register()",
+      /may have at most 67108864 bytes/,
+    ],
+    ["a long error", "raise Exception('\\u4e2d' * 5_000_000)", /\(\d+ characters\)$/],
     ["a step too many", "b = GB()\nfor _ in range(20_000): b.map(lambda x: x)\nb.run()", /at most 10000 steps/],
   ])("%s", async (_name, code, error) => {
     const before = await counted("message");
@@ -157,6 +178,31 @@ describe("a wrong use of the API is the script's error and no more", () => {
 GB('PythonReader').run(read, convertToStr=False)`;
     const [results] = (await run(code)) as [number[][]];
     expect(results.map((record) => record.length)).toEqual(Array.from({ length: 30 }, () => 50_000));
+  });
+
+  it("a step with a long error", async () => {
+    const before = await counted("message");
+    const code =
+      "def bad(x): raise Exception('\\u4e2d' * 5_000_000)\nGB('PythonReader').map(bad).run(lambda: (yield 1))";
+    const [, errors] = (await servesDuring(server.port, () => run(code))) as [Value, string[]];
+    expect(errors).toEqual([expect.stringMatching(/\(\d+ characters\)$/)]);
+    expect(await counted("message")).toBe(before);
+  });
+
+  it("many long errors", async () => {
+    const code =
+      "def bad(x): raise Exception('\\u4e2d' * 1_000)\nGB('PythonReader').map(bad).run(lambda: (yield from range(9_000)))";
+    const [, errors] = (await servesDuring(server.port, () => run(code))) as [Value, string[]];
+    expect(errors.length).toBeLessThan(3_000);
+    expect(errors.at(-1)).toBe(`and ${9_000 - errors.length + 1} errors more`);
+  });
+
+  it("many steps", async () => {
+    const names = "b = GB('PythonReader')\nfor _ in range(10_000): b.map(f)\nb.run(lambda: (yield 1))";
+    expect(await run(`def f${"n".repeat(2_000)}(x): return x\nf = f${"n".repeat(2_000)}\n${names}`)).toEqual([
+      ["1"],
+      [],
+    ]);
   });
 
   it("more errors than are kept", async () => {

@@ -11,6 +11,10 @@ MAX_ELEMENTS = 1_048_576
 _BATCH_ELEMENTS = 65_536
 # The integers that both sides can tell apart.
 MAX_WHOLE = 2**53 - 1
+# Bytes of a name: of a key, a trigger, a command, an option; mirrored in messages.ts.
+MAX_WORD = 65_536
+# Characters of an error; messages.ts takes four bytes for each.
+_MAX_ERROR = 262_144
 NO_REPLY = "PY RECORD"
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
@@ -70,6 +74,18 @@ def messages(replies):
         batch.append(reply)
         count += size
     yield batch
+
+
+def word(text, name):
+    """A text that the main thread takes as a name of something; raises `gears.error` when it is too long."""
+    if len(text) > MAX_WORD or len(text.encode("utf-8", "surrogatepass")) > MAX_WORD:
+        raise GearsError(f"{name} may have at most {MAX_WORD} bytes")
+    return text
+
+
+def shortened(error):
+    """An error's text as the main thread takes it."""
+    return error if len(error) <= _MAX_ERROR else f"{error[:_MAX_ERROR]}... ({len(error)} characters)"
 
 
 def whole(value, error):

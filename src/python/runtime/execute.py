@@ -2,7 +2,7 @@
 
 from . import calls
 from .context import CONTEXT
-from .convert import MAX_ELEMENTS, command, elements, revive, to_reply
+from .convert import MAX_ELEMENTS, command, elements, revive, to_reply, word
 from .errors import GearsError, GearsFlatError, plain
 from .native import in_c, in_python
 
@@ -95,7 +95,7 @@ def configGet(*args):
         raise GearsError("get_config function must get a single key input")
     if not isinstance(args[0], str):
         raise GearsError("get_config key must be a string")
-    return calls.call("config_get", plain(args[0]))
+    return calls.call("config_get", word(plain(args[0]), "get_config key"))
 
 
 @in_python

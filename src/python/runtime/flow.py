@@ -6,7 +6,7 @@ from contextvars import Context as Variables
 
 from . import abort, atomics, calls, profiler
 from .context import CONTEXT, Context
-from .convert import MAX_ELEMENTS, messages, to_replies
+from .convert import MAX_ELEMENTS, messages, shortened, to_replies
 from .errors import FlowAborted, GearsForceStopped, error_text, stopped_text
 from .loop import note_garbage
 from .records import BREATH, Mark, Stage, lines_of
@@ -19,6 +19,8 @@ _SIZED = frozenset((str, bytes))
 _TOO_LARGE = f"ERR a record of more than {MAX_ELEMENTS} elements can not be a result"
 # Errors of an execution that the main thread takes, with the one that tells of the others; mirrored in messages.ts.
 _MAX_ERRORS = 65_536
+# Bytes of all of them.
+_ERROR_BYTES = 8 * 1_048_576
 
 DECLARED, RUNNING, WAITING, DONE = range(4)
 
@@ -254,7 +256,13 @@ class Flow(Context):
 
 
 def _shown(errors):
-    if len(errors) <= _MAX_ERRORS:
+    if not errors:
         return errors
-    left = len(errors) - _MAX_ERRORS + 1
-    return [*errors[: _MAX_ERRORS - 1], f"and {left} errors more"]
+    shown, room = [], _ERROR_BYTES
+    most = _MAX_ERRORS if len(errors) <= _MAX_ERRORS else _MAX_ERRORS - 1
+    for error in map(shortened, errors):
+        room -= len(error) if error.isascii() else len(error) * 4
+        if room < 0 or len(shown) == most:
+            return [*shown, f"and {len(errors) - len(shown)} errors more"]
+        shown.append(error)
+    return shown

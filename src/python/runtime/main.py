@@ -7,7 +7,7 @@ import time
 
 from . import abort, calls, loop, profiler, registrations, scripts, timers
 from . import api as _api  # noqa: F401 - fills the globals of scripts
-from .convert import revive
+from .convert import revive, shortened
 from .errors import error_text
 from .flow import Flow, flows
 from .readers import GivenSource
@@ -51,11 +51,11 @@ def give_up(job, text):
     if callable(job):
         flow = getattr(job, "__self__", None)
         if isinstance(flow, Flow):
-            _end(flow.handle, "done", [text])
+            _end(flow.handle, "done", [shortened(text)])
     elif job[0] == "script":
-        calls.post("script", job[1], text, 0, None, False)
+        calls.post("script", job[1], shortened(text), 0, None, False)
     elif job[0] in ("start", "event"):
-        _end(job[1], "done", [text])
+        _end(job[1], "done", [shortened(text)])
 
 
 def _end(handle, status, errors):
@@ -131,7 +131,7 @@ def _remade(key, op, number, remake):
     try:
         remake(_session(key) or scripts.Session(key))
     except BaseException as error:
-        calls.post(op, number, "error", error_text(error, False))
+        calls.post(op, number, "error", shortened(error_text(error, False)))
     else:
         calls.post(op, number, "ok", "")
 
@@ -145,7 +145,7 @@ def _profile(job, key, action, order=""):
         calls.post("answer", job, "ok", "")
     else:
         text, failed = profiler.report(session, order)
-        calls.post("answer", job, "error" if failed else "ok", text)
+        calls.post("answer", job, "error" if failed else "ok", shortened(text))
 
 
 _HANDLERS = {

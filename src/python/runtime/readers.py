@@ -4,6 +4,7 @@ import time
 from types import GeneratorType
 
 from . import calls
+from .convert import word
 from .errors import GearsError, bare_text, plain
 from .execute import execute
 from .native import in_python, is_function
@@ -163,7 +164,7 @@ def prepare(reader, arg, options):
         return PythonSource(arg)
     if reader == "KeysReader":
         return KeysSource(
-            arg,
+            word(arg, "pattern"),
             _flag(options.get("noScan", False), "exactMatch value is not boolean"),
             _flag(options.get("readValue", True), "readValue value is not boolean"),
         )

@@ -6,8 +6,8 @@ from .errors import GearsError
 
 # Steps of a flow, which the main thread shows to whoever asks; mirrored in messages.ts.
 MAX_STEPS = 10_000
-# Characters of a step's argument in RG.GETEXECUTION.
-_SHOWN = 1024
+# Characters of a step's argument in RG.GETEXECUTION, and of all steps' arguments together.
+_SHOWN, _SHOWN_IN_ALL = 1024, 262_144
 
 
 class Mark:
@@ -119,9 +119,10 @@ def check_steps(steps):
 def describe(steps):
     """The steps as RG.GETEXECUTION shows them: last first, each with type, name and argument."""
     lines = []
+    shown = min(_SHOWN, _SHOWN_IN_ALL // max(len(steps), 1))
     for step in reversed(steps):
         for kind, name, source in _LINES[step.kind]:
-            lines.append([kind, name, str(getattr(step, source))[:_SHOWN] if source else ""])
+            lines.append([kind, name, str(getattr(step, source))[:shown] if source else ""])
     return [*lines, list(_FIRST_LINE)]
 
 

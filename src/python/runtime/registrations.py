@@ -2,12 +2,14 @@
 
 from . import calls, serialise
 from .context import CONTEXT
-from .convert import MAX_ARGUMENTS, whole
+from .convert import whole, word
 from .errors import GearsError, plain
 from .native import is_function
 
 _MODES = frozenset(("sync", "async", "async_local"))
 _KEY_TYPES = frozenset(("empty", "string", "list", "hash", "set", "zset", "module", "stream"))
+# Most event types, key types or commands; mirrored in messages.ts.
+_MAX_WORDS = 4096
 _POLICIES = frozenset(("continue", "abort", "retry"))
 
 # By number, the part of a registration's id after the dash.
@@ -41,7 +43,7 @@ def register(reader, desc, steps, options, take_made):
     if on_registered is not None and not is_function(on_registered):
         raise GearsError("OnRegistered argument must be a function")
     given = _arguments(reader, options, mode)
-    spec = {"reader": reader, "mode": plain(mode), "desc": desc, "session": context.session.key, **given}
+    spec = {"reader": reader, "mode": plain(mode), "desc": desc and word(desc, "desc"), "session": context.session.key, **given}
     spec["has_on_registered"] = on_registered is not None
     spec["blob"] = serialise.pack_registration(context.session, reader, steps, on_registered)
     text = calls.call("register", take_made(), spec, context.handle)
@@ -121,7 +123,7 @@ def _prefix(options):
     prefix = options.get("prefix", "*")
     if not isinstance(prefix, str):
         raise GearsError("regex argument must be a string")
-    return plain(prefix)
+    return word(plain(prefix), "prefix")
 
 
 def _words(options, name, error, known=None):
@@ -133,14 +135,15 @@ def _words(options, name, error, known=None):
     except TypeError:
         raise GearsError(f"given {name} is not iterable") from None
     words = []
-    for word in given:
-        if len(words) == MAX_ARGUMENTS:
-            raise GearsError(f"at most {MAX_ARGUMENTS} {name} may be given")
-        if not isinstance(word, str):
+    for item in given:
+        if len(words) == _MAX_WORDS:
+            raise GearsError(f"at most {_MAX_WORDS} {name} may be given")
+        if not isinstance(item, str):
             raise GearsError(error)
-        if known is not None and word not in known:
+        if known is not None and item not in known:
             raise GearsError("unknown key type")
-        words.append(plain(word))
+        words.append(plain(item))
+    word("".join(words), name)
     return words
 
 
@@ -164,4 +167,4 @@ def _optional_text(options, name, error):
     value = options[name]
     if not isinstance(value, str):
         raise GearsError(error)
-    return plain(value)
+    return word(plain(value), name)

@@ -2,6 +2,7 @@
 
 from . import abort, atomics, bridge, calls, flat_execution, flow, registrations
 from .context import BASE_GLOBALS, CONTEXT, Background, Context
+from .convert import shortened
 from .errors import error_text, stopped_text
 from .loop import note_garbage
 from .records import describe
@@ -63,7 +64,7 @@ def run_script(handle, session, code, flags):
     if error is not None:
         for number in body.registered:
             registrations.unregister(number)
-        calls.post("script", handle, error, flat_execution.take_made(), None, False)
+        calls.post("script", handle, shortened(error), flat_execution.take_made(), None, False)
         note_garbage()
         return
     run, begins = None, False

@@ -22,6 +22,8 @@ from .errors import GearsError, bare_text
 from .loop import MAIN
 from .records import Step
 
+# Longest function or flow that the main thread keeps; mirrored in messages.ts.
+_MAX_BYTES = 64 * 1_048_576
 # Code objects only load in the Python that made them.
 _HEADER = b"RGF1" + importlib.util.MAGIC_NUMBER
 
@@ -56,12 +58,13 @@ def pack_registration(session, reader, steps, on_registered):
         for step in steps
     ]
     try:
-        return _pack(session, (reader, flow, on_registered))
+        packed = _pack(session, (reader, flow, on_registered))
     except BaseException as error:
         callbacks = [item for _, function, extractor, *_ in flow for item in (function, extractor)]
         for callback in (*callbacks, on_registered):
             _pack_callback(session, callback)
         raise _failure("", error) from None
+    return _checked(packed)
 
 
 def unpack_registration(session, blob):
@@ -76,7 +79,13 @@ def unpack_registration(session, blob):
 
 def pack_function(session, function):
     """One callback as bytes. Raises `gears.error`."""
-    return _pack_callback(session, function)
+    return _checked(_pack_callback(session, function))
+
+
+def _checked(packed):
+    if len(packed) > _MAX_BYTES:
+        raise GearsError(f"its functions, with what they refer to, may have at most {_MAX_BYTES} bytes")
+    return packed
 
 
 def unpack_function(session, blob):

@@ -2,6 +2,7 @@
 
 from . import calls, serialise
 from .context import CONTEXT
+from .convert import shortened, word
 from .errors import GearsError, plain
 from .native import in_c, is_function
 from .scripts import call_back
@@ -31,7 +32,7 @@ def registerTE(*args):
     key, blob = None, b""
     # what is no text is no key
     if len(args) == 3 and isinstance(args[2], str):
-        key, blob = plain(args[2]), serialise.pack_function(context.session, function)
+        key, blob = word(plain(args[2]), "key"), serialise.pack_function(context.session, function)
     number = calls.call("time_event", min(int(seconds), _LONGEST), key, blob, context.session.key, context.handle)
     if number is False:
         return False
@@ -55,7 +56,7 @@ def fire(number, handle):
         calls.post("timer", number, "ok", "")
     else:
         timers.pop(number, None)
-        calls.post("timer", number, "error", error)
+        calls.post("timer", number, "error", shortened(error))
 
 
 def drop(number):
