@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { FrameCollector, FrameError, FrameSplitter, isError, joinAggregate, scalarText, splitAggregate, wasTooLong } from "../../../src/resp/frames.ts";
+import {
+  FrameCollector,
+  FrameError,
+  FrameSplitter,
+  isError,
+  joinAggregate,
+  scalarText,
+  splitAggregate,
+  wasTooLong,
+} from "../../../src/resp/frames.ts";
 
 const FRAMES = {
   status: "+OK\r\n",
