@@ -5,6 +5,7 @@ import { ping } from "./healthcheck.ts";
 import { type Logger, openLog } from "./log.ts";
 import type { RegearsServer } from "./running.ts";
 import { obey } from "./signals.ts";
+import { reasonOf } from "./store/disk.ts";
 import { version } from "./version.ts";
 
 /** 0: ended as asked; 1: failed while starting or running; 2: the command line or configuration is wrong. */
@@ -44,7 +45,21 @@ async function serve({ config, warnings }: Start): Promise<undefined> {
   const started = new Promise<RegearsServer>((resolve) => {
     begin = resolve;
   });
-  let stopping: Promise<never> | undefined;
+  let stopping: Promise<void> | undefined;
+  /** As Redis does, it does not end when that would lose the data. */
+  const end = async (server: RegearsServer): Promise<void> => {
+    try {
+      await server.save();
+    } catch (error) {
+      log.error(
+        `not stopping, for the data can not be saved (${reasonOf(error)}); SHUTDOWN NOSAVE stops without saving`,
+      );
+      stopping = undefined;
+      return;
+    }
+    await server.close();
+    process.exit(0);
+  };
   obey({
     stop: (signal) => {
       if (stopping) {
@@ -53,7 +68,7 @@ async function serve({ config, warnings }: Start): Promise<undefined> {
       }
       log.info(`${signal}: stopping`);
       // A signal during the start is obeyed as soon as there is something to stop.
-      stopping = started.then((server) => server.close()).then(() => process.exit(0), fail);
+      stopping = started.then((server) => end(server)).catch(fail);
     },
     reopenLog: () => {
       if (config.logfile !== "") reopenLog(log, reopen);
@@ -63,7 +78,7 @@ async function serve({ config, warnings }: Start): Promise<undefined> {
   const { startServer } = await import("./server.ts");
   begin(startServer({ ...config, dir: config.dir === "" ? "" : "." }, log));
   const server = await started;
-  server.stopped.then(() => stopping ?? process.exit(0), fail);
+  server.stopped.then(() => process.exit(0), fail);
 }
 
 function reopenLog(log: Logger, reopen: () => void): void {

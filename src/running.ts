@@ -7,6 +7,8 @@ export interface RegearsServer extends AsyncDisposable {
   readonly port: number | undefined;
   /** Resolves when the server has stopped by itself, e.g. after SHUTDOWN; rejects when a fault of the engine made it stop. */
   readonly stopped: Promise<void>;
+  /** Saves the data if {@link close} would. @throws what went wrong: they would be lost by closing */
+  save(): Promise<void>;
   /** Stops: no new work, replies that are being made are finished, then connections close. */
   close(): Promise<void>;
 }
@@ -20,6 +22,7 @@ export interface Runnable {
   /** Resolves when the engine ended by itself, with the reason if it was a fault. */
   readonly ended: Promise<Error | undefined>;
   start(): Promise<void>;
+  save(): Promise<void>;
   /** @param engineAlive can the engine still be asked? */
   stop(engineAlive: () => boolean): Promise<void>;
 }
@@ -28,7 +31,16 @@ export interface Runnable {
  * Starts a server.
  * @throws what its start throws; what was started is stopped then
  */
-export async function run({ log, engine, listener, visibility, ended, start, stop }: Runnable): Promise<RegearsServer> {
+export async function run({
+  log,
+  engine,
+  listener,
+  visibility,
+  ended,
+  start,
+  save,
+  stop,
+}: Runnable): Promise<RegearsServer> {
   let alive = true;
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
@@ -53,5 +65,5 @@ export async function run({ log, engine, listener, visibility, ended, start, sto
   // Line by line as Redis 7 and Valkey write it, the star included: people and programs wait for it.
   for (const kind of listener.kinds)
     log.info({ port: listener.port, engine: engine.description }, `* Ready to accept connections ${kind}`);
-  return { port: listener.port, stopped, close, [Symbol.asyncDispose]: close };
+  return { port: listener.port, stopped, save, close, [Symbol.asyncDispose]: close };
 }

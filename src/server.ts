@@ -48,6 +48,7 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
       await persistence.restore();
       await listener.listen();
     },
+    save: () => persistence.saveBeforeEnd(),
     async stop(engineAlive) {
       persistence.pause();
       await listener.close();

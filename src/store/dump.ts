@@ -104,6 +104,7 @@ export async function dumpData(out: SnapshotWriter, options: DumpOptions): Promi
 
 /** Waits for a promise. @returns true when the signal came first */
 async function cutShort(promise: Promise<void>, signal: AbortSignal): Promise<boolean> {
+  if (signal.aborted) return true;
   let stop = (): void => {};
   const aborted = new Promise<void>((resolve) => {
     stop = resolve;

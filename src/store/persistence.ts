@@ -42,6 +42,9 @@ export interface PersistenceOptions {
   readonly log: Logger;
 }
 
+/** Milliseconds that the last snapshot waits for whoever holds the engine; the end of the server ends that one, too. */
+const HOLDER_PATIENCE_MS = 2_000;
+
 export class Persistence {
   /** To be asked about clients' commands. */
   readonly interceptors: readonly Interceptor[];
@@ -52,6 +55,7 @@ export class Persistence {
   readonly #schedule: SaveSchedule | undefined;
   readonly #saves: boolean;
   #loaded = false;
+  #savedBeforeEnd = false;
 
   /** @throws ConfigError when `save` can not be read */
   constructor(options: PersistenceOptions) {
@@ -147,11 +151,49 @@ export class Persistence {
     this.#schedule?.stop();
   }
 
+  /**
+   * Saves the data as the end does, while the server still works. Whoever holds the engine for long is not waited for.
+   * @throws what went wrong: if the server ended now the data would be lost
+   */
+  async saveBeforeEnd(): Promise<void> {
+    if (!this.#snapshots || !this.#savesAtEnd || (await this.#snapshots.changes()) === 0) return;
+    const { gate } = this.#options;
+    const held = gate.hold(this, () => "the last snapshot");
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<true>((resolve) => {
+      timer = setTimeout(() => resolve(true), HOLDER_PATIENCE_MS);
+    });
+    const isLate = await Promise.race([held.then(() => false), late]);
+    clearTimeout(timer);
+    if (isLate) {
+      void held.then(() => gate.release(this));
+      return;
+    }
+    try {
+      await this.#snapshots.saveLast(this);
+      this.#savedBeforeEnd = true;
+    } finally {
+      gate.release(this);
+    }
+  }
+
+  get #savesAtEnd(): boolean {
+    return this.#loaded && (this.#saves || this.#snapshots?.status.lastFailed === true);
+  }
+
+  /** Has nothing changed since the server was told to end? */
+  async #isSaved(snapshots: DataSnapshots): Promise<boolean> {
+    return this.#savedBeforeEnd && (await snapshots.changes()) === 0;
+  }
+
   /** Writes what is to be kept. To be called when nobody changes anything any more. @param alive the engine still answers */
   async close(alive: boolean): Promise<void> {
     await this.#keeper.close();
-    if (alive && this.#loaded && this.#snapshots && (this.#saves || this.#snapshots.status.lastFailed)) {
-      await this.#snapshots.saveLast().catch(() => {});
+    const snapshots = this.#snapshots;
+    if (alive && snapshots && this.#savesAtEnd && !(await this.#isSaved(snapshots))) {
+      await snapshots
+        .saveLast()
+        .catch((error) => this.#options.log.error(`the last changes are lost: ${textOf(error)}`));
     }
     this.#lock?.release();
   }

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { fields } from "../events/support.ts";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { runRegears } from "../support/regears.ts";
-import { endServersAfterEach, errorOf, newFolder, startServer } from "./support.ts";
+import { endServersAfterEach, errorOf, eventually, newFolder, startServer } from "./support.ts";
 
 endServersAfterEach();
 
@@ -93,6 +93,29 @@ describe("a folder that can not be written", { timeout: 180_000 }, () => {
       expect(await other.call("GET", "after")).toBe("works");
       expect(await other.call("RG.TRIGGER", "run")).toEqual(["ran"]);
       expect(await other.call("RG.TRIGGER", "more")).toEqual(["again"]);
+    } finally {
+      disk.release();
+    }
+  });
+
+  it("that is full does not let SIGTERM end the server and the data with it", async (context) => {
+    const disk = smallDisk();
+    if (!disk) return context.skip("no file system can be mounted here");
+    try {
+      const server = await startServer(["--dir", disk.folder]);
+      const client = await connectClient(server.port);
+      expect(await client.call("SET", "k", "v")).toBe("OK");
+      fill(join(disk.folder, "filler"));
+      const user = await errorOf(client.call("ACL", "SETUSER", "bob", "on"));
+      expect(user).toMatch(/^MISCONF .*: ENOSPC: no space left on device$/);
+      server.process.kill("SIGTERM");
+      await eventually("a line that says why", () => server.output().includes("not stopping"));
+      expect(server.output()).toMatch(/not stopping, for the data can not be saved \(ENOSPC: no space/);
+      expect(await client.call("GET", "k")).toBe("v");
+      rmSync(join(disk.folder, "filler"));
+      expect(await server.stop()).toBe(0);
+      const again = await startServer(["--dir", disk.folder]);
+      expect(await (await connectClient(again.port)).call("GET", "k")).toBe("v");
     } finally {
       disk.release();
     }

@@ -212,6 +212,20 @@ describe("a snapshot", () => {
     expect(log.lines).toEqual([]);
   });
 
+  it("that waits for the gate can be cut short by whoever holds it", async () => {
+    const { snapshots, gate, client } = await startData(await newDirectory());
+    await client.call("SET", "k", "v");
+    const holder = {};
+    await gate.hold(holder);
+    const saving = snapshots.save(false);
+    // It has read the one key, and waits, after so many commands of ours.
+    for (let turn = 0; turn < 50; turn++) await client.call("PING");
+    await Promise.all([expect(saving).rejects.toThrow(), snapshots.saveLast(holder)]);
+    gate.release(holder);
+    await snapshots.save(true);
+    expect(gate.held).toBe(false);
+  });
+
   it("lets clients wait only when it is to", async () => {
     const { client, snapshots, gate } = await startData(await newDirectory());
     await client.pipeline(Array.from({ length: 20_000 }, (_, i) => ["SET", `k${i}`, "v"]));

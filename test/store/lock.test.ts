@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -48,6 +48,20 @@ describe("a directory", () => {
     expect(await readdir(directory)).toHaveLength(1);
     second.release();
     expect(await readdir(directory)).toEqual([]);
+  });
+
+  it("whose sign somebody has removed is taken again, unless another server came", async () => {
+    const directory = await newDirectory();
+    const first = lockOf(directory);
+    await first.take();
+    for (const name of await readdir(directory)) await rm(join(directory, name));
+    await first.take();
+    expect(await readdir(directory)).toHaveLength(1);
+    for (const name of await readdir(directory)) await rm(join(directory, name));
+    const second = lockOf(directory);
+    await second.take();
+    await expect(first.take()).rejects.toThrow(DirectoryInUse);
+    await second.take();
   });
 
   it("is made when it is missing", async () => {
