@@ -237,13 +237,8 @@ describe("TLS", () => {
 
   it("answers a client that sends no more", async () => {
     await withServer([...serverFiles, "--tls-auth-clients", "no"], async (tlsPort) => {
-<<<<<<< HEAD
       const raw = connect({ port: tlsPort, host: "127.0.0.1", allowHalfOpen: true });
       const socket = connectTls({ socket: raw, ca: readFileSync(path("ca.crt")), servername: "localhost" });
-=======
-      const options = { port: tlsPort, host: "127.0.0.1", ca: readFileSync(path("ca.crt")), allowHalfOpen: true };
-      const socket = connectTls(options);
->>>>>>> work-v2
       const client = new PlainClient(socket);
       await new Promise((resolve) => socket.once("secureConnect", resolve));
       socket.end("PING\r\n");

@@ -9,10 +9,7 @@ import {
   splitAggregate,
   wasTooLong,
 } from "../../../src/resp/frames.ts";
-<<<<<<< HEAD
 import { cpuMs } from "../../support/cpu.ts";
-=======
->>>>>>> work-v2
 
 const FRAMES = {
   status: "+OK\r\n",
