@@ -126,8 +126,8 @@ export class VirtualHost {
 
   /** Must be called once, when Valkey has booted. */
   booted(debugCommand: boolean): void {
-    const words = this.memory.words;
     if (this.#layout === undefined) return;
+    const words = this.memory.words;
     for (const [pointer, by] of this.#layout.replaced) words[pointer >> 2] = words[by >> 2] ?? 0;
     // Each growth can cost a millisecond, and a long reply is made of thousands of pages.
     words[this.#layout.growth >> 2] = GROWTH;
@@ -295,9 +295,8 @@ export class VirtualHost {
 
   /** Valkey asks for the time, as it does before each command and before what it does by the clock. */
   clockAsked(): void {
-    const layout = this.#layout;
-    if (layout === undefined || this.#reader === undefined) return;
-    if (this.memory.words[layout.currentClient >> 2] === 0) this.#liftOutputLimit();
+    if (this.#layout === undefined || this.#reader === undefined) return;
+    if (this.memory.words[this.#layout.currentClient >> 2] === 0) this.#liftOutputLimit();
     else this.#limitOutput(this.#reader.isOwn ? OWN_OUTPUT_LIMIT : this.#clientLimit);
   }
 
@@ -400,7 +399,7 @@ export class VirtualHost {
     if (only !== undefined) {
       if (only.inReadable && only.descriptor >= 0 && only.isReadable) {
         const mask = words[events + only.descriptor * EVENT_WORDS] ?? 0;
-        if ((mask & READABLE) !== 0) this.#fire(word, only.descriptor, READABLE);
+        if (mayRead(only, mask)) this.#fire(word, only.descriptor, READABLE);
       }
       return;
     }
@@ -413,7 +412,7 @@ export class VirtualHost {
       this.#readable[kept++] = socket;
       if (this.#fired >= max || socket.descriptor < 0 || !socket.isReadable) continue;
       const mask = words[events + socket.descriptor * EVENT_WORDS] ?? 0;
-      if ((mask & READABLE) !== 0) this.#fire(word, socket.descriptor, READABLE);
+      if (mayRead(socket, mask)) this.#fire(word, socket.descriptor, READABLE);
     }
     this.#readable.length = kept;
   }
@@ -495,3 +494,7 @@ export class VirtualHost {
     this.#events.onScriptStopped((flags & SCRIPT_WROTE) !== 0);
   }
 }
+
+/** While Valkey waits to write replies to a client that reads, it carries out no more of its commands. */
+const mayRead = ({ isOwn, paused }: VirtualSocket, mask: number): boolean =>
+  (mask & READABLE) !== 0 && ((mask & WRITABLE) === 0 || isOwn || paused);

@@ -127,7 +127,8 @@ export class VirtualSocket {
   /** Takes the first of the output, or all of it when that is little; makes room for more. */
   takeOutput(): Buffer {
     const output = this.#output;
-    const whole = output.length > 1 && this.#outputBytes <= CLIENT_WRITE && this.#causes.length === 0;
+    const few = this.#outputBytes <= (this.isOwn ? 2 * OWN_WRITE : CLIENT_WRITE);
+    const whole = output.length > 1 && few && this.#causes.length === 0;
     this.cause = this.#causes.shift();
     const bytes = whole ? Buffer.concat(output, this.#outputBytes) : (output.shift() ?? NOTHING);
     if (whole) output.length = 0;
@@ -147,15 +148,12 @@ export class VirtualSocket {
   }
 
   /**
-   * Is there something that Valkey should read now? While it waits to write replies no more commands are carried out. But
-   * of a client that does not read them they are, as long as they have short replies: many a client first sends all its
-   * commands. Valkey has a limit for what these replies may be together.
+   * Is there something that Valkey should read now? Of a client that does not read its replies commands are carried out
+   * as long as their replies are short: many a client first sends all its commands. Valkey has a limit for what these
+   * replies may be together.
    */
   get isReadable(): boolean {
-    if (this.ended) return true;
-    if (this.unread === 0 || this.frozen) return false;
-    if (this.paused) return !this.hasLongReplies;
-    return !this.inWriting || this.isOwn;
+    return this.ended || (this.unread > 0 && !this.frozen && !(this.paused && this.hasLongReplies));
   }
 
   /** Queues bytes for Valkey. @param quiet they are no commands of the client: MONITOR does not show them */
