@@ -13,8 +13,8 @@ _BATCH_ELEMENTS = 65_536
 MAX_WHOLE = 2**53 - 1
 # Bytes of a name: of a key, a trigger, a command, an option; mirrored in messages.ts.
 MAX_WORD = 65_536
-# Characters of an error; messages.ts takes four bytes for each.
-_MAX_ERROR = 262_144
+# Bytes of an error, of which each character that is not ASCII counts as four; mirrored in messages.ts.
+_MAX_ERROR = 1_048_576
 NO_REPLY = "PY RECORD"
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
@@ -85,7 +85,8 @@ def word(text, name):
 
 def shortened(error):
     """An error's text as the main thread takes it."""
-    return error if len(error) <= _MAX_ERROR else f"{error[:_MAX_ERROR]}... ({len(error)} characters)"
+    most = _MAX_ERROR if error.isascii() else _MAX_ERROR // 4
+    return error if len(error) <= most else f"{error[:most]}... ({len(error)} characters)"
 
 
 def whole(value, error):

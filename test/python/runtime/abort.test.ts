@@ -46,7 +46,7 @@ const STUBBORN: Record<string, string> = {
 
 describe("an execution is stopped in", () => {
   test.each(Object.entries(STUBBORN))("%s", (_name, script) => {
-    python.interruptAfter(150, 20);
+    python.interruptAfter(400, 20);
     const began = performance.now();
     const [reply, atomic, armed, logs, after] = python.json(ASK, { script, target: 1 }) as [
       [unknown[], string[]],

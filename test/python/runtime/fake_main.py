@@ -70,7 +70,7 @@ class Main:
             status, value = 1, str(error)
         self.put(["reply", sequence, status, value])
 
-    def receive(self, timeout_ms=None):
+    def receive(self, timeout_ms=None, turn=False):
         if self.inbox:
             return self.inbox.popleft()
         if timeout_ms == 0:
@@ -315,7 +315,7 @@ def send(message):
     main.take(message)
 
 
-def receive(timeout_ms=None):
+def receive(timeout_ms=None, turn=False):
     return main.receive(timeout_ms)
 
 
