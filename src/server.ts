@@ -1,6 +1,7 @@
 /** The composition root: which parts there are, who knows whom, and in which order they start and stop. */
+import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
-import { type Config, completeConfig } from "./config.ts";
+import { type Config, ConfigError, completeConfig } from "./config.ts";
 import { type Logger, openLog } from "./log.ts";
 import { baseParts } from "./parts/base.ts";
 import { type CommandParts, commandParts } from "./parts/commands.ts";
@@ -16,14 +17,24 @@ import { type RegearsServer, run } from "./running.ts";
 /**
  * Starts a server. It answers commands, Python ones too, when this resolves.
  * @param options as on the command line, in camel case; what is left out has its default. Amounts of memory are bytes.
- * Relative paths of certificates, keys and `cacheDir` are meant from where the program was started.
+ * Relative paths of certificates, keys and `cacheDir` are meant from where the program was started. `dir` is made if there is none.
  * @throws ConfigError for bad options, InternalError when the engine or Python can not be started, or the port is taken
  */
 export async function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
   const config = completeConfig(options);
   const { log } = openLog({ level: config.loglevel, file: config.logfile });
-  // The program may go to another directory while the server runs.
-  return startServer({ ...config, dir: config.dir === "" ? "" : resolve(config.dir) }, log);
+  return startServer({ ...config, dir: config.dir === "" ? "" : madeFolder(config.dir) }, log);
+}
+
+/** Absolute, as the program may go to another directory while the server runs. @throws ConfigError when it is no folder */
+function madeFolder(dir: string): string {
+  const path = resolve(dir);
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw new ConfigError(`option 'dir': '${dir}' can not be used (${(error as NodeJS.ErrnoException).code})`);
+  }
+  return path;
 }
 
 /** The same with a whole configuration, and a log that is the caller's. */

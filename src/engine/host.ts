@@ -196,11 +196,22 @@ export class VirtualHost {
    * leave it next tell of this connection's commands. (Valkey, which sees no addresses, can not tell.)
    */
   #nextReader(): VirtualSocket | undefined {
+    this.#sweepReadable();
     const next = this.#readable.findIndex((socket) => socket.isReadable && socket.descriptor >= 0);
     if (next < 0) return undefined;
     const [socket] = this.#readable.splice(next, 1);
     if (socket !== undefined) this.#readable.push(socket);
     return socket;
+  }
+
+  /** Forgets those that are closed, whose descriptors others may have now, and those with nothing to read. */
+  #sweepReadable(): void {
+    let kept = 0;
+    for (const socket of this.#readable) {
+      if (socket.closed || (socket.unread === 0 && !socket.ended)) socket.inReadable = false;
+      else this.#readable[kept++] = socket;
+    }
+    this.#readable.length = kept;
   }
 
   /** Does Valkey hold lines of MONITOR? */
@@ -397,7 +408,7 @@ export class VirtualHost {
     }
     if (this.holdsLines()) return;
     if (only !== undefined) {
-      if (only.inReadable && only.descriptor >= 0 && only.isReadable) {
+      if (only.inReadable && !only.closed && only.descriptor >= 0 && only.isReadable) {
         const mask = words[events + only.descriptor * EVENT_WORDS] ?? 0;
         if (mayRead(only, mask)) this.#fire(word, only.descriptor, READABLE);
       }

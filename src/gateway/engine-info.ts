@@ -19,10 +19,13 @@ export interface ServerFacts {
 /** The text of INFO with the server's facts in it; what is not there is not added. */
 export function withFacts(info: Buffer, facts: ServerFacts): Buffer {
   const total = totalmem();
+  const cpu = process.cpuUsage();
   const fields: Readonly<Record<string, string | number>> = {
     arch_bits: 64,
     process_id: process.pid,
     tcp_port: facts.port,
+    used_cpu_user: (cpu.user / 1e6).toFixed(6),
+    used_cpu_sys: (cpu.system / 1e6).toFixed(6),
     executable: process.argv[1] ?? process.execPath,
     connected_clients: facts.clients,
     maxclients: facts.maxClients,

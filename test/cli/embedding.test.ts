@@ -51,6 +51,17 @@ describe("createServer", () => {
     }
   });
 
+  it("refuses a `dir` that is none", async () => {
+    writeFileSync(join(folder, "file"), "");
+    const { code, output } = await program(`
+      await createServer({ port: 0, dir: "file", loglevel: "warning" }).catch((e) => console.log(e.name, e.message));
+    `);
+    expect({ code, output }).toEqual({
+      code: 0,
+      output: "ConfigError option 'dir': 'file' can not be used (EEXIST)\n",
+    });
+  });
+
   it("keeps its folder when the program goes elsewhere", async () => {
     const { code, output } = await program(`
       const server = await createServer({ port: 0, dir: "kept", loglevel: "warning" });

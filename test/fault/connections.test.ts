@@ -1,9 +1,11 @@
 /** Clients that come badly, stay badly or leave badly: the server has to be as it was before. */
+import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { type Client, connectClient } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
 import { request } from "../support/plain-client.ts";
+import { startRegears } from "../support/regears.ts";
 import {
   descriptors,
   endServersAfterEach,
@@ -168,6 +170,35 @@ GB('CommandReader').foreach(slow).register(trigger='slow')
     await eventually("all triggers ran", async () => (await client.call("GET", "triggered")) === "3");
     await eventually("nothing runs", async () => !(await statuses(client)).includes("running"));
     if (hasProc) await eventually("no socket is left", () => sockets(pid) <= before);
+  });
+});
+
+describe("a client that leaves while another monitors", () => {
+  it("is forgotten: who then holds the engine does not wait for it", async () => {
+    const server = await startRegears();
+    try {
+      const answered = async (words: string): Promise<Socket> => {
+        const socket = await open(server.port);
+        socket.write(words);
+        await once(socket, "data");
+        return socket;
+      };
+      const monitor = await answered("MONITOR\r\n");
+      for (let i = 0; i < 3; i++) {
+        const leaving = await answered("PING\r\n");
+        leaving.end();
+        await once(leaving, "close");
+      }
+      const client = await connectClient(server.port);
+      // an atomic() block begins when all that was sent to the engine is carried out
+      const held = client.call("RG.PYEXECUTE", "with atomic():\n    execute('SET', 'k', 'v')");
+      const late = new Promise((resolve) => setTimeout(resolve, 20_000, "no reply").unref());
+      expect(await Promise.race([held, late])).toBe("OK");
+      client.close();
+      monitor.destroy();
+    } finally {
+      await server.stop("SIGKILL");
+    }
   });
 });
 

@@ -73,6 +73,7 @@ describe("without DEBUG and without a folder", () => {
     await expect(client.call("DEBUG", "SLEEP", "0")).rejects.toThrow(
       "ERR DEBUG command not allowed. If the enable-debug",
     );
+    await expect(client.call("DEBUG")).rejects.toThrow("ERR wrong number of arguments for 'debug' command");
   });
 
   it("CONFIG GET shows what was configured", async () => {
@@ -103,6 +104,9 @@ describe("without DEBUG and without a folder", () => {
     expect(fields.get("maxclients")).toBe("77");
     expect(fields.get("connected_clients")).toBe("1");
     expect(fields.get("maxmemory")).toBe("0");
+    expect(Number(fields.get("used_cpu_sys"))).toBeGreaterThan(0);
+    // where the engine believes to listen
+    expect(info).not.toContain("listener0");
     expect(fields.get("executable")).toMatch(/regears\.js$/);
     expect(Number(fields.get("total_system_memory"))).toBeGreaterThan(1e8);
     expect(String(await client.call("INFO", "memory"))).toContain("maxmemory_human:0B\r\n");
