@@ -45,7 +45,7 @@ async function watched(harm: () => Promise<void>): Promise<{ grown: number; slow
     most = Math.max(most, memory());
   }, 5);
   const { pings } = await pingsDuring(server.port, harm).finally(() => clearInterval(timer));
-  const limitMs = Math.max(PATIENCE_MS, 6 * ordinary.pings.slowestMs);
+  const limitMs = Math.max(PATIENCE_MS, 12 * ordinary.pings.slowestMs);
   return { grown: most - before, slowestMs: pings.slowestMs, limitMs };
 }
 
