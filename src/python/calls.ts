@@ -70,6 +70,8 @@ interface HomeState {
 const MAX_WALKS = 1_000;
 /** How many of them read their next batch before it is asked for. */
 const MAX_READING_AHEAD = 4;
+/** Milliseconds until it is looked again whether an interpreter has taken its answers. */
+const LOOK_AGAIN_MS = 5;
 /** The name of a command that is not looked up is shown so far. */
 const SHOWN_NAME = 128;
 
@@ -91,6 +93,8 @@ export class PythonCalls {
   readonly #gone = new WeakSet<object>();
   readonly #atomics: AtomicBlocks;
   #lastWalk = 0;
+  /** A batch of keys was read in this turn of the event loop. */
+  #hasRead = false;
 
   constructor(options: PythonCallsOptions) {
     this.#options = options;
@@ -346,9 +350,29 @@ export class PythonCalls {
       return reading < MAX_READING_AHEAD;
     };
     if (task && !caller.task(request.task)) throw new ReplyError("the execution has ended");
-    const scan = new KeyScan(call, { pattern, noScan, readValue, mayRead, mayReadAhead });
+    const turn = (): Promise<void> | undefined => this.#turnToRead(caller);
+    const scan = new KeyScan(call, { pattern, noScan, readValue, mayRead, mayReadAhead, turn });
     walks.set(cursor, { scan, task, reading: false });
     return this.#nextKeys(caller.home, cursor);
+  }
+
+  /**
+   * One batch of keys in a turn of the event loop, for the engine in this process answers at once; and none for an interpreter
+   * that does not take its answers.
+   * @returns undefined when it may be read now
+   */
+  #turnToRead(caller: CallContext): Promise<void> | undefined {
+    if (!this.#hasRead && caller.mayAnswer !== false) {
+      this.#hasRead = true;
+      setImmediate(() => {
+        this.#hasRead = false;
+      });
+      return undefined;
+    }
+    return new Promise<void>((resolve) => {
+      if (caller.mayAnswer === false) setTimeout(resolve, LOOK_AGAIN_MS);
+      else setImmediate(resolve);
+    }).then(() => (this.#gone.has(caller.home) ? undefined : this.#turnToRead(caller)));
   }
 
   async #nextKeys(home: object, cursor: number): Promise<CallReply> {

@@ -105,6 +105,10 @@ export class Home implements CallContext {
     };
   }
 
+  get mayAnswer(): boolean {
+    return this.worker.takesAnswers;
+  }
+
   /** May it make another call now? */
   get mayCall(): boolean {
     return this.calls < MAX_CALLS;

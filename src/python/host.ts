@@ -192,6 +192,8 @@ export interface CallContext {
    * the task, because code can claim to be any task of its interpreter.) Undefined before the first session came.
    */
   readonly user?: string | undefined;
+  /** False while it has not taken the answers that it has: large ones should wait. */
+  readonly mayAnswer?: boolean;
   /**
    * The task that the interpreter runs; undefined for code that belongs to no execution, or to one that has ended.
    * @throws BadMessage when it is another interpreter's, or was never given out

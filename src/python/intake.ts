@@ -103,13 +103,18 @@ export class Intake {
     return taken;
   }
 
+  /** Has the worker taken its answers, but for a few? */
+  get takesAnswers(): boolean {
+    const unread = this.#options.sender.inPort;
+    return unread.bytes <= UNREAD_LIMIT.bytes && unread.messages <= UNREAD_LIMIT.messages;
+  }
+
   #hasCredit(): boolean {
-    const { sender, shared, mayTake, onFlood } = this.#options;
+    const { shared, mayTake, onFlood } = this.#options;
     // of a worker that is gone there is not much, and it takes no answers
     if (this.#last) return true;
     if (!mayTake()) return false;
-    const unread = sender.inPort;
-    if (unread.bytes <= UNREAD_LIMIT.bytes && unread.messages <= UNREAD_LIMIT.messages) return true;
+    if (this.takesAnswers) return true;
     // it does not take answers before its message is taken, which is not taken before it takes answers
     if (Atomics.load(shared.words, Word.workerStalled) === 1) onFlood("it asks and asks, and takes no answers");
     return false;

@@ -21,12 +21,11 @@
  *
  * A `session` is the key of one, `number:id`: code of a session that was replaced may still run beside that of its successor.
  *
- * Direction Python → main. Calls wait for their reply, posts do not.
+ * Direction Python → main. Calls wait for their reply, posts do not. Which there are, and what they hold, is declared in
+ * `messages.ts`, against which each is decoded. `done` brings the last results along.
  *
- *   ["call", seq, op, ...args]     ops: execute, atomic, keys_open, keys_next, config_get, register, run, call_next,
- *                                  get_command, override_reply, time_event
- *   ["post", op, ...args]          ops: script, results, done, waiting, running, answer, keys_close, log, timer, restored,
- *                                  timer_restored. `done` brings the last results along.
+ *   ["call", seq, op, ...args]
+ *   ["post", op, ...args]
  */
 
 /** Outcome of a call. `withBytes` is a good value that holds bytes which are not UTF-8: Python turns them into bytearrays. */

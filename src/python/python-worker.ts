@@ -117,6 +117,11 @@ export class PythonWorker {
     return Atomics.load(this.#shared.words, Word.turn) >>> 0;
   }
 
+  /** False while it leaves too many answers lying about. */
+  get takesAnswers(): boolean {
+    return this.#intake.takesAnswers;
+  }
+
   /** Calls out of the sandbox that were answered with an error. */
   get denials(): number {
     return Atomics.load(this.#shared.words, Word.denials);

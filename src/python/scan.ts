@@ -22,6 +22,8 @@ export interface KeyScanOptions {
   readonly mayRead?: ((key: Buffer) => Promise<boolean>) | undefined;
   /** May the next batch be read before it is asked for? Undefined: always. */
   readonly mayReadAhead?: () => boolean;
+  /** Awaited before each batch is read; undefined: nothing to wait for. */
+  readonly turn?: () => Promise<void> | undefined;
 }
 
 /** One batch of records in columns. */
@@ -41,7 +43,7 @@ export interface KeyBatch {
 /** Most keys asked for by one SCAN. A batch keeps the engine busy for 3 ms or so: other clients must get in between. */
 const SCAN_COUNT = 1_000;
 /** How many the first one asks for, when nobody knows yet how long names and values are. */
-const FIRST_COUNT = 128;
+const FIRST_COUNT = 32;
 /** Bytes that the engine is to answer for one batch: if it was more, less keys are asked for, and the other way round. */
 const BATCH_BYTES = 2 * 1024 * 1024;
 /** Number of keys by which a batch may be larger than the one before. */
@@ -97,7 +99,9 @@ export class KeyScan {
   }
 
   async #read(): Promise<KeyBatch> {
-    const { pattern, noScan, readValue } = this.#options;
+    const { pattern, noScan, readValue, turn } = this.#options;
+    const wait = turn?.();
+    if (wait) await wait;
     if (noScan || !GLOB.test(pattern.toString("latin1"))) {
       this.#cursor = undefined;
       return this.#readLiteral(pattern, noScan);

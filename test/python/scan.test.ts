@@ -98,6 +98,34 @@ describe("the walk of a KeysReader", () => {
     }
   });
 
+  it("reads large values in small batches, and small ones in large batches", async () => {
+    const large = "x".repeat(100_000);
+    for (let i = 0; i < 600; i++) await client.call("SET", `large:${i}`, large);
+    const answers: number[] = [];
+    const call: RawCall = async (bytes, replies) => {
+      const answer = await client.rawCall(bytes, replies);
+      answers.push(answer.length);
+      return answer;
+    };
+    const { rows } = await readAll("large:*", { call });
+    expect(rows).toHaveLength(600);
+    // how many keys SCAN gives is not exactly what it was asked for
+    expect(Math.max(...answers)).toBeLessThan(8e6);
+    expect(answers.filter((length) => length > 3e6).length).toBeLessThan(answers.length / 4);
+  });
+
+  it("waits for its turn before each batch", async () => {
+    await client.pipeline(Array.from({ length: 600 }, (_, i) => ["SET", `k:${i}`, "v"]));
+    let turns = 0;
+    const turn = async (): Promise<void> => void turns++;
+    const options = { pattern: Buffer.from("*"), noScan: false, readValue: true, turn, mayReadAhead: () => false };
+    const scan = new KeyScan((bytes, replies) => client.rawCall(bytes, replies), options);
+    let batches = 1;
+    for (; (await scan.next()).more; batches++) expect(scan.isAhead).toBe(false);
+    expect(turns).toBe(batches);
+    expect(batches).toBeGreaterThan(1);
+  });
+
   it("matches keys by glob rules", async () => {
     await client.call("MSET", "ab", "1", "b", "2", "cb", "3", "a*b", "4");
     expect((await readAll("[ac]b")).rows.map(({ key }) => key)).toEqual(["ab", "cb"]);

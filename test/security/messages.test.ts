@@ -144,7 +144,7 @@ describe("a wrong use of the API is the script's error and no more", () => {
     [
       "a batch of a megabyte",
       "GB('StreamReader').register('s', batch=(1 << 1_500_000) - 1)",
-      /batch is out of range/,
+      /batch argument must be a number/,
     ],
     ["eventTypes 5", "GB('KeysReader').register(eventTypes=5)", /given eventTypes is not iterable/],
     ["a long name of an option", "configGet('\\u4e2d' * 5_000_000)", /at most 65536 bytes/],
