@@ -73,11 +73,6 @@ export class ClientOutput {
 
   #drained(): void {
     if (this.#bytes > 0) this.flush();
-    // A client that reads quickly makes room at once, always: others must have their turn before its next reply is made.
-    if (this.#full) setImmediate(() => this.#noteRoom());
-  }
-
-  #noteRoom(): void {
     if (!this.#full || this.#bytes + this.#socket.writableLength > HIGH_WATER) return;
     this.#full = false;
     this.#events.onDrain();

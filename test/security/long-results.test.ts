@@ -1,9 +1,7 @@
-/** Kept results of many megabytes, fetched again and again: others are served, and memory does not grow. */
-import { connect } from "node:net";
+/** Kept results of many megabytes, fetched again and again in one transaction: others are served, and memory does not grow. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hasProc, pidOf, residentMb } from "../fault/support.ts";
 import { type Client, connectClient } from "../support/client.ts";
-import { request } from "../support/plain-client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 
 /** Results of 10 MB. */
@@ -27,28 +25,7 @@ afterAll(() => server.stop("SIGKILL"));
 const fetchMany = (count: number): Promise<unknown>[] =>
   Array.from({ length: count }, () => fetcher.call("RG.GETRESULTS", id));
 
-describe("results that are fetched one after the other", { timeout: 120_000 }, () => {
-  it("by a client that reads quickly leave others their turn", async () => {
-    const socket = connect(server.port, "127.0.0.1");
-    let bytes = 0;
-    const all = FETCHES * 10_000_000;
-    const has = (wanted: number): Promise<void> =>
-      new Promise((resolve) => {
-        const look = (): void => void (bytes >= wanted && resolve());
-        socket.on("data", look);
-      });
-    socket.on("data", (chunk) => {
-      bytes += chunk.length;
-    });
-    const [begun, ended] = [has(1), has(all)];
-    socket.write(Buffer.concat(Array.from({ length: FETCHES }, () => request("RG.GETRESULTS", id))));
-    await begun;
-    expect(await bystander.call("PING")).toBe("PONG");
-    expect(bytes).toBeLessThan(all / 2);
-    await ended;
-    socket.destroy();
-  });
-
+describe("results that are fetched again and again", { timeout: 120_000 }, () => {
   it("in a transaction leave others their turn, and are an error when they are too long together", async () => {
     fetcher.call("MULTI").catch(() => {});
     await Promise.all(fetchMany(FETCHES));
