@@ -160,6 +160,10 @@ describe("which events fire", () => {
         return seen.length;
       })
       .toBeGreaterThan(0);
+    expect(world.problems.splice(0)).toEqual([
+      expect.stringContaining("key events may be missed"),
+      expect.stringContaining("key events are told again"),
+    ]);
   });
 });
 
