@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
-import { servesDuring } from "../support/serving.ts";
+import { ATTACKS, servesDuring } from "../support/serving.ts";
 
 const LIMIT_MS = 1_500;
 
@@ -151,7 +151,7 @@ describe("with a limit", () => {
     expect(await other.call("RG.PYEXECUTE", "GB('ShardsIDReader').count().run()")).toEqual([["1"], []]);
   });
 
-  it("others are answered meanwhile", async () => {
+  it.skipIf(!ATTACKS)("others are answered meanwhile (npm run attacks)", async () => {
     await servesDuring(server.port, async () => {
       const author = await start(
         server.port,
@@ -163,20 +163,25 @@ describe("with a limit", () => {
     });
   });
 
-  it("two interpreters that wait for each other end, be it in atomic blocks or in mode sync", async () => {
-    const trigger = (name: string, calls: string, head = ""): string =>
-      `GB('CommandReader').map(lambda x: ${head}execute('RG.TRIGGER', '${calls}')).register(trigger='${name}', mode='sync')`;
-    await client.call("RG.PYEXECUTE", trigger("ping", "pong"));
-    await client.call("RG.PYEXECUTE", trigger("pong", "ping"));
-    const answers = Promise.all([
-      client.call("RG.TRIGGER", "ping").catch((error: Error) => error.message),
-      other.call("RG.TRIGGER", "pong").catch((error: Error) => error.message),
-      other.call("RG.PYEXECUTE", "with atomic(): execute('RG.TRIGGER', 'ping')").catch((error: Error) => error.message),
-    ]);
-    await answers;
-    expect(await client.call("SET", "k", "v")).toBe("OK");
-    await client.call("RG.UNREGISTERALL");
-  });
+  it.skipIf(!ATTACKS)(
+    "two interpreters that wait for each other end, be it in atomic blocks or in mode sync",
+    async () => {
+      const trigger = (name: string, calls: string, head = ""): string =>
+        `GB('CommandReader').map(lambda x: ${head}execute('RG.TRIGGER', '${calls}')).register(trigger='${name}', mode='sync')`;
+      await client.call("RG.PYEXECUTE", trigger("ping", "pong"));
+      await client.call("RG.PYEXECUTE", trigger("pong", "ping"));
+      const answers = Promise.all([
+        client.call("RG.TRIGGER", "ping").catch((error: Error) => error.message),
+        other.call("RG.TRIGGER", "pong").catch((error: Error) => error.message),
+        other
+          .call("RG.PYEXECUTE", "with atomic(): execute('RG.TRIGGER', 'ping')")
+          .catch((error: Error) => error.message),
+      ]);
+      await answers;
+      expect(await client.call("SET", "k", "v")).toBe("OK");
+      await client.call("RG.UNREGISTERALL");
+    },
+  );
 
   it("a hook that calls the command which it hooks for ever ends", async () => {
     const forever = "def f(x):\n  while True: call_next(*x[1:])";
@@ -215,7 +220,7 @@ describe("with a limit", () => {
   });
 });
 
-describe("without a limit", () => {
+describe.skipIf(!ATTACKS)("without a limit", () => {
   let server: RunningRegears;
   let client: Client;
   let other: Client;

@@ -6,6 +6,11 @@ import { pingsDuring } from "./ping-probe.ts";
  * set `REGEARS_PING_LIMIT_MS` to 100 and run one file alone. Beside other tests the machine itself makes everybody wait.
  */
 const LIMIT_MS = Number(process.env.REGEARS_PING_LIMIT_MS ?? 1_000);
+/**
+ * Attacks that take minutes, or need the machine for themselves, run by `npm run attacks` only.
+ */
+export const ATTACKS = process.env.REGEARS_ATTACKS === "1";
+
 /** What a machine does to PINGs while nothing happens is looked at for so long. */
 const IDLE_MS = 1_000;
 /** A busy machine may stop everybody for a moment: then the attack is tried again. */
