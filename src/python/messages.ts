@@ -33,7 +33,7 @@ const MAX_NAME_BYTES = 64;
 const MAX_WORD_BYTES = 65_536;
 /** Most words of a list. Mirrored in registrations.py. */
 const MAX_WORDS = 4_096;
-/** Longest error. convert.py cuts at 262 144 characters. */
+/** Longest error, in bytes: convert.py cuts at so many, and says how long it was. */
 const MAX_ERROR_BYTES = 1_048_576 + 64;
 /** Bytes that are decoded as text in one message. flow.py and records.py send less. */
 const MAX_TEXT_BYTES = 8 * 1_048_576 + MAX_ERROR_BYTES;
