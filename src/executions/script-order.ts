@@ -1,7 +1,7 @@
 /**
  * The order of a connection's scripts: the body of each begins when that of the one before has ended and what it registered
- * is in force. (In RedisGears all bodies run one after the other, in the order of their commands.) Connections do not wait
- * for each other.
+ * is in force, or when that body has run for a long time. (In RedisGears all bodies run one after the other, in the order of
+ * their commands.) Connections do not wait for each other.
  */
 
 /** A script that is told when its turn has come. */

@@ -52,6 +52,12 @@ const SHOW_BLOCKING_BODY_AFTER_MS = 1_000;
 /** Milliseconds after which the client of an unblocking script gets its id although the body is not over. */
 const PATIENCE_MS = 200;
 
+/**
+ * Milliseconds that a script's body may run before the later scripts of its connection wait for it no longer: one that does
+ * not end does not end the use of its connection, which a client library may share among many callers.
+ */
+const TURN_MS = 2_000;
+
 const OK: Reply = { type: "status", text: "OK" };
 
 /** Those of a script whose turn has not come. */
@@ -83,6 +89,7 @@ export class Script implements PythonTask, InOrder, RunningBody {
   #stopping = false;
   readonly #onRan: (ms: number) => void;
   #shownTimer: NodeJS.Timeout | undefined;
+  #turnTimer: NodeJS.Timeout | undefined;
   #begun: number | undefined;
   readonly #onBodyEnd: (() => void)[] = [];
   #startedAt = 0;
@@ -159,6 +166,7 @@ export class Script implements PythonTask, InOrder, RunningBody {
       if (this.execution) this.execution.status = "running";
       if (this.#stopping) this.#runner.host.abort(this);
     }, patience);
+    this.#turnTimer = setTimeout(() => this.#endTurn(), TURN_MS);
     this.#timer = this.#runner.watch(this);
   }
 
@@ -258,6 +266,10 @@ export class Script implements PythonTask, InOrder, RunningBody {
     if (this.#over) return;
     this.#over = true;
     if (this.#request.unblocking) this.#answer(OK);
+    this.#endTurn();
+  }
+
+  #endTurn(): void {
     this.#runner.order.leave(this.#request.connection, this);
   }
 
@@ -271,6 +283,7 @@ export class Script implements PythonTask, InOrder, RunningBody {
   #clearTimers(): void {
     this.#timer?.cancel();
     clearTimeout(this.#shownTimer);
+    clearTimeout(this.#turnTimer);
   }
 
   onLost(reason: string | undefined): void {

@@ -10,8 +10,8 @@ describe("SIGTERM", () => {
     const server = await startServer();
     const register = "GB('KeysReader').foreach(lambda r: execute('INCR', 'n')).register('key:*')";
     const endless = "GB('CommandReader').foreach(lambda r: execute('PING')).register(trigger='ping')";
-    const client = await connectClient(server.port);
-    const id = String(await client.call("RG.PYEXECUTE", "while True: pass", "UNBLOCKING"));
+    const [client, other] = [await connectClient(server.port), await connectClient(server.port)];
+    const id = String(await other.call("RG.PYEXECUTE", "while True: pass", "UNBLOCKING"));
     // so that the registrations come to another interpreter: in this one nothing else would ever run
     await eventually("it runs", async () =>
       String(await client.call("RG.DUMPEXECUTIONS")).includes(`${id},status,running`),

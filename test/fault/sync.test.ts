@@ -1,6 +1,6 @@
 /** `sync` executions hold the engine for everybody: nothing that other scripts do may make that hold last. */
 import { afterEach, describe, expect, it } from "vitest";
-import { connectClient } from "../support/client.ts";
+import { callOnce, connectClient } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 
 const HOOK = "GB('CommandReader').map(lambda r: call_next(*r[1:])).register(hook='hset', keyprefix='h:', mode='sync')";
@@ -18,7 +18,7 @@ describe("a sync execution", () => {
     const client = await connectClient(server.port);
     await client.call("RG.PYEXECUTE", HOOK);
     // more than there are interpreters, so that the hook's is busy too
-    for (let i = 0; i < 3; i++) await client.call("RG.PYEXECUTE", "while True: pass", "UNBLOCKING");
+    for (let i = 0; i < 3; i++) await callOnce(server.port, "RG.PYEXECUTE", "while True: pass", "UNBLOCKING");
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     for (let i = 0; i < 20; i++) expect(await client.call("HSET", `h:${i}`, "f", "v")).toBe("1");
     expect(await client.call("PING")).toBe("PONG");
@@ -31,14 +31,15 @@ describe("a sync execution", () => {
     if (!caller || !waiter || !admin) throw new Error("no clients");
     await caller.call("RG.PYEXECUTE", ENDLESS);
     const triggered = caller.call("RG.TRIGGER", "endless").catch((error: Error) => error.message);
-    await expect
-      .poll(async () => ((await admin.call("RG.DUMPEXECUTIONS")) as string[][]).map((line) => line[3]))
-      .toEqual(["running"]);
+    // on a busy machine an interpreter's own work at its start may be listed, too: it is not that of a registration
+    const ofTrigger = async (): Promise<string[][]> =>
+      ((await admin.call("RG.DUMPEXECUTIONS")) as string[][]).filter((line) => Number(line[5]) === 1);
+    await expect.poll(async () => (await ofTrigger()).map((line) => line[3])).toEqual(["running"]);
     let answered = false;
     const pong = waiter.call("PING").then(() => {
       answered = true;
     });
-    const listed = (await admin.call("RG.DUMPEXECUTIONS")) as string[][];
+    const listed = await ofTrigger();
     expect(answered).toBe(false);
     expect(await admin.call("RG.ABORTEXECUTION", listed[0]?.[1] ?? "")).toBe("OK");
     expect(await triggered).toContain("gears.forcestopped");

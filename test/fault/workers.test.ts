@@ -1,6 +1,6 @@
 /** Interpreters that die: by a fatal error of Python, or because nothing else stops a script. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Client, connectClient } from "../support/client.ts";
+import { type Client, callOnce, connectClient } from "../support/client.ts";
 import type { RunningRegears } from "../support/regears.ts";
 import { endServersAfterEach, errorOf, eventually, startServer, withClient } from "./support.ts";
 
@@ -136,10 +136,18 @@ describe("a script that nothing stops", () => {
     expect(await client.call("RG.DUMPEXECUTIONS")).toEqual([]);
   });
 
+  it("keeps the later scripts of its connection waiting for two seconds, and no longer", async () => {
+    await client.call("RG.PYEXECUTE", "while True: pass", "UNBLOCKING");
+    expect(await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').count().run()")).toEqual([["1"], []]);
+    expect(await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').count().run()")).toEqual([["1"], []]);
+  });
+
   it("gives the threads back, as often as it comes", async () => {
     for (let round = 0; round < 2; round++) {
       const ids: string[] = [];
-      for (let i = 0; i < 3; i++) ids.push(String(await client.call("RG.PYEXECUTE", C_LOOP, "UNBLOCKING")));
+      for (let i = 0; i < 3; i++) {
+        ids.push(String(await callOnce(server.port, "RG.PYEXECUTE", C_LOOP, "UNBLOCKING")));
+      }
       await eventually("all run", async () => (await executions("running")).length === 3);
       const stopped = ids.map((id) => withClient(server.port, (other) => other.call("RG.ABORTEXECUTION", id)));
       expect(await Promise.all(stopped)).toEqual(["OK", "OK", "OK"]);

@@ -45,3 +45,13 @@ export function connectClient(port: number): Promise<Client> {
     socket.once("connect", () => resolve(new Client(socket)));
   });
 }
+
+/** Sends one command over a connection of its own: one connection's scripts run in their order. */
+export async function callOnce(port: number, ...args: readonly (string | Uint8Array)[]): Promise<Value> {
+  const client = await connectClient(port);
+  try {
+    return await client.call(...args);
+  } finally {
+    client.close();
+  }
+}

@@ -1,6 +1,6 @@
 /** What a running server shows of itself: RG.INFO, INFO regears, the monitoring port, the log of slow executions. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Client, connectClient } from "../support/client.ts";
+import { type Client, callOnce, connectClient } from "../support/client.ts";
 import { freePort, type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
 
 /** The lines of RG.INFO by name. */
@@ -141,7 +141,7 @@ describe("a server with a monitoring port", () => {
   it("shows what waits, and for how long", async () => {
     const spin = "import time\ntime.sleep(30)";
     const ids: string[] = [];
-    for (let i = 0; i < 7; i++) ids.push((await client.call("RG.PYEXECUTE", spin, "UNBLOCKING")) as string);
+    for (let i = 0; i < 7; i++) ids.push((await callOnce(server.port, "RG.PYEXECUTE", spin, "UNBLOCKING")) as string);
     await expect.poll(async () => (await info(client)).get("interpreters_busy"), { timeout: 20_000 }).toBe("4");
     const now = await info(client);
     expect(now.get("queue_length")).toBe("3");
