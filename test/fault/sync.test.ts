@@ -36,14 +36,14 @@ describe("a sync execution", () => {
       ((await admin.call("RG.DUMPEXECUTIONS")) as string[][]).filter((line) => Number(line[5]) === 1);
     await expect.poll(async () => (await ofTrigger()).map((line) => line[3])).toEqual(["running"]);
     let answered = false;
-    const pong = waiter.call("PING").then(() => {
+    const written = waiter.call("SET", "k", "v").then(() => {
       answered = true;
     });
     const listed = await ofTrigger();
     expect(answered).toBe(false);
     expect(await admin.call("RG.ABORTEXECUTION", listed[0]?.[1] ?? "")).toBe("OK");
     expect(await triggered).toContain("gears.forcestopped");
-    await pong;
+    await written;
     for (const client of [caller, waiter, admin]) client.close();
   });
 
