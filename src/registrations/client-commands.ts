@@ -1,4 +1,4 @@
-/** Commands of clients that `KeysReader … commands=[…]` registrations are linked to: events.md, section 5. */
+/** Commands of clients that `KeysReader … commands=[…]` registrations are linked to: docs/spec/events.md, section 5. */
 import type { EngineCommand } from "../engine/client.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import { ReplyError } from "../errors.ts";

@@ -1,4 +1,4 @@
-/** CommandReader registrations with a hook: they run in place of a command. events.md, section 8. */
+/** CommandReader registrations with a hook: they run in place of a command. docs/spec/events.md, section 8. */
 import { EngineCommands } from "../engine/commands.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";

@@ -1,4 +1,4 @@
-/** KeysReader registrations: events.md, sections 3 to 5. */
+/** KeysReader registrations: docs/spec/events.md, sections 3 to 5. */
 import type { EngineCommands } from "../engine/commands.ts";
 import type { UserRights } from "../engine/rights.ts";
 import type { Encoded } from "../python/marshal.ts";

@@ -1,4 +1,4 @@
-/** StreamReader registrations: events.md, section 6. */
+/** StreamReader registrations: docs/spec/events.md, section 6. */
 import { encodeCommand } from "../engine/client.ts";
 import type { UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { allCommands, generatedDocuments } from "../../scripts/readme.ts";
+import { allCommands, generatedDocuments } from "../../scripts/generated.ts";
 import { OPTIONS } from "../../src/config/options.ts";
 
 const root = new URL("../../", import.meta.url);
