@@ -14,6 +14,8 @@ const BROKEN_PIPE = -1;
 
 /** Most bytes of a reply to the server itself that Valkey may hold, so that its memory lasts. */
 const OWN_OUTPUT_LIMIT = 1024 * 1024 * 1024;
+/** What is longer may need more than one read. */
+const DIRECT_BYTES = 8 * 1024;
 const WORD = 2 ** 32;
 const GROWTH = 4 * 1024 * 1024;
 /** Valkey counts what it has sent of the replies that wait in 32 bits, and would send other bytes beyond that. */
@@ -26,6 +28,8 @@ const MAX_UNBROKEN = WORD - 16 * 1024 * 1024;
 export interface EngineLayout {
   /** Of the pointer `server.el`. */
   readonly eventLoop: number;
+  /** Of the pointer `server.clients_pending_write`. */
+  readonly pendingWrites: number;
   /** Of the pointer `curr_run_ctx`, the running script. */
   readonly runningScript: number;
   /** Of the 64-bit number `server.client_obuf_limits[normal].hard_limit_bytes`. */
@@ -168,6 +172,24 @@ export class VirtualHost {
     this.#wrote = false;
     this.#stepStart = performance.now();
     if (this.#layout !== undefined) this.#hideDescriptors(this.#layout.eventLoop);
+  }
+
+  /** May what this socket has sent be carried out without a turn of the event loop? Only the server's own, and all at once. */
+  mayGoDirect(socket: VirtualSocket): boolean {
+    const { descriptor, unread } = socket;
+    if (this.#layout === undefined || this.#monitors.size > 0 || descriptor < 0 || unread === 0) return false;
+    if (!socket.isOwn || socket.priority || socket.ended || socket.paused || socket.inWriting) return false;
+    return unread <= Math.min(DIRECT_BYTES, socket.readLimit);
+  }
+
+  /** Must be called before what a socket has sent is carried out without a turn of the event loop. */
+  beginDirect(): void {
+    this.#readsAll = false;
+    // a poll can only come from inside a script that runs for long
+    this.#polls = 1;
+    this.#fired = 0;
+    this.#wrote = false;
+    this.#stepStart = performance.now();
   }
 
   /**

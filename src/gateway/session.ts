@@ -13,7 +13,7 @@ import { RequestDecoder } from "../resp/request.ts";
 import { accessProbe, refusal } from "./access.ts";
 import { ClientAccess } from "./client-access.ts";
 import { ClientState } from "./client-state.ts";
-import { Departure } from "./departure.ts";
+import { ClientContext } from "./client-context.ts";
 import { DOWN, EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
 import type { Interception, Replacement } from "./interceptor.ts";
@@ -57,7 +57,8 @@ export class ClientSession {
   #activeAt = performance.now();
   readonly #addresses: ClientAddresses;
   #onDrained: (() => void) | undefined;
-  #departure: Departure | undefined;
+  /** Of the command that runs. */
+  #context: ClientContext | undefined;
   #linger: NodeJS.Timeout | undefined;
 
   constructor(id: number, socket: Socket, gateway: Gateway, addresses: ClientAddresses) {
@@ -116,7 +117,7 @@ export class ClientSession {
     this.#closed = true;
     clearTimeout(this.#linger);
     this.#socket.destroy();
-    this.#departure?.happen();
+    this.#context?.depart();
     this.#onDrained?.();
     this.#state.transaction?.staged?.discard();
     this.#engine.close();
@@ -312,7 +313,7 @@ export class ClientSession {
   ): Reply | Promise<Reply> {
     const { sources } = this.#gateway;
     this.#showToMonitors(() => [Buffer.from(typedName), ...args]);
-    return sources.commands.run(row, args, this.#context(caller, typedName, args));
+    return sources.commands.run(row, args, this.#contextOf(caller, typedName, args));
   }
 
   #showToMonitors(words: () => readonly Buffer[]): void {
@@ -330,7 +331,7 @@ export class ClientSession {
       const refused = replaces ? await this.#access.refusalOf(args) : undefined;
       if (refused !== undefined) return this.#refuse(refused);
       const stage: Stage = async (own) => {
-        const context = this.#context(caller, typedName);
+        const context = this.#contextOf(caller, typedName);
         if (replaces) this.#showToMonitors(() => args);
         const shown = plan.kind === "special" && !replaces ? (plan.handle(own) ?? own) : own;
         const reply = await (interception.kind === "replace"
@@ -447,22 +448,18 @@ export class ClientSession {
       this.#answer(reason === DOWN ? error(ENGINE_DOWN) : INTERNAL_ERROR);
     }
     this.#busy = false;
-    this.#departure = undefined;
+    this.#context = undefined;
     this.#pump();
     this.#endWhenSettled();
   }
 
-  /** What a handler may know of this client; its signal is made only for those who ask. */
-  #context(caller: "client" | "multi", typedName: string, args: readonly Buffer[] = []): CommandContext {
-    const departure = new Departure(this.#closed);
-    this.#departure = departure;
-    return {
-      ...{ caller, clientId: this.#id, owner: this, user: this.#state.user, typedName },
-      ran: (ms) => this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer),
-      get signal() {
-        return departure.signal;
-      },
-    };
+  /** What a handler may know of this client. */
+  #contextOf(caller: "client" | "multi", typedName: string, args: readonly Buffer[] = []): CommandContext {
+    const ran = (ms: number): void =>
+      this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer);
+    const of = { caller, clientId: this.#id, owner: this, user: this.#state.user, typedName, ran };
+    this.#context = new ClientContext(of, this.#closed);
+    return this.#context;
   }
 
   #answer(reply: Reply): void {
