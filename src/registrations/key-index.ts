@@ -1,6 +1,6 @@
 /**
  * Finds who waits for a key, by what KeysReader and StreamReader registrations call a prefix: a key, or the beginning of
- * keys with a star at its end. No other character is special, and an empty prefix matches nothing (events.md, section 3).
+ * keys with a star at its end. No other character is special, and an empty prefix matches nothing (docs/spec/events.md, section 3).
  *
  * Most events concern nobody, and there may be ten thousand registrations: so beginnings are kept in a radix tree, in which
  * a key that nobody wants is given up at its first bytes.
