@@ -45,6 +45,8 @@ export interface CommandRow {
   readonly passesGate?: true;
   /** First, last, step of keys for COMMAND INFO; default 0,0,0. */
   readonly keys?: readonly [number, number, number];
+  /** It takes keys only in some forms. */
+  readonly movableKeys?: true;
   /** The test file that covers it, for the generated table. */
   readonly testedBy: string;
   readonly run: (args: readonly Buffer[], context: CommandContext) => Reply | Promise<Reply>;

@@ -136,6 +136,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       minArgs: 1,
       maxArgs: MANY,
       syntax: "trigger [arg ...]",
+      movableKeys: true,
       run: trigger,
     },
     {

@@ -5,6 +5,7 @@
 import type { Socket } from "node:net";
 import { encodeCommand } from "../engine/encode.ts";
 import type { ClientAddresses, Engine } from "../engine/engine.ts";
+import { wordOf } from "../engine/traits.ts";
 import { isError, rewriteText, scalarBytes, scalarText } from "../resp/frames.ts";
 import { integer, type Reply, raw, status } from "../resp/reply.ts";
 import type { EngineCall, Interceptor, RequestView } from "./interceptor.ts";
@@ -47,7 +48,7 @@ export function killByAddress(engine: Finder): Interceptor {
     active: false,
     always: engine.addressesOf ? ["client"] : [],
     intercept(_name, request) {
-      if (request.count < 3 || request.view(1).toString("latin1").toLowerCase() !== "kill") return undefined;
+      if (request.count < 3 || wordOf(request.view(1)) !== "kill") return undefined;
       const args = request.copy(2).map(String);
       // the old form has nothing but an address
       const filters = args.length === 1 ? [["addr", ...args]] : pairs(args);

@@ -9,6 +9,7 @@
  */
 import { createHash } from "node:crypto";
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
+import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import { isError, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
 import { encodeWhole, error, type Reply, raw } from "../resp/reply.ts";
@@ -113,7 +114,7 @@ export class LuaBridge implements Interceptor {
   }
 
   #noteLoad(request: RequestView): void {
-    if (request.view(1).toString("latin1").toLowerCase() === "load") this.remember(request.view(2));
+    if (wordOf(request.view(1)) === "load") this.remember(request.view(2));
   }
 
   /**

@@ -7,6 +7,7 @@
 import type { Socket } from "node:net";
 import type { CommandContext, CommandRow } from "../commands/command.ts";
 import { type ClientAddresses, ENGINE_DOWN } from "../engine/engine.ts";
+import { traitsOf, wordOf } from "../engine/traits.ts";
 import { scalarText } from "../resp/frames.ts";
 import { encode, encodeWhole, error, raw, type Reply } from "../resp/reply.ts";
 import { RequestDecoder } from "../resp/request.ts";
@@ -21,8 +22,8 @@ import { type Watcher, watcherOf } from "./monitors.ts";
 import { ClientOutput } from "./output.ts";
 import { isLocal } from "./protected.ts";
 import { Replies } from "./replies.ts";
-import { CONNECTION_COMMANDS, type Route } from "./router.ts";
-import { COMMITTING, PLAIN, type Plan, planSpecial, type SpecialContext } from "./special.ts";
+import type { Route } from "./router.ts";
+import { PLAIN, type Plan, type SpecialContext } from "./special.ts";
 import { isQueued, NO_SUBSCRIPTIONS, type Stage, StagedTransaction } from "./staged.ts";
 
 /** Undecoded bytes above which a client that has to wait is no longer read. */
@@ -247,18 +248,18 @@ export class ClientSession {
       this.#replies.expect();
       return;
     }
-    const name = route?.name ?? this.#decoder.view(0).toString("latin1").toLowerCase();
+    const name = route?.name ?? wordOf(this.#decoder.view(0));
     const interception =
-      intercepting && !CONNECTION_COMMANDS.has(name) ? interceptor.intercept(name, this.#decoder, this.#id) : undefined;
+      intercepting && !traitsOf(name).unqueued ? interceptor.intercept(name, this.#decoder, this.#id) : undefined;
     if (interception) this.#intercepted(interception, this.#planFor(name, route));
     else if (route?.row) this.#own(route.row);
     else this.#pass(name, this.#planFor(name, route));
   }
 
   #planFor(name: string, route: Route | undefined): Plan {
-    if (!route?.special) return PLAIN;
-    if (COMMITTING.has(name)) this.#engine.commit();
-    return planSpecial(name, this.#decoder, this.#special);
+    if (!route?.plan) return PLAIN;
+    if (traitsOf(name).commits) this.#engine.commit();
+    return route.plan(this.#decoder, this.#special, name);
   }
 
   /** A command of the engine. */
@@ -392,7 +393,7 @@ export class ClientSession {
     this.#beforeExclusive();
     this.#exclusive(async () => {
       if (name === "exec") return this.#executeStaged(staged);
-      if (CONNECTION_COMMANDS.has(name)) {
+      if (traitsOf(name).unqueued) {
         const reply = await this.#engine.ask(bytes, 1);
         return this.#answerRaw(handle?.(reply) ?? reply);
       }

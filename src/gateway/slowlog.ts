@@ -3,6 +3,7 @@
  */
 import { encodeCommand } from "../engine/encode.ts";
 import type { InternalConnections } from "../engine/internal.ts";
+import { wordOf } from "../engine/traits.ts";
 import { isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
 import { array, bulk, encodeWhole, integer, type Reply, raw, text } from "../resp/reply.ts";
 import type { AccessEpoch } from "./access.ts";
@@ -73,7 +74,7 @@ export class Slowlog implements Interceptor {
   }
 
   intercept(_name: string, request: RequestView): Interception | undefined {
-    const word = (at: number): string => request.view(at).toString("latin1").toLowerCase();
+    const word = (at: number): string => wordOf(request.view(at));
     const settle = (change: (reply: Buffer) => Reply): Interception => ({
       kind: "hold",
       settle: async (reply) => {

@@ -1,5 +1,6 @@
 /** The gateway: where clients come in, and what stands between their commands and the engine. */
 import { infoSections } from "../commands/info.ts";
+import { wordOf } from "../engine/traits.ts";
 import { killByAddress } from "../gateway/addresses.ts";
 import { withFacts } from "../gateway/engine-info.ts";
 import { firstOf, type Interceptor } from "../gateway/interceptor.ts";
@@ -75,7 +76,7 @@ function luaBridge(parts: CommandParts): LuaBridge {
     open: () => connections.open(),
     gate,
     run: (args, owner, user) => {
-      const name = args[0]?.toString("latin1").toLowerCase() ?? "";
+      const name = wordOf(args[0]);
       if (!table.find(name) && !hooks.applies(name, args.length, (at) => args[at] as Buffer)) return undefined;
       const then = (refused: string | undefined): Reply | Promise<Reply> =>
         (refused === undefined ? inPlace(args, { owner, caller: "lua", user }) : undefined) ??

@@ -1,11 +1,12 @@
 /** What Python may ask of the main thread: the engine's commands, our own, keys to read, options. */
-import { type EngineClient, type EngineCommand, encodeCommand } from "../engine/client.ts";
-import { EngineCommands } from "../engine/commands.ts";
+import { type EngineClient, encodeCommand } from "../engine/client.ts";
+import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
 import { debugRefusal } from "../engine/debug.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
 import { makesReplica, REPLICATION_REFUSED } from "../engine/replication.ts";
 import type { Maybe, UserRights } from "../engine/rights.ts";
+import { hasForm, traitsOf, wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Logger } from "../log.ts";
@@ -174,13 +175,13 @@ export class PythonCalls {
     task?: PythonTask,
     links = true,
   ): CallReply | Promise<CallReply> {
-    const name = nameOf(args[0] as Buffer);
+    const name = wordOf(args[0]);
     const { flags } = this.#known(name, args.length);
     const shownToUser = shownTo(user, name, args);
     if (this.#needsOwnConnection(name, args)) return this.#onFreshConnection(encodeCommand(args), owner, shownToUser);
     const own = name === "config" ? this.#options.settings.translate(args) : undefined;
     const bytes = encodeCommand(own?.args ?? args);
-    const changes = name === "acl" || name === "config";
+    const changes = hasForm(traitsOf(name).changesRights, args);
     if (changes) this.#options.epoch.advance();
     const settle = (frame: Buffer): CallReply => {
       const shown = own ? own.settle(frame) : frame;
@@ -198,8 +199,7 @@ export class PythonCalls {
   #known(name: string, count: number): EngineCommand {
     const known = this.#options.engineCommands.find(name);
     if (!known) throw new ReplyError(`ERR unknown command '${name.slice(0, SHOWN_NAME)}'`);
-    if (!EngineCommands.arityFits(known, count))
-      throw new ReplyError(`ERR wrong number of arguments for '${name}' command`);
+    if (!known.arityFits(count)) throw new ReplyError(`ERR wrong number of arguments for '${name}' command`);
     return known;
   }
 
@@ -208,17 +208,18 @@ export class PythonCalls {
    * @throws ReplyError when it may not be run at all
    */
   #needsOwnConnection(name: string, args: readonly Buffer[]): boolean {
-    if (name === "shutdown") throw new ReplyError("ERR a script can not shut the server down");
-    if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
+    const traits = traitsOf(name);
+    if (traits.ends) throw new ReplyError("ERR a script can not shut the server down");
+    if (traits.feeds) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
     if (this.#options.settings.embedded && makesReplica(name, args)) throw new ReplyError(REPLICATION_REFUSED);
-    if (hasNoReply(name, args)) throw new ReplyError(NO_REPLY);
+    if (hasForm(traits.silent, args)) throw new ReplyError(NO_REPLY);
     const { embedded, debug } = this.#options.settings;
     const noDebug = embedded && name === "debug" ? debugRefusal(args, debug !== "no") : undefined;
     if (noDebug !== undefined) throw new ReplyError(noDebug);
     // replies are read as RESP2
     if (name === "hello" && args[1]?.toString("latin1") === "3")
       throw new ReplyError("NOPROTO unsupported protocol version");
-    return CONNECTION_STATE.has(name);
+    return traits.connection === true;
   }
 
   /** Inside a transaction nothing blocks: that is what RedisGears' callers are told as well. */
@@ -413,30 +414,8 @@ export class PythonCalls {
   }
 }
 
-/** What a client that may not block is refused. */
-const REFUSED = new Set(["subscribe", "psubscribe", "ssubscribe", "monitor", "sync", "psync"]);
-
-/** What changes the state of a connection: it gets one of its own, which is closed afterwards. */
-const CONNECTION_STATE = new Set([
-  ...["select", "multi", "exec", "discard", "watch", "unwatch", "auth", "hello", "client", "reset", "quit"],
-  ...["unsubscribe", "punsubscribe", "sunsubscribe", "readonly", "readwrite", "asking"],
-]);
-
 /** What Python makes of a command that is not replied to. */
 const NO_REPLY = "Failed executing command";
-
-/** A command's name in lower case. No command's name is long: of one that is only the beginning is looked at. */
-const nameOf = (word: Buffer): string =>
-  (word.length > SHOWN_NAME ? word.subarray(0, SHOWN_NAME + 1) : word).toString("latin1").toLowerCase();
-
-/** Commands that the engine carries out in silence: who waited for a reply would wait for ever. */
-function hasNoReply(name: string, args: readonly Buffer[]): boolean {
-  // nearly all are others, and their arguments can be long
-  if (name !== "client" && name !== "replconf") return false;
-  const words = args.slice(1, 3).map(nameOf);
-  if (name === "client") return words[0] === "reply" && (words[1] === "off" || words[1] === "skip");
-  return name === "replconf" && (words[0] === "ack" || words[0] === "getack");
-}
 
 const ok = (value: string | null): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
 

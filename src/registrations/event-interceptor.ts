@@ -3,13 +3,13 @@
  * clients wait for theirs, writers wait while too many events wait, and nobody sees what the server has added to
  * `notify-keyspace-events`.
  */
-import { type EngineCommand, encodeCommand } from "../engine/client.ts";
-import { EngineCommands } from "../engine/commands.ts";
+import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
+import { encodeCommand } from "../engine/encode.ts";
+import { wordOf } from "../engine/traits.ts";
 import type { EngineCall, Interception, Interceptor, RequestView } from "../gateway/interceptor.ts";
 import { encodeWhole, type Reply, raw } from "../resp/reply.ts";
 import type { ClientCommand, ClientCommands } from "./client-commands.ts";
 import type { EventStarter, Holdable } from "./events.ts";
-import { tellsTypes } from "./key-reader.ts";
 import type { KeysRegistrations } from "./keys.ts";
 import type { KeyEvents } from "./notifications.ts";
 import type { StreamRegistrations } from "./streams.ts";
@@ -42,16 +42,6 @@ const MAX_BACKLOG = 1_000_000;
 /** Writers go on when so much of the backlog is left. */
 const DRAINED = 0.9;
 const PARAMETER = "notify-keyspace-events";
-
-/** Commands of the engine that change no key and look for none. */
-const WITHOUT_EVENTS: ReadonlySet<string> = new Set([
-  ...["ping", "echo", "auth", "hello", "select", "client", "quit", "reset", "command", "info", "time", "module", "acl"],
-  ...["subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "publish", "spublish"],
-  ...["pubsub", "multi", "exec", "discard", "watch", "unwatch", "config", "slowlog", "latency", "wait", "waitaof"],
-  ...["monitor", "sync", "psync", "replconf", "role", "lastsave", "cluster", "readonly", "readwrite", "asking"],
-  ...["script", "function", "scan", "keys", "dbsize", "debug", "flushall", "flushdb", "swapdb"],
-  ...["save", "bgsave", "shutdown", "lolwut"],
-]);
 
 export class EventInterceptor implements Interceptor {
   readonly always = ["config"];
@@ -121,7 +111,7 @@ export class EventInterceptor implements Interceptor {
    * @returns what the caller gets, as RESP2
    */
   around(args: readonly Buffer[], sender: Sender, send: () => Buffer | Promise<Buffer>): Buffer | Promise<Buffer> {
-    const name = args[0]?.toString("latin1").toLowerCase() ?? "";
+    const name = wordOf(args[0]);
     if (name === "config" && this.#options.events.active) return this.#aroundConfig(args, send);
     const row = this.active ? this.#concerned(name, args.length) : undefined;
     if (!row || !this.#comesAlone(row, name, args.length, sender.links)) return send();
@@ -133,7 +123,7 @@ export class EventInterceptor implements Interceptor {
 
   /** Is {@link around} needed for a command of a Lua script? What it is not needed for the script can send itself. */
   watchesInScripts(args: readonly Buffer[]): boolean {
-    const name = args[0]?.toString("latin1").toLowerCase() ?? "";
+    const name = wordOf(args[0]);
     const row = this.active ? this.#concerned(name, args.length) : undefined;
     if (!row || !this.#comesAlone(row, name, args.length, true)) return false;
     // outside the script nothing would keep it from blocking, or refuse it
@@ -149,20 +139,21 @@ export class EventInterceptor implements Interceptor {
   #comesAlone(row: EngineCommand, name: string, words: number, links: boolean): boolean {
     const { linkedNames, asksTypes } = this.#options.keys;
     if (this.#holds || (links && linkedNames.has(name))) return true;
-    return asksTypes && row.flags.has("write") && !tellsTypes(name, words);
+    if (!asksTypes || !row.flags.has("write")) return false;
+    const { tellsTypes } = row.traits;
+    return tellsTypes !== true && tellsTypes !== words;
   }
 
   /** The row of a command that can cause events and that the engine will accept. */
   #concerned(name: string, words: number): EngineCommand | undefined {
-    if (WITHOUT_EVENTS.has(name)) return undefined;
     const row = this.#options.engineCommands.find(name);
-    return row && EngineCommands.arityFits(row, words) ? row : undefined;
+    return row?.causesEvents && row.arityFits(words) ? row : undefined;
   }
 
   async #run(row: EngineCommand, args: readonly Buffer[], sender: Sender, ask: EngineCall): Promise<Reply> {
     const { gate, keys, clientCommands } = this.#options;
     const { owner, canWait, links } = sender;
-    const linked = links && keys.linkedNames.has(args[0]?.toString("latin1").toLowerCase() ?? "");
+    const linked = links && keys.linkedNames.has(wordOf(args[0]));
     await gate.hold(owner, () => `${String(args[0])} and the events that it causes`);
     const command = linked ? clientCommands.open(args, row, canWait) : undefined;
     let own: Buffer;

@@ -1,5 +1,6 @@
 /** CommandReader registrations with a hook: they run in place of a command. events.md, section 8. */
-import { EngineCommands } from "../engine/commands.ts";
+import type { EngineCommands } from "../engine/commands.ts";
+import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
@@ -99,7 +100,7 @@ export class Hooks implements ReaderSide {
 
   /** Runs the outermost hook that applies. @returns undefined when there is none */
   run(args: readonly Buffer[], caller: HookCaller): Promise<Reply> | undefined {
-    const name = args[0]?.toString("latin1").toLowerCase() ?? "";
+    const name = wordOf(args[0]);
     const hooks = this.#byCommand.get(name);
     return hooks && this.#runFrom(hooks, name, args, caller);
   }
@@ -111,7 +112,7 @@ export class Hooks implements ReaderSide {
     }
     const command = this.#options.engineCommands.find(name);
     if (!command) throw new ReplyError("Can not override an unexisting command");
-    if (EngineCommands.isKeptFromScripts(command)) {
+    if (command.isKeptFromScripts) {
       throw new ReplyError("Can not override a command which are not allowed inside a script");
     }
     if (!withPrefix) return;
@@ -130,8 +131,7 @@ export class Hooks implements ReaderSide {
   ): Registration | undefined {
     return hooks.findLast(({ spec: { keyPrefix } }) => {
       if (!keyPrefix) return true;
-      const command = this.#options.engineCommands.find(name);
-      const positions = command ? EngineCommands.keyPositions(command, count) : [];
+      const positions = this.#options.engineCommands.find(name)?.keyPositions(count) ?? [];
       return positions.some((at) => word(at).subarray(0, keyPrefix.length).equals(keyPrefix));
     });
   }

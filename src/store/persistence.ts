@@ -1,6 +1,7 @@
 /** Everything that outlives a restart, put together: registrations under `dir`, and with an embedded engine its data. */
 import type { EngineGate } from "../engine/gate.ts";
 import type { InternalConnections } from "../engine/internal.ts";
+import { wordOf } from "../engine/traits.ts";
 import type { Ids } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { SessionRegistry } from "../executions/session.ts";
@@ -205,7 +206,7 @@ function debugReload(reload: (owner: object) => Promise<void>): Interceptor {
     active: false,
     always: ["debug"],
     intercept: (_name, request) => {
-      if (request.count < 2 || request.view(1).toString("latin1").toLowerCase() !== "reload") return undefined;
+      if (request.count < 2 || wordOf(request.view(1)) !== "reload") return undefined;
       return {
         kind: "replace",
         run: async ({ owner, caller }) => {

@@ -20,6 +20,7 @@ const ENGINE_INTERFACE = [
   "commands.ts",
   "config-reply.ts",
   "rights.ts",
+  "traits.ts",
 ].map((file) => `engine/${file}`);
 const PYTHON_INTERFACE = [
   "python/host.ts",
