@@ -5,7 +5,7 @@ import type { Reply } from "../resp/reply.ts";
 export type Access = "script" | "admin" | "read" | "any";
 
 /** On whose behalf a command runs, and therefore whether it may wait. */
-export type Caller = "client" | "multi" | "lua" | "script";
+type Caller = "client" | "multi" | "lua" | "script";
 
 /** What a handler may know of its caller. */
 export interface CommandContext {

@@ -11,7 +11,7 @@ import { array, bulk, integer, type Reply, status, text } from "../resp/reply.ts
 import type { CommandContext, CommandRow } from "./command.ts";
 import { blockingRefusal } from "./table.ts";
 
-export interface ExecutionCommandsOptions {
+interface ExecutionCommandsOptions {
   readonly runner: ExecutionRunner;
   readonly sessions: SessionRegistry;
   readonly registrations: RegistrationRegistry;

@@ -10,7 +10,7 @@ import { array, bulk, error, integer, nil, type Reply, status, text } from "../r
 import type { CommandContext, CommandRow } from "./command.ts";
 import { blockingRefusal } from "./table.ts";
 
-export interface RegistrationCommandsOptions {
+interface RegistrationCommandsOptions {
   readonly runner: ExecutionRunner;
   readonly registrations: RegistrationRegistry;
   readonly triggers: Triggers;

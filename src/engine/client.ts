@@ -19,7 +19,7 @@ export class EngineClosed extends InternalError {
 }
 
 /** A reply was longer than whoever asked can take; the connection has ended with it. */
-export class ReplyTooLong extends EngineClosed {
+class ReplyTooLong extends EngineClosed {
   override name = "ReplyTooLong";
   constructor(limit: number) {
     super(`ERR the reply is longer than ${limit} bytes`);

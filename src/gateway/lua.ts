@@ -19,7 +19,7 @@ import { replyToMsgpack } from "./msgpack.ts";
 
 const OURS = /rg\./i;
 
-export interface LuaBridgeOptions {
+interface LuaBridgeOptions {
   /** Opens a connection that may load functions. */
   readonly open: () => EngineClient;
   /** Holds the engine, so that nobody else's command passes. */
@@ -44,7 +44,7 @@ export interface LuaBridgeOptions {
 }
 
 /** How a script's client talks to the engine: on its own connection, with its rights and its database. */
-export interface LuaCaller {
+interface LuaCaller {
   readonly owner: object;
   /** Who the client is. */
   readonly user: string;

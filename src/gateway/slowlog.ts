@@ -9,7 +9,7 @@ import { array, bulk, encodeWhole, integer, type Reply, raw, text } from "../res
 import type { AccessEpoch } from "./access.ts";
 import type { Interception, Interceptor, RequestView } from "./interceptor.ts";
 
-export interface SlowlogOptions {
+interface SlowlogOptions {
   readonly connections: Pick<InternalConnections, "open">;
   /** Changes when settings can have changed. */
   readonly epoch: Pick<AccessEpoch, "value">;

@@ -21,7 +21,7 @@ export interface PythonParts extends DataParts {
 }
 
 /** What Python needs when its code runs, and that is built on it. */
-export interface AfterPython {
+interface AfterPython {
   readonly executions: ExecutionParts;
   readonly reactions: ReactionParts;
   readonly commands: CommandParts;

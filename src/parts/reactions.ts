@@ -27,7 +27,7 @@ export interface ReactionParts extends ExecutionParts {
 }
 
 /** What reactions need when they happen, and that is built on them. */
-export interface AfterReactions {
+interface AfterReactions {
   readonly persistence: Persistence;
   readonly commands: CommandParts;
 }

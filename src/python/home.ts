@@ -24,7 +24,7 @@ const ANSWERED = new Map([
 ]);
 
 /** What a home has to know of the pool. */
-export interface Handles {
+interface Handles {
   /** The last handle that was given out. */
   readonly lastHandle: number;
   /** Does a task run under this handle, in whatever interpreter? */

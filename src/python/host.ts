@@ -30,7 +30,7 @@ export type ScriptOutcome =
     };
 
 /** The flow that a script's body has declared. */
-export interface DeclaredRun {
+interface DeclaredRun {
   readonly mode: string;
   readonly steps: readonly StepInfo[];
   readonly reader: string;

@@ -15,7 +15,7 @@ import type { KeyEvents } from "./notifications.ts";
 import type { StreamRegistrations } from "./streams.ts";
 import type { SyncEvents } from "./sync-events.ts";
 
-export interface EventInterceptorOptions {
+interface EventInterceptorOptions {
   readonly keys: KeysRegistrations;
   readonly streams: StreamRegistrations;
   readonly sync: SyncEvents;

@@ -14,7 +14,7 @@ import type { Clock } from "./stream-state.ts";
 import { StreamRegistrations } from "./streams.ts";
 import { SyncEvents } from "./sync-events.ts";
 
-export interface EventReadersOptions {
+interface EventReadersOptions {
   readonly connections: Connections;
   /** The engine is in this process: it answers within the call, and tells events before replies. */
   readonly embedded: boolean;

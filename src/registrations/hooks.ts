@@ -12,7 +12,7 @@ import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { ReaderSide } from "./registry.ts";
 import { NOT_SYNC, TRIGGER_CLIENT } from "./triggers.ts";
 
-export interface HooksOptions {
+interface HooksOptions {
   readonly starter: EventStarter;
   readonly engineCommands: EngineCommands;
   /** True for a command of ours. */
@@ -24,7 +24,7 @@ export interface HooksOptions {
 }
 
 /** Who sent the hooked command. */
-export interface HookCaller {
+interface HookCaller {
   /** False in MULTI, Lua and `execute()`. */
   readonly canWait: boolean;
   readonly owner: object;

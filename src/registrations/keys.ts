@@ -11,7 +11,7 @@ import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { ReaderSide } from "./registry.ts";
 import type { SyncEvents } from "./sync-events.ts";
 
-export interface KeysRegistrationsOptions {
+interface KeysRegistrationsOptions {
   readonly events: KeyEvents;
   readonly reader: KeyReader;
   readonly starter: EventStarter;

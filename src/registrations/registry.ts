@@ -28,7 +28,7 @@ export interface Pausing {
   unpause(registration: Registration): void;
 }
 
-export interface RegistrationRegistryOptions {
+interface RegistrationRegistryOptions {
   readonly ids: Ids;
   readonly host: PythonHost;
   readonly sessions: SessionRegistry;

@@ -14,7 +14,7 @@ export const NOT_SYNC =
 /** Stands for the client command of a trigger's execution: there is one, but nothing can be done with it. */
 export const TRIGGER_CLIENT = -1;
 
-export interface TriggerCaller {
+interface TriggerCaller {
   /** False in MULTI, Lua and `execute()`. */
   readonly canWait: boolean;
   /** In whose name the engine may already be held. */

@@ -21,7 +21,7 @@ import { DirectoryInUse, DirectoryLock } from "./lock.ts";
 import { refusesToSave } from "./no-folder.ts";
 import { NullStore, type StoredTimer } from "./store.ts";
 
-export interface PersistenceOptions {
+interface PersistenceOptions {
   /** Where things are kept; empty: nowhere. */
   readonly directory: string;
   /** Go on with what can be read of damaged files, which are kept under other names. */

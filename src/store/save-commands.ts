@@ -11,7 +11,7 @@ import { error, integer, raw, type Reply, status } from "../resp/reply.ts";
 import { type DataSnapshots, SaveInProgress } from "./data.ts";
 import { reasonOf } from "./disk.ts";
 
-export interface SaveCommandsOptions {
+interface SaveCommandsOptions {
   readonly snapshots: DataSnapshots;
   readonly connections: Pick<InternalConnections, "open">;
   readonly gate: EngineGate;
