@@ -40,12 +40,14 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
     return execution;
   };
 
+  const common = { since: "1.0", group: "executions" } as const;
+  const ofResults = { ...common, passesGate: true, testedBy: "test/conformance/cases/results-registry.json" } as const;
+
   return [
     {
+      ...common,
       name: "rg.pyexecute",
       summary: "Runs a Python script; answers its results, OK, or with UNBLOCKING the execution's id.",
-      since: "1.0",
-      group: "executions",
       access: "script",
       minArgs: 1,
       maxArgs: Number.POSITIVE_INFINITY,
@@ -57,16 +59,13 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       run: ([code, ...rest], context) => pyexecute(code as Buffer, parseOptions(rest), context, options),
     },
     {
+      ...ofResults,
       name: "rg.getresults",
-      passesGate: true,
       summary: "Answers the results and errors of a finished execution.",
-      since: "1.0",
-      group: "executions",
       access: "read",
       minArgs: 1,
       maxArgs: Number.POSITIVE_INFINITY,
       syntax: "id",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: ([id]) => {
         const execution = find(id);
         if (!execution.isFinished) throw new ReplyError("execution is still running");
@@ -75,16 +74,13 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       },
     },
     {
+      ...ofResults,
       name: "rg.getresultsblocking",
-      passesGate: true,
       summary: "Waits for an execution to finish and answers its results and errors.",
-      since: "1.0",
-      group: "executions",
       access: "read",
       minArgs: 1,
       maxArgs: 1,
       syntax: "id",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: ([id], { caller, signal }) => {
         const execution = find(id);
         if (execution.isFinished) {
@@ -96,29 +92,23 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       },
     },
     {
+      ...ofResults,
       name: "rg.dumpexecutions",
-      passesGate: true,
       summary: "Lists the executions there are, with their statuses.",
-      since: "1.0",
-      group: "executions",
       access: "read",
       minArgs: 0,
       maxArgs: Number.POSITIVE_INFINITY,
       syntax: "",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: () => array(registry.list().map(dumpLine)),
     },
     {
+      ...ofResults,
       name: "rg.dropexecution",
-      passesGate: true,
       summary: "Forgets a finished execution and its results.",
-      since: "1.0",
-      group: "executions",
       access: "admin",
       minArgs: 1,
       maxArgs: 1,
       syntax: "id",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: ([id]) => {
         const execution = find(id);
         if (!execution.isFinished) throw new ReplyError("can not drop a not yet finished execution, abort it first.");
@@ -127,16 +117,13 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       },
     },
     {
+      ...ofResults,
       name: "rg.abortexecution",
-      passesGate: true,
       summary: "Stops an execution, whatever its code does; answers when it has stopped.",
-      since: "1.0",
-      group: "executions",
       access: "admin",
       minArgs: 1,
       maxArgs: 1,
       syntax: "id",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: async ([id], { caller }) => {
         const execution = find(id, "execution does not exist");
         if (caller !== "client") throw new ReplyError(blockingRefusal(caller));
@@ -146,16 +133,13 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       },
     },
     {
+      ...ofResults,
       name: "rg.getexecution",
-      passesGate: true,
       summary: "Shows an execution in detail: status, counts, durations and steps.",
-      since: "1.0",
-      group: "executions",
       access: "read",
       minArgs: 1,
       maxArgs: 2,
       syntax: "id [SHARD|CLUSTER]",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: ([id, scope]) => {
         const execution = find(id);
         checkScope(scope?.toString("latin1").toUpperCase());

@@ -31,6 +31,15 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
     group: "registrations",
     testedBy: "test/conformance/cases/config-and-info.json",
   } as const;
+  const ofStreams = {
+    ...common,
+    since: "1.2",
+    access: "admin",
+    minArgs: 1,
+    maxArgs: MANY,
+    syntax: "id [id ...]",
+    refusedWhenNotBlocking: blockingRefusal,
+  } as const;
   const trigger = (args: readonly Buffer[], context: CommandContext): Promise<Reply> => fire(args, context, options);
 
   return [
@@ -104,28 +113,16 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       },
     },
     {
-      ...common,
+      ...ofStreams,
       name: "rg.pauseregistrations",
       passesGate: true,
       summary: "Pauses StreamReader registrations.",
-      since: "1.2",
-      access: "admin",
-      minArgs: 1,
-      maxArgs: MANY,
-      syntax: "id [id ...]",
-      refusedWhenNotBlocking: blockingRefusal,
       run: (ids) => pause(ids, "pause", options),
     },
     {
-      ...common,
+      ...ofStreams,
       name: "rg.unpauseregistrations",
       summary: "Lets paused or aborted StreamReader registrations go on.",
-      since: "1.2",
-      access: "admin",
-      minArgs: 1,
-      maxArgs: MANY,
-      syntax: "id [id ...]",
-      refusedWhenNotBlocking: blockingRefusal,
       run: (ids) => pause(ids, "unpause", options),
     },
     {
