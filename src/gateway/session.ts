@@ -476,7 +476,10 @@ export class ClientSession {
 
   // ---- the end ----
 
-  /** The engine knows this client no longer, so nothing more is read. What runs answers, and be it an error. */
+  /**
+   * The engine has ended the client's connection, so nothing more is read from the client. Commands that are under way for it
+   * still answer, if only with an error.
+   */
   #lose(): void {
     this.finish();
     this.#settled();

@@ -22,7 +22,7 @@ interface Entry {
   readonly microseconds: number;
   readonly words: readonly Reply[];
   readonly address: string;
-  /** The engine's last entry before it; undefined until the two logs are looked at together. */
+  /** The id of the engine's last entry before this one. It is found out when a client first reads both logs; undefined before. */
   after: number | undefined;
 }
 

@@ -67,7 +67,10 @@ export class ClientCommands {
     override_reply: (caller, args) => this.#overrideReply(caller, args),
   };
   readonly #open = new Map<number, ClientCommand>();
-  /** Going down, below those of triggers and hooks: an execution has only one such handle. */
+  /**
+   * The last handle that was given. Handles of linked commands are negative and count downwards, those of hooked commands count
+   * upwards: an execution knows the command behind it by one number, whichever kind it is.
+   */
   #last = FIRST_HANDLE;
 
   open(args: readonly Buffer[], row: EngineCommand, canWait: boolean): ClientCommand {

@@ -83,7 +83,8 @@ export class EventInterceptor implements Interceptor {
     if (!this.active) return undefined;
     const row = this.#concerned(name, request.count);
     if (!row) return undefined;
-    // It may wait for others, who could not go on while the engine is held: they can get in between.
+    // A command that blocks may wait for commands of other clients, which could not be carried out while the engine is held.
+    // So the engine is not held for it, and others' commands can come between it and its events.
     if (row.flags.has("blocking")) {
       if (!this.#holds) return undefined;
       return { kind: "hold", settle: (_reply, { owner }) => this.#options.sync.settle(owner)?.then(() => undefined) };
