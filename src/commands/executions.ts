@@ -87,7 +87,7 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
           registry.touch(execution);
           return execution.reply();
         }
-        if (caller !== "client") throw new ReplyError(blockingRefusal(caller));
+        if (!caller.canWait) throw new ReplyError(blockingRefusal(caller));
         return untilGone(execution.finished, signal).then(() => execution.reply());
       },
     },
@@ -126,7 +126,7 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       syntax: "id",
       run: async ([id], { caller }) => {
         const execution = find(id, "execution does not exist");
-        if (caller !== "client") throw new ReplyError(blockingRefusal(caller));
+        if (!caller.canWait) throw new ReplyError(blockingRefusal(caller));
         runner.ids.skip(1, 1);
         await runner.abort(execution);
         return OK;
@@ -238,7 +238,7 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
 function pyexecute(
   code: Buffer,
   { unblocking, id, description, upgrade, replaceWith, requirements }: ScriptOptions,
-  { user, ran, owner }: Pick<CommandContext, "user" | "ran" | "owner">,
+  { caller: { user, owner }, ran }: Pick<CommandContext, "caller" | "ran">,
   { runner, sessions, registrations, requirements: known, limits }: ExecutionCommandsOptions,
 ): Reply | Promise<Reply> {
   if (code.length > limits.scriptBytes) {

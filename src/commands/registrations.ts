@@ -153,10 +153,10 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
 
 async function fire(
   args: readonly Buffer[],
-  { caller, owner, ran }: CommandContext,
+  { caller, ran }: CommandContext,
   { triggers }: RegistrationCommandsOptions,
 ): Promise<Reply> {
-  const execution = await triggers.fire(args, { canWait: caller === "client", owner });
+  const execution = await triggers.fire(args, caller);
   ran?.(execution.totalMs);
   const [first] = execution.errors;
   return first === undefined ? execution.results() : error(first);

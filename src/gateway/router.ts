@@ -9,7 +9,7 @@ export interface Route {
   readonly row: CommandRow | undefined;
   /** For a command of the engine that the gateway takes note of. */
   readonly plan: Planner | undefined;
-  /** The interceptor is to be asked about it even when it is not active. */
+  /** Something has always to be done about it. */
   readonly watched: boolean;
 }
 
@@ -17,7 +17,7 @@ export class Router {
   readonly #mayBeSpecial = new Uint8Array(32768);
   readonly #routes = new Map<string, Route>();
 
-  /** @param watched names that the interceptor is always asked about */
+  /** @param watched names of commands about which {@link Path.find} is always asked */
   constructor(commands: CommandTable, watched: readonly string[] = []) {
     for (const name of new Set([...PLANNERS.keys(), ...commands.rows.map((row) => row.name), ...watched])) {
       const row = commands.find(name);

@@ -1,4 +1,5 @@
 /** The engine's commands of which the gateway takes note: what they change, and what their replies are to look like. */
+import type { RequestView } from "../commands/path.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import { debugRefusal } from "../engine/debug.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -10,7 +11,6 @@ import { encodeWhole, error } from "../resp/reply.ts";
 import { describesClients, withAddresses } from "./addresses.ts";
 import type { AccessEpoch } from "./access.ts";
 import { type ClientState, type ReplyHandler, Transaction } from "./client-state.ts";
-import type { RequestView } from "./interceptor.ts";
 import { type SpliceSources, spliceFor } from "./splice.ts";
 
 interface Special {

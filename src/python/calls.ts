@@ -1,11 +1,13 @@
 /** What Python may ask of the main thread: the engine's commands, our own, keys to read, options. */
+import type { Caller } from "../commands/caller.ts";
+import type { Maybe, Path } from "../commands/path.ts";
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
 import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
 import { debugRefusal } from "../engine/debug.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
 import { makesReplica, REPLICATION_REFUSED } from "../engine/replication.ts";
-import type { Maybe, UserRights } from "../engine/rights.ts";
+import type { UserRights } from "../engine/rights.ts";
 import { hasForm, traitsOf, wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
@@ -27,8 +29,8 @@ export interface PythonCallsOptions {
   readonly connections: InternalConnections;
   readonly engineCommands: EngineCommands;
   readonly gate: EngineGate;
-  /** Runs a command that the engine is not to see (a hooked one, one of ours); undefined when the engine is to run it. */
-  readonly runOwn: (args: readonly Buffer[], owner: object, user: string) => Reply | Promise<Reply> | undefined;
+  /** What takes the place of commands, and what watches them. */
+  readonly path: Pick<Path, "own" | "watched">;
   /** May this user's code run this command? @returns the error reply's text if it may not */
   readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
   readonly rights: Pick<UserRights, "isFree" | "mayRead">;
@@ -40,12 +42,6 @@ export interface PythonCallsOptions {
   readonly onIdle: (task: PythonTask, error: string) => void;
   /** Is told which script's body the next command comes from, and (undefined) that it was sent. */
   readonly onBodyCommand: (body: PythonTask | undefined) => void;
-  /** Sends a command and deals with the events that it causes before its reply is given. */
-  readonly around: (
-    args: readonly Buffer[],
-    sender: { readonly owner: object; readonly canWait: boolean; readonly links: boolean },
-    send: () => Buffer | Promise<Buffer>,
-  ) => Buffer | Promise<Buffer>;
   /** Told of commands that may change users' rights: before the engine gets them, and when they were carried out. */
   readonly epoch: { advance(): void; changed(): void };
   readonly settings: OwnSettings;
@@ -133,13 +129,29 @@ export class PythonCalls {
   #execute(caller: CallContext, { args, task: handle }: CallArgs<"execute">): CallReply | Promise<CallReply> {
     const task = caller.task(handle);
     const owner = task?.owner ?? caller.home;
-    const user = caller.user ?? "";
+    return this.run(caller, owner, args, task, true);
+  }
+
+  /**
+   * Runs a command for Python code, if its user may.
+   * @param links false: past all hooks and what registrations have to do with it
+   * @throws ReplyError with the error of whoever carries it out
+   */
+  run(
+    { home, user = "" }: Pick<CallContext, "home" | "user">,
+    owner: object,
+    args: readonly Buffer[],
+    task: PythonTask | undefined,
+    links: boolean,
+  ): CallReply | Promise<CallReply> {
+    const caller: Caller = { kind: "python", owner, user, canWait: false, links };
     const act = (): CallReply | Promise<CallReply> => {
-      const reply = this.#options.runOwn(args, owner, user);
-      if (reply !== undefined) return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
-      return this.engine(caller, owner, args, task);
+      const own = this.#options.path.own(args, caller);
+      if (!own) return this.#engine(home, caller, args, task);
+      const reply = own();
+      return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
     };
-    return this.ifAllowed(user, args, act, task);
+    return this.#ifAllowed(user, args, act, task);
   }
 
   /**
@@ -147,7 +159,7 @@ export class PythonCalls {
    * @param task who waits for the engine meanwhile
    * @throws ReplyError with the engine's refusal
    */
-  ifAllowed(
+  #ifAllowed(
     user: string,
     args: readonly Buffer[],
     act: () => CallReply | Promise<CallReply>,
@@ -163,18 +175,14 @@ export class PythonCalls {
     return refused instanceof Promise ? refused.then(then) : then(refused);
   }
 
-  /**
-   * Runs a command in the engine for Python code, past all hooks.
-   * @param links `commands` of KeysReader registrations may name it
-   * @throws ReplyError with the engine's error
-   */
-  engine(
-    { home, user = "" }: Pick<CallContext, "home" | "user">,
-    owner: object,
+  /** @throws ReplyError with the engine's error */
+  #engine(
+    home: object,
+    caller: Caller,
     args: readonly Buffer[],
-    task?: PythonTask,
-    links = true,
+    task: PythonTask | undefined,
   ): CallReply | Promise<CallReply> {
+    const { owner, user } = caller;
     const name = wordOf(args[0]);
     const { flags } = this.#known(name, args.length);
     const shownToUser = shownTo(user, name, args);
@@ -188,10 +196,10 @@ export class PythonCalls {
       if (changes) this.#options.epoch.changed();
       return engineReply(shownToUser?.(shown) ?? shown);
     };
-    const sender = { owner, canWait: false, links };
     const send = (): Buffer | Promise<Buffer> =>
       flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task, true);
-    const reply = this.#options.around(args, sender, send);
+    const watched = this.#options.path.watched(args, caller);
+    const reply = watched ? watched(send) : send();
     return reply instanceof Promise ? reply.then(settle) : settle(reply);
   }
 

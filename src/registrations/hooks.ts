@@ -1,6 +1,7 @@
 /** CommandReader registrations with a hook: they run in place of a command. events.md, section 8. */
+import type { Caller } from "../commands/caller.ts";
+import type { Handling, Middleware, RequestView } from "../commands/path.ts";
 import type { EngineCommands } from "../engine/commands.ts";
-import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
@@ -23,23 +24,19 @@ interface HooksOptions {
   readonly toPython: (reply: Reply) => CallReply;
 }
 
-/** Who sent the hooked command. */
-interface HookCaller {
-  /** False in MULTI, Lua and `execute()`. */
-  readonly canWait: boolean;
-  readonly owner: object;
-}
-
 /** What an execution of a hook may go on to with `call_next`. */
 interface HookContext {
   readonly name: string;
   readonly typedName: Buffer;
   /** The hooks that are further inside, innermost first. */
   readonly inner: readonly Registration[];
-  readonly caller: HookCaller;
+  readonly caller: Caller;
 }
 
-export class Hooks implements ReaderSide {
+const HOOK_GONE = "ERR the hook is gone";
+
+export class Hooks implements ReaderSide, Middleware {
+  readonly of = ["client", "lua", "python"] as const;
   readonly #options: HooksOptions;
   /** By the command's lower-case name, oldest first. */
   readonly #byCommand = new Map<string, Registration[]>();
@@ -60,8 +57,15 @@ export class Hooks implements ReaderSide {
   }
 
   /** The names of the hooked commands. */
-  get commands(): string[] {
+  get ofLua(): string[] {
     return [...this.#byCommand.keys()];
+  }
+
+  handle(name: string, request: RequestView, { links }: Pick<Caller, "links">): Handling | undefined {
+    const hooks = links ? this.#byCommand.get(name) : undefined;
+    if (!hooks || !this.#newest(hooks, name, request.count, (at) => request.view(at))) return undefined;
+    const args = request.copy(0);
+    return { way: "instead", run: (caller) => this.#run(name, args, caller) ?? error(HOOK_GONE) };
   }
 
   check(spec: RegistrationSpec, declared: readonly Registration[]): void {
@@ -92,15 +96,8 @@ export class Hooks implements ReaderSide {
     else this.#byCommand.delete(name);
   }
 
-  /** Does a hook apply to this command? `word` gives its words, the name being 0. */
-  applies(name: string, count: number, word: (index: number) => Buffer): boolean {
-    const hooks = this.#byCommand.get(name);
-    return hooks !== undefined && this.#newest(hooks, name, count, word) !== undefined;
-  }
-
   /** Runs the outermost hook that applies. @returns undefined when there is none */
-  run(args: readonly Buffer[], caller: HookCaller): Promise<Reply> | undefined {
-    const name = wordOf(args[0]);
+  #run(name: string, args: readonly Buffer[], caller: Caller): Promise<Reply> | undefined {
     const hooks = this.#byCommand.get(name);
     return hooks && this.#runFrom(hooks, name, args, caller);
   }
@@ -140,7 +137,7 @@ export class Hooks implements ReaderSide {
     hooks: readonly Registration[],
     name: string,
     args: readonly Buffer[],
-    caller: HookCaller,
+    caller: Caller,
   ): Promise<Reply> | undefined {
     const hook = this.#newest(hooks, name, args.length, (index) => args[index] as Buffer);
     if (!hook) return undefined;
@@ -168,7 +165,11 @@ export class Hooks implements ReaderSide {
       );
     }
     const args = [context.typedName, ...rest];
-    const next = this.#runFrom(context.inner, context.name, args, { canWait: false, owner: task.owner });
+    const next = this.#runFrom(context.inner, context.name, args, {
+      ...context.caller,
+      canWait: false,
+      owner: task.owner,
+    });
     return next ? next.then(this.#options.toPython) : this.#options.runReal(caller, task, args);
   }
 }

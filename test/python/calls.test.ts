@@ -22,10 +22,9 @@ function setUp() {
     connections: { open },
     engineCommands: { find: (name: string) => new EngineCommand(name, [Buffer.from(name), -1, [], 0, 0, 0]) },
     gate,
-    runOwn: () => undefined,
+    path: { own: () => undefined, watched: () => undefined },
     rights: { isFree: () => true },
     maxIdleMs: () => 0,
-    around: (_args: unknown, _sender: unknown, send: () => Buffer) => send(),
     settings: { translate: () => undefined, embedded: true },
   } as unknown as PythonCallsOptions;
   const calls = new PythonCalls(options);
