@@ -1,5 +1,5 @@
 /**
- * Finds addresses in a build of Valkey in WebAssembly, for `LAYOUTS` of src/engine/embedded.ts: docs/architecture.md says which.
+ * Finds addresses in a build of Valkey in WebAssembly, for `LAYOUTS` of src/engine/internals.ts: docs/architecture.md says which.
  *
  *     npm run addresses -- beforeSleep initServer      addresses that the code of all these functions names
  *     npm run addresses -- 1694880                     functions whose code names this address

@@ -1,7 +1,7 @@
 /** Asks a running server whether it answers; what `regears --healthcheck` does. */
 import { connect } from "node:net";
 
-export interface HealthcheckTarget {
+interface HealthcheckTarget {
   readonly host: string;
   readonly port: number;
   /** Path of a Unix socket, used instead of host and port when it is not empty. */

@@ -10,7 +10,7 @@ import { ConfigError } from "./config.ts";
  */
 export type Logger = Pick<PinoLogger, "trace" | "debug" | "info" | "warn" | "error">;
 
-export type LogLevel = "debug" | "verbose" | "notice" | "warning";
+type LogLevel = "debug" | "verbose" | "notice" | "warning";
 
 const PINO_LEVELS = { debug: "trace", verbose: "debug", notice: "info", warning: "warn" } as const;
 const SHOWN_LEVELS: Readonly<Record<string, string>> = {
@@ -20,16 +20,16 @@ const SHOWN_LEVELS: Readonly<Record<string, string>> = {
   warn: "warning",
 };
 
-export interface LogOptions {
+interface LogOptions {
   readonly level: LogLevel;
   /** File to append to; empty is standard output. */
   readonly file: string;
 }
 
 /** The pino level for a level of Redis: `notice` is `info`. */
-export const pinoLevel = (level: LogLevel): "trace" | "debug" | "info" | "warn" => PINO_LEVELS[level];
+const pinoLevel = (level: LogLevel): "trace" | "debug" | "info" | "warn" => PINO_LEVELS[level];
 
-export interface OpenLog {
+interface OpenLog {
   readonly log: PinoLogger;
   /** Goes on in a file of the same name: the old one was moved away. @throws when it can not be opened; the old one is used on */
   reopen(): void;

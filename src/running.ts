@@ -14,7 +14,7 @@ export interface RegearsServer extends AsyncDisposable {
 }
 
 /** What there is to run. */
-export interface Runnable {
+interface Runnable {
   readonly log: Logger;
   readonly engine: { readonly description: string };
   readonly listener: { readonly port: number; readonly kinds: readonly string[] };

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { type Config, ConfigError, completeConfig } from "./config.ts";
 import { type Logger, openLog } from "./log.ts";
 import { baseParts } from "./parts/base.ts";
-import { type CommandParts, commandParts } from "./parts/commands.ts";
+import { addCommands } from "./parts/commands.ts";
 import { dataParts } from "./parts/data.ts";
 import { type ExecutionParts, executionParts } from "./parts/executions.ts";
 import { createListener } from "./parts/gateway.ts";
@@ -41,13 +41,13 @@ function madeFolder(dir: string): string {
 export async function startServer(config: Config, log: Logger): Promise<RegearsServer> {
   // Each group is built on those before it; what it uses of later ones it asks for when it needs it.
   const base = baseParts(config, log);
-  const data = dataParts(base, () => commands.table);
-  const python: PythonParts = pythonParts(data, () => ({ executions, reactions, commands }));
+  const data = dataParts(base);
+  const python: PythonParts = pythonParts(data, () => ({ executions, reactions }));
   const executions: ExecutionParts = executionParts(python);
-  const reactions: ReactionParts = reactionParts(executions, () => ({ persistence, commands }));
+  const reactions: ReactionParts = reactionParts(executions, () => ({ persistence }));
   const persistence = createPersistence(reactions);
-  const commands: CommandParts = commandParts(reactions, () => visibility);
-  const listener = createListener(commands, persistence, () => visibility);
+  addCommands(reactions, () => visibility);
+  const listener = createListener(reactions, persistence, () => visibility);
   const visibility = createVisibility(reactions, listener);
 
   return run({

@@ -38,7 +38,7 @@ const CHECK_MS = 10;
 /** Milliseconds after which the debugger has opened if it was asked to. */
 const SETTLED_MS = 1000;
 
-export interface SignalActions {
+interface SignalActions {
   /** Save and end. */
   stop(signal: string): void;
   /** Open the log file anew. */

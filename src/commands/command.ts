@@ -1,23 +1,17 @@
 /** What a command is: one row, from which dispatch, arity, COMMAND INFO, the compatibility table and the docs derive. */
 import type { Reply } from "../resp/reply.ts";
+import type { Caller } from "./caller.ts";
 
 /** Who may run a command, in the terms of Redis' ACL: the same right as EVAL, `@admin`, `@read`, or any authenticated user. */
 export type Access = "script" | "admin" | "read" | "any";
 
-/** On whose behalf a command runs, and therefore whether it may wait. */
-export type Caller = "client" | "multi" | "lua" | "script";
-
-/** What a handler may know of its caller. */
+/** What a handler may know of the call. */
 export interface CommandContext {
   readonly caller: Caller;
   /** Fires when the caller has gone; what waits for it may be freed. */
   readonly signal: AbortSignal;
   /** The client's connection number; 0 for calls made by scripts. */
   readonly clientId: number;
-  /** In whose name the engine's gate is held: the client, or the execution whose `execute()` this is. */
-  readonly owner: object;
-  /** The engine's user on whose behalf it runs. */
-  readonly user: string;
   /** The command's name as the caller typed it. */
   readonly typedName: string;
   /** Is told how long it ran, by commands that may be slow: what waits for its turn does not run. */
@@ -45,6 +39,8 @@ export interface CommandRow {
   readonly passesGate?: true;
   /** First, last, step of keys for COMMAND INFO; default 0,0,0. */
   readonly keys?: readonly [number, number, number];
+  /** It takes keys only in some forms. */
+  readonly movableKeys?: true;
   /** The test file that covers it, for the generated table. */
   readonly testedBy: string;
   readonly run: (args: readonly Buffer[], context: CommandContext) => Reply | Promise<Reply>;
@@ -53,6 +49,8 @@ export interface CommandRow {
 /** The one list of commands, by lower-case name. */
 export interface CommandTable {
   readonly rows: readonly CommandRow[];
+  /** Adds rows. @throws Error when two rows have one name, or a name is not lower case: both are mistakes of ours */
+  add(rows: readonly CommandRow[]): void;
   find(name: string): CommandRow | undefined;
   /**
    * Checks (arity, refusal) and runs a row. Never throws: a ReplyError becomes its text, anything else is logged

@@ -11,7 +11,7 @@ import { array, bulk, integer, type Reply, status, text } from "../resp/reply.ts
 import type { CommandContext, CommandRow } from "./command.ts";
 import { blockingRefusal } from "./table.ts";
 
-export interface ExecutionCommandsOptions {
+interface ExecutionCommandsOptions {
   readonly runner: ExecutionRunner;
   readonly sessions: SessionRegistry;
   readonly registrations: RegistrationRegistry;
@@ -40,12 +40,14 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
     return execution;
   };
 
+  const common = { since: "1.0", group: "executions" } as const;
+  const ofResults = { ...common, passesGate: true, testedBy: "test/conformance/cases/results-registry.json" } as const;
+
   return [
     {
+      ...common,
       name: "rg.pyexecute",
       summary: "Runs a Python script; answers its results, OK, or with UNBLOCKING the execution's id.",
-      since: "1.0",
-      group: "executions",
       access: "script",
       minArgs: 1,
       maxArgs: Number.POSITIVE_INFINITY,
@@ -57,16 +59,13 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       run: ([code, ...rest], context) => pyexecute(code as Buffer, parseOptions(rest), context, options),
     },
     {
+      ...ofResults,
       name: "rg.getresults",
-      passesGate: true,
       summary: "Answers the results and errors of a finished execution.",
-      since: "1.0",
-      group: "executions",
       access: "read",
       minArgs: 1,
       maxArgs: Number.POSITIVE_INFINITY,
       syntax: "id",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: ([id]) => {
         const execution = find(id);
         if (!execution.isFinished) throw new ReplyError("execution is still running");
@@ -75,50 +74,41 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       },
     },
     {
+      ...ofResults,
       name: "rg.getresultsblocking",
-      passesGate: true,
       summary: "Waits for an execution to finish and answers its results and errors.",
-      since: "1.0",
-      group: "executions",
       access: "read",
       minArgs: 1,
       maxArgs: 1,
       syntax: "id",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: ([id], { caller, signal }) => {
         const execution = find(id);
         if (execution.isFinished) {
           registry.touch(execution);
           return execution.reply();
         }
-        if (caller !== "client") throw new ReplyError(blockingRefusal(caller));
+        if (!caller.canWait) throw new ReplyError(blockingRefusal(caller));
         return untilGone(execution.finished, signal).then(() => execution.reply());
       },
     },
     {
+      ...ofResults,
       name: "rg.dumpexecutions",
-      passesGate: true,
       summary: "Lists the executions there are, with their statuses.",
-      since: "1.0",
-      group: "executions",
       access: "read",
       minArgs: 0,
       maxArgs: Number.POSITIVE_INFINITY,
       syntax: "",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: () => array(registry.list().map(dumpLine)),
     },
     {
+      ...ofResults,
       name: "rg.dropexecution",
-      passesGate: true,
       summary: "Forgets a finished execution and its results.",
-      since: "1.0",
-      group: "executions",
       access: "admin",
       minArgs: 1,
       maxArgs: 1,
       syntax: "id",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: ([id]) => {
         const execution = find(id);
         if (!execution.isFinished) throw new ReplyError("can not drop a not yet finished execution, abort it first.");
@@ -127,35 +117,29 @@ export function executionCommands(options: ExecutionCommandsOptions): CommandRow
       },
     },
     {
+      ...ofResults,
       name: "rg.abortexecution",
-      passesGate: true,
       summary: "Stops an execution, whatever its code does; answers when it has stopped.",
-      since: "1.0",
-      group: "executions",
       access: "admin",
       minArgs: 1,
       maxArgs: 1,
       syntax: "id",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: async ([id], { caller }) => {
         const execution = find(id, "execution does not exist");
-        if (caller !== "client") throw new ReplyError(blockingRefusal(caller));
+        if (!caller.canWait) throw new ReplyError(blockingRefusal(caller));
         runner.ids.skip(1, 1);
         await runner.abort(execution);
         return OK;
       },
     },
     {
+      ...ofResults,
       name: "rg.getexecution",
-      passesGate: true,
       summary: "Shows an execution in detail: status, counts, durations and steps.",
-      since: "1.0",
-      group: "executions",
       access: "read",
       minArgs: 1,
       maxArgs: 2,
       syntax: "id [SHARD|CLUSTER]",
-      testedBy: "test/conformance/cases/results-registry.json",
       run: ([id, scope]) => {
         const execution = find(id);
         checkScope(scope?.toString("latin1").toUpperCase());
@@ -254,7 +238,7 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
 function pyexecute(
   code: Buffer,
   { unblocking, id, description, upgrade, replaceWith, requirements }: ScriptOptions,
-  { user, ran, owner }: Pick<CommandContext, "user" | "ran" | "owner">,
+  { caller: { user, owner }, ran }: Pick<CommandContext, "caller" | "ran">,
   { runner, sessions, registrations, requirements: known, limits }: ExecutionCommandsOptions,
 ): Reply | Promise<Reply> {
   if (code.length > limits.scriptBytes) {

@@ -7,7 +7,7 @@ import type { RegistrationRegistry } from "../registrations/registry.ts";
 import { requirementLine } from "./requirements.ts";
 import { formatDouble, sessionText } from "./registrations.ts";
 
-export interface InfoSources {
+interface InfoSources {
   readonly registry: ExecutionRegistry;
   readonly registrations: RegistrationRegistry;
   readonly sessions: SessionRegistry;

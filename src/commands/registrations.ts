@@ -10,7 +10,7 @@ import { array, bulk, error, integer, nil, type Reply, status, text } from "../r
 import type { CommandContext, CommandRow } from "./command.ts";
 import { blockingRefusal } from "./table.ts";
 
-export interface RegistrationCommandsOptions {
+interface RegistrationCommandsOptions {
   readonly runner: ExecutionRunner;
   readonly registrations: RegistrationRegistry;
   readonly triggers: Triggers;
@@ -30,6 +30,15 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
     since: "1.0",
     group: "registrations",
     testedBy: "test/conformance/cases/config-and-info.json",
+  } as const;
+  const ofStreams = {
+    ...common,
+    since: "1.2",
+    access: "admin",
+    minArgs: 1,
+    maxArgs: MANY,
+    syntax: "id [id ...]",
+    refusedWhenNotBlocking: blockingRefusal,
   } as const;
   const trigger = (args: readonly Buffer[], context: CommandContext): Promise<Reply> => fire(args, context, options);
 
@@ -104,28 +113,16 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       },
     },
     {
-      ...common,
+      ...ofStreams,
       name: "rg.pauseregistrations",
       passesGate: true,
       summary: "Pauses StreamReader registrations.",
-      since: "1.2",
-      access: "admin",
-      minArgs: 1,
-      maxArgs: MANY,
-      syntax: "id [id ...]",
-      refusedWhenNotBlocking: blockingRefusal,
       run: (ids) => pause(ids, "pause", options),
     },
     {
-      ...common,
+      ...ofStreams,
       name: "rg.unpauseregistrations",
       summary: "Lets paused or aborted StreamReader registrations go on.",
-      since: "1.2",
-      access: "admin",
-      minArgs: 1,
-      maxArgs: MANY,
-      syntax: "id [id ...]",
-      refusedWhenNotBlocking: blockingRefusal,
       run: (ids) => pause(ids, "unpause", options),
     },
     {
@@ -136,6 +133,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       minArgs: 1,
       maxArgs: MANY,
       syntax: "trigger [arg ...]",
+      movableKeys: true,
       run: trigger,
     },
     {
@@ -155,10 +153,10 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
 
 async function fire(
   args: readonly Buffer[],
-  { caller, owner, ran }: CommandContext,
+  { caller, ran }: CommandContext,
   { triggers }: RegistrationCommandsOptions,
 ): Promise<Reply> {
-  const execution = await triggers.fire(args, { canWait: caller === "client", owner });
+  const execution = await triggers.fire(args, caller);
   ran?.(execution.totalMs);
   const [first] = execution.errors;
   return first === undefined ? execution.results() : error(first);

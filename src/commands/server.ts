@@ -4,13 +4,13 @@ import type { Access, CommandRow } from "./command.ts";
 import { ownSection } from "./info.ts";
 
 /** Bytes of all Python interpreters together. */
-export interface PythonMemory {
+interface PythonMemory {
   readonly totalAllocated: number;
   readonly peakAllocated: number;
   readonly currentAllocated: number;
 }
 
-export interface ServerCommandDeps {
+interface ServerCommandDeps {
   readonly pythonMemory: () => PythonMemory;
   /** Lines of INFO's section `regears`. */
   readonly info: () => readonly string[];

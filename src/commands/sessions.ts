@@ -9,7 +9,7 @@ import type { CommandRow } from "./command.ts";
 import { describeRequirement } from "./requirements.ts";
 import { describeRegistration, type GearsCompat } from "./registrations.ts";
 
-export interface SessionCommandsOptions {
+interface SessionCommandsOptions {
   readonly runner: ExecutionRunner;
   readonly sessions: SessionRegistry;
   readonly registrations: RegistrationRegistry;

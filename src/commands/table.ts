@@ -2,22 +2,24 @@
 import { arityError, ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { error as errorReply, type Reply } from "../resp/reply.ts";
+import type { Caller } from "./caller.ts";
 import type { CommandContext, CommandRow, CommandTable } from "./command.ts";
 
 /** What is told of our own faults; the log has the rest. */
 const INTERNAL_ERROR = "ERR internal error";
 
-/**
- * Makes the table.
- * @param log is told of failures that are not the caller's fault.
- * @throws Error when two rows have one name, or a name is not lower case: both are mistakes of ours.
- */
+/** Makes the table. @param log is told of failures that are not the caller's fault */
 export function createCommandTable(rows: readonly CommandRow[], log: Pick<Logger, "error">): CommandTable {
+  const all: CommandRow[] = [];
   const byName = new Map<string, CommandRow>();
-  for (const row of rows) {
-    if (byName.has(row.name) || row.name !== row.name.toLowerCase()) throw new Error(`bad command name ${row.name}`);
-    byName.set(row.name, row);
-  }
+  const add = (more: readonly CommandRow[]): void => {
+    for (const row of more) {
+      if (byName.has(row.name) || row.name !== row.name.toLowerCase()) throw new Error(`bad command name ${row.name}`);
+      byName.set(row.name, row);
+      all.push(row);
+    }
+  };
+  add(rows);
 
   const failed = (row: CommandRow, error: unknown): Reply => {
     if (error instanceof ReplyError) return errorReply(error.message);
@@ -26,7 +28,8 @@ export function createCommandTable(rows: readonly CommandRow[], log: Pick<Logger
   };
 
   return {
-    rows,
+    rows: all,
+    add,
     find: (name) => byName.get(name.toLowerCase()),
     run(row, args, context) {
       try {
@@ -42,14 +45,14 @@ export function createCommandTable(rows: readonly CommandRow[], log: Pick<Logger
 
 /** A command of RedisGears looks at its arguments before it asks to block its client, and is refused that. */
 function check(row: CommandRow, args: readonly Buffer[], { caller }: CommandContext): void {
-  const refusal = caller === "client" ? undefined : row.refusedWhenNotBlocking?.(caller);
+  const refusal = caller.canWait ? undefined : row.refusedWhenNotBlocking?.(caller);
   if (refusal !== undefined && row.refusesFirst) throw new ReplyError(refusal);
   if (args.length < row.minArgs || args.length > row.maxArgs) throw arityError(row.name);
   if (refusal !== undefined) throw new ReplyError(refusal);
 }
 
 /** The engine's own words for a blocking module command whose caller can not wait. */
-export const blockingRefusal = (caller: CommandContext["caller"]): string =>
-  caller === "lua"
+export const blockingRefusal = ({ kind }: Caller): string =>
+  kind === "lua"
     ? "ERR Blocking module command called from Lua script"
     : "ERR Blocking module command called from transaction";

@@ -60,7 +60,7 @@ const REFUSED: readonly { readonly names: RegExp; readonly harmless: readonly st
 ];
 
 /** What to do with an option of Redis. */
-export type RedisDirective =
+type RedisDirective =
   | { readonly action: "engine"; readonly value: string }
   | { readonly action: "gears"; readonly pairs: readonly (readonly [string, string])[] }
   | { readonly action: "ignore"; readonly warning?: string }

@@ -19,7 +19,7 @@ export type RuntimeKey =
 export type SetOutcome = "set" | "saved" | "bad-core" | "fixed-core" | "bad-python" | "fixed-python" | "no-value";
 
 /** A value as it is shown: a number, bytes, or a list of texts. */
-export type ShownValue = bigint | Buffer | readonly string[];
+type ShownValue = bigint | Buffer | readonly string[];
 
 interface Slot {
   readonly gears: GearsName;

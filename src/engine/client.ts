@@ -4,6 +4,7 @@ import { InternalError, ReplyError } from "../errors.ts";
 import { type CommandArgument, encodeCommand, encodeCommands } from "./encode.ts";
 import type { EngineConnection } from "./engine.ts";
 import { ReplyEnds } from "./reply-ends.ts";
+import { traitsOf } from "./traits.ts";
 
 export { type CommandArgument, encodeCommand, encodeCommands };
 
@@ -18,7 +19,7 @@ export class EngineClosed extends InternalError {
 }
 
 /** A reply was longer than whoever asked can take; the connection has ended with it. */
-export class ReplyTooLong extends EngineClosed {
+class ReplyTooLong extends EngineClosed {
   override name = "ReplyTooLong";
   constructor(limit: number) {
     super(`ERR the reply is longer than ${limit} bytes`);
@@ -53,10 +54,6 @@ interface Waiting {
 }
 
 const MESSAGES = new Set(["message", "pmessage", "smessage"]);
-const SUBSCRIPTIONS = new Set([
-  ...["subscribe", "psubscribe", "ssubscribe"],
-  ...["unsubscribe", "punsubscribe", "sunsubscribe"],
-]);
 
 export class EngineClient {
   /**
@@ -101,8 +98,7 @@ export class EngineClient {
    * @throws EngineError for an error reply, EngineClosed when the connection ended first
    */
   async call(...args: readonly CommandArgument[]): Promise<EngineValue> {
-    const name = String(args[0]).toLowerCase();
-    const subscription = SUBSCRIPTIONS.has(name);
+    const subscription = traitsOf(String(args[0]).toLowerCase()).confirms === true;
     if (subscription) this.#subscribed = true;
     const replies = subscription ? Math.max(1, args.length - 1) : 1;
     const value = (await this.#request(encodeCommand(args), replies)).at(-1) ?? null;
@@ -290,38 +286,4 @@ function toValue(reply: unknown): EngineValue {
   if (reply instanceof Error) return new EngineError(reply.message);
   if (typeof reply === "number" || Buffer.isBuffer(reply)) return reply;
   return null;
-}
-
-/** What the engine tells of a command, in the terms of COMMAND. */
-export interface EngineCommand {
-  /** Number of words with the name; negative: at least so many. */
-  readonly arity: number;
-  /** Such as `write`, `denyoom`, `noscript`. */
-  readonly flags: ReadonlySet<string>;
-  /** Positions of keys; 0 where there are none. A negative last key counts from the end. */
-  readonly firstKey: number;
-  readonly lastKey: number;
-  readonly keyStep: number;
-  /** True when the positions do not tell all keys. */
-  readonly movable: boolean;
-}
-
-/** Asks the engine for its commands. @returns them by lower-case name @throws EngineError, EngineClosed */
-export async function loadCommandTable(client: EngineClient): Promise<Map<string, EngineCommand>> {
-  const rows = await client.call("COMMAND");
-  const table = new Map<string, EngineCommand>();
-  for (const row of Array.isArray(rows) ? rows : []) {
-    if (!Array.isArray(row)) continue;
-    const [name, arity, flagList, firstKey, lastKey, keyStep] = row;
-    const flags = new Set(Array.isArray(flagList) ? flagList.map(String) : []);
-    table.set(String(name).toLowerCase(), {
-      arity: Number(arity),
-      flags,
-      firstKey: Number(firstKey),
-      lastKey: Number(lastKey),
-      keyStep: Number(keyStep),
-      movable: flags.has("movablekeys"),
-    });
-  }
-  return table;
 }

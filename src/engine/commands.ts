@@ -1,12 +1,84 @@
-/** What the engine's commands are: their arity, flags and where their keys stand. */
-import { type EngineClient, type EngineCommand, loadCommandTable } from "./client.ts";
+/** What the engine's commands are: what its COMMAND table tells, and what follows from that together with their traits. */
+import type { EngineClient, EngineValue } from "./client.ts";
+import { type Traits, traitsOf } from "./traits.ts";
+
+/** One command, in the terms of COMMAND. */
+export class EngineCommand {
+  /** Number of words with the name; negative: at least so many. */
+  readonly arity: number;
+  /** Such as `write`, `denyoom`, `noscript`. */
+  readonly flags: ReadonlySet<string>;
+  /** Positions of keys; 0 where there are none. A negative last key counts from the end. */
+  readonly firstKey: number;
+  readonly lastKey: number;
+  readonly keyStep: number;
+  readonly traits: Traits;
+  /** It has keys, or its subcommands have (which an engine before Redis 7 does not list, and tells their keys here). */
+  readonly #keyed: boolean;
+
+  /** @param row an element of the reply of COMMAND: six elements, or ten since Redis 7 */
+  constructor(name: string, row: readonly EngineValue[]) {
+    const [, arity, flags, firstKey, lastKey, keyStep, , , , subcommands] = row;
+    this.arity = Number(arity);
+    this.flags = new Set(Array.isArray(flags) ? flags.map(String) : []);
+    this.firstKey = Number(firstKey);
+    this.lastKey = Number(lastKey);
+    this.keyStep = Number(keyStep);
+    this.traits = traitsOf(name);
+    const parts = Array.isArray(subcommands) ? subcommands.filter(Array.isArray) : [];
+    this.#keyed =
+      this.firstKey > 0 || this.movable || parts.some((part) => new EngineCommand(String(part[0]), part).hasKeys);
+  }
+
+  /** True when the positions do not tell all keys. */
+  get movable(): boolean {
+    return this.flags.has("movablekeys");
+  }
+
+  get hasKeys(): boolean {
+    return this.#keyed;
+  }
+
+  /** Can it change keys, or look for some? What a module does nobody knows. */
+  get causesEvents(): boolean {
+    if (this.flags.has("pubsub") || this.traits.connection) return false;
+    return this.#keyed || this.flags.has("module") || this.traits.choosesKey === true;
+  }
+
+  /**
+   * True for what Redis does not allow inside a script. Newer engines let scripts call the commands that block, those with
+   * movable keys have always been allowed.
+   */
+  get isKeptFromScripts(): boolean {
+    return this.flags.has("noscript") || (this.flags.has("blocking") && !this.movable);
+  }
+
+  /** True when a command of so many words, the name included, has a right number of them. */
+  arityFits(words: number): boolean {
+    return this.arity >= 0 ? words === this.arity : words >= -this.arity;
+  }
+
+  /** The positions of its keys among so many words, the name being 0; only those that fixed positions tell. */
+  keyPositions(words: number): number[] {
+    if (this.firstKey <= 0 || this.keyStep <= 0) return [];
+    const last = Math.min(this.lastKey < 0 ? words + this.lastKey : this.lastKey, words - 1);
+    const positions: number[] = [];
+    for (let at = this.firstKey; at <= last; at += this.keyStep) positions.push(at);
+    return positions;
+  }
+}
 
 export class EngineCommands {
-  #table: ReadonlyMap<string, EngineCommand> = new Map();
+  readonly #table = new Map<string, EngineCommand>();
 
-  /** Asks the engine. To be called once it is up. */
+  /** Asks the engine. To be called once it is up. @throws EngineError, EngineClosed */
   async load(client: EngineClient): Promise<void> {
-    this.#table = await loadCommandTable(client);
+    const rows = await client.call("COMMAND");
+    for (const row of Array.isArray(rows) ? rows : []) {
+      if (!Array.isArray(row)) continue;
+      const name = String(row[0]).toLowerCase();
+      this.#table.set(name, new EngineCommand(name, row));
+    }
   }
 
   /** By lower-case name. */
@@ -14,25 +86,8 @@ export class EngineCommands {
     return this.#table.get(name);
   }
 
-  /** True when a command of so many words, the name included, has a right number of them. */
-  static arityFits({ arity }: EngineCommand, words: number): boolean {
-    return arity >= 0 ? words === arity : words >= -arity;
-  }
-
-  /**
-   * True for what Redis does not allow inside a script. Newer engines let scripts call the commands that block, those with
-   * movable keys have always been allowed.
-   */
-  static isKeptFromScripts({ flags, movable }: EngineCommand): boolean {
-    return flags.has("noscript") || (flags.has("blocking") && !movable);
-  }
-
-  /** The positions of a command's keys among its words, the name being 0; only those that fixed positions tell. */
-  static keyPositions({ firstKey, lastKey, keyStep }: EngineCommand, words: number): number[] {
-    if (firstKey <= 0 || keyStep <= 0) return [];
-    const last = Math.min(lastKey < 0 ? words + lastKey : lastKey, words - 1);
-    const positions: number[] = [];
-    for (let at = firstKey; at <= last; at += keyStep) positions.push(at);
-    return positions;
+  /** All of them, with their names. */
+  all(): [name: string, command: EngineCommand][] {
+    return [...this.#table];
   }
 }

@@ -16,7 +16,7 @@ const MOST_POPULATED = 256 * 1024 ** 2;
 const KEY_BYTES = 128;
 
 /** Redis' words for a client that may not use it. */
-export const DEBUG_NOT_ALLOWED =
+const DEBUG_NOT_ALLOWED =
   'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local ' +
   "connection, otherwise you need to set this option in the configuration file, and then restart the server.";
 

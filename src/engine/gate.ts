@@ -1,5 +1,5 @@
 /** Who holds the engine, for people who wonder why nothing else is served. */
-export interface EngineHolder {
+interface EngineHolder {
   /** Such as `execution 0000000000000000000000000000000000000000-5`. */
   readonly name: string;
   /** Milliseconds since it began. */

@@ -2,13 +2,12 @@
  * What Valkey's WebAssembly believes to be the network: virtual sockets, and the poll of its event loop. Nothing here
  * calls anybody outside while Valkey runs; what it produced is fetched by the engine after each step.
  */
+import { type Internals, READABLE, WRITABLE } from "./internals.ts";
 import { FULL_READ, MIN_READ, NOTHING_WRITTEN, type VirtualSocket } from "./virtual-socket.ts";
-import { MemoryView } from "./wasm.ts";
+import type { MemoryView } from "./wasm.ts";
 
 /** Smaller descriptors never reach the host: Valkey's build takes them for files. */
 const FIRST_DESCRIPTOR = 4096;
-const READABLE = 1;
-const WRITABLE = 2;
 const WOULD_BLOCK = -1;
 const BROKEN_PIPE = -1;
 
@@ -16,45 +15,8 @@ const BROKEN_PIPE = -1;
 const OWN_OUTPUT_LIMIT = 1024 * 1024 * 1024;
 /** What is longer may need more than one read. */
 const DIRECT_BYTES = 8 * 1024;
-const WORD = 2 ** 32;
-const GROWTH = 4 * 1024 * 1024;
 /** Valkey counts what it has sent of the replies that wait in 32 bits, and would send other bytes beyond that. */
-const MAX_UNBROKEN = WORD - 16 * 1024 * 1024;
-
-/**
- * Addresses inside one exact build of Valkey. With them a poll looks only at the sockets that have something to do;
- * without, it walks over all descriptors from 0 to the highest, like `select`. They also let an endless script be stopped.
- */
-export interface EngineLayout {
-  /** Of the pointer `server.el`. */
-  readonly eventLoop: number;
-  /** Of the pointer `server.clients_pending_write`. */
-  readonly pendingWrites: number;
-  /** Of the pointer `curr_run_ctx`, the running script. */
-  readonly runningScript: number;
-  /** Of the 64-bit number `server.client_obuf_limits[normal].hard_limit_bytes`. */
-  readonly outputLimit: number;
-  /** Of the pointer `server.current_client`, null between commands. */
-  readonly currentClient: number;
-  /** Of the number of bytes by which the memory grows at least (`mparams.granularity` of its allocator). */
-  readonly growth: number;
-  /** Of the setting `server.enable_debug_cmd`, which CONFIG SET does not change. */
-  readonly debugCommand: number;
-  /**
-   * Of function pointers whose functions are called with another signature than they have. Native machines let that pass,
-   * WebAssembly ends the engine. Each with the address of a pointer to take instead.
-   */
-  readonly replaced: readonly (readonly [pointer: number, by: number])[];
-}
-
-// struct aeEventLoop: { int maxfd; ...; aeFileEvent *events (at 16) }, aeFileEvent: 16 bytes, its mask first.
-const EVENTS_WORD = 4;
-const EVENT_WORDS = 4;
-// struct scriptRunCtx: flags at 16
-const SCRIPT_FLAGS_WORD = 4;
-const SCRIPT_WROTE = 1;
-const SCRIPT_TIMED_OUT = 8;
-const SCRIPT_KILLED = 16;
+const MAX_UNBROKEN = 2 ** 32 - 16 * 1024 * 1024;
 
 /** What the engine wants to be told; called while Valkey runs, so it must not call back. */
 export interface HostEvents {
@@ -67,8 +29,8 @@ export interface HostEvents {
 }
 
 export class VirtualHost {
-  readonly memory = new MemoryView();
-  readonly #layout: EngineLayout | undefined;
+  readonly memory: MemoryView;
+  readonly #internals: Internals | undefined;
   readonly #events: HostEvents;
   readonly #sockets = new Map<number, VirtualSocket>();
   readonly #freeDescriptors: number[] = [];
@@ -87,7 +49,6 @@ export class VirtualHost {
   #cause: string | undefined;
   #only: VirtualSocket | undefined;
   #readsAll = true;
-  #highest = -1;
   #polls = 0;
   #fired = 0;
   #wrote = false;
@@ -102,11 +63,14 @@ export class VirtualHost {
   #outputLimit = 0;
 
   /**
+   * @param internals undefined for an unknown build: then a poll walks over all descriptors from 0 to the highest, like
+   * `select`, there is one limit for the replies of all connections, and an endless script ends the engine
    * @param outputLimit most bytes of replies that Valkey may hold for a client; beyond them it closes the connection.
    * CONFIG SET client-output-buffer-limit changes it
    */
-  constructor(layout: EngineLayout | undefined, events: HostEvents, outputLimit: number) {
-    this.#layout = layout;
+  constructor(memory: MemoryView, internals: Internals | undefined, events: HostEvents, outputLimit: number) {
+    this.memory = memory;
+    this.#internals = internals;
     this.#events = events;
     this.#defaultLimit = outputLimit;
     this.#clientLimit = outputLimit;
@@ -126,16 +90,6 @@ export class VirtualHost {
       close: (descriptor: number) => this.#close(descriptor),
       poll: (interest: number, count: number, fired: number, max: number) => this.#poll(interest, count, fired, max),
     };
-  }
-
-  /** Must be called once, when Valkey has booted. */
-  booted(debugCommand: boolean): void {
-    if (this.#layout === undefined) return;
-    const words = this.memory.words;
-    for (const [pointer, by] of this.#layout.replaced) words[pointer >> 2] = words[by >> 2] ?? 0;
-    // Each growth can cost a millisecond, and a long reply is made of thousands of pages.
-    words[this.#layout.growth >> 2] = GROWTH;
-    words[this.#layout.debugCommand >> 2] = debugCommand ? 1 : 0;
   }
 
   /** Lets a socket wait for Valkey's accept. */
@@ -171,13 +125,13 @@ export class VirtualHost {
     this.#fired = 0;
     this.#wrote = false;
     this.#stepStart = performance.now();
-    if (this.#layout !== undefined) this.#hideDescriptors(this.#layout.eventLoop);
+    this.#internals?.hideDescriptors();
   }
 
   /** May what this socket has sent be carried out without a turn of the event loop? Only the server's own, and all at once. */
   mayGoDirect(socket: VirtualSocket): boolean {
     const { descriptor, unread } = socket;
-    if (this.#layout === undefined || this.#monitors.size > 0 || descriptor < 0 || unread === 0) return false;
+    if (this.#internals === undefined || this.#monitors.size > 0 || descriptor < 0 || unread === 0) return false;
     if (!socket.isOwn || socket.priority || socket.ended || socket.paused || socket.inWriting) return false;
     return unread <= Math.min(DIRECT_BYTES, socket.readLimit);
   }
@@ -198,7 +152,7 @@ export class VirtualHost {
    * written, or a client that got its reply after waiting for another has sent more
    */
   endStep(): boolean {
-    this.#showDescriptors();
+    this.#internals?.showDescriptors();
     this.#liftOutputLimit();
     this.#reader = undefined;
     const canWrite = this.#sweepWriting();
@@ -238,17 +192,16 @@ export class VirtualHost {
 
   /** Does Valkey hold lines of MONITOR? */
   holdsLines(): boolean {
-    if (this.#monitors.size === 0 || this.#layout === undefined) return false;
-    const words = this.memory.words;
-    const events = (words[((words[this.#layout.eventLoop >> 2] ?? 0) >> 2) + EVENTS_WORD] ?? 0) >> 2;
+    const internals = this.#internals;
+    if (this.#monitors.size === 0 || internals === undefined) return false;
     for (const { descriptor } of this.#monitors)
-      if (descriptor >= 0 && ((words[events + descriptor * EVENT_WORDS] ?? 0) & WRITABLE) !== 0) return true;
+      if (descriptor >= 0 && (internals.interestIn(descriptor) & WRITABLE) !== 0) return true;
     return false;
   }
 
   /** Does each connection have a limit of its own for its replies? */
   get limitsOutput(): boolean {
-    return this.#layout !== undefined;
+    return this.#internals !== undefined;
   }
 
   lowerOutputLimit(bytes: number): void {
@@ -271,27 +224,6 @@ export class VirtualHost {
   /** True while output for a priority socket is still inside Valkey and can be fetched. */
   holdsPriorityOutput(): boolean {
     return this.#writing.some((socket) => socket.priority && !socket.paused);
-  }
-
-  /**
-   * Valkey builds the list of what it waits for by walking over all descriptors up to the highest, which costs more than
-   * a small command. It is told that the highest is 0, and that 0 is waited for, and so asks at once.
-   */
-  #hideDescriptors(eventLoop: number): void {
-    const words = this.memory.words;
-    const loop = (words[eventLoop >> 2] ?? 0) >> 2;
-    this.#highest = words[loop] ?? 0;
-    words[loop] = 0;
-    words[(words[loop + EVENTS_WORD] ?? 0) >> 2] = READABLE;
-  }
-
-  #showDescriptors(): void {
-    if (this.#layout === undefined || this.#highest < 0) return;
-    const words = this.memory.words;
-    const loop = (words[this.#layout.eventLoop >> 2] ?? 0) >> 2;
-    // Valkey may have registered a higher one meanwhile; one that is too high does no harm.
-    words[loop] = Math.max(this.#highest, words[loop] ?? 0);
-    this.#highest = -1;
   }
 
   /** Nobody is accepted while Valkey does not listen, as after CONFIG SET port 0. */
@@ -328,21 +260,15 @@ export class VirtualHost {
 
   /** Valkey asks for the time, as it does before each command and before what it does by the clock. */
   clockAsked(): void {
-    if (this.#layout === undefined || this.#reader === undefined) return;
-    if (this.memory.words[this.#layout.currentClient >> 2] === 0) this.#liftOutputLimit();
-    else this.#limitOutput(this.#reader.isOwn ? OWN_OUTPUT_LIMIT : this.#clientLimit);
+    if (this.#internals === undefined || this.#reader === undefined) return;
+    if (this.#internals.isInCommand) this.#limitOutput(this.#reader.isOwn ? OWN_OUTPUT_LIMIT : this.#clientLimit);
+    else this.#liftOutputLimit();
   }
 
-  /**
-   * Valkey has one limit for all connections. It looks at it whenever it adds to a reply, and the commands that it carries
-   * out are always those of the connection that it has just read.
-   */
+  /** The commands that Valkey carries out are always those of the connection that it has just read. */
   #limitOutput(bytes: number): void {
-    if (this.#layout === undefined || bytes === this.#outputLimit) return;
-    const words = this.memory.words;
-    const word = this.#layout.outputLimit >> 2;
-    words[word] = bytes % WORD;
-    words[word + 1] = Math.floor(bytes / WORD);
+    if (this.#internals === undefined || bytes === this.#outputLimit) return;
+    this.#internals.outputLimit = bytes;
     this.#outputLimit = bytes;
   }
 
@@ -351,10 +277,8 @@ export class VirtualHost {
    * memory of their own: for that there is no limit. A limit that is not ours is one that CONFIG SET has brought.
    */
   #liftOutputLimit(): void {
-    if (this.#layout === undefined) return;
-    const words = this.memory.words;
-    const word = this.#layout.outputLimit >> 2;
-    const present = ((words[word] ?? 0) >>> 0) + (words[word + 1] ?? 0) * WORD;
+    if (this.#internals === undefined) return;
+    const present = this.#internals.outputLimit;
     if (present !== this.#outputLimit) {
       this.#clientLimit = present === 0 ? this.#defaultLimit : present;
       this.#outputLimit = present;
@@ -400,9 +324,9 @@ export class VirtualHost {
       this.#stopScriptInTime();
       return 0;
     }
-    if (this.#layout !== undefined) {
-      this.#showDescriptors();
-      this.#pollActive(this.#layout.eventLoop, fired >> 2, max);
+    if (this.#internals !== undefined) {
+      this.#internals.showDescriptors();
+      this.#pollActive(this.#internals, fired >> 2, max);
     } else {
       this.#pollAll(interest >> 2, count, fired >> 2, max);
     }
@@ -416,24 +340,19 @@ export class VirtualHost {
     this.#fired++;
   }
 
-  #pollActive(eventLoop: number, word: number, max: number): void {
-    const words = this.memory.words;
-    const events = (words[((words[eventLoop >> 2] ?? 0) >> 2) + EVENTS_WORD] ?? 0) >> 2;
+  #pollActive(internals: Internals, word: number, max: number): void {
     const only = this.#only;
     if (this.#hasArrivals() && (only === undefined || only.descriptor < 0 || this.#monitors.size > 0)) {
       this.#fire(word, this.#listener, READABLE);
     }
     for (const socket of this.#writing) {
       if (this.#fired >= max || (socket.paused && !socket.monitoring) || socket.closed) continue;
-      const mask = words[events + socket.descriptor * EVENT_WORDS] ?? 0;
-      if ((mask & WRITABLE) !== 0) this.#fire(word, socket.descriptor, WRITABLE);
+      if ((internals.interestIn(socket.descriptor) & WRITABLE) !== 0) this.#fire(word, socket.descriptor, WRITABLE);
     }
     if (this.holdsLines()) return;
     if (only !== undefined) {
-      if (only.inReadable && !only.closed && only.descriptor >= 0 && only.isReadable) {
-        const mask = words[events + only.descriptor * EVENT_WORDS] ?? 0;
-        if (mayRead(only, mask)) this.#fire(word, only.descriptor, READABLE);
-      }
+      const asks = only.inReadable && !only.closed && only.descriptor >= 0 && only.isReadable;
+      if (asks && mayRead(only, internals.interestIn(only.descriptor))) this.#fire(word, only.descriptor, READABLE);
       return;
     }
     let kept = 0;
@@ -444,8 +363,7 @@ export class VirtualHost {
       }
       this.#readable[kept++] = socket;
       if (this.#fired >= max || socket.descriptor < 0 || !socket.isReadable) continue;
-      const mask = words[events + socket.descriptor * EVENT_WORDS] ?? 0;
-      if (mayRead(socket, mask)) this.#fire(word, socket.descriptor, READABLE);
+      if (mayRead(socket, internals.interestIn(socket.descriptor))) this.#fire(word, socket.descriptor, READABLE);
     }
     this.#readable.length = kept;
   }
@@ -473,20 +391,15 @@ export class VirtualHost {
   /** Keeps of the sockets that Valkey wrote to those which still wait. @returns whether one of them can be written to */
   #sweepWriting(): boolean {
     if (this.#writing.length === 0) return false;
-    const layout = this.#layout;
-    const words = this.memory.words;
-    const events =
-      layout === undefined ? 0 : (words[((words[layout.eventLoop >> 2] ?? 0) >> 2) + EVENTS_WORD] ?? 0) >> 2;
+    const internals = this.#internals;
     let kept = 0;
     let writable = false;
     for (const socket of this.#writing) {
       const waits =
-        !socket.closed &&
-        layout !== undefined &&
-        ((words[events + socket.descriptor * EVENT_WORDS] ?? 0) & WRITABLE) !== 0;
+        !socket.closed && internals !== undefined && (internals.interestIn(socket.descriptor) & WRITABLE) !== 0;
       socket.inWriting = waits;
       if (!waits) socket.unbroken = 0;
-      if (layout === undefined) writable = true;
+      if (internals === undefined) writable = true;
       if (!waits) continue;
       this.#writing[kept++] = socket;
       if (!socket.paused || socket.monitoring) writable = true;
@@ -512,19 +425,13 @@ export class VirtualHost {
 
   /**
    * A second poll in one step comes from a script that has run longer than `busy-reply-threshold`. Nobody could send
-   * SCRIPT KILL then, because this thread is inside the script; so its effect is brought about here, for a script that
-   * has written too: otherwise only the end of the engine, with all its data, could stop it.
+   * SCRIPT KILL then, because this thread is inside the script.
    */
   #stopScriptInTime(): void {
     if (this.scriptTimeLimitMs === 0 || performance.now() - this.#stepStart < this.scriptTimeLimitMs) return;
-    if (this.#layout === undefined) throw new Error("a script ran for too long and can not be stopped");
-    const words = this.memory.words;
-    const script = (words[this.#layout.runningScript >> 2] ?? 0) >> 2;
-    if (script === 0) return;
-    const flags = words[script + SCRIPT_FLAGS_WORD] ?? 0;
-    if ((flags & SCRIPT_TIMED_OUT) === 0 || (flags & SCRIPT_KILLED) !== 0) return;
-    words[script + SCRIPT_FLAGS_WORD] = flags | SCRIPT_KILLED;
-    this.#events.onScriptStopped((flags & SCRIPT_WROTE) !== 0);
+    if (this.#internals === undefined) throw new Error("a script ran for too long and can not be stopped");
+    const stopped = this.#internals.stopScript();
+    if (stopped) this.#events.onScriptStopped(stopped.hadWritten);
   }
 }
 

@@ -19,7 +19,7 @@ const LONGEST_TIMEOUT = 2_147_483_647;
 const MOST_MEMORY = 3 * 1024 ** 3;
 
 /** What becomes of a CONFIG command. */
-export interface TranslatedConfig {
+interface TranslatedConfig {
   /** What the engine is to carry out. */
   readonly args: readonly Buffer[];
   /** Takes note of the engine's reply, and gives the one to be seen. */
@@ -39,7 +39,7 @@ interface OwnParameter {
 export type DebugMode = "no" | "yes" | "local";
 
 /** The most memory for data. */
-export interface MemoryLimit {
+interface MemoryLimit {
   /** 0: as many as there can be. */
   readonly bytes: number;
   /** Reads an amount such as `100mb`. @returns undefined when it is none */

@@ -1,6 +1,7 @@
 /**
- * Replication is no command of a client: the engine's connection to a replica would have to be the client's, and the engine
- * in this process reaches nobody whose replica it could be; it would only stop taking writes.
+ * Commands of replication (SYNC, PSYNC, REPLCONF, REPLICAOF) are refused. A replica would need the engine's replies on its
+ * own connection without anything in between, which the gateway can not give. And the engine in this process has no network
+ * by which it could reach a master: as a replica it would only stop taking writes.
  */
 
 export const REPLICATION_REFUSED = "ERR replication is not available through this server";

@@ -9,15 +9,12 @@
 import { isError, scalarText, splitAggregate } from "../resp/frames.ts";
 import { type EngineClient, encodeCommand } from "./client.ts";
 import { ENGINE_DOWN } from "./engine.ts";
+import { hasForm, traitsOf, wordOf } from "./traits.ts";
 
 /** The user of clients that never said who they are. */
 export const DEFAULT_USER = "default";
 
 export type Maybe<T> = T | Promise<T>;
-
-/** Lua runs with the rights of the connection, and SORT reads keys that its own arguments do not name. */
-const INDIRECT = new Set(["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro"]);
-const SORTS = new Set(["sort", "sort_ro"]);
 
 export interface UserRightsOptions {
   /** Opens a connection that may use ACL. */
@@ -68,7 +65,8 @@ export class UserRights {
   /** The same for a command that is then sent on a connection with more rights than the user has. */
   refusalInStead(user: string, args: readonly Uint8Array[]): Maybe<string | undefined> {
     return andThen(this.refusal(user, args), (refused) => {
-      if (refused !== undefined || !isIndirect(args)) return refused;
+      const { reachesFurther } = traitsOf(wordOf(args[0]));
+      if (refused !== undefined || !hasForm(reachesFurther, args)) return refused;
       return andThen(this.isFree(user), (free) => (free ? undefined : TOO_INDIRECT));
     });
   }
@@ -161,13 +159,6 @@ const word = (bytes: Uint8Array | undefined): string =>
   Buffer.from(bytes ?? [])
     .toString("latin1")
     .toLowerCase();
-
-/** Can this command touch keys that its arguments do not name? */
-function isIndirect(args: readonly Uint8Array[]): boolean {
-  const name = word(args[0]);
-  if (INDIRECT.has(name)) return true;
-  return SORTS.has(name) && args.slice(2).some((arg) => word(arg) === "by" || word(arg) === "get");
-}
 
 /** Reads ACL GETUSER. What was a list before Redis 7 is a text since then. */
 function hasAllRights(reply: readonly Buffer[]): boolean {

@@ -4,11 +4,11 @@ export interface WasmMemory {
   readonly buffer: ArrayBuffer;
 }
 
-export interface WasmInstance {
+interface WasmInstance {
   readonly exports: Readonly<Record<string, unknown>>;
 }
 
-export type WasmImports = Record<string, Record<string, unknown>>;
+type WasmImports = Record<string, Record<string, unknown>>;
 
 interface WasmApi {
   compile(bytes: Uint8Array): Promise<object>;

@@ -61,10 +61,10 @@ export function refusal(answer: string | undefined, asked: Probe, commandName: s
 /** May a user run a command, be it the engine's or ours? For commands that do not pass on the user's own connection. */
 export class CommandRights {
   readonly #users: Pick<UserRights, "refusal">;
-  readonly #commands: () => Pick<CommandTable, "find">;
+  readonly #commands: Pick<CommandTable, "find">;
 
-  /** @param commands ours, asked for when a question comes */
-  constructor(users: Pick<UserRights, "refusal">, commands: () => Pick<CommandTable, "find">) {
+  /** @param commands ours */
+  constructor(users: Pick<UserRights, "refusal">, commands: Pick<CommandTable, "find">) {
     this.#users = users;
     this.#commands = commands;
   }
@@ -75,7 +75,7 @@ export class CommandRights {
     args: readonly Buffer[],
     ask = this.#users.refusal.bind(this.#users),
   ): Maybe<string | undefined> {
-    const row = this.#commands().find(args[0]?.toString("latin1") ?? "");
+    const row = this.#commands.find(args[0]?.toString("latin1") ?? "");
     if (!row) return ask(user, args);
     if (row.access === "any") return undefined;
     const asked = PROBES[row.access];

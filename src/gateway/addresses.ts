@@ -3,11 +3,12 @@
  * CLIENT INFO get the addresses put in, and CLIENT KILL finds clients by them.
  */
 import type { Socket } from "node:net";
+import type { Middleware, Next, RequestView } from "../commands/path.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { ClientAddresses, Engine } from "../engine/engine.ts";
+import { wordOf } from "../engine/traits.ts";
 import { isError, rewriteText, scalarBytes, scalarText } from "../resp/frames.ts";
 import { integer, type Reply, raw, status } from "../resp/reply.ts";
-import type { EngineCall, Interceptor, RequestView } from "./interceptor.ts";
 
 type Finder = Pick<Engine, "addressesOf">;
 
@@ -42,18 +43,18 @@ export function withAddresses(frame: Buffer, engine: Finder): Buffer {
 }
 
 /** Carries out CLIENT KILL by address as CLIENT KILL by id. */
-export function killByAddress(engine: Finder): Interceptor {
+export function killByAddress(engine: Finder): Middleware {
   return {
+    of: ["client"],
     active: false,
     always: engine.addressesOf ? ["client"] : [],
-    intercept(_name, request) {
-      if (request.count < 3 || request.view(1).toString("latin1").toLowerCase() !== "kill") return undefined;
+    handle(_name, request) {
+      if (request.count < 3 || wordOf(request.view(1)) !== "kill") return undefined;
       const args = request.copy(2).map(String);
       // the old form has nothing but an address
       const filters = args.length === 1 ? [["addr", ...args]] : pairs(args);
       if (!filters.some(isAddress)) return undefined;
-      const original = encodeCommand(request.copy(0));
-      return { kind: "replace", run: (_context, ask) => kill(engine, filters, args.length === 1, original, ask) };
+      return { way: "alone", run: (_caller, next) => kill(engine, filters, args.length === 1, next) };
     },
   };
 }
@@ -63,14 +64,8 @@ const pairs = (words: readonly string[]): string[][] =>
 
 const isAddress = ([name = ""]: readonly string[]): boolean => /^l?addr$/i.test(name);
 
-async function kill(
-  engine: Finder,
-  filters: readonly string[][],
-  oldForm: boolean,
-  original: Buffer,
-  ask: EngineCall,
-): Promise<Reply> {
-  const list = await ask(encodeCommand(["CLIENT", "LIST"]));
+async function kill(engine: Finder, filters: readonly string[][], oldForm: boolean, next: Next): Promise<Reply> {
+  const list = await next(encodeCommand(["CLIENT", "LIST"]));
   if (isError(list)) return raw(list);
   const wanted = filters.filter(isAddress);
   const ids = [...(scalarBytes(list)?.toString("latin1") ?? "").matchAll(LINE)].filter(([, , , descriptor]) => {
@@ -78,11 +73,11 @@ async function kill(
     return wanted.every(([name, address]) => (/^l/i.test(name ?? "") ? found?.local : found?.peer) === address);
   });
   // nobody, or wrong words: the engine's own answer
-  if (ids.length === 0) return raw(await ask(original));
+  if (ids.length === 0) return raw(await next());
   const rest = oldForm ? ["SKIPME", "no"] : filters.filter((filter) => !isAddress(filter)).flat();
   let killed = 0;
   for (const [, , id = ""] of ids) {
-    const reply = await ask(encodeCommand(["CLIENT", "KILL", ...rest, "ID", id]));
+    const reply = await next(encodeCommand(["CLIENT", "KILL", ...rest, "ID", id]));
     if (isError(reply)) return raw(reply);
     killed += Number(scalarText(reply));
   }

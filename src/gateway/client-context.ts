@@ -1,24 +1,21 @@
-import type { Caller, CommandContext } from "../commands/command.ts";
+import type { Caller } from "../commands/caller.ts";
+import type { CommandContext } from "../commands/command.ts";
 
 /** What the handler of a client's command may know of that client. Its signal is made only for those who ask. */
 export class ClientContext implements CommandContext {
   readonly caller: Caller;
   readonly clientId: number;
-  readonly owner: object;
-  readonly user: string;
   readonly typedName: string;
   readonly ran: (ms: number) => void;
   #controller: AbortController | undefined;
   #gone: boolean;
 
   /** @param gone the client has gone already */
-  constructor(of: Omit<Required<CommandContext>, "signal">, gone: boolean) {
-    this.caller = of.caller;
-    this.clientId = of.clientId;
-    this.owner = of.owner;
-    this.user = of.user;
-    this.typedName = of.typedName;
-    this.ran = of.ran;
+  constructor(caller: Caller, clientId: number, typedName: string, ran: (ms: number) => void, gone: boolean) {
+    this.caller = caller;
+    this.clientId = clientId;
+    this.typedName = typedName;
+    this.ran = ran;
     this.#gone = gone;
   }
 

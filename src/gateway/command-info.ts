@@ -2,9 +2,6 @@
 import type { CommandRow } from "../commands/command.ts";
 import { array, encodeWhole, integer, map, type Protocol, type Reply, raw, status, text } from "../resp/reply.ts";
 
-/** Commands that take keys only in some forms. */
-const MOVABLE_KEYS: ReadonlySet<string> = new Set(["rg.trigger"]);
-
 /** The ACL categories of a command, with their `@`. */
 export function aclCategories({ access }: CommandRow): readonly string[] {
   switch (access) {
@@ -22,7 +19,7 @@ export function aclCategories({ access }: CommandRow): readonly string[] {
 /** One element of COMMAND INFO; `elements` is how many the engine's own entries have (6, 7 or 10, by its age). */
 export function infoEntry(row: CommandRow, elements: number, protocol: Protocol): Buffer {
   const set = (items: readonly Reply[]): Reply => setReply(items, protocol);
-  const flags = ["readonly", "module", ...(MOVABLE_KEYS.has(row.name) ? ["movablekeys"] : [])];
+  const flags = ["readonly", "module", ...(row.movableKeys ? ["movablekeys"] : [])];
   const [first, last, step] = row.keys ?? [0, 0, 0];
   const entry = [
     text(row.name),

@@ -6,7 +6,7 @@
 import { totalmem } from "node:os";
 
 /** What the server knows in the engine's place. */
-export interface ServerFacts {
+interface ServerFacts {
   readonly port: number;
   readonly clients: number;
   readonly accepted: number;

@@ -12,7 +12,7 @@ import type { Replies } from "./replies.ts";
 export const DOWN = new Error(ENGINE_DOWN);
 const DOWN_REPLY = Buffer.from(`-${ENGINE_DOWN}\r\n`);
 
-export interface LinkEvents {
+interface LinkEvents {
   /** The engine takes more again. */
   onDrain(): void;
   /** The engine closed this connection: so must the client. */

@@ -1,4 +1,5 @@
 /** What all clients of a server share. */
+import { Path } from "../commands/path.ts";
 import { EngineClient } from "../engine/client.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -6,7 +7,6 @@ import { OwnSettings } from "../engine/own-settings.ts";
 import { scalarText } from "../resp/frames.ts";
 import { AccessEpoch, Verdicts } from "./access.ts";
 import type { EngineGate } from "../engine/gate.ts";
-import type { Interceptor } from "./interceptor.ts";
 import { GATEWAY_LIMITS, type GatewayDeps, type GatewayLimits } from "./limits.ts";
 import { Monitors } from "./monitors.ts";
 import { Router } from "./router.ts";
@@ -20,7 +20,7 @@ export class Gateway {
   readonly gate: EngineGate;
   readonly limits: GatewayLimits;
   readonly log: GatewayDeps["log"];
-  readonly interceptor: Interceptor | undefined;
+  readonly path: Path;
   readonly rights: AccessEpoch;
   readonly permissions: GatewayDeps["permissions"];
   readonly slowlog: GatewayDeps["slowlog"];
@@ -38,14 +38,14 @@ export class Gateway {
     this.gate = deps.gate;
     this.limits = { ...GATEWAY_LIMITS, ...deps.limits };
     this.log = deps.log;
-    this.interceptor = deps.interceptor;
+    this.path = deps.path ?? new Path(deps.commands);
     const { maxClients } = this.limits;
     this.settings = deps.settings ?? new OwnSettings({ protectedMode: false, maxClients }, deps.engine.embedded);
     this.rights = deps.rights ?? new AccessEpoch();
     this.rights.onChanged = () => void this.learnAccess();
     this.permissions = deps.permissions;
     this.slowlog = deps.slowlog;
-    this.router = new Router(deps.commands, deps.interceptor?.always);
+    this.router = new Router(deps.commands, this.path.always);
     this.sources = {
       commands: deps.commands,
       infoSections: deps.infoSections ?? (() => ""),

@@ -1,12 +1,12 @@
 /** What clients may use, and what the gateway's parts are given. */
 import type { CommandTable } from "../commands/command.ts";
+import type { Path } from "../commands/path.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
 import type { Logger } from "../log.ts";
 import { REQUEST_LIMITS, type RequestLimits } from "../resp/request.ts";
 import type { AccessEpoch, CommandRights } from "./access.ts";
 import type { EngineGate } from "../engine/gate.ts";
-import type { Interceptor } from "./interceptor.ts";
 import type { Slowlog } from "./slowlog.ts";
 
 export interface GatewayLimits extends RequestLimits {
@@ -34,7 +34,8 @@ export interface GatewayDeps {
   readonly gate: EngineGate;
   readonly limits?: Partial<GatewayLimits>;
   readonly log: Pick<Logger, "debug" | "info" | "warn" | "error">;
-  readonly interceptor?: Interceptor;
+  /** What else there is to be done about commands; nothing unless given. */
+  readonly path?: Path;
   /** Told of every change of rights that passes here; to be advanced by whoever else lets commands change rights. */
   readonly rights?: AccessEpoch;
   /** Those of `limits`, without protected mode, unless given. */

@@ -10,7 +10,7 @@ import { DENIED, isLocal } from "./protected.ts";
 import { ClientSession } from "./session.ts";
 import { hasBadCertificate, type TlsListening } from "./tls.ts";
 
-export interface ListenerOptions {
+interface ListenerOptions {
   /** TCP port, 0 for a free one; undefined: no TCP. */
   readonly port?: number | undefined;
   /** Addresses to listen on; 127.0.0.1 unless given. */

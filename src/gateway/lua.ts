@@ -8,52 +8,36 @@
  * argument contains `rg.` in any case.
  */
 import { createHash } from "node:crypto";
+import type { Caller } from "../commands/caller.ts";
+import type { Handling, Maybe, Middleware, Next, Path, RequestView } from "../commands/path.ts";
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
+import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import { isError, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
 import { encodeWhole, error, type Reply, raw } from "../resp/reply.ts";
-import type { Interception, Interceptor, RequestView } from "./interceptor.ts";
 import { isOurFunction, LuaLibrary } from "./lua-library.ts";
 import { replyToMsgpack } from "./msgpack.ts";
 
 const OURS = /rg\./i;
 
-export interface LuaBridgeOptions {
+interface LuaBridgeOptions {
   /** Opens a connection that may load functions. */
   readonly open: () => EngineClient;
   /** Holds the engine, so that nobody else's command passes. */
   readonly gate: { hold(owner: object, name: () => string): Promise<void>; release(owner: object): void };
   /** Milliseconds after which a script is stopped (`script-time-limit`), with the time of the commands that are run here. */
   readonly limitMs: number;
-  /** Runs a command in place of the engine (one of ours, a hooked one); undefined when the engine is to run it. */
-  readonly run: (args: readonly Buffer[], owner: object, user: string) => Reply | Promise<Reply> | undefined;
-  /** Lower-case names of engine commands that `run` or `around` want to see; `*` is all. */
-  readonly hooked: () => readonly string[];
-  /**
-   * Sends a command of the engine and deals with what it causes before its reply is given; undefined when the script is to
-   * send it itself.
-   */
-  readonly around: (
-    args: readonly Buffer[],
-    owner: object,
-    send: () => Promise<Buffer>,
-  ) => Buffer | Promise<Buffer> | undefined;
-  /** Deals with what commands have caused that the script has sent itself. Undefined: nothing. */
-  readonly settle: (owner: object) => Promise<void> | undefined;
-}
-
-/** How a script's client talks to the engine: on its own connection, with its rights and its database. */
-export interface LuaCaller {
-  readonly owner: object;
-  /** Who the client is. */
-  readonly user: string;
-  call(request: Buffer): Promise<Buffer>;
+  /** What a script's commands pass that it does not send itself. */
+  readonly path: Path;
+  /** May this user's script run this command, which the engine does not see? */
+  readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
 }
 
 /** Scripts remembered for EVALSHA; more are forgotten, oldest first. */
 const MAX_SCRIPTS = 1_000;
 
-export class LuaBridge implements Interceptor {
+export class LuaBridge implements Middleware {
+  readonly of = ["client"] as const;
   readonly active = false;
   readonly always = ["eval", "evalsha", "script", "fcall"];
   readonly #options: LuaBridgeOptions;
@@ -77,7 +61,7 @@ export class LuaBridge implements Interceptor {
     if (!script) return undefined;
     if (name === "eval") this.remember(script);
     const seen =
-      this.#options.hooked().length > 0 || [script, ...rest].some((part) => OURS.test(part.toString("latin1")));
+      this.#options.path.ofLua.length > 0 || [script, ...rest].some((part) => OURS.test(part.toString("latin1")));
     return seen ? script : undefined;
   }
 
@@ -89,46 +73,62 @@ export class LuaBridge implements Interceptor {
     if (this.#scripts.size > MAX_SCRIPTS) this.#scripts.delete(this.#scripts.keys().next().value ?? "");
   }
 
-  /** What to do with a client's command: a script that may call us is run here. */
-  intercept(name: string, request: RequestView): Interception | undefined {
+  /** A script that may call us is run here. */
+  handle(name: string, request: RequestView): Handling | undefined {
     if (name === "script" && request.count > 2) this.#noteLoad(request);
     // these functions run any text, which takes the right to EVAL
     if (name === "fcall" && request.count > 1 && isOurFunction(request.view(1))) {
-      return { kind: "replace", run: () => error("ERR Function not found") };
+      return { way: "instead", run: () => error("ERR Function not found") };
     }
     if (name !== "eval" && name !== "evalsha") return undefined;
     const args = request.copy(1);
     const script = this.scriptFor(name, args);
     if (!script) return undefined;
     return {
-      kind: "replace",
+      way: "instead",
       // the engine would not stop in the middle of a script either
       whole: true,
-      run: ({ owner, user }, call) =>
-        this.run(script, args.slice(1), { owner, user, call }).catch((reason: unknown) => {
+      run: (caller, next) =>
+        this.run(script, args.slice(1), { ...caller, kind: "lua", canWait: false }, next).catch((reason: unknown) => {
           if (reason instanceof ReplyError) return error(reason.message);
           throw reason;
         }),
     };
   }
 
+  /**
+   * Carries out what the script is not to send itself.
+   * @param ask undefined: nothing is sent for it
+   * @returns the reply in RESP2; undefined when the script is to send the command
+   */
+  async #carryOut(args: readonly Buffer[], caller: Caller, ask: Next | undefined): Promise<Buffer | undefined> {
+    const { path, refusal } = this.#options;
+    const own = path.own(args, caller);
+    if (own) {
+      const refused = await refusal(caller.user, args);
+      return encodeWhole(refused === undefined ? await own() : error(refused), 2);
+    }
+    return ask && path.watched(args, caller)?.(() => ask(encodeCommand(args)));
+  }
+
   #noteLoad(request: RequestView): void {
-    if (request.view(1).toString("latin1").toLowerCase() === "load") this.remember(request.view(2));
+    if (wordOf(request.view(1)) === "load") this.remember(request.view(2));
   }
 
   /**
    * Runs a script.
    * @param args numkeys, keys and arguments
+   * @param ask sends on the connection of the script's client, with its rights and its database
    * @returns its reply
    */
-  async run(script: Buffer, args: readonly Buffer[], caller: LuaCaller): Promise<Reply> {
+  async run(script: Buffer, args: readonly Buffer[], caller: Caller, ask: Next): Promise<Reply> {
     const keyCount = Number(args[0]?.toString("latin1"));
     if (!Number.isInteger(keyCount)) throw new ReplyError("ERR value is not an integer or out of range");
     if (keyCount < 0) throw new ReplyError("ERR Number of keys can't be negative");
     if (keyCount > args.length - 1) throw new ReplyError("ERR Number of keys can't be greater than number of args");
     const keys = args.slice(1, keyCount + 1);
     const id = String(++this.#lastId);
-    const hooked = JSON.stringify(Object.fromEntries(this.#options.hooked().map((name) => [name, true])));
+    const hooked = JSON.stringify(Object.fromEntries(this.#options.path.ofLua.map((name) => [name, true])));
     const start = ["__regears_start", String(keyCount), ...keys, id, hooked, script, ...args.slice(keyCount + 1)];
     const { limitMs } = this.#options;
     const end = limitMs > 0 ? performance.now() + limitMs : Number.POSITIVE_INFINITY;
@@ -136,30 +136,26 @@ export class LuaBridge implements Interceptor {
     await this.#options.gate.hold(caller.owner, () => "a Lua script");
     try {
       await this.#library.ensure();
-      let answer = await caller.call(encodeCommand(["FCALL", ...start]));
+      let answer = await ask(encodeCommand(["FCALL", ...start]));
       for (;;) {
         const children = splitAggregate(answer)?.children;
         const kind = scalarText(children?.[0]);
         paused = kind === "call";
-        if (!paused) await this.#options.settle(caller.owner);
+        if (!paused) await this.#options.path.settle(caller.owner);
         if (!children || isError(answer)) return raw(answer);
         if (kind === "done") return raw(children[1] ?? Buffer.from("$-1\r\n"));
         if (kind === "fail") throw new ReplyError(failure(scalarText(children[1]), script));
         // the engine measures only the time between two commands of the script
         if (performance.now() > end) {
-          await this.#options.settle(caller.owner);
+          await this.#options.path.settle(caller.owner);
           throw new ReplyError(failure("ERR Script killed by user with SCRIPT KILL.", script));
         }
         // it has a database or protocol of its own, other than the client's connection, on which we would send for it
         const apart = scalarText(children[1]) !== "";
         const command = children.slice(2).map((child) => Buffer.from(scalarBytes(child) ?? ""));
-        const reply = this.#options.run(command, caller.owner, caller.user);
-        const send = (): Promise<Buffer> => caller.call(encodeCommand(command));
-        const around = (): ReturnType<LuaBridgeOptions["around"]> =>
-          apart ? undefined : this.#options.around(command, caller.owner, send);
-        const frame = reply ? encodeWhole(await reply, 2) : await around();
+        const frame = await this.#carryOut(command, caller, apart ? undefined : ask);
         const given = frame ? [replyToMsgpack(frame)] : [];
-        answer = await caller.call(encodeCommand(["FCALL", "__regears_resume", "0", id, ...given]));
+        answer = await ask(encodeCommand(["FCALL", "__regears_resume", "0", id, ...given]));
       }
     } finally {
       // it was stopped, or the client's engine connection was lost in between

@@ -9,7 +9,7 @@ export interface Watcher {
 }
 
 /** Where a command comes from. */
-export interface Origin {
+interface Origin {
   readonly database: number;
   /** The client's address as Redis writes it. */
   readonly peer: string;
@@ -64,7 +64,7 @@ export function withOrigin(line: Buffer, origin: string): Buffer {
 }
 
 /** A line as Redis writes it. @param now milliseconds since 1970 */
-export function monitorLine(now: number, { database, peer }: Origin, words: readonly Buffer[]): Buffer {
+function monitorLine(now: number, { database, peer }: Origin, words: readonly Buffer[]): Buffer {
   const time = `${Math.floor(now / 1000)}.${String(Math.floor((now % 1000) * 1000)).padStart(6, "0")}`;
   return Buffer.from(`+${time} [${database} ${peer}] ${words.map(quoted).join(" ")}\r\n`, "latin1");
 }

@@ -10,7 +10,7 @@ const HOLD_MS = 1;
 /** Up to so many bytes wait for that. */
 const HOLD_BYTES = 16 * 1024;
 
-export interface OutputEvents {
+interface OutputEvents {
   /** Is a reply being made that the client already waits for? */
   expectsMore(): boolean;
   /** More is waiting than the client may leave unread; nothing more is accepted. */

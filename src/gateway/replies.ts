@@ -45,7 +45,7 @@ const FORWARD_UNASKED = 1;
 const DROP = 2;
 const COLLECT = 3;
 
-export interface ReplySink {
+interface ReplySink {
   /** Bytes for the client. */
   send(bytes: Uint8Array): void;
   /** What the client sees of a line of MONITOR that the engine sends; undefined: nothing. */

@@ -1,30 +1,15 @@
 /** Which commands are not simply passed on. Most are, so the question has to be cheap: a bitmap answers it for nearly all. */
 import type { CommandRow, CommandTable } from "../commands/command.ts";
+import { traitsOf, wordOf } from "../engine/traits.ts";
 import { nameHash, type RequestDecoder } from "../resp/request.ts";
-
-/** Commands of the engine that the gateway takes note of; see `special.ts`. */
-export const SPECIALS: ReadonlySet<string> = new Set([
-  ...["multi", "exec", "discard", "reset", "quit", "watch", "hello", "auth", "select", "client", "monitor"],
-  ...["subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe"],
-  ...["command", "module", "info", "acl", "config", "debug", "sync", "psync", "replconf", "replicaof", "slaveof"],
-]);
-
-/** About the connection and not about data: never put before the interceptor, never kept for a stage of a transaction. */
-export const CONNECTION_COMMANDS: ReadonlySet<string> = new Set([
-  ...["multi", "exec", "discard", "watch", "reset", "quit", "sync", "psync", "replconf"],
-]);
-
-/** Commands of the engine by which clients come in and look around; they touch no data. */
-const PASSES_GATE: ReadonlySet<string> = new Set([
-  ...["auth", "hello", "select", "client", "ping", "echo", "command", "info", "quit", "reset"],
-]);
+import { PLANNERS, type Planner } from "./special.ts";
 
 export interface Route {
   readonly name: string;
   readonly row: CommandRow | undefined;
-  /** The gateway takes note of this command of the engine. */
-  readonly special: boolean;
-  /** The interceptor is to be asked about it even when it is not active. */
+  /** For a command of the engine that the gateway takes note of. */
+  readonly plan: Planner | undefined;
+  /** Something has always to be done about it. */
   readonly watched: boolean;
 }
 
@@ -32,24 +17,24 @@ export class Router {
   readonly #mayBeSpecial = new Uint8Array(32768);
   readonly #routes = new Map<string, Route>();
 
-  /** @param watched names that the interceptor is always asked about */
+  /** @param watched names of commands about which {@link Path.find} is always asked */
   constructor(commands: CommandTable, watched: readonly string[] = []) {
-    for (const name of new Set([...SPECIALS, ...commands.rows.map((row) => row.name), ...watched])) {
+    for (const name of new Set([...PLANNERS.keys(), ...commands.rows.map((row) => row.name), ...watched])) {
       const row = commands.find(name);
-      this.#add({ name, row, special: SPECIALS.has(name), watched: watched.includes(name) });
+      this.#add({ name, row, plan: PLANNERS.get(name), watched: watched.includes(name) });
     }
   }
 
   /** Finds the route of the present command; undefined when it is any other command of the engine. */
   find(request: RequestDecoder): Route | undefined {
     if (this.#mayBeSpecial[request.nameHash] === 0) return undefined;
-    return this.#routes.get(request.view(0).toString("latin1").toLowerCase());
+    return this.#routes.get(wordOf(request.view(0)));
   }
 
   /** Is the present command served even while somebody holds the engine? */
   passesGate(request: RequestDecoder): boolean {
     const row = this.find(request)?.row;
-    return row ? row.passesGate === true : PASSES_GATE.has(request.view(0).toString("latin1").toLowerCase());
+    return (row ?? traitsOf(wordOf(request.view(0)))).passesGate === true;
   }
 
   #add(route: Route): void {

@@ -59,7 +59,8 @@ local function step(id, co, ...)
   return { 'fail', 'ERR ' .. tostring(value) }
 end
 
--- ARGV: id, pattern of commands that are not the engine's, script, the script's ARGV
+-- ARGV: id, the names of the commands that are run outside the engine as a JSON object ('*' is all of them), script, the
+-- script's ARGV
 redis.register_function('__regears_start', function(keys, args)
   local id, source = args[1], args[3]
   local argv = {}

@@ -5,8 +5,11 @@
  * all earlier replies of this client have been given, and nothing later is read until it has its reply.
  */
 import type { Socket } from "node:net";
+import type { Caller } from "../commands/caller.ts";
 import type { CommandContext, CommandRow } from "../commands/command.ts";
+import type { Handling, Maybe } from "../commands/path.ts";
 import { type ClientAddresses, ENGINE_DOWN } from "../engine/engine.ts";
+import { traitsOf, wordOf } from "../engine/traits.ts";
 import { scalarText } from "../resp/frames.ts";
 import { encode, encodeWhole, error, raw, type Reply } from "../resp/reply.ts";
 import { RequestDecoder } from "../resp/request.ts";
@@ -16,19 +19,19 @@ import { ClientState } from "./client-state.ts";
 import { ClientContext } from "./client-context.ts";
 import { DOWN, EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
-import type { Interception, Replacement } from "./interceptor.ts";
 import { type Watcher, watcherOf } from "./monitors.ts";
 import { ClientOutput } from "./output.ts";
 import { isLocal } from "./protected.ts";
 import { Replies } from "./replies.ts";
-import { CONNECTION_COMMANDS, type Route } from "./router.ts";
-import { COMMITTING, PLAIN, type Plan, planSpecial, type SpecialContext } from "./special.ts";
+import type { Route } from "./router.ts";
+import { PLAIN, type Plan, type SpecialContext } from "./special.ts";
 import { isQueued, NO_SUBSCRIPTIONS, type Stage, StagedTransaction } from "./staged.ts";
 
 /** Undecoded bytes above which a client that has to wait is no longer read. */
 const BACKLOG_HIGH_WATER = 1024 * 1024;
 const INTERNAL_ERROR: Reply = error("ERR internal error");
 const NOTHING = Buffer.alloc(0);
+const ASKING = { kind: "client", links: true } as const;
 
 export class ClientSession {
   /** Called once, when the client has gone. */
@@ -241,25 +244,24 @@ export class ClientSession {
   }
 
   #route(): void {
-    const { interceptor, router } = this.#gateway;
+    const { path, router } = this.#gateway;
     const route = router.find(this.#decoder);
-    const intercepting = interceptor !== undefined && (interceptor.active || route?.watched === true);
-    if (route === undefined && !intercepting && this.#state.transaction?.staged === undefined) {
+    const watching = route?.watched === true || path.active;
+    if (route === undefined && !watching && this.#state.transaction?.staged === undefined) {
       this.#replies.expect();
       return;
     }
-    const name = route?.name ?? this.#decoder.view(0).toString("latin1").toLowerCase();
-    const interception =
-      intercepting && !CONNECTION_COMMANDS.has(name) ? interceptor.intercept(name, this.#decoder, this.#id) : undefined;
-    if (interception) this.#intercepted(interception, this.#planFor(name, route));
+    const name = route?.name ?? wordOf(this.#decoder.view(0));
+    const handling = watching && !traitsOf(name).unqueued ? path.find(name, this.#decoder, ASKING) : undefined;
+    if (handling) this.#handled(handling, this.#planFor(name, route));
     else if (route?.row) this.#own(route.row);
     else this.#pass(name, this.#planFor(name, route));
   }
 
   #planFor(name: string, route: Route | undefined): Plan {
-    if (!route?.special) return PLAIN;
-    if (COMMITTING.has(name)) this.#engine.commit();
-    return planSpecial(name, this.#decoder, this.#special);
+    if (!route?.plan) return PLAIN;
+    if (traitsOf(name).commits) this.#engine.commit();
+    return route.plan(this.#decoder, this.#special, name);
   }
 
   /** A command of the engine. */
@@ -288,66 +290,59 @@ export class ClientSession {
       return;
     }
     // The common case without a detour: nothing to wait for, and perhaps an immediate reply.
-    const reply = this.#carryOut(row, args, "client", typedName);
+    const reply = this.#carryOut(row, args, true, typedName);
     if (reply instanceof Promise) this.#exclusive(async () => this.#answer(await reply));
     else this.#answer(reply);
   }
 
   async #runOwn(row: CommandRow, args: readonly Buffer[], typedName: string): Promise<void> {
-    const run = (caller: "client" | "multi"): Reply | Promise<Reply> => this.#carryOut(row, args, caller, typedName);
+    const run = (canWait: boolean): Maybe<Reply> => this.#carryOut(row, args, canWait, typedName);
     if (!this.#state.transaction) {
       const refused = await this.#access.refusal(row);
-      this.#answer(refused === undefined ? await run("client") : error(refused));
+      this.#answer(refused === undefined ? await run(true) : error(refused));
       return;
     }
     const probe = accessProbe(row.access, false);
-    const stage: Stage = async () => encodeWhole(await run("multi"), this.#state.protocol);
+    const stage: Stage = async () => encodeWhole(await run(false), this.#state.protocol);
     await this.#queueStage(probe.request, undefined, stage, (reply) => refusal(reply, probe, row.name) ?? "");
   }
 
-  #carryOut(
-    row: CommandRow,
-    args: readonly Buffer[],
-    caller: "client" | "multi",
-    typedName: string,
-  ): Reply | Promise<Reply> {
+  #carryOut(row: CommandRow, args: readonly Buffer[], canWait: boolean, typedName: string): Maybe<Reply> {
     const { sources } = this.#gateway;
     this.#showToMonitors(() => [Buffer.from(typedName), ...args]);
-    return sources.commands.run(row, args, this.#contextOf(caller, typedName, args));
+    return sources.commands.run(row, args, this.#contextOf(canWait, typedName, args));
   }
 
   #showToMonitors(words: () => readonly Buffer[]): void {
     this.#gateway.monitors.show({ database: this.#state.database, peer: this.#addresses.peer }, words);
   }
 
-  #intercepted(interception: Interception, plan: Plan): void {
+  /** A command about which something is to be done; see {@link Handling}. */
+  #handled(handling: Handling, plan: Plan): void {
     const bytes = (plan.kind === "special" && plan.instead) || Buffer.from(this.#decoder.raw());
-    const typedName = this.#decoder.view(0).toString();
-    const replaces = interception.kind === "replace";
-    const args = replaces ? this.#decoder.copy(0) : [];
+    const passes = handling.way === "after";
+    const args = passes ? [] : this.#decoder.copy(0);
     this.#beforeExclusive();
     this.#exclusive(async () => {
-      const caller = this.#state.transaction ? "multi" : "client";
-      const refused = replaces ? await this.#access.refusalOf(args) : undefined;
+      const canWait = this.#state.transaction === undefined;
+      const refused = passes ? undefined : await this.#access.refusalOf(args);
       if (refused !== undefined) return this.#refuse(refused);
       const stage: Stage = async (own) => {
-        const context = this.#contextOf(caller, typedName);
-        if (replaces) this.#showToMonitors(() => args);
-        const shown = plan.kind === "special" && !replaces ? (plan.handle(own) ?? own) : own;
-        const reply = await (interception.kind === "replace"
-          ? this.#replace(interception, context)
-          : interception.settle(shown, context));
-        return reply ? encodeWhole(reply, this.#state.protocol) : shown;
+        const caller = this.#caller(canWait);
+        const shown = plan.kind === "special" && passes ? (plan.handle(own) ?? own) : own;
+        if (!passes) this.#showToMonitors(() => args);
+        const reply = passes ? handling.run(caller, async () => shown) : this.#runApart(handling, caller, bytes);
+        return encodeWhole(await reply, this.#state.protocol);
       };
-      if (caller === "client") this.#answerRaw(await stage(replaces ? NOTHING : await this.#engine.ask(bytes, 1)));
-      else if (replaces) await this.#queueStage(accessProbe("any", false).request, undefined, stage);
-      else await this.#queueStage(bytes, bytes, stage);
+      if (canWait) this.#answerRaw(await stage(passes ? await this.#engine.ask(bytes, 1) : NOTHING));
+      else if (passes) await this.#queueStage(bytes, bytes, stage);
+      else await this.#queueStage(accessProbe("any", false).request, undefined, stage);
     });
   }
 
-  #replace({ whole, run }: Replacement, context: CommandContext): Reply | Promise<Reply> {
-    const ask = (request: Buffer): Promise<Buffer> => this.#engine.askUrgently(request, 1);
-    return whole ? this.#engine.toItsEnd(async () => run(context, ask)) : run(context, ask);
+  #runApart({ whole, run }: Handling, caller: Caller, bytes: Buffer): Maybe<Reply> {
+    const next = (request = bytes): Promise<Buffer> => this.#engine.askUrgently(request, 1);
+    return whole ? this.#engine.toItsEnd(async () => run(caller, next)) : run(caller, next);
   }
 
   /** Answers a command that is not carried out; a transaction is spoiled by it. */
@@ -393,7 +388,7 @@ export class ClientSession {
     this.#beforeExclusive();
     this.#exclusive(async () => {
       if (name === "exec") return this.#executeStaged(staged);
-      if (CONNECTION_COMMANDS.has(name)) {
+      if (traitsOf(name).unqueued) {
         const reply = await this.#engine.ask(bytes, 1);
         return this.#answerRaw(handle?.(reply) ?? reply);
       }
@@ -453,12 +448,16 @@ export class ClientSession {
     this.#endWhenSettled();
   }
 
+  /** @param canWait false for the commands of a transaction */
+  #caller(canWait: boolean): Caller {
+    return { kind: "client", owner: this, user: this.#state.user, canWait, links: true };
+  }
+
   /** What a handler may know of this client. */
-  #contextOf(caller: "client" | "multi", typedName: string, args: readonly Buffer[] = []): CommandContext {
+  #contextOf(canWait: boolean, typedName: string, args: readonly Buffer[]): CommandContext {
     const ran = (ms: number): void =>
       this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer);
-    const of = { caller, clientId: this.#id, owner: this, user: this.#state.user, typedName, ran };
-    this.#context = new ClientContext(of, this.#closed);
+    this.#context = new ClientContext(this.#caller(canWait), this.#id, typedName, ran, this.#closed);
     return this.#context;
   }
 
@@ -472,7 +471,10 @@ export class ClientSession {
 
   // ---- the end ----
 
-  /** The engine knows this client no longer, so nothing more is read. What runs answers, and be it an error. */
+  /**
+   * The engine has ended the client's connection, so nothing more is read from the client. Commands that are under way for it
+   * still answer, if only with an error.
+   */
   #lose(): void {
     this.finish();
     this.#settled();

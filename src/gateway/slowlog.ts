@@ -1,14 +1,15 @@
 /**
  * SLOWLOG with commands of ours beside the engine's, which does not see how long they take. Its settings count for both.
  */
+import { after, type Handling, type Middleware, type RequestView } from "../commands/path.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { InternalConnections } from "../engine/internal.ts";
+import { wordOf } from "../engine/traits.ts";
 import { isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
 import { array, bulk, encodeWhole, integer, type Reply, raw, text } from "../resp/reply.ts";
 import type { AccessEpoch } from "./access.ts";
-import type { Interception, Interceptor, RequestView } from "./interceptor.ts";
 
-export interface SlowlogOptions {
+interface SlowlogOptions {
   readonly connections: Pick<InternalConnections, "open">;
   /** Changes when settings can have changed. */
   readonly epoch: Pick<AccessEpoch, "value">;
@@ -21,7 +22,7 @@ interface Entry {
   readonly microseconds: number;
   readonly words: readonly Reply[];
   readonly address: string;
-  /** The engine's last entry before it; undefined until the two logs are looked at together. */
+  /** The id of the engine's last entry before this one. It is found out when a client first reads both logs; undefined before. */
   after: number | undefined;
 }
 
@@ -37,7 +38,8 @@ const MAX_WORDS = 32;
 const MAX_BYTES = 128;
 const SHOWN = 10;
 
-export class Slowlog implements Interceptor {
+export class Slowlog implements Middleware {
+  readonly of = ["client"] as const;
   readonly active = false;
   readonly always = ["slowlog"];
   readonly #options: SlowlogOptions;
@@ -72,16 +74,14 @@ export class Slowlog implements Interceptor {
     this.#noting = this.#noting.then(add).catch(() => {});
   }
 
-  intercept(_name: string, request: RequestView): Interception | undefined {
-    const word = (at: number): string => request.view(at).toString("latin1").toLowerCase();
-    const settle = (change: (reply: Buffer) => Reply): Interception => ({
-      kind: "hold",
-      settle: async (reply) => {
+  handle(_name: string, request: RequestView): Handling | undefined {
+    const word = (at: number): string => wordOf(request.view(at));
+    const settle = (change: (reply: Buffer) => Reply): Handling =>
+      after(async (reply) => {
         if (isError(reply)) return undefined;
         await this.#noting;
         return change(reply);
-      },
-    });
+      });
     switch (request.count > 1 ? word(1) : "") {
       case "get": {
         const count = request.count > 2 ? Number(word(2)) : SHOWN;

@@ -1,15 +1,16 @@
 /** The engine's commands of which the gateway takes note: what they change, and what their replies are to look like. */
+import type { RequestView } from "../commands/path.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import { debugRefusal } from "../engine/debug.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
 import { makesReplica, REPLICATION_REFUSED } from "../engine/replication.ts";
+import { hasForm, TRAITS, traitsOf, wordOf } from "../engine/traits.ts";
 import { isError, scalarText } from "../resp/frames.ts";
 import { encodeWhole, error } from "../resp/reply.ts";
 import { describesClients, withAddresses } from "./addresses.ts";
 import type { AccessEpoch } from "./access.ts";
 import { type ClientState, type ReplyHandler, Transaction } from "./client-state.ts";
-import type { RequestView } from "./interceptor.ts";
 import { type SpliceSources, spliceFor } from "./splice.ts";
 
 interface Special {
@@ -42,8 +43,6 @@ export interface SpecialContext {
   asksToMonitor(on: boolean): void;
 }
 
-/** Commands that give later ones another meaning: a client that could not be given them must begin anew. */
-export const COMMITTING: ReadonlySet<string> = new Set(["auth", "hello", "select", "multi", "watch"]);
 /** The engine gets the command as it is, and gives one reply. */
 export const PLAIN: Plan = { kind: "plain" };
 /** Any reply would do: an error says that the client may not use CLIENT, anything else that it may. */
@@ -54,92 +53,99 @@ const WRONG_REPLICAOF = encodeCommand(["REPLICAOF", "x"]);
 const WRONG_DEBUG = encodeCommand(["DEBUG"]);
 /** Refused for what it names, after the question whether the client has the right to DEBUG. */
 const UNKNOWN_DEBUG = encodeCommand(["DEBUG", "REGEARS"]);
-/** The subcommands of ACL and CONFIG after which a verdict about rights may be wrong. */
-const CHANGES_RIGHTS = /^(?:set|setuser|deluser|load)$/i;
+/** Plans a command. @param name in lower case */
+export type Planner = (request: RequestView, context: SpecialContext, name: string) => Plan;
 
-/** Plans a special command by its name in lower case. */
-export function planSpecial(name: string, request: RequestView, context: SpecialContext): Plan {
+const planSplice: Planner = (request, { state, sources }, name) => {
+  const splice = spliceFor(name, request.copy(1), sources);
+  return splice ? { kind: "special", handle: (frame) => splice(frame, state.protocol) } : PLAIN;
+};
+
+const planReplication: Planner = (request, { state, engine }, name) => {
+  const asksEngine = name === "replicaof" || name === "slaveof";
+  if (asksEngine && !(engine.embedded && makesReplica(name, request.copy(0)))) return PLAIN;
+  const instead = asksEngine ? WRONG_REPLICAOF : WRONG_SYNC;
+  return { kind: "special", instead, handle: (frame) => refuse(frame, REPLICATION_REFUSED, state) };
+};
+
+const planConfirmations: Planner = (request, _context, verb) => ({
+  kind: "confirmations",
+  verb,
+  names: request.count - 1,
+});
+
+/** The commands of the engine that the gateway takes note of, by name. */
+export const PLANNERS: ReadonlyMap<string, Planner> = new Map<string, Planner>([
+  ...[...TRAITS].flatMap(([name, { confirms }]) => (confirms ? [[name, planConfirmations] as const] : [])),
+  ...[...TRAITS].flatMap(([name, { replication }]) => (replication ? [[name, planReplication] as const] : [])),
+  ["command", planSplice],
+  ["module", planSplice],
+  ["info", planSplice],
+  ["hello", planHello],
+  ["client", planClient],
+  ["config", planConfig],
+  ["debug", planDebug],
+  ["acl", (request, context) => (changesRights(request) ? planChange(context) : PLAIN)],
+  ["watch", () => PLAIN],
+  ["exec", () => ({ kind: "exec" })],
+  ["reset", (_request, context) => ({ kind: "special", handle: (frame) => resetBy(frame, context) })],
+  [
+    "multi",
+    onSuccess((_args, { state }) => {
+      state.transaction = new Transaction();
+    }),
+  ],
+  [
+    "discard",
+    onSuccess((_args, { state }) => {
+      state.transaction?.staged?.discard();
+      state.transaction = undefined;
+    }),
+  ],
+  ["auth", onSuccess(identify)],
+  [
+    "select",
+    onSuccess(([database], { state }) => {
+      state.database = Number(String(database));
+    }),
+  ],
+  [
+    "quit",
+    onSuccess((_args, { state }) => {
+      state.leaving = true;
+    }),
+  ],
+  ["monitor", planMonitor],
+]);
+
+/** @param act is told of the arguments, without the name, when the engine has carried the command out */
+function onSuccess(act: (args: readonly Buffer[], context: SpecialContext) => void): Planner {
+  return (request, context) => {
+    const args = request.copy(1);
+    return {
+      kind: "special",
+      handle: (frame) => {
+        if (!isError(frame)) act(args, context);
+        return frame;
+      },
+    };
+  };
+}
+
+function planMonitor(_request: RequestView, context: SpecialContext): Plan {
   const { state } = context;
-  const onSuccess = (act: (frame: Buffer) => void): Plan => ({
+  if (!state.monitoring) context.asksToMonitor(true);
+  return {
     kind: "special",
     handle: (frame) => {
-      if (!isError(frame)) act(frame);
+      if (isError(frame)) context.asksToMonitor(state.monitoring);
+      else {
+        state.monitoring = true;
+        context.monitors();
+      }
       return frame;
     },
-  });
-  switch (name) {
-    case "multi":
-      return onSuccess(() => {
-        state.transaction = new Transaction();
-      });
-    case "exec":
-      return { kind: "exec" };
-    case "discard":
-      return onSuccess(() => {
-        state.transaction?.staged?.discard();
-        state.transaction = undefined;
-      });
-    case "reset":
-      return { kind: "special", handle: (frame) => resetBy(frame, context) };
-    case "auth": {
-      const credentials = request.copy(1);
-      return onSuccess(() => identify(credentials, context));
-    }
-    case "hello":
-      return planHello(request, context);
-    case "select": {
-      const database = Number(request.view(1).toString("latin1"));
-      return onSuccess(() => {
-        state.database = database;
-      });
-    }
-    case "monitor":
-      if (!state.monitoring) context.asksToMonitor(true);
-      return {
-        kind: "special",
-        handle: (frame) => {
-          if (isError(frame)) context.asksToMonitor(state.monitoring);
-          else {
-            state.monitoring = true;
-            context.monitors();
-          }
-          return frame;
-        },
-      };
-    case "client":
-      return planClient(request, context);
-    case "acl":
-      return changesRights(request) ? planChange(context) : PLAIN;
-    case "config":
-      return planConfig(request, context);
-    case "command":
-    case "module":
-    case "info": {
-      const splice = spliceFor(name, request.copy(1), context.sources);
-      return splice ? { kind: "special", handle: (frame) => splice(frame, state.protocol) } : PLAIN;
-    }
-    case "sync":
-    case "psync":
-    case "replconf":
-      return { kind: "special", instead: WRONG_SYNC, handle: (frame) => refuseReplication(frame, state) };
-    case "replicaof":
-    case "slaveof": {
-      const refused = context.engine.embedded && makesReplica(name, request.copy(0));
-      return refused
-        ? { kind: "special", instead: WRONG_REPLICAOF, handle: (frame) => refuseReplication(frame, state) }
-        : PLAIN;
-    }
-    case "debug":
-      return planDebug(request, context);
-    case "quit":
-      return onSuccess(() => {
-        state.leaving = true;
-      });
-    case "watch":
-      return PLAIN;
-    default:
-      return { kind: "confirmations", verb: name, names: request.count - 1 };
-  }
+  };
 }
 
 /** RESET ends `CLIENT REPLY OFF` before it answers, but a SKIP is for its own reply. */
@@ -158,7 +164,11 @@ function identify(credentials: readonly Buffer[], { state, identified }: Special
   identified(true);
 }
 
-const changesRights = (request: RequestView): boolean => CHANGES_RIGHTS.test(request.view(1).toString("latin1"));
+/** May a verdict about rights be wrong after this command? */
+function changesRights(request: RequestView): boolean {
+  const args = request.copy(0);
+  return hasForm(traitsOf(wordOf(args[0])).changesRights, args);
+}
 
 /** @param settle is told of the reply before anybody finds out what has changed */
 function planChange({ rights }: SpecialContext, settle = (frame: Buffer): Buffer => frame): Special {
@@ -183,8 +193,6 @@ function planConfig(request: RequestView, context: SpecialContext): Plan {
   };
 }
 
-const refuseReplication = (frame: Buffer, state: ClientState): Buffer => refuse(frame, REPLICATION_REFUSED, state);
-
 /** @param frame the engine's reply to a wrong command, which tells whether the client is known and has the right to it */
 const refuse = (frame: Buffer, text: string, { protocol }: ClientState): Buffer =>
   scalarText(frame).startsWith("NO") ? frame : encodeWhole(error(text), protocol);
@@ -201,7 +209,7 @@ function planHello(request: RequestView, context: SpecialContext): Plan {
   const { state } = context;
   let credentials: Buffer[] | undefined;
   for (let index = 2; index + 2 < request.count; index++) {
-    const word = request.view(index).toString("latin1").toLowerCase();
+    const word = wordOf(request.view(index));
     if (word === "auth") credentials = request.copy(index + 1).slice(0, 2);
     if (word === "auth") index += 2;
     else if (word === "setname") index++;
@@ -226,7 +234,7 @@ function planClient(request: RequestView, { state, engine }: SpecialContext): Pl
   if (engine.addressesOf && describesClients(request)) {
     return { kind: "special", handle: (frame) => withAddresses(frame, engine) };
   }
-  const word = (index: number): string => request.view(index).toString("latin1").toLowerCase();
+  const word = (index: number): string => wordOf(request.view(index));
   if (request.count !== 3 || word(1) !== "reply") return PLAIN;
   const wanted = word(2);
   if (wanted !== "on" && wanted !== "off" && wanted !== "skip") return PLAIN;

@@ -6,7 +6,7 @@ import { aclCategories, docsEntry, infoEntry } from "./command-info.ts";
 import { globMatches } from "./glob.ts";
 
 /** Changes an engine's reply; the reply itself comes back when there is nothing to change. */
-export type Splice = (frame: Buffer, protocol: Protocol) => Buffer;
+type Splice = (frame: Buffer, protocol: Protocol) => Buffer;
 
 export interface SpliceSources {
   readonly commands: CommandTable;

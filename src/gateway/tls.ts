@@ -3,7 +3,7 @@ import type { TLSSocket, TlsOptions } from "node:tls";
 import { ConfigError, readOptionFile } from "../config.ts";
 
 /** Options as they stand in the configuration; files by their paths, empty when not given. */
-export interface TlsConfig {
+interface TlsConfig {
   readonly tlsPort: number;
   readonly tlsCertFile: string;
   readonly tlsKeyFile: string;

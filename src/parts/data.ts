@@ -1,6 +1,5 @@
 /** The data: the engine, the way to it, and who may do what in it. */
 import { resolve } from "node:path";
-import type { CommandTable } from "../commands/command.ts";
 import { type Config, engineConfig, parseBytes, parseUserLines, readOptionFile } from "../config.ts";
 import { EngineCommands } from "../engine/commands.ts";
 import { EmbeddedEngine } from "../engine/embedded.ts";
@@ -43,8 +42,8 @@ export interface DataParts extends Base {
 const RIGHTS_LIFETIME_MS = 1_000;
 
 /** Builds the engine and what stands before it; starts nothing. */
-export function dataParts(base: Base, table: () => CommandTable): DataParts {
-  const { config, log } = base;
+export function dataParts(base: Base): DataParts {
+  const { config, log, table } = base;
   let end!: (reason?: Error) => void;
   const ended = new Promise<Error | undefined>((resolve) => {
     end = resolve;

@@ -5,7 +5,6 @@ import type { CallHandlers, PostHandlers } from "../python/host.ts";
 import { Pool } from "../python/pool.ts";
 import { loadAssets } from "../python/python-worker.ts";
 import { LimitedLog } from "../python/script-log.ts";
-import type { CommandParts } from "./commands.ts";
 import type { DataParts } from "./data.ts";
 import type { ExecutionParts } from "./executions.ts";
 import type { ReactionParts } from "./reactions.ts";
@@ -21,29 +20,22 @@ export interface PythonParts extends DataParts {
 }
 
 /** What Python needs when its code runs, and that is built on it. */
-export interface AfterPython {
+interface AfterPython {
   readonly executions: ExecutionParts;
   readonly reactions: ReactionParts;
-  readonly commands: CommandParts;
 }
 
 const MB = 1024 * 1024;
 
 /** Builds the pool of interpreters; starts none. */
 export function pythonParts(parts: DataParts, later: () => AfterPython): PythonParts {
-  const { config, runtime, log, engine, connections, engineCommands, gate, rights, users } = parts;
+  const { config, runtime, log, path, engine, connections, engineCommands, gate, rights, users } = parts;
   const scriptLog = new LimitedLog(log, config.scriptLogRate);
   const calls = new PythonCalls({
-    ...{ connections, engineCommands, gate },
-    runOwn: (args, owner, user) => later().commands.inPlace(args, { owner, caller: "script", user }),
+    ...{ path, connections, engineCommands, gate },
     refusal: parts.scriptRefusal,
     rights: users,
     option: (key) => runtime.forScripts(key),
-    around: (args, sender, send) => {
-      const { acl, events } = later().reactions;
-      if (!acl?.mayConcern(args)) return events.interceptor.around(args, sender, send);
-      return acl.around(args, () => events.interceptor.around(args, sender, send));
-    },
     onBodyCommand: (body) => {
       later().executions.runner.presentBody = body instanceof Script ? body : undefined;
     },

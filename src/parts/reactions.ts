@@ -1,6 +1,6 @@
 /** Reactions: what makes executions of registrations, be it an event, a trigger, a hooked command or the clock. */
 import { ownReply } from "../python/calls.ts";
-import type { CallReply, PostHandlers } from "../python/host.ts";
+import type { PostHandlers } from "../python/host.ts";
 import type { LimitedLog } from "../python/script-log.ts";
 import { registrationCalls } from "../registrations/calls.ts";
 import { createEventReaders, type EventReaders } from "../registrations/event-readers.ts";
@@ -12,7 +12,6 @@ import { TimeEvents } from "../registrations/timers.ts";
 import { Triggers } from "../registrations/triggers.ts";
 import { AclCommands } from "../store/acl-commands.ts";
 import type { Persistence } from "../store/persistence.ts";
-import type { CommandParts } from "./commands.ts";
 import type { ExecutionParts } from "./executions.ts";
 
 export interface ReactionParts extends ExecutionParts {
@@ -27,14 +26,13 @@ export interface ReactionParts extends ExecutionParts {
 }
 
 /** What reactions need when they happen, and that is built on them. */
-export interface AfterReactions {
+interface AfterReactions {
   readonly persistence: Persistence;
-  readonly commands: CommandParts;
 }
 
 /** Builds all kinds of registrations; nothing happens before the engine and Python have started. */
 export function reactionParts(parts: ExecutionParts, later: () => AfterReactions): ReactionParts {
-  const { config, runtime, log, engine, connections, engineCommands, gate, users } = parts;
+  const { config, runtime, log, table, engine, connections, engineCommands, gate, users } = parts;
   const { host, calls, handlers, posts, ids, sessions, runner } = parts;
   const starter = new EventStarter({
     ...{ runner, gate },
@@ -50,17 +48,8 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
   const triggers = new Triggers(starter);
   const hooks = new Hooks({
     ...{ starter, engineCommands },
-    isOwn: (name) => later().commands.table.find(name) !== undefined,
-    runReal: (caller, task, args) => {
-      const { owner } = task;
-      const user = caller.user ?? "";
-      const act = (): CallReply | Promise<CallReply> => {
-        const reply = later().commands.runOwn(args, { owner, caller: "script", user });
-        if (reply === undefined) return calls.engine(caller, owner, args, task, false);
-        return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
-      };
-      return calls.ifAllowed(user, args, act, task);
-    },
+    isOwn: (name) => table.find(name) !== undefined,
+    runReal: (caller, task, args) => calls.run(caller, task.owner, args, task, false),
     toPython: ownReply,
   });
   const timers = new TimeEvents({
@@ -93,7 +82,7 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
   };
   Object.assign(posts, timers.posts, { restored });
-  const acl = parts.keptUsers && new AclCommands(parts.keptUsers, events.interceptor);
+  const acl = parts.keptUsers && new AclCommands(parts.keptUsers);
   return { ...parts, events, triggers, hooks, acl, timers, registrations };
 }
 

@@ -8,7 +8,7 @@ import type { BackgroundRun, Interruptible } from "./host.ts";
 import type { Interrupts } from "./interrupts.ts";
 import { BACKGROUND } from "./protocol.ts";
 
-export interface BackgroundOptions {
+interface BackgroundOptions {
   readonly homes: ReadonlySet<Home>;
   readonly interrupts: Interrupts;
   /** Does a task run there, or what was called without one? */

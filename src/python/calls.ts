@@ -1,11 +1,14 @@
 /** What Python may ask of the main thread: the engine's commands, our own, keys to read, options. */
-import { type EngineClient, type EngineCommand, encodeCommand } from "../engine/client.ts";
-import { EngineCommands } from "../engine/commands.ts";
+import type { Caller } from "../commands/caller.ts";
+import type { Maybe, Path } from "../commands/path.ts";
+import { type EngineClient, encodeCommand } from "../engine/client.ts";
+import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
 import { debugRefusal } from "../engine/debug.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
 import { makesReplica, REPLICATION_REFUSED } from "../engine/replication.ts";
-import type { Maybe, UserRights } from "../engine/rights.ts";
+import type { UserRights } from "../engine/rights.ts";
+import { hasForm, traitsOf, wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Logger } from "../log.ts";
@@ -26,8 +29,8 @@ export interface PythonCallsOptions {
   readonly connections: InternalConnections;
   readonly engineCommands: EngineCommands;
   readonly gate: EngineGate;
-  /** Runs a command that the engine is not to see (a hooked one, one of ours); undefined when the engine is to run it. */
-  readonly runOwn: (args: readonly Buffer[], owner: object, user: string) => Reply | Promise<Reply> | undefined;
+  /** What takes the place of commands, and what watches them. */
+  readonly path: Pick<Path, "own" | "watched">;
   /** May this user's code run this command? @returns the error reply's text if it may not */
   readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
   readonly rights: Pick<UserRights, "isFree" | "mayRead">;
@@ -39,12 +42,6 @@ export interface PythonCallsOptions {
   readonly onIdle: (task: PythonTask, error: string) => void;
   /** Is told which script's body the next command comes from, and (undefined) that it was sent. */
   readonly onBodyCommand: (body: PythonTask | undefined) => void;
-  /** Sends a command and deals with the events that it causes before its reply is given. */
-  readonly around: (
-    args: readonly Buffer[],
-    sender: { readonly owner: object; readonly canWait: boolean; readonly links: boolean },
-    send: () => Buffer | Promise<Buffer>,
-  ) => Buffer | Promise<Buffer>;
   /** Told of commands that may change users' rights: before the engine gets them, and when they were carried out. */
   readonly epoch: { advance(): void; changed(): void };
   readonly settings: OwnSettings;
@@ -132,13 +129,29 @@ export class PythonCalls {
   #execute(caller: CallContext, { args, task: handle }: CallArgs<"execute">): CallReply | Promise<CallReply> {
     const task = caller.task(handle);
     const owner = task?.owner ?? caller.home;
-    const user = caller.user ?? "";
+    return this.run(caller, owner, args, task, true);
+  }
+
+  /**
+   * Runs a command for Python code, if its user may.
+   * @param links false: past all hooks and what registrations have to do with it
+   * @throws ReplyError with the error of whoever carries it out
+   */
+  run(
+    { home, user = "" }: Pick<CallContext, "home" | "user">,
+    owner: object,
+    args: readonly Buffer[],
+    task: PythonTask | undefined,
+    links: boolean,
+  ): CallReply | Promise<CallReply> {
+    const caller: Caller = { kind: "python", owner, user, canWait: false, links };
     const act = (): CallReply | Promise<CallReply> => {
-      const reply = this.#options.runOwn(args, owner, user);
-      if (reply !== undefined) return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
-      return this.engine(caller, owner, args, task);
+      const own = this.#options.path.own(args, caller);
+      if (!own) return this.#engine(home, caller, args, task);
+      const reply = own();
+      return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
     };
-    return this.ifAllowed(user, args, act, task);
+    return this.#ifAllowed(user, args, act, task);
   }
 
   /**
@@ -146,7 +159,7 @@ export class PythonCalls {
    * @param task who waits for the engine meanwhile
    * @throws ReplyError with the engine's refusal
    */
-  ifAllowed(
+  #ifAllowed(
     user: string,
     args: readonly Buffer[],
     act: () => CallReply | Promise<CallReply>,
@@ -162,35 +175,31 @@ export class PythonCalls {
     return refused instanceof Promise ? refused.then(then) : then(refused);
   }
 
-  /**
-   * Runs a command in the engine for Python code, past all hooks.
-   * @param links `commands` of KeysReader registrations may name it
-   * @throws ReplyError with the engine's error
-   */
-  engine(
-    { home, user = "" }: Pick<CallContext, "home" | "user">,
-    owner: object,
+  /** @throws ReplyError with the engine's error */
+  #engine(
+    home: object,
+    caller: Caller,
     args: readonly Buffer[],
-    task?: PythonTask,
-    links = true,
+    task: PythonTask | undefined,
   ): CallReply | Promise<CallReply> {
-    const name = nameOf(args[0] as Buffer);
+    const { owner, user } = caller;
+    const name = wordOf(args[0]);
     const { flags } = this.#known(name, args.length);
     const shownToUser = shownTo(user, name, args);
     if (this.#needsOwnConnection(name, args)) return this.#onFreshConnection(encodeCommand(args), owner, shownToUser);
     const own = name === "config" ? this.#options.settings.translate(args) : undefined;
     const bytes = encodeCommand(own?.args ?? args);
-    const changes = name === "acl" || name === "config";
+    const changes = hasForm(traitsOf(name).changesRights, args);
     if (changes) this.#options.epoch.advance();
     const settle = (frame: Buffer): CallReply => {
       const shown = own ? own.settle(frame) : frame;
       if (changes) this.#options.epoch.changed();
       return engineReply(shownToUser?.(shown) ?? shown);
     };
-    const sender = { owner, canWait: false, links };
     const send = (): Buffer | Promise<Buffer> =>
       flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task, true);
-    const reply = this.#options.around(args, sender, send);
+    const watched = this.#options.path.watched(args, caller);
+    const reply = watched ? watched(send) : send();
     return reply instanceof Promise ? reply.then(settle) : settle(reply);
   }
 
@@ -198,8 +207,7 @@ export class PythonCalls {
   #known(name: string, count: number): EngineCommand {
     const known = this.#options.engineCommands.find(name);
     if (!known) throw new ReplyError(`ERR unknown command '${name.slice(0, SHOWN_NAME)}'`);
-    if (!EngineCommands.arityFits(known, count))
-      throw new ReplyError(`ERR wrong number of arguments for '${name}' command`);
+    if (!known.arityFits(count)) throw new ReplyError(`ERR wrong number of arguments for '${name}' command`);
     return known;
   }
 
@@ -208,17 +216,18 @@ export class PythonCalls {
    * @throws ReplyError when it may not be run at all
    */
   #needsOwnConnection(name: string, args: readonly Buffer[]): boolean {
-    if (name === "shutdown") throw new ReplyError("ERR a script can not shut the server down");
-    if (REFUSED.has(name)) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
+    const traits = traitsOf(name);
+    if (traits.ends) throw new ReplyError("ERR a script can not shut the server down");
+    if (traits.feeds) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
     if (this.#options.settings.embedded && makesReplica(name, args)) throw new ReplyError(REPLICATION_REFUSED);
-    if (hasNoReply(name, args)) throw new ReplyError(NO_REPLY);
+    if (hasForm(traits.silent, args)) throw new ReplyError(NO_REPLY);
     const { embedded, debug } = this.#options.settings;
     const noDebug = embedded && name === "debug" ? debugRefusal(args, debug !== "no") : undefined;
     if (noDebug !== undefined) throw new ReplyError(noDebug);
     // replies are read as RESP2
     if (name === "hello" && args[1]?.toString("latin1") === "3")
       throw new ReplyError("NOPROTO unsupported protocol version");
-    return CONNECTION_STATE.has(name);
+    return traits.connection === true;
   }
 
   /** Inside a transaction nothing blocks: that is what RedisGears' callers are told as well. */
@@ -413,30 +422,8 @@ export class PythonCalls {
   }
 }
 
-/** What a client that may not block is refused. */
-const REFUSED = new Set(["subscribe", "psubscribe", "ssubscribe", "monitor", "sync", "psync"]);
-
-/** What changes the state of a connection: it gets one of its own, which is closed afterwards. */
-const CONNECTION_STATE = new Set([
-  ...["select", "multi", "exec", "discard", "watch", "unwatch", "auth", "hello", "client", "reset", "quit"],
-  ...["unsubscribe", "punsubscribe", "sunsubscribe", "readonly", "readwrite", "asking"],
-]);
-
 /** What Python makes of a command that is not replied to. */
 const NO_REPLY = "Failed executing command";
-
-/** A command's name in lower case. No command's name is long: of one that is only the beginning is looked at. */
-const nameOf = (word: Buffer): string =>
-  (word.length > SHOWN_NAME ? word.subarray(0, SHOWN_NAME + 1) : word).toString("latin1").toLowerCase();
-
-/** Commands that the engine carries out in silence: who waited for a reply would wait for ever. */
-function hasNoReply(name: string, args: readonly Buffer[]): boolean {
-  // nearly all are others, and their arguments can be long
-  if (name !== "client" && name !== "replconf") return false;
-  const words = args.slice(1, 3).map(nameOf);
-  if (name === "client") return words[0] === "reply" && (words[1] === "off" || words[1] === "skip");
-  return name === "replconf" && (words[0] === "ack" || words[0] === "getack");
-}
 
 const ok = (value: string | null): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
 

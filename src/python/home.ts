@@ -24,7 +24,7 @@ const ANSWERED = new Map([
 ]);
 
 /** What a home has to know of the pool. */
-export interface Handles {
+interface Handles {
   /** The last handle that was given out. */
   readonly lastHandle: number;
   /** Does a task run under this handle, in whatever interpreter? */
@@ -44,7 +44,10 @@ export class Home implements CallContext {
   readonly questions = new Map<number, { resolve(text: string): void; reject(error: Error): void }>();
   /** Sessions that live here and will be asked for again. */
   readonly sessions = new Set<PythonSession>();
-  /** A thread is lent to it, or was and the script has not ended: see {@link PythonWorker.lendThread}. */
+  /**
+   * Its present script was given the right to begin its flow in a thread of `execution-threads` without asking
+   * ({@link PythonWorker.lendThread}). The right counts as a thread in use until the script has ended, or it was taken back.
+   */
   lent = false;
   /** The turn of its event loop when it was given the current task: while it has not changed, that has not begun. */
   turnBefore = -1;

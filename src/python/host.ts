@@ -30,7 +30,7 @@ export type ScriptOutcome =
     };
 
 /** The flow that a script's body has declared. */
-export interface DeclaredRun {
+interface DeclaredRun {
   readonly mode: string;
   readonly steps: readonly StepInfo[];
   readonly reader: string;
@@ -68,7 +68,7 @@ export interface PythonTask {
   readonly takesThread: boolean;
   /** Whose commands it sends: holds of the engine are made in this name. */
   readonly owner: object;
-  /** What may be done by its `execute()`: handle of the client command behind it, or 0. */
+  /** The handle of the command behind it, for `call_next()`, `get_command()` and `override_reply()`; 0: there is none. */
   readonly client: number;
   /** The message that starts it. Asked for when it starts. */
   message(): readonly MarshalValue[];

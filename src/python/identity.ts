@@ -2,6 +2,7 @@
  * Who a script is. Its commands go over a connection of the server's own, after the engine was asked whether the script's
  * user may run them; what tells of a connection's user tells the script's.
  */
+import { wordOf } from "../engine/traits.ts";
 import { isError, rewriteText } from "../resp/frames.ts";
 
 /** Changes an engine's reply (RESP2). */
@@ -14,7 +15,7 @@ type Shown = (frame: Buffer) => Buffer;
  */
 export function shownTo(user: string, name: string, args: readonly Buffer[]): Shown | undefined {
   if (name !== "acl" && name !== "client") return undefined;
-  const verb = args[1]?.toString("latin1").toLowerCase();
+  const verb = wordOf(args[1]);
   if (name === "acl" && verb === "whoami") return goodOnly(() => bulk(Buffer.from(user)));
   if (name === "client" && verb === "info") return goodOnly((frame) => rewriteText(frame, (text) => named(text, user)));
   return undefined;

@@ -261,7 +261,7 @@ export const POSTS = {
 } as const satisfies Record<string, Fields>;
 
 export type CallOp = keyof typeof CALLS;
-export type PostOp = keyof typeof POSTS;
+type PostOp = keyof typeof POSTS;
 export type CallArgs<Op extends CallOp> = Values<(typeof CALLS)[Op]>;
 export type PostArgs<Op extends PostOp> = Values<(typeof POSTS)[Op]>;
 

@@ -126,7 +126,10 @@ export class Pool implements PythonHost {
     if (!this.#started.has(task.handle)) this.#tally.queued(task);
   }
 
-  /** In the order of the handles: a script's flow, which has the script's, comes before what could settle in its way. */
+  /**
+   * Puts a task into the queue in the order of the handles. A script's flow has the handle of its script, and so comes before
+   * tasks that were submitted while the script ran and would otherwise take its place in the interpreter.
+   */
   #enqueue(task: PythonTask): void {
     let at = this.#queue.length;
     while (at > 0 && (this.#queue[at - 1] as PythonTask).handle > task.handle) at--;
@@ -264,7 +267,7 @@ export class Pool implements PythonHost {
       this.#tally.dequeued(task);
       home.current = task;
       this.#begin(task, home);
-      // it waits for nobody, and neither need its flow
+      // the script makes no registrations and no other task waits: its flow may begin without asking, right after the body
       if (task.registers === false && this.#queue.length === 0) this.#threads.lend(home);
       home.turnBefore = home.worker.turn;
       home.post(task.message());

@@ -11,7 +11,7 @@ import type { Tally } from "./tally.ts";
 /** What a task tells of itself. */
 export type TaskMessage = Extract<PostMessage, { args: { task: number } }>;
 
-export interface ReceptionOptions {
+interface ReceptionOptions {
   /** Answers calls, by operation; they are added while the parts are built. */
   readonly calls: Partial<CallHandlers>;
   readonly posts: Partial<PostHandlers>;

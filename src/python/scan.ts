@@ -11,7 +11,7 @@ import { RespReader } from "./transcode.ts";
 /** Sends encoded commands and gives the bytes of exactly that many replies (RESP2). */
 export type RawCall = (command: Buffer, replies: number) => Promise<Buffer>;
 
-export interface KeyScanOptions {
+interface KeyScanOptions {
   /** Glob pattern, or the literal key's name with `noScan`. */
   readonly pattern: Buffer;
   /** One record for the literal name, whether the key exists or not. */

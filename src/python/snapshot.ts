@@ -10,7 +10,7 @@ import { obtainSnapshot, type Snapshot, type SnapshotParts } from "./snapshot-ca
 import { compile, WASM_PAGE, type WasmModule, withMemoryLimits } from "./wasm-memory.ts";
 
 /** Where messages about the worker machinery go. */
-export interface AssetsLog {
+interface AssetsLog {
   info(text: string): void;
   warn(text: string): void;
 }

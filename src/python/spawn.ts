@@ -17,7 +17,7 @@ const resourceLimits = {
   stackSizeMb: 256,
 };
 
-export interface Spawned {
+interface Spawned {
   readonly worker: Worker;
   /** Main's end of the port for Python's messages. */
   readonly port: MessagePort;

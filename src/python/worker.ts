@@ -17,7 +17,7 @@ import type { WasmModule } from "./wasm-memory.ts";
 import { createHost, type WorkerNotice } from "./realm/outside.ts";
 
 /** A script of Pyodide's, with V8's code cache for it. */
-export interface CachedScript {
+interface CachedScript {
   readonly source: string;
   readonly cachedData?: Uint8Array;
 }

@@ -10,7 +10,7 @@ import { ReplyStatus } from "../python/protocol.ts";
 import type { RegistrationSpec } from "./registration.ts";
 import type { RegistrationRegistry, ScriptDeclarations } from "./registry.ts";
 
-export interface RegistrationCallsOptions {
+interface RegistrationCallsOptions {
   readonly registrations: RegistrationRegistry;
   readonly runner: ExecutionRunner;
   readonly sessions: Pick<SessionRegistry, "named" | "isGone" | "isOthers">;
@@ -110,7 +110,7 @@ const isDeclaring = (task: PythonTask): task is DeclaringTask => "declarations" 
 const ok = (value: MarshalValue): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
 
 /** A specification from Python; it was checked when it was decoded. */
-export function readSpec(fields: CallArgs<"register">["spec"]): RegistrationSpec {
+function readSpec(fields: CallArgs<"register">["spec"]): RegistrationSpec {
   const bytes = (value: string | null | undefined): Buffer | undefined =>
     value === null || value === undefined ? undefined : Buffer.from(value);
   const { commands } = fields;

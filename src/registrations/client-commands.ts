@@ -1,6 +1,6 @@
 /** Commands of clients that `KeysReader … commands=[…]` registrations are linked to: docs/spec/events.md, section 5. */
-import type { EngineCommand } from "../engine/client.ts";
-import { EngineCommands } from "../engine/commands.ts";
+import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
+import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { CallContext, CallHandlers, CallReply } from "../python/host.ts";
 import { encodeMarshal } from "../python/marshal.ts";
@@ -30,10 +30,10 @@ export class ClientCommand {
 
   constructor(handle: number, args: readonly Buffer[], row: EngineCommand, canWait: boolean) {
     this.handle = handle;
-    this.name = args[0]?.toString("latin1").toLowerCase() ?? "";
+    this.name = wordOf(args[0]);
     this.args = args;
     this.canWait = canWait;
-    const positions = EngineCommands.keyPositions(row, args.length);
+    const positions = row.keyPositions(args.length);
     this.#keys = new Set(positions.map((at) => args[at]?.toString("latin1") ?? ""));
   }
 
@@ -67,7 +67,10 @@ export class ClientCommands {
     override_reply: (caller, args) => this.#overrideReply(caller, args),
   };
   readonly #open = new Map<number, ClientCommand>();
-  /** Going down, below those of triggers and hooks: an execution has only one such handle. */
+  /**
+   * The last handle that was given. Handles of linked commands are negative and count downwards, those of hooked commands count
+   * upwards: an execution knows the command behind it by one number, whichever kind it is.
+   */
   #last = FIRST_HANDLE;
 
   open(args: readonly Buffer[], row: EngineCommand, canWait: boolean): ClientCommand {
@@ -109,7 +112,7 @@ export function checkCommands(commands: readonly string[], prefix: Buffer, engin
   for (const name of commands) {
     const row = engineCommands.find(name.toLowerCase());
     if (!row) throw new ReplyError("bad reply on COMMAND command");
-    if (EngineCommands.isKeptFromScripts(row)) {
+    if (row.isKeptFromScripts) {
       throw new ReplyError("Can not hook a command which are not allowed inside a script");
     }
     if (row.movable) throw new ReplyError("Can not hook a command with moveable keys by key prefix");

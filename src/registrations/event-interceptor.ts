@@ -3,19 +3,18 @@
  * clients wait for theirs, writers wait while too many events wait, and nobody sees what the server has added to
  * `notify-keyspace-events`.
  */
-import { type EngineCommand, encodeCommand } from "../engine/client.ts";
-import { EngineCommands } from "../engine/commands.ts";
-import type { EngineCall, Interception, Interceptor, RequestView } from "../gateway/interceptor.ts";
-import { encodeWhole, type Reply, raw } from "../resp/reply.ts";
+import type { Caller } from "../commands/caller.ts";
+import { after, type Handling, type Middleware, type Next, type RequestView } from "../commands/path.ts";
+import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
+import { type Reply, raw } from "../resp/reply.ts";
 import type { ClientCommand, ClientCommands } from "./client-commands.ts";
 import type { EventStarter, Holdable } from "./events.ts";
-import { tellsTypes } from "./key-reader.ts";
 import type { KeysRegistrations } from "./keys.ts";
 import type { KeyEvents } from "./notifications.ts";
 import type { StreamRegistrations } from "./streams.ts";
 import type { SyncEvents } from "./sync-events.ts";
 
-export interface EventInterceptorOptions {
+interface EventInterceptorOptions {
   readonly keys: KeysRegistrations;
   readonly streams: StreamRegistrations;
   readonly sync: SyncEvents;
@@ -28,32 +27,13 @@ export interface EventInterceptorOptions {
   readonly maxBacklog?: number;
 }
 
-/** Who sends a command. */
-export interface Sender {
-  /** In whose name the engine is held. */
-  readonly owner: object;
-  /** It can wait for executions in the background. */
-  readonly canWait: boolean;
-  /** The registrations that name the command in `commands` are tried. */
-  readonly links: boolean;
-}
-
 const MAX_BACKLOG = 1_000_000;
 /** Writers go on when so much of the backlog is left. */
 const DRAINED = 0.9;
 const PARAMETER = "notify-keyspace-events";
 
-/** Commands of the engine that change no key and look for none. */
-const WITHOUT_EVENTS: ReadonlySet<string> = new Set([
-  ...["ping", "echo", "auth", "hello", "select", "client", "quit", "reset", "command", "info", "time", "module", "acl"],
-  ...["subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "publish", "spublish"],
-  ...["pubsub", "multi", "exec", "discard", "watch", "unwatch", "config", "slowlog", "latency", "wait", "waitaof"],
-  ...["monitor", "sync", "psync", "replconf", "role", "lastsave", "cluster", "readonly", "readwrite", "asking"],
-  ...["script", "function", "scan", "keys", "dbsize", "debug", "flushall", "flushdb", "swapdb"],
-  ...["save", "bgsave", "shutdown", "lolwut"],
-]);
-
-export class EventInterceptor implements Interceptor {
+export class EventInterceptor implements Middleware {
+  readonly of = ["client", "lua", "python"] as const;
   readonly always = ["config"];
   readonly #options: EventInterceptorOptions;
   readonly #maxBacklog: number;
@@ -71,8 +51,8 @@ export class EventInterceptor implements Interceptor {
     return this.#holds || asksTypes || linkedNames.size > 0 || this.backlogged;
   }
 
-  /** Names of the commands of Lua scripts that have to come one by one through {@link around}; `*` is all. */
-  get commandsOfScripts(): readonly string[] {
+  /** What a script does not have to bring one by one it may send itself. */
+  get ofLua(): readonly string[] {
     const { linkedNames, asksTypes } = this.#options.keys;
     return this.#holds || asksTypes ? ["*"] : [...linkedNames];
   }
@@ -88,56 +68,32 @@ export class EventInterceptor implements Interceptor {
     return this.backlogged ? new Promise((resolve) => this.#onDrained.push(resolve)) : Promise.resolve();
   }
 
-  intercept(name: string, request: RequestView): Interception | undefined {
-    if (name === "config") return this.#options.events.active ? this.#config(request) : undefined;
-    if (!this.active) return undefined;
-    const row = this.#concerned(name, request.count);
+  handle(name: string, request: RequestView, { kind, links }: Pick<Caller, "kind" | "links">): Handling | undefined {
+    if (name === "config") return this.#options.events.active && kind !== "lua" ? this.#config(request) : undefined;
+    const row = this.active ? this.#concerned(name, request.count) : undefined;
     if (!row) return undefined;
-    // It may wait for others, who could not go on while the engine is held: they can get in between.
-    if (row.flags.has("blocking")) {
-      if (!this.#holds) return undefined;
-      return { kind: "hold", settle: (_reply, { owner }) => this.#options.sync.settle(owner)?.then(() => undefined) };
+    // outside of Lua nothing would keep the command from blocking, or refuse it
+    if (kind === "lua" && (row.flags.has("blocking") || row.flags.has("noscript"))) return undefined;
+    // A command that blocks may wait for commands of other clients, which could not be carried out while the engine is held.
+    // So the engine is not held for it, and others' commands can come between it and its events. (Python's do not block.)
+    if (kind === "client" && row.flags.has("blocking")) {
+      return this.#holds ? after((_reply, { owner }) => this.settle(owner)?.then(() => undefined)) : undefined;
     }
-    if (this.#comesAlone(row, name, request.count, true)) {
+    if (this.#comesAlone(row, name, request.count, links)) {
       const args = request.copy(0);
-      return {
-        kind: "replace",
-        run: ({ owner, caller }, ask) =>
-          this.#run(row, args, { owner, canWait: caller === "client", links: true }, ask),
-      };
+      return { way: "alone", run: (caller, next) => this.#run(row, name, args, caller, next) };
     }
-    if (!this.backlogged || !row.flags.has("write")) return undefined;
     // scripts do not wait: what they do is what the backlog waits for
-    return {
-      kind: "hold",
-      settle: (_reply, { caller }) => (caller === "client" ? this.#slowDown(row)?.then(() => undefined) : undefined),
-    };
+    if (kind !== "client" || !this.backlogged || !row.flags.has("write")) return undefined;
+    return after((_reply, { canWait }) => (canWait ? this.#slowDown(row)?.then(() => undefined) : undefined));
   }
 
   /**
-   * Sends a command and deals with everything that it causes before its caller sees the reply: for callers that are no
-   * clients of the gateway. None of their commands blocks.
-   * @param send sends it, in the name of the sender's owner
-   * @returns what the caller gets, as RESP2
+   * Runs the `sync` executions that commands of `owner` have caused, see {@link SyncEvents.settle}.
+   * @returns undefined when there is nothing to wait for
    */
-  around(args: readonly Buffer[], sender: Sender, send: () => Buffer | Promise<Buffer>): Buffer | Promise<Buffer> {
-    const name = args[0]?.toString("latin1").toLowerCase() ?? "";
-    if (name === "config" && this.#options.events.active) return this.#aroundConfig(args, send);
-    const row = this.active ? this.#concerned(name, args.length) : undefined;
-    if (!row || !this.#comesAlone(row, name, args.length, sender.links)) return send();
-    // the arguments may be views of a message that does not outlive this call
-    const own = args.map((arg) => Buffer.from(arg));
-    const run = this.#run(row, own, sender, async () => send());
-    return run.then((reply) => encodeWhole(reply, 2));
-  }
-
-  /** Is {@link around} needed for a command of a Lua script? What it is not needed for the script can send itself. */
-  watchesInScripts(args: readonly Buffer[]): boolean {
-    const name = args[0]?.toString("latin1").toLowerCase() ?? "";
-    const row = this.active ? this.#concerned(name, args.length) : undefined;
-    if (!row || !this.#comesAlone(row, name, args.length, true)) return false;
-    // outside the script nothing would keep it from blocking, or refuse it
-    return !row.flags.has("blocking") && !row.flags.has("noscript");
+  settle(owner: object): Promise<void> | undefined {
+    return this.#options.sync.settle(owner);
   }
 
   /** Some registration wants to run before replies are given. */
@@ -149,25 +105,31 @@ export class EventInterceptor implements Interceptor {
   #comesAlone(row: EngineCommand, name: string, words: number, links: boolean): boolean {
     const { linkedNames, asksTypes } = this.#options.keys;
     if (this.#holds || (links && linkedNames.has(name))) return true;
-    return asksTypes && row.flags.has("write") && !tellsTypes(name, words);
+    if (!asksTypes || !row.flags.has("write")) return false;
+    const { tellsTypes } = row.traits;
+    return tellsTypes !== true && tellsTypes !== words;
   }
 
   /** The row of a command that can cause events and that the engine will accept. */
   #concerned(name: string, words: number): EngineCommand | undefined {
-    if (WITHOUT_EVENTS.has(name)) return undefined;
     const row = this.#options.engineCommands.find(name);
-    return row && EngineCommands.arityFits(row, words) ? row : undefined;
+    return row?.causesEvents && row.arityFits(words) ? row : undefined;
   }
 
-  async #run(row: EngineCommand, args: readonly Buffer[], sender: Sender, ask: EngineCall): Promise<Reply> {
+  async #run(
+    row: EngineCommand,
+    name: string,
+    args: readonly Buffer[],
+    { owner, canWait, links }: Caller,
+    next: Next,
+  ): Promise<Reply> {
     const { gate, keys, clientCommands } = this.#options;
-    const { owner, canWait, links } = sender;
-    const linked = links && keys.linkedNames.has(args[0]?.toString("latin1").toLowerCase() ?? "");
+    const linked = links && keys.linkedNames.has(name);
     await gate.hold(owner, () => `${String(args[0])} and the events that it causes`);
     const command = linked ? clientCommands.open(args, row, canWait) : undefined;
     let own: Buffer;
     try {
-      own = await this.#askAndSettle(encodeCommand(args), command, owner, ask);
+      own = await this.#sendAndSettle(command, owner, next);
     } catch (error) {
       if (command) clientCommands.close(command);
       throw error;
@@ -180,17 +142,12 @@ export class EventInterceptor implements Interceptor {
   }
 
   /** Events that come while the command is the linked one are its own. */
-  async #askAndSettle(
-    request: Buffer,
-    command: ClientCommand | undefined,
-    owner: object,
-    ask: EngineCall,
-  ): Promise<Buffer> {
+  async #sendAndSettle(command: ClientCommand | undefined, owner: object, next: Next): Promise<Buffer> {
     const { keys, sync } = this.#options;
     const outer = keys.command;
     keys.command = command;
     try {
-      const own = await ask(request);
+      const own = await next();
       if (command) await this.#options.events.barrier();
       if (command) await keys.whenFlowing();
       keys.command = undefined;
@@ -213,34 +170,19 @@ export class EventInterceptor implements Interceptor {
 
   // ---- CONFIG ----
 
-  #config(request: RequestView): Interception | undefined {
+  #config(request: RequestView): Handling | undefined {
     const { events } = this.#options;
-    const kind = configKind(request.copy(1));
-    if (kind === "get") {
-      return {
-        kind: "hold",
-        settle: (reply) => {
-          const masked = events.maskConfig(reply);
-          return masked === reply ? undefined : raw(masked);
-        },
-      };
-    }
-    if (kind !== "set") return undefined;
-    return {
-      kind: "hold",
-      settle: (reply) => {
-        if (accepted(reply)) events.learnUserFlags();
+    switch (configKind(request.copy(1))) {
+      case "get":
+        return after((reply) => raw(events.maskConfig(reply)));
+      case "set":
+        return after((reply) => {
+          if (accepted(reply)) events.learnUserFlags();
+          return undefined;
+        });
+      default:
         return undefined;
-      },
-    };
-  }
-
-  async #aroundConfig(args: readonly Buffer[], send: () => Buffer | Promise<Buffer>): Promise<Buffer> {
-    const { events } = this.#options;
-    const kind = configKind(args.slice(1));
-    const reply = await send();
-    if (kind === "set" && accepted(reply)) events.learnUserFlags();
-    return kind === "get" ? events.maskConfig(reply) : reply;
+    }
   }
 }
 

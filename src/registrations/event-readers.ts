@@ -14,7 +14,7 @@ import type { Clock } from "./stream-state.ts";
 import { StreamRegistrations } from "./streams.ts";
 import { SyncEvents } from "./sync-events.ts";
 
-export interface EventReadersOptions {
+interface EventReadersOptions {
   readonly connections: Connections;
   /** The engine is in this process: it answers within the call, and tells events before replies. */
   readonly embedded: boolean;
@@ -36,11 +36,6 @@ export interface EventReaders {
   readonly interceptor: EventInterceptor;
   /** Python's `get_command` and `override_reply`. */
   readonly handlers: Pick<CallHandlers, "get_command" | "override_reply">;
-  /**
-   * Runs the `sync` executions that commands of `owner` have caused, see {@link SyncEvents.settle}.
-   * @returns undefined when there is nothing to wait for
-   */
-  settle(owner: object): Promise<void> | undefined;
   /** Gives the engine the users' settings back and ends connections and timers. */
   close(): void;
 }
@@ -76,7 +71,6 @@ export function createEventReaders(options: EventReadersOptions): EventReaders {
   return {
     ...{ keys, streams, events, interceptor },
     handlers: clientCommands.handlers,
-    settle: (owner) => sync.settle(owner),
     close: () => {
       streams.close();
       events.close();

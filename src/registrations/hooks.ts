@@ -1,5 +1,7 @@
 /** CommandReader registrations with a hook: they run in place of a command. docs/spec/events.md, section 8. */
-import { EngineCommands } from "../engine/commands.ts";
+import type { Caller } from "../commands/caller.ts";
+import type { Handling, Middleware, RequestView } from "../commands/path.ts";
+import type { EngineCommands } from "../engine/commands.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
@@ -11,7 +13,7 @@ import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { ReaderSide } from "./registry.ts";
 import { NOT_SYNC, TRIGGER_CLIENT } from "./triggers.ts";
 
-export interface HooksOptions {
+interface HooksOptions {
   readonly starter: EventStarter;
   readonly engineCommands: EngineCommands;
   /** True for a command of ours. */
@@ -22,23 +24,19 @@ export interface HooksOptions {
   readonly toPython: (reply: Reply) => CallReply;
 }
 
-/** Who sent the hooked command. */
-export interface HookCaller {
-  /** False in MULTI, Lua and `execute()`. */
-  readonly canWait: boolean;
-  readonly owner: object;
-}
-
 /** What an execution of a hook may go on to with `call_next`. */
 interface HookContext {
   readonly name: string;
   readonly typedName: Buffer;
   /** The hooks that are further inside, innermost first. */
   readonly inner: readonly Registration[];
-  readonly caller: HookCaller;
+  readonly caller: Caller;
 }
 
-export class Hooks implements ReaderSide {
+const HOOK_GONE = "ERR the hook is gone";
+
+export class Hooks implements ReaderSide, Middleware {
+  readonly of = ["client", "lua", "python"] as const;
   readonly #options: HooksOptions;
   /** By the command's lower-case name, oldest first. */
   readonly #byCommand = new Map<string, Registration[]>();
@@ -59,8 +57,15 @@ export class Hooks implements ReaderSide {
   }
 
   /** The names of the hooked commands. */
-  get commands(): string[] {
+  get ofLua(): string[] {
     return [...this.#byCommand.keys()];
+  }
+
+  handle(name: string, request: RequestView, { links }: Pick<Caller, "links">): Handling | undefined {
+    const hooks = links ? this.#byCommand.get(name) : undefined;
+    if (!hooks || !this.#newest(hooks, name, request.count, (at) => request.view(at))) return undefined;
+    const args = request.copy(0);
+    return { way: "instead", run: (caller) => this.#run(name, args, caller) ?? error(HOOK_GONE) };
   }
 
   check(spec: RegistrationSpec, declared: readonly Registration[]): void {
@@ -91,15 +96,8 @@ export class Hooks implements ReaderSide {
     else this.#byCommand.delete(name);
   }
 
-  /** Does a hook apply to this command? `word` gives its words, the name being 0. */
-  applies(name: string, count: number, word: (index: number) => Buffer): boolean {
-    const hooks = this.#byCommand.get(name);
-    return hooks !== undefined && this.#newest(hooks, name, count, word) !== undefined;
-  }
-
   /** Runs the outermost hook that applies. @returns undefined when there is none */
-  run(args: readonly Buffer[], caller: HookCaller): Promise<Reply> | undefined {
-    const name = args[0]?.toString("latin1").toLowerCase() ?? "";
+  #run(name: string, args: readonly Buffer[], caller: Caller): Promise<Reply> | undefined {
     const hooks = this.#byCommand.get(name);
     return hooks && this.#runFrom(hooks, name, args, caller);
   }
@@ -111,7 +109,7 @@ export class Hooks implements ReaderSide {
     }
     const command = this.#options.engineCommands.find(name);
     if (!command) throw new ReplyError("Can not override an unexisting command");
-    if (EngineCommands.isKeptFromScripts(command)) {
+    if (command.isKeptFromScripts) {
       throw new ReplyError("Can not override a command which are not allowed inside a script");
     }
     if (!withPrefix) return;
@@ -130,8 +128,7 @@ export class Hooks implements ReaderSide {
   ): Registration | undefined {
     return hooks.findLast(({ spec: { keyPrefix } }) => {
       if (!keyPrefix) return true;
-      const command = this.#options.engineCommands.find(name);
-      const positions = command ? EngineCommands.keyPositions(command, count) : [];
+      const positions = this.#options.engineCommands.find(name)?.keyPositions(count) ?? [];
       return positions.some((at) => word(at).subarray(0, keyPrefix.length).equals(keyPrefix));
     });
   }
@@ -140,7 +137,7 @@ export class Hooks implements ReaderSide {
     hooks: readonly Registration[],
     name: string,
     args: readonly Buffer[],
-    caller: HookCaller,
+    caller: Caller,
   ): Promise<Reply> | undefined {
     const hook = this.#newest(hooks, name, args.length, (index) => args[index] as Buffer);
     if (!hook) return undefined;
@@ -168,7 +165,11 @@ export class Hooks implements ReaderSide {
       );
     }
     const args = [context.typedName, ...rest];
-    const next = this.#runFrom(context.inner, context.name, args, { canWait: false, owner: task.owner });
+    const next = this.#runFrom(context.inner, context.name, args, {
+      ...context.caller,
+      canWait: false,
+      owner: task.owner,
+    });
     return next ? next.then(this.#options.toPython) : this.#options.runReal(caller, task, args);
   }
 }

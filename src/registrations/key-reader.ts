@@ -45,18 +45,6 @@ const EMPTY_LIST = Buffer.from("*0\r\n");
 /** A key's type in the words of `keyTypes` at the moment of an event. Undefined: the event does not tell. */
 export const typeAt = (event: string): string | undefined => TYPE_BY_EVENT.get(event);
 
-/** Commands whose events all tell the type; the most usual ones are enough. `set` has further events with options. */
-const TELLING_COMMANDS: ReadonlySet<string> = new Set([
-  ...["mset", "msetnx", "setnx", "append", "setrange", "setbit", "incr", "incrby", "incrbyfloat", "decr", "decrby"],
-  ...["hset", "hsetnx", "hmset", "hincrby", "hincrbyfloat", "lpush", "rpush", "lpushx", "rpushx", "linsert", "lset"],
-  ...["lpop", "rpop", "lmove", "rpoplpush", "ltrim", "lrem", "sadd", "spop", "zadd", "zincrby", "zpopmin", "zpopmax"],
-  ...["xadd", "xtrim", "xdel", "del", "unlink", "getdel", "pfadd"],
-]);
-
-/** Do all events of a command tell what the key is? @param words with the command's name, which is in lower case */
-export const tellsTypes = (name: string, words: number): boolean =>
-  name === "set" ? words === 3 : TELLING_COMMANDS.has(name);
-
 export class KeyReader {
   readonly #calls: EngineCalls;
   readonly #misses: OwnMisses;

@@ -12,7 +12,7 @@ import type { ReaderSide } from "./registry.ts";
 import type { SyncEvents } from "./sync-events.ts";
 import { Words } from "./words.ts";
 
-export interface KeysRegistrationsOptions {
+interface KeysRegistrationsOptions {
   readonly events: KeyEvents;
   readonly reader: KeyReader;
   readonly starter: EventStarter;

@@ -17,12 +17,12 @@ import type { Connections, EngineCalls } from "./engine-calls.ts";
 import type { Holdable } from "./events.ts";
 import { OwnMisses } from "./own-misses.ts";
 
-export type KeyEventListener = (event: string, key: Buffer, database: number) => void;
+type KeyEventListener = (event: string, key: Buffer, database: number) => void;
 
 /** Which events a listener wants, by name; `all` for every one. */
 export type Wanted = ReadonlySet<string> | "all";
 
-export interface KeyEventsOptions {
+interface KeyEventsOptions {
   readonly connections: Connections;
   readonly calls: EngineCalls;
   /** Held while an engine by URL is being told, so that no client's command is missed. */

@@ -12,7 +12,7 @@ interface Expected {
 }
 
 /** What a reader holds while it waits for its reply. */
-export interface MissToken {
+interface MissToken {
   /** The reply is there. @param misses how many events the read has really caused */
   settle(misses: number): void;
 }

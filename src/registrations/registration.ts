@@ -2,10 +2,10 @@
 import type { Execution } from "../executions/execution.ts";
 import type { OwnedRegistration, Session } from "../executions/session.ts";
 
-export type Mode = "sync" | "async" | "async_local";
+type Mode = "sync" | "async" | "async_local";
 export type RegisterReader = "KeysReader" | "StreamReader" | "CommandReader";
-export type FailurePolicy = "continue" | "abort" | "retry";
-export type StreamStatus = "OK" | "PAUSED" | "ABORTED" | "WAITING_FOR_RETRY_ON_FAILURE";
+type FailurePolicy = "continue" | "abort" | "retry";
+type StreamStatus = "OK" | "PAUSED" | "ABORTED" | "WAITING_FOR_RETRY_ON_FAILURE";
 
 /** What Python tells of a registration. Fields of other readers are undefined. */
 export interface RegistrationSpec {
@@ -54,7 +54,7 @@ export const SPEC_DEFAULTS: Readonly<Omit<RegistrationSpec, "reader" | "mode" | 
 };
 
 /** The counters of RG.DUMPREGISTRATIONS. Durations are milliseconds. */
-export class Statistics {
+class Statistics {
   triggered = 0;
   success = 0;
   failures = 0;
@@ -109,7 +109,7 @@ export class Statistics {
 }
 
 /** What a registration has in progress. */
-export class Pending {
+class Pending {
   readonly started = new Set<Execution>();
   /** How many wait for their turn. */
   waiting = 0;

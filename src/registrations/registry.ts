@@ -28,7 +28,7 @@ export interface Pausing {
   unpause(registration: Registration): void;
 }
 
-export interface RegistrationRegistryOptions {
+interface RegistrationRegistryOptions {
   readonly ids: Ids;
   readonly host: PythonHost;
   readonly sessions: SessionRegistry;
@@ -211,7 +211,11 @@ export class RegistrationRegistry {
     this.#options.sessions.release(session);
   }
 
-  /** @param more what comes before the next one, less what goes for it */
+  /**
+   * May one more registration be made?
+   * @param more how many registrations are going to be made before it, less those that are going to be removed for it
+   * @param declared those that are going to be made
+   */
   #checkRoom(more: number, { blob }: RegistrationSpec, declared: readonly Registration[]): void {
     const { max = Number.POSITIVE_INFINITY } = this.#options;
     if (this.#all.size + more >= max) {

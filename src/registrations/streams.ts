@@ -15,7 +15,7 @@ import { findStreams } from "./stream-search.ts";
 import { type Clock, StreamState, SYSTEM_CLOCK } from "./stream-state.ts";
 import type { SyncEvents } from "./sync-events.ts";
 
-export interface StreamRegistrationsOptions {
+interface StreamRegistrationsOptions {
   readonly events: KeyEvents;
   readonly calls: EngineCalls;
   readonly starter: EventStarter;

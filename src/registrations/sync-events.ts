@@ -7,9 +7,9 @@ import type { Logger } from "../log.ts";
 import type { Holdable } from "./events.ts";
 
 /** Deals with an event while `owner` holds the engine. Resolves when whoever caused it may go on. */
-export type SyncJob = (owner: object) => Promise<void>;
+type SyncJob = (owner: object) => Promise<void>;
 
-export interface SyncEventsOptions {
+interface SyncEventsOptions {
   readonly gate: Holdable;
   /** Waits for events that are still on their way; undefined when there can not be any. */
   readonly barrier: () => Promise<void> | undefined;

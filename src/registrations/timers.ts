@@ -12,7 +12,7 @@ import { ReplyStatus } from "../python/protocol.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import type { Holdable } from "./events.ts";
 
-export interface TimeEventsOptions {
+interface TimeEventsOptions {
   readonly connections: InternalConnections;
   readonly gate: Holdable;
   readonly host: PythonHost;

@@ -1,4 +1,5 @@
 /** CommandReader registrations with a trigger: RG.TRIGGER starts them. */
+import type { Caller } from "../commands/caller.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { Session } from "../executions/session.ts";
@@ -13,13 +14,6 @@ export const NOT_SYNC =
 
 /** Stands for the client command of a trigger's execution: there is one, but nothing can be done with it. */
 export const TRIGGER_CLIENT = -1;
-
-export interface TriggerCaller {
-  /** False in MULTI, Lua and `execute()`. */
-  readonly canWait: boolean;
-  /** In whose name the engine may already be held. */
-  readonly owner: object;
-}
 
 export class Triggers implements ReaderSide {
   readonly #starter: EventStarter;
@@ -54,7 +48,7 @@ export class Triggers implements ReaderSide {
    * @param args the trigger's name and its arguments
    * @throws ReplyError when there is no such trigger, or the caller can not wait for it
    */
-  fire(args: readonly Buffer[], { canWait, owner }: TriggerCaller): Promise<Execution> {
+  fire(args: readonly Buffer[], { canWait, owner }: Caller): Promise<Execution> {
     const registration = this.#byName.get(args[0]?.toString("latin1") ?? "");
     if (!registration) throw new ReplyError("ERR subcommand not found");
     if (!canWait && registration.spec.mode !== "sync") throw new ReplyError(NOT_SYNC);

@@ -208,7 +208,7 @@ export class FrameCollector {
 }
 
 /** An aggregate's type byte and the frames in it: for a map keys and values in turn. */
-export interface Aggregate {
+interface Aggregate {
   readonly type: "*" | "~" | ">" | "%";
   readonly children: readonly Buffer[];
 }

@@ -27,7 +27,7 @@ export const REQUEST_LIMITS: RequestLimits = {
 };
 
 /** Why a client's requests can no longer be read. */
-export interface RequestFailure {
+interface RequestFailure {
   /** The error reply's text, to be sent before closing; undefined: close without a word, as Redis does. */
   readonly text: string | undefined;
 }

@@ -42,7 +42,7 @@ export interface DataSnapshotsOptions {
 }
 
 /** How it stands with the snapshots. */
-export interface SnapshotStatus {
+interface SnapshotStatus {
   readonly saving: boolean;
   /** Milliseconds since 1970: of the last snapshot, at first of the start. */
   readonly lastSave: number;

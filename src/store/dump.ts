@@ -18,7 +18,7 @@ export class DataReplaced extends Error {
   override name = "DataReplaced";
 }
 
-export interface DumpOptions {
+interface DumpOptions {
   readonly connections: Pick<InternalConnections, "open">;
   readonly gate: EngineGate;
   /** Libraries of functions that are the server's own. */

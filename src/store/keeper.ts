@@ -13,7 +13,7 @@ import { Delta } from "./delta.ts";
 import { reasonOf, textOf } from "./disk.ts";
 import type { Store, StoredItem, StoredSession, StoredTimer } from "./store.ts";
 
-export interface KeeperOptions {
+interface KeeperOptions {
   readonly store: Store;
   readonly registrations: RegistrationRegistry;
   readonly ids: Ids;

@@ -26,7 +26,7 @@ const LONGEST_PATH = 103;
 /** Servers that start at the same time make way for each other so often. */
 const ATTEMPTS = 20;
 
-export interface DirectoryLockOptions {
+interface DirectoryLockOptions {
   readonly directory: string;
   readonly log: Pick<Logger, "warn">;
   readonly disk?: FileSystem;

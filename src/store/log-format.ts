@@ -28,7 +28,7 @@ export class ForeignFile extends Error {
 }
 
 /** A record that can not be read, or is not there. */
-export interface Damage {
+interface Damage {
   /** Number of its line, the first being 1. */
   readonly line: number;
   readonly why: string;

@@ -1,6 +1,6 @@
 /** SAVE and BGSAVE of the embedded engine without a folder for snapshots: the engine fails, and can not say why. */
+import { after, type Middleware } from "../commands/path.ts";
 import type { InternalConnections } from "../engine/internal.ts";
-import type { Interception, Interceptor } from "../gateway/interceptor.ts";
 import { error } from "../resp/reply.ts";
 
 const CAN_NOT_SAVE = "-ERR\r\n";
@@ -9,13 +9,13 @@ const REASON = error(
   "ERR there is no folder to save to: data are kept in memory only, unless the server is started with --dir",
 );
 
-export function refusesToSave(connections: Pick<InternalConnections, "open">): Interceptor {
+export function refusesToSave(connections: Pick<InternalConnections, "open">): Middleware {
   return {
+    of: ["client"],
     active: false,
     always: ["save", "bgsave"],
-    intercept: (): Interception => ({
-      kind: "hold",
-      settle: async (reply) => {
+    handle: () =>
+      after(async (reply) => {
         const text = reply.toString("latin1");
         if (text === CAN_NOT_SAVE) return REASON;
         if (!text.startsWith(SCHEDULED)) return undefined;
@@ -24,7 +24,6 @@ export function refusesToSave(connections: Pick<InternalConnections, "open">): I
         await client.call("BGSAVE", "CANCEL").catch(() => {});
         client.close();
         return REASON;
-      },
-    }),
+      }),
   };
 }

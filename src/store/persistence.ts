@@ -1,10 +1,11 @@
 /** Everything that outlives a restart, put together: registrations under `dir`, and with an embedded engine its data. */
 import type { EngineGate } from "../engine/gate.ts";
 import type { InternalConnections } from "../engine/internal.ts";
+import { wordOf } from "../engine/traits.ts";
 import type { Ids } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { SessionRegistry } from "../executions/session.ts";
-import type { Interceptor } from "../gateway/interceptor.ts";
+import type { Middleware } from "../commands/path.ts";
 import type { Logger } from "../log.ts";
 import type { PythonHost } from "../python/host.ts";
 import type { RegistrationRegistry } from "../registrations/registry.ts";
@@ -20,7 +21,7 @@ import { DirectoryInUse, DirectoryLock } from "./lock.ts";
 import { refusesToSave } from "./no-folder.ts";
 import { NullStore, type StoredTimer } from "./store.ts";
 
-export interface PersistenceOptions {
+interface PersistenceOptions {
   /** Where things are kept; empty: nowhere. */
   readonly directory: string;
   /** Go on with what can be read of damaged files, which are kept under other names. */
@@ -46,8 +47,8 @@ export interface PersistenceOptions {
 const HOLDER_PATIENCE_MS = 2_000;
 
 export class Persistence {
-  /** To be asked about clients' commands. */
-  readonly interceptors: readonly Interceptor[];
+  /** For the commands of clients. */
+  readonly middlewares: readonly Middleware[];
   readonly #options: PersistenceOptions;
   readonly #lock: DirectoryLock | undefined;
   readonly #keeper: RegistrationKeeper;
@@ -72,14 +73,14 @@ export class Persistence {
     this.#saves = points.length > 0;
     const reloading = debugReload((owner) => this.#reload(owner));
     if (directory === "" || !options.embedded) {
-      this.interceptors = options.embedded ? [refusesToSave(connections), reloading] : [];
+      this.middlewares = options.embedded ? [refusesToSave(connections), reloading] : [];
       return;
     }
     const version = versions.regears;
     this.#snapshots = new DataSnapshots({ directory, connections, gate, version, log, repair, ready });
     this.#schedule = new SaveSchedule(points, this.#snapshots);
     const saving = new SaveCommands({ snapshots: this.#snapshots, connections, gate, scheduled: this.#saves });
-    this.interceptors = [saving, reloading];
+    this.middlewares = [saving, reloading];
   }
 
   /**
@@ -200,16 +201,17 @@ export class Persistence {
 }
 
 /** DEBUG RELOAD needs no permission: it is for tests of scripts that are to survive a restart. */
-function debugReload(reload: (owner: object) => Promise<void>): Interceptor {
+function debugReload(reload: (owner: object) => Promise<void>): Middleware {
   return {
+    of: ["client"],
     active: false,
     always: ["debug"],
-    intercept: (_name, request) => {
-      if (request.count < 2 || request.view(1).toString("latin1").toLowerCase() !== "reload") return undefined;
+    handle: (_name, request) => {
+      if (request.count < 2 || wordOf(request.view(1)) !== "reload") return undefined;
       return {
-        kind: "replace",
-        run: async ({ owner, caller }) => {
-          if (caller !== "client") return error("ERR DEBUG RELOAD is not allowed here");
+        way: "instead",
+        run: async ({ owner, canWait }) => {
+          if (!canWait) return error("ERR DEBUG RELOAD is not allowed here");
           await reload(owner);
           return status("OK");
         },

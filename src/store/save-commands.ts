@@ -2,16 +2,16 @@
  * SAVE, BGSAVE, LASTSAVE, SHUTDOWN and INFO as clients know them, for the embedded engine, which can not save by itself.
  * The engine gets them nevertheless: it checks rights and arguments, and fails in a way that is known.
  */
+import { after, type Handling, type Middleware, type Next, type RequestView } from "../commands/path.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { EngineGate } from "../engine/gate.ts";
-import type { EngineCall, Interception, Interceptor, RequestView } from "../gateway/interceptor.ts";
 import { scalarBytes } from "../resp/frames.ts";
 import { error, integer, raw, type Reply, status } from "../resp/reply.ts";
 import { type DataSnapshots, SaveInProgress } from "./data.ts";
 import { reasonOf } from "./disk.ts";
 
-export interface SaveCommandsOptions {
+interface SaveCommandsOptions {
   readonly snapshots: DataSnapshots;
   readonly connections: Pick<InternalConnections, "open">;
   readonly gate: EngineGate;
@@ -27,7 +27,8 @@ const SCHEDULED = "+Background saving scheduled";
 const IN_PROGRESS = error("ERR Background save already in progress");
 const NOT_IN_TRANSACTIONS = error("ERR Command 'shutdown' not allowed inside a transaction");
 
-export class SaveCommands implements Interceptor {
+export class SaveCommands implements Middleware {
+  readonly of = ["client"] as const;
   readonly active = false;
   readonly always = ["save", "bgsave", "lastsave", "shutdown", "info"];
   readonly #options: SaveCommandsOptions;
@@ -36,19 +37,19 @@ export class SaveCommands implements Interceptor {
     this.#options = options;
   }
 
-  intercept(name: string, request: RequestView): Interception | undefined {
+  handle(name: string, request: RequestView): Handling | undefined {
     const { snapshots } = this.#options;
     switch (name) {
       case "save":
-        return hold((reply) => (reply.toString() === CAN_NOT_SAVE ? this.#save() : undefined));
+        return after((reply) => (reply.toString() === CAN_NOT_SAVE ? this.#save() : undefined));
       case "bgsave":
-        return hold((reply) => this.#saveInBackground(reply.toString()));
+        return after((reply) => this.#saveInBackground(reply.toString()));
       case "lastsave":
-        return hold((reply) => (reply[0] === COLON ? integer(seconds(snapshots.status.lastSave)) : undefined));
+        return after((reply) => (reply[0] === COLON ? integer(seconds(snapshots.status.lastSave)) : undefined));
       case "shutdown":
         return this.#shutdown(request);
       case "info":
-        return hold((reply) => this.#info(reply));
+        return after((reply) => this.#info(reply));
       default:
         return undefined;
     }
@@ -81,7 +82,7 @@ export class SaveCommands implements Interceptor {
     return scheduled ? undefined : status("Background saving started");
   }
 
-  #shutdown(request: RequestView): Interception | undefined {
+  #shutdown(request: RequestView): Handling | undefined {
     const words = Array.from({ length: Math.min(request.count, 8) - 1 }, (_, index) =>
       request
         .view(index + 1)
@@ -91,17 +92,16 @@ export class SaveCommands implements Interceptor {
     const saves = words.includes("save") || (this.#options.scheduled && !words.includes("nosave"));
     if (!saves || !words.every((word) => ["save", "now", "force"].includes(word))) return undefined;
     return {
-      kind: "replace",
-      run: ({ caller }, ask) =>
-        caller === "multi" ? NOT_IN_TRANSACTIONS : this.#saveAndExit(ask, words.includes("force")),
+      way: "instead",
+      run: ({ canWait }, next) => (canWait ? this.#saveAndExit(next, words.includes("force")) : NOT_IN_TRANSACTIONS),
     };
   }
 
   /** Nobody writes between the snapshot and the engine's end. Without a snapshot it goes on, unless it is forced. */
-  async #saveAndExit(ask: EngineCall, force: boolean): Promise<Reply> {
+  async #saveAndExit(next: Next, force: boolean): Promise<Reply> {
     const { gate, snapshots, connections } = this.#options;
     // Told to save, the engine refuses to exit: there is still time to do so.
-    const reply = await ask(encodeCommand(["SHUTDOWN", "SAVE"]));
+    const reply = await next(encodeCommand(["SHUTDOWN", "SAVE"]));
     if (!reply.toString().startsWith(CAN_NOT_EXIT)) return raw(reply);
     await gate.hold(this, () => "SHUTDOWN SAVE");
     try {
@@ -146,8 +146,3 @@ const COLON = 58;
 const EQUALS = 61;
 
 const seconds = (ms: number): number => Math.floor(ms / 1000);
-
-const hold = (settle: (reply: Buffer) => Reply | undefined | Promise<Reply | undefined>): Interception => ({
-  kind: "hold",
-  settle,
-});

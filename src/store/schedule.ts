@@ -2,7 +2,7 @@
 import { ConfigError } from "../config.ts";
 import type { DataSnapshots } from "./data.ts";
 
-export interface SavePoint {
+interface SavePoint {
   readonly seconds: number;
   readonly changes: number;
 }

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { listenError } from "../errors.ts";
 import { PROMETHEUS_TYPE } from "./formats.ts";
 
-export interface MonitoringOptions {
+interface MonitoringOptions {
   readonly port: number;
   readonly bind: string;
   readonly metrics: () => string;

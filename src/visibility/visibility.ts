@@ -7,7 +7,7 @@ import { infoLines, prometheusText } from "./formats.ts";
 import { MonitoringServer } from "./http.ts";
 import { collectMetrics, type MetricSources } from "./metrics.ts";
 
-export interface VisibilityOptions extends Omit<MetricSources, "problem" | "engineUp" | "slowExecutions" | "engine"> {
+interface VisibilityOptions extends Omit<MetricSources, "problem" | "engineUp" | "slowExecutions" | "engine"> {
   readonly engine: Engine;
   readonly port: number;
   readonly bind: string;

@@ -1,8 +1,9 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { EngineClient, encodeCommand } from "../../src/engine/client.ts";
-import { type EmbeddedConnection, EmbeddedEngine, type EmbeddedOptions } from "../../src/engine/embedded.ts";
+import { type EmbeddedConnection, EmbeddedEngine } from "../../src/engine/embedded.ts";
 import { ENGINE_DOWN } from "../../src/engine/engine.ts";
 import { InternalError } from "../../src/errors.ts";
+import { engine, start, warnings } from "./embedded-setup.ts";
 import { engineCases, plain } from "./engine.cases.ts";
 import { RawConnection } from "./raw-connection.ts";
 
@@ -21,18 +22,6 @@ describe("EmbeddedEngine without knowledge of the build", () => {
     return { engine, stop: () => engine.stop() };
   });
 });
-
-let engine = new EmbeddedEngine();
-const warnings: string[] = [];
-
-async function start(options: EmbeddedOptions = {}): Promise<EngineClient> {
-  warnings.length = 0;
-  engine = new EmbeddedEngine({ log: { debug: () => {}, warn: (text) => warnings.push(text) }, ...options });
-  await engine.start();
-  return new EngineClient(engine.connect());
-}
-
-afterEach(() => engine.stop());
 
 /** Gathers what a connection gets, with its name, in the order of delivery. */
 function record(connection: EmbeddedConnection, name: string, into: string[]): EmbeddedConnection {

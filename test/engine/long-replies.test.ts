@@ -1,23 +1,12 @@
 /** Replies longer than anybody should hold at once, from the embedded engine: to clients, and to the server itself. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { EngineClient, encodeCommand } from "../../src/engine/client.ts";
-import { type EmbeddedConnection, EmbeddedEngine, type EmbeddedOptions } from "../../src/engine/embedded.ts";
+import type { EmbeddedConnection } from "../../src/engine/embedded.ts";
+import { engine, start, warnings } from "./embedded-setup.ts";
 import { plain } from "./engine.cases.ts";
 
 const MB = 1024 * 1024;
 const addresses = { peer: "192.0.2.1:1000", local: "192.0.2.2:6379" };
-
-let engine = new EmbeddedEngine();
-const warnings: string[] = [];
-
-async function start(options: EmbeddedOptions = {}): Promise<EngineClient> {
-  warnings.length = 0;
-  engine = new EmbeddedEngine({ log: { debug: () => {}, warn: (text) => warnings.push(text) }, ...options });
-  await engine.start();
-  return new EngineClient(engine.connect());
-}
-
-afterEach(() => engine.stop());
 
 interface Reader {
   readonly connection: EmbeddedConnection;

@@ -3,12 +3,10 @@
  * goes on answering, does not hang, and nothing of another user changes.
  */
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Bystander } from "../support/bystander.ts";
-import { type Client, connectClient } from "../support/client.ts";
+import { describe, expect, it } from "vitest";
 import { figure } from "../support/figures.ts";
+import { admin, bystander, connectMallory, forging, server, setTheScene } from "../support/mallory.ts";
 import { pingsDuring } from "../support/ping-probe.ts";
-import { type RunningRegears, startRegears } from "../support/regears.ts";
 import { pingLimit } from "../support/serving.ts";
 import { BadMessage, CALLS, decodeMessage, POSTS } from "../../src/python/messages.ts";
 import { encodeMarshal } from "../../src/python/marshal.ts";
@@ -17,12 +15,8 @@ import { fuzz, FUZZ_TIMEOUT_MS } from "./support.ts";
 /** What a script of the attacker's begins with. `forged` sends what it is given, and is never surprised by the answer. */
 const PRELUDE = `
 import os
-from regears import bridge, calls
-from regears.context import CONTEXT
-handle, key = CONTEXT.get().handle, CONTEXT.get().session.key
-nan, inf = float('nan'), float('inf')
-spec = {'reader': 'CommandReader', 'mode': 'async', 'desc': None, 'session': key, 'has_on_registered': False,
-        'blob': b'', 'trigger': 'a:forged', 'hook': None, 'keyprefix': None, 'inorder': False}
+${forging("a:forged")}
+inf = float('inf')
 deep = []
 for _ in range(900): deep = [deep]
 def send(*message):
@@ -157,26 +151,12 @@ describe("the bytes of a message", () => {
 });
 
 describe("messages from an interpreter", () => {
-  let server: RunningRegears;
-  let admin: Client;
-  let bystander: Bystander;
-  beforeAll(async () => {
-    server = await startRegears(["--execution-threads", "2"]);
-    admin = await connectClient(server.port);
-    await admin.call("ACL", "SETUSER", "mallory", "on", ">pw", "+@all", "-@admin", "-@dangerous", "~a:*", "&a:*");
-    bystander = await Bystander.settle(server.port);
-  });
-  afterAll(async () => {
-    bystander?.close();
-    admin?.close();
-    await server?.stop();
-  });
+  setTheScene();
 
   /** Lets mallory run a script; one that is never answered is aborted, which always works. */
   const attack = async (code: string): Promise<void> => {
-    const mallory = await connectClient(server.port);
+    const mallory = await connectMallory();
     try {
-      await mallory.call("AUTH", "mallory", "pw");
       const id = String(await mallory.call("RG.PYEXECUTE", code, "UNBLOCKING"));
       const blocking = mallory.call("RG.GETRESULTSBLOCKING", id).catch(() => null);
       const patience = new Promise((resolve) => setTimeout(resolve, ANSWER_MS).unref());

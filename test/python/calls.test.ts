@@ -1,6 +1,7 @@
 /** What Python's calls leave behind when their interpreter dies, and what they show of the connection they go over. */
 import { describe, expect, it } from "vitest";
 import type { EngineClient } from "../../src/engine/client.ts";
+import { EngineCommand } from "../../src/engine/commands.ts";
 import { EngineGate } from "../../src/engine/gate.ts";
 import { PythonCalls, type PythonCallsOptions } from "../../src/python/calls.ts";
 import type { CallContext, CallReply } from "../../src/python/host.ts";
@@ -19,12 +20,11 @@ function setUp() {
   };
   const options = {
     connections: { open },
-    engineCommands: { find: () => ({ arity: -1, flags: new Set() }) },
+    engineCommands: { find: (name: string) => new EngineCommand(name, [Buffer.from(name), -1, [], 0, 0, 0]) },
     gate,
-    runOwn: () => undefined,
+    path: { own: () => undefined, watched: () => undefined },
     rights: { isFree: () => true },
     maxIdleMs: () => 0,
-    around: (_args: unknown, _sender: unknown, send: () => Buffer) => send(),
     settings: { translate: () => undefined, embedded: true },
   } as unknown as PythonCallsOptions;
   const calls = new PythonCalls(options);

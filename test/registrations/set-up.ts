@@ -1,6 +1,7 @@
 /** Registrations on a real engine, with functions of the test in place of Python. */
 import { afterEach, beforeEach, expect } from "vitest";
 import { EngineClient, EngineError, type EngineValue, encodeCommand } from "../../src/engine/client.ts";
+import type { Path } from "../../src/commands/path.ts";
 import { EngineCommands } from "../../src/engine/commands.ts";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
 import { InternalConnections } from "../../src/engine/internal.ts";
@@ -10,12 +11,12 @@ import { ExecutionRegistry } from "../../src/executions/registry.ts";
 import { ExecutionRunner } from "../../src/executions/runner.ts";
 import { Session, SessionRegistry } from "../../src/executions/session.ts";
 import { EngineGate } from "../../src/engine/gate.ts";
-import type { EventInterceptor } from "../../src/registrations/event-interceptor.ts";
 import { createEventReaders } from "../../src/registrations/event-readers.ts";
 import { EventStarter } from "../../src/registrations/events.ts";
 import type { RegisterReader, Registration, RegistrationSpec } from "../../src/registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registry.ts";
 import type { Clock } from "../../src/registrations/stream-state.ts";
+import { callerOf, pathOf, sendThrough } from "../support/path.ts";
 import { spec } from "../support/spec.ts";
 import { FakeHost, type FlowFunction, type Record } from "./fake-host.ts";
 
@@ -99,6 +100,8 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
     ]),
   });
 
+  const path = pathOf(readers.interceptor);
+
   /** Registers a function. */
   const register = ({ prefix = "*", ...fields }: Spec, action: FlowFunction = () => {}): Registration => {
     const declarations = registrations.declare(new Session(undefined), () => undefined);
@@ -111,19 +114,20 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
   /** `execute()` of a flow. */
   const execute = async (owner: object, ...words: (string | Buffer)[]): Promise<EngineValue> => {
     const args = words.map((word) => Buffer.from(word as string));
-    const sender = { owner, canWait: false, links: true };
+    const caller = callerOf({ kind: "python", owner, canWait: false });
     const send = async (): Promise<Buffer> => {
       await new Promise<void>((resolve) => gate.whenOpen(owner, resolve));
       return admin.rawCall(encodeCommand(args), 1);
     };
-    return decode(await readers.interceptor.around(args, sender, send));
+    const watched = path.watched(args, caller);
+    return decode(await (watched ? watched(send) : send()));
   };
 
   return {
     ...{ engine, gate, host, registry, runner, sessions, registrations, readers, starter, clock, limits, problems },
     ...{ register, execute, admin },
     /** Opens a client that goes through the interceptor, as those of the gateway do. */
-    client: () => new TestClient(new EngineClient(engine.connect()), gate, readers.interceptor),
+    client: () => new TestClient(new EngineClient(engine.connect()), gate, path),
     /** Resolves when nothing is in progress any more. */
     idle: async (): Promise<void> => {
       for (let quiet = 0; quiet < 5; ) {
@@ -161,12 +165,12 @@ export async function addMessages(client: TestClient, key: string, ...ids: strin
 export class TestClient {
   readonly #client: EngineClient;
   readonly #gate: EngineGate;
-  readonly #interceptor: EventInterceptor;
+  readonly #path: Path;
 
-  constructor(client: EngineClient, gate: EngineGate, interceptor: EventInterceptor) {
+  constructor(client: EngineClient, gate: EngineGate, path: Path) {
     this.#client = client;
     this.#gate = gate;
-    this.#interceptor = interceptor;
+    this.#path = path;
   }
 
   /** Sends a command as one line of words. */
@@ -177,28 +181,9 @@ export class TestClient {
   /** Sends a command. Errors come as values. */
   async send(...words: (string | Buffer)[]): Promise<EngineValue> {
     const args = words.map((word) => Buffer.from(word as string));
-    const name = String(args[0]).toLowerCase();
-    const view = {
-      count: args.length,
-      view: (at: number) => args[at] as Buffer,
-      copy: (from: number) => args.slice(from),
-    };
     await new Promise<void>((resolve) => this.#gate.whenOpen(this, resolve));
     const ask = (request: Buffer): Promise<Buffer> => this.#client.rawCall(request, 1);
-    const interception =
-      this.#interceptor.active || name === "config" ? this.#interceptor.intercept(name, view) : undefined;
-    const context = {
-      caller: "client",
-      clientId: 1,
-      owner: this,
-      typedName: name,
-      user: "default",
-      signal: new AbortController().signal,
-    } as const;
-    if (interception?.kind === "replace") return decode(joined(await interception.run(context, ask)));
-    const own = await ask(encodeCommand(args));
-    const reply = await interception?.settle(own, context);
-    return decode(reply ? joined(reply) : own);
+    return decode(await sendThrough(this.#path, args, callerOf({ owner: this }), ask));
   }
 
   /** Sends commands as a transaction that nobody looks at, and gives the replies of EXEC. */
@@ -210,11 +195,6 @@ export class TestClient {
   close(): void {
     this.#client.close();
   }
-}
-
-function joined(reply: { readonly type: string; readonly chunks?: readonly Uint8Array[] }): Buffer {
-  if (reply.type !== "raw" || !reply.chunks) throw new Error(`unexpected reply ${reply.type}`);
-  return Buffer.concat(reply.chunks);
 }
 
 /** A reply as a value; errors too. */

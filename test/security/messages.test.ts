@@ -1,40 +1,19 @@
 /** Messages that a script writes itself: whatever they hold, they end its interpreter at most, and nobody else notices. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { Bystander } from "../support/bystander.ts";
-import { type Client, connectClient, type Value } from "../support/client.ts";
-import { type RunningRegears, startRegears } from "../support/regears.ts";
+import type { Client, Value } from "../support/client.ts";
+import { admin, bystander, connectMallory, forging, server, setTheScene } from "../support/mallory.ts";
 import { ATTACKS, servesDuring } from "../support/serving.ts";
 
-/** How a script gets at what only the runtime should use. */
-const FORGE = `
-from regears import bridge, calls
-from regears.context import CONTEXT
-handle, key = CONTEXT.get().handle, CONTEXT.get().session.key
-spec = {'reader': 'CommandReader', 'mode': 'async', 'desc': None, 'session': key, 'has_on_registered': False,
-        'blob': b'', 'trigger': 'forged', 'hook': None, 'keyprefix': None, 'inorder': False}
-nan = float('nan')
-`;
+const FORGE = forging("forged");
 const ENDED = /died: it (sent|asked)/;
 
-let server: RunningRegears;
-let admin: Client;
 let mallory: Client;
-let bystander: Bystander;
 
+setTheScene();
 beforeAll(async () => {
-  server = await startRegears(["--execution-threads", "2"]);
-  admin = await connectClient(server.port);
-  await admin.call("ACL", "SETUSER", "mallory", "on", ">pw", "+@all", "-@admin", "-@dangerous", "~a:*", "&a:*");
-  bystander = await Bystander.settle(server.port);
-  mallory = await connectClient(server.port);
-  await mallory.call("AUTH", "mallory", "pw");
+  mallory = await connectMallory();
 });
-afterAll(async () => {
-  bystander?.close();
-  mallory?.close();
-  admin?.close();
-  await server?.stop();
-});
+afterAll(() => mallory?.close());
 
 /** What a script of mallory's answers; the text of an error. */
 const run = (code: string): Promise<Value> =>

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { DATA_FILE } from "../../src/store/data.ts";
 import { SaveCommands } from "../../src/store/save-commands.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
+import { pathOf } from "../support/path.ts";
 import { newDirectory, startData } from "./support.ts";
 
 let gateway: TestGateway | undefined;
@@ -13,7 +14,8 @@ async function setUp() {
   const directory = await newDirectory();
   const server = await startData(directory);
   const { engine, gate } = server;
-  gateway = await startGateway(engine, { gate, interceptor: new SaveCommands({ ...server, scheduled: true }) });
+  const path = pathOf(new SaveCommands({ ...server, scheduled: true }));
+  gateway = await startGateway(engine, { gate, path });
   return { ...server, directory, gateway, connect: gateway.connect };
 }
 

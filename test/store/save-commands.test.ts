@@ -1,42 +1,26 @@
 import { readdir } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import type { CommandContext } from "../../src/commands/command.ts";
 import { type EngineClient, encodeCommand } from "../../src/engine/client.ts";
-import { encodeWhole } from "../../src/resp/reply.ts";
+import { encodeWhole, raw } from "../../src/resp/reply.ts";
 import { DATA_FILE } from "../../src/store/data.ts";
 import { SaveCommands } from "../../src/store/save-commands.ts";
+import { callerOf, pathOf, sendThrough, viewOf } from "../support/path.ts";
 import { type DataServer, newDirectory, startData } from "./support.ts";
 
-const CONTEXT: CommandContext = {
-  caller: "client",
-  signal: new AbortController().signal,
-  clientId: 1,
-  owner: {},
-  typedName: "",
-  user: "default",
-};
+const CLIENT = callerOf();
+const IN_TRANSACTION = callerOf({ canWait: false });
 
 async function setUp(options: { scheduled?: boolean; directory?: string } = {}) {
   const directory = options.directory ?? (await newDirectory());
   const server = await startData(directory);
   const commands = new SaveCommands({ ...server, scheduled: options.scheduled ?? true });
+  const path = pathOf(commands);
   const client = server.connections.open();
   /** What the gateway does with a command. @returns the bytes that the client gets */
   const send = (...args: string[]): Promise<string> => sendOn(client, ...args);
   const sendOn = async (connection: EngineClient, ...args: string[]): Promise<string> => {
     const words = args.map((arg) => Buffer.from(arg));
-    const request = {
-      count: words.length,
-      view: (i: number) => words[i] as Buffer,
-      copy: (i: number) => words.slice(i),
-    };
-    const interception = commands.intercept((args[0] ?? "").toLowerCase(), request);
-    const ask = (bytes: Buffer): Promise<Buffer> => connection.rawCall(bytes, 1);
-    if (interception?.kind === "replace") return encodeWhole(await interception.run(CONTEXT, ask), 2).toString();
-    const reply = await ask(encodeCommand(args));
-    if (!interception) return reply.toString();
-    const settled = await interception.settle(reply, CONTEXT);
-    return settled ? encodeWhole(settled, 2).toString() : reply.toString();
+    return (await sendThrough(path, words, CLIENT, (bytes) => connection.rawCall(bytes, 1))).toString();
   };
   return { ...server, directory, commands, send, sendOn, files: () => readdir(directory) };
 }
@@ -82,9 +66,9 @@ describe("commands that save", () => {
     // What the gateway does at EXEC.
     const queued = await client.pipeline([["MULTI"], ["BGSAVE"], ["EXEC"]]);
     const reply = Buffer.from(`+${String(queued.at(-1))}\r\n`);
-    const interception = commands.intercept("bgsave", { count: 1, view: () => reply, copy: () => [] });
-    if (interception?.kind !== "hold") throw new Error("not held");
-    expect(await interception.settle(reply, { ...CONTEXT, caller: "multi" })).toBeUndefined();
+    const handling = commands.handle("bgsave", viewOf([]));
+    expect(handling?.way).toBe("after");
+    expect(await handling?.run(IN_TRANSACTION, async () => reply)).toEqual(raw(reply));
     expect(reply.toString()).toBe("+Background saving scheduled\r\n");
     await settled(server);
     expect(await server.files()).toEqual([DATA_FILE]);
@@ -132,11 +116,9 @@ describe("commands that save", () => {
     expect(after).toContain("\r\naof_enabled:0\r\n");
     expect(Number(/^\$(\d+)/.exec(after)?.[1])).toBe(after.length - after.indexOf("\r\n") - 4);
     const plain = await client.rawCall(encodeCommand(["INFO", "persistence"]), 1);
-    const interception = commands.intercept("info", { count: 1, view: () => plain, copy: () => [] });
-    if (interception?.kind !== "hold") throw new Error("not held");
     const body = plain.subarray(plain.indexOf("\n") + 1);
     const modern = Buffer.concat([Buffer.from(`=${body.length + 2}\r\ntxt:`), body]);
-    const reply = await interception.settle(modern, CONTEXT);
+    const reply = await commands.handle("info", viewOf([]))?.run(CLIENT, async () => modern);
     if (!reply) throw new Error("unchanged");
     const verbatim = encodeWhole(reply, 3).toString();
     expect(verbatim).toContain("\r\nrdb_last_bgsave_time_sec:0\r\n");
@@ -186,11 +168,10 @@ describe("SHUTDOWN", () => {
 
   it("is refused in a transaction", async () => {
     const { commands, client } = await setUp();
-    const interception = commands.intercept("shutdown", { count: 1, view: () => Buffer.alloc(0), copy: () => [] });
-    if (interception?.kind !== "replace") throw new Error("not replaced");
     const ask = (): Promise<Buffer> => Promise.reject(new Error("asked"));
-    const reply = await interception.run({ ...CONTEXT, caller: "multi" }, ask);
-    expect(encodeWhole(reply, 2).toString()).toBe("-ERR Command 'shutdown' not allowed inside a transaction\r\n");
+    expect((await sendThrough(pathOf(commands), [Buffer.from("SHUTDOWN")], IN_TRANSACTION, ask)).toString()).toBe(
+      "-ERR Command 'shutdown' not allowed inside a transaction\r\n",
+    );
     expect(String(await client.call("PING"))).toBe("PONG");
   });
 

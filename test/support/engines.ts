@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
 import type { Engine } from "../../src/engine/engine.ts";
-import type { GatewayDeps } from "../../src/gateway/limits.ts";
 import { startGateway, type TestGateway } from "./gateway.ts";
 import { findRedisServer, type RedisServer, startRedisServer } from "./redis-server.ts";
 import { TcpEngine } from "./tcp-engine.ts";
@@ -13,7 +12,7 @@ const redis = findRedisServer();
 export function describeEachEngine(
   title: string,
   cases: (gateway: () => TestGateway, engine: () => Engine) => void,
-  deps: Partial<GatewayDeps> = {},
+  deps: Parameters<typeof startGateway>[1] = {},
 ): void {
   const suite = (start: () => Promise<Engine>, stop: () => Promise<unknown>): void => {
     let engine: Engine | undefined;

@@ -64,7 +64,7 @@ export class Gears {
   }
 
   #called(what: string, { caller }: CommandContext, reply: Reply): Reply {
-    this.calls.push(`${what} ${caller}`);
+    this.calls.push(`${what} ${caller.canWait ? "client" : "multi"}`);
     return reply;
   }
 
@@ -91,13 +91,16 @@ export interface TestGateway {
 
 export async function startGateway(
   engine: Engine,
-  more: Partial<GatewayDeps> & { readonly moreRows?: readonly CommandRow[] } = {},
+  more:
+    | (Partial<GatewayDeps> & { readonly moreRows?: readonly CommandRow[] })
+    | ((commands: CommandTable) => Partial<GatewayDeps>) = {},
 ): Promise<TestGateway> {
   const gears = new Gears();
   const log = new QuietLog();
   const gate = new EngineGate();
-  const { moreRows = [], ...deps } = more;
-  const commands = createCommandTable([...gears.rows(), ...moreRows], log);
+  const commands = createCommandTable(gears.rows(), log);
+  const { moreRows = [], ...deps } = typeof more === "function" ? { ...more(commands), moreRows: [] } : more;
+  commands.add(moreRows);
   const listener = new Listener({ port: 0 }, { engine, commands, gate, log, ...deps });
   await listener.listen();
   const clients: PlainClient[] = [];

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { clusterCommands } from "../../src/commands/cluster.ts";
+import type { Caller } from "../../src/commands/caller.ts";
 import type { CommandContext, CommandRow } from "../../src/commands/command.ts";
 import { configCommands } from "../../src/commands/config.ts";
 import { Requirements } from "../../src/executions/requirements.ts";
@@ -10,14 +11,13 @@ import { createCommandTable } from "../../src/commands/table.ts";
 import { type Config, completeConfig, RuntimeConfig } from "../../src/config.ts";
 import { ReplyError } from "../../src/errors.ts";
 import type { Reply } from "../../src/resp/reply.ts";
+import { callerOf } from "../support/path.ts";
 
-const context = (caller: CommandContext["caller"] = "client"): CommandContext => ({
+const context = (caller = callerOf()): CommandContext => ({
   caller,
   signal: new AbortController().signal,
   clientId: 1,
   typedName: "RG.TEST",
-  user: "default",
-  owner: {},
 });
 
 /** Replies as plain values: `+status`, `-error`, numbers, texts or bytes, arrays. */
@@ -77,7 +77,7 @@ describe("the command table", () => {
     ...more,
   });
   const logged: unknown[] = [];
-  const run = (command: CommandRow, args: string[], caller: CommandContext["caller"] = "client") =>
+  const run = (command: CommandRow, args: string[], caller = callerOf()) =>
     createCommandTable([command], { error: (entry: unknown) => logged.push(entry) }).run(
       command,
       args.map((arg) => Buffer.from(arg)),
@@ -116,11 +116,12 @@ describe("the command table", () => {
   });
 
   it("refuses callers that can not wait after it has counted, or before", () => {
-    const refusedWhenNotBlocking = (caller: string): string => `no ${caller}`;
+    const refusedWhenNotBlocking = ({ kind }: Caller): string => `no ${kind}`;
     const command = row(() => ok, { refusedWhenNotBlocking });
     const refusing = row(() => ok, { refusedWhenNotBlocking, refusesFirst: true });
-    for (const caller of ["multi", "lua", "script"] as const) {
-      const refused = { type: "error", text: `no ${caller}` };
+    for (const kind of ["client", "lua", "python"] as const) {
+      const caller = callerOf({ kind, canWait: false });
+      const refused = { type: "error", text: `no ${kind}` };
       expect([run(command, ["1"], caller), run(command, [], caller)]).toEqual([refused, arity]);
       expect([run(refusing, ["1"], caller), run(refusing, [], caller)]).toEqual([refused, refused]);
     }
@@ -312,7 +313,8 @@ describe("commands that need no Python", () => {
     const { table } = setup();
     const row = table.find("rg.pyimportreq");
     if (!row) throw new Error("no rg.pyimportreq");
-    expect([table.run(row, [], context("multi")), table.run(row, [], context("lua"))]).toEqual([
+    const run = (fields: Partial<Caller>) => table.run(row, [], context(callerOf({ ...fields, canWait: false })));
+    expect([run({}), run({ kind: "lua" })]).toEqual([
       { type: "error", text: "ERR Blocking module command called from transaction" },
       { type: "error", text: "ERR Blocking module command called from Lua script" },
     ]);

@@ -20,6 +20,7 @@ const ENGINE_INTERFACE = [
   "commands.ts",
   "config-reply.ts",
   "rights.ts",
+  "traits.ts",
 ].map((file) => `engine/${file}`);
 const PYTHON_INTERFACE = [
   "python/host.ts",
@@ -28,8 +29,8 @@ const PYTHON_INTERFACE = [
   "python/protocol.ts",
   "python/transcode.ts",
 ];
-/** What others need to take part in a client's commands: holding the engine, and the seam before it. */
-const GATEWAY_INTERFACE = ["engine/gate.ts", "gateway/interceptor.ts"];
+/** What others need to take part in commands: holding the engine, and the way of a command. */
+const PATH_INTERFACE = ["engine/gate.ts", "commands/caller.ts", "commands/command.ts", "commands/path.ts"];
 
 /** What the files under a path may import besides their own folder and what is common; the first match counts. */
 const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = [
@@ -37,13 +38,10 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["engine/", ["resp/"]],
   ["python/realm/", ["python/protocol.ts", "python/channel.ts"]],
   ["python/worker.ts", ["python/realm/", "python/protocol.ts", "python/channel.ts", "python/wasm-memory.ts"]],
-  ["python/", ["engine/", "resp/", "commands/command.ts", ...GATEWAY_INTERFACE]],
+  ["python/", ["engine/", "resp/", ...PATH_INTERFACE]],
   ["executions/", [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, "resp/"]],
-  ["registrations/", [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, ...GATEWAY_INTERFACE, "resp/", "executions/"]],
-  [
-    "store/",
-    [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, "resp/", "executions/", "registrations/", ...GATEWAY_INTERFACE],
-  ],
+  ["registrations/", [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, ...PATH_INTERFACE, "resp/", "executions/"]],
+  ["store/", [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, "resp/", "executions/", "registrations/", ...PATH_INTERFACE]],
   ["commands/", [...ENGINE_INTERFACE, ...PYTHON_INTERFACE, "resp/", "executions/", "registrations/"]],
   ["visibility/", ["engine/engine.ts", ...PYTHON_INTERFACE, "executions/", "registrations/"]],
   ["gateway/", ["commands/", "engine/", "resp/"]],

@@ -1,6 +1,6 @@
-/** The seam for hooks: replacing a command, holding its reply, alone and inside MULTI. */
+/** What takes the place of a client's command, and what holds its reply, alone and inside MULTI. */
 import { beforeEach, expect, it } from "vitest";
-import type { Interception, Interceptor } from "../../src/gateway/interceptor.ts";
+import { after, type Handling, type Middleware, Path } from "../../src/commands/path.ts";
 import { status, text } from "../../src/resp/reply.ts";
 import { describeEachEngine } from "../support/engines.ts";
 
@@ -8,44 +8,43 @@ const seen: string[] = [];
 let held: (() => void)[] = [];
 
 /** `hooked` is replaced, writes are held until `held` is emptied, and reading `changed` gives another reply. */
-const interceptor: Interceptor & { active: boolean } = {
+const middleware: Middleware & { active: boolean } = {
+  of: ["client"],
   active: true,
-  intercept(name, command): Interception | undefined {
+  handle(name, command): Handling | undefined {
     const key = command.count > 1 ? command.view(1).toString() : "";
     if (name === "hooked" || name === "rg.any") {
-      const args = command.copy(1);
+      const [typedName, ...args] = command.copy(0);
       return {
-        kind: "replace",
-        run: async ({ caller, typedName }) => {
-          seen.push(`${typedName} ${caller}`);
+        way: "instead",
+        run: async ({ canWait }) => {
+          seen.push(`${typedName} ${canWait ? "client" : "multi"}`);
           return text(args.join("+"));
         },
       };
     }
     if (name === "set" && key === "held") {
-      return {
-        kind: "hold",
-        settle: (reply, { caller }) =>
+      return after(
+        (reply, { canWait }) =>
           new Promise((resolve) => {
-            seen.push(`set ${caller} ${reply.toString().trim()}`);
+            seen.push(`set ${canWait ? "client" : "multi"} ${reply.toString().trim()}`);
             held.push(() => resolve(undefined));
           }),
-      };
+      );
     }
-    if (name === "get" && key === "changed")
-      return { kind: "hold", settle: (reply) => status(`changed ${reply.length}`) };
+    if (name === "get" && key === "changed") return after((reply) => status(`changed ${reply.length}`));
     return undefined;
   },
 };
 
 beforeEach(() => {
-  interceptor.active = true;
+  middleware.active = true;
   seen.length = 0;
   held = [];
 });
 
 describeEachEngine(
-  "the interceptor",
+  "a middleware",
   (gateway) => {
     it("replaces commands, the engine's and ours", async () => {
       const client = await gateway().connect();
@@ -55,7 +54,7 @@ describeEachEngine(
     });
 
     it("is not asked when it is not active", async () => {
-      interceptor.active = false;
+      middleware.active = false;
       const client = await gateway().connect();
       client.write("HOOKED x\r\n");
       await client.until(() => client.pending.startsWith("-ERR unknown command 'HOOKED'"));
@@ -97,5 +96,9 @@ describeEachEngine(
       expect(seen).toEqual([]);
     });
   },
-  { interceptor },
+  (commands) => {
+    const path = new Path(commands);
+    path.use(middleware);
+    return { path };
+  },
 );

