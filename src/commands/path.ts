@@ -96,6 +96,11 @@ export class Path {
     return false;
   }
 
+  /** Is any command of such a caller to be asked about? Those that are always asked about do not count. */
+  isActiveFor(kind: Caller["kind"]): boolean {
+    return this.#of[kind].some(({ active }) => active);
+  }
+
   /** The names of the clients' commands that are always asked about. */
   get always(): string[] {
     return this.#of.client.flatMap(({ always = [] }) => always);

@@ -4,6 +4,7 @@ import { InternalError, ReplyError } from "../errors.ts";
 import { type CommandArgument, encodeCommand, encodeCommands } from "./encode.ts";
 import type { EngineConnection } from "./engine.ts";
 import { ReplyEnds } from "./reply-ends.ts";
+import type { LentConnection } from "./threads.ts";
 import { traitsOf } from "./traits.ts";
 
 export { type CommandArgument, encodeCommand, encodeCommands };
@@ -39,6 +40,8 @@ export type EngineValue = Buffer | number | null | EngineError | EngineValue[];
 export interface DirectConnection extends EngineConnection {
   flushNow?(): void;
   flushShown?(): void;
+  /** Hands the connection to another thread. */
+  lend?(): LentConnection;
 }
 
 /** What waits for replies, in the order of its commands. */

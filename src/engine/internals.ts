@@ -67,15 +67,18 @@ const SCRIPT_WROTE = 1;
 const SCRIPT_TIMED_OUT = 8;
 const SCRIPT_KILLED = 16;
 
+/** Names a build: the SHA-256 of its file. */
+export const buildOf = (file: Uint8Array): string => createHash("sha256").update(file).digest("hex");
+
 export class Internals {
   readonly #layout: EngineLayout;
   readonly #memory: MemoryView;
   /** The highest descriptor while Valkey does not know it; -1: it does. */
   #highest = -1;
 
-  /** Those of a build, if it is known. */
-  static of(code: Uint8Array, memory: MemoryView): Internals | undefined {
-    const layout = LAYOUTS[createHash("sha256").update(code).digest("hex")];
+  /** Those of a build, if it is known. @param build see {@link buildOf} */
+  static ofBuild(build: string, memory: MemoryView): Internals | undefined {
+    const layout = LAYOUTS[build];
     return layout && new Internals(layout, memory);
   }
 

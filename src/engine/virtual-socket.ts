@@ -41,6 +41,8 @@ export class VirtualSocket {
   ended = false;
   /** Valkey closed it. */
   closed = false;
+  /** Is told, while Valkey runs, that Valkey closes it. */
+  onClosing: () => void = () => {};
   /** Commands of the server's own that MONITOR shows all the same, as what a script does. */
   shown = false;
   /** The client monitors: whose commands its output tells of is noted with it, until nobody asks any more. */

@@ -4,7 +4,7 @@
  * Node's own `node:wasi` is not used because its clock allocates several objects per call, and Valkey asks for the time
  * a few times per command.
  */
-import { randomFillSync } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { type MemoryView, wasm } from "./wasm.ts";
 
 const SUCCESS = 0;
@@ -124,7 +124,8 @@ export function wasiImports(
     fd_read: (fd: number, list: number, count: number, result: number) => {
       if (fd !== URANDOM) return EBADF;
       const fill = (start: number, length: number): void => {
-        randomFillSync(memory.bytes, start, length);
+        // it does not fill a memory that threads share
+        memory.bytes.set(randomBytes(length), start);
       };
       setWord(result, gather(list, count, fill));
       return SUCCESS;
@@ -150,7 +151,7 @@ export function wasiImports(
 function clockImport(memory: MemoryView, onClock: () => void): unknown {
   const write = (clock: number, pointer: number): number => {
     onClock();
-    const micros = Math.round((clock === CLOCK_REALTIME ? wallClock() : performance.now()) * 1000);
+    const micros = Math.round((clock === CLOCK_REALTIME ? wallClock() : monotonic + performance.now()) * 1000);
     const low = micros % 0x1_0000_0000;
     const high = (micros - low) / 0x1_0000_0000;
     const lowNanos = low * 1000;
@@ -178,6 +179,8 @@ function wallClock(): number {
 }
 
 let clockOffset = performance.timeOrigin;
+/** `performance.now()` begins anew in each thread, and Valkey must not see time go back when another one uses it. */
+const monotonic = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 /** The time at which the precise clock is compared with the system's again. */
 let comparedUntil = 0;
 

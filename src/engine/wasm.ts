@@ -1,7 +1,7 @@
 /** The few parts of the WebAssembly API that the engine needs; Node's type declarations have none of them. */
 
 export interface WasmMemory {
-  readonly buffer: ArrayBuffer;
+  readonly buffer: ArrayBuffer | SharedArrayBuffer;
 }
 
 interface WasmInstance {
@@ -15,6 +15,7 @@ interface WasmApi {
   instantiate(module: object, imports: WasmImports): Promise<WasmInstance>;
   readonly Module: new (bytes: Uint8Array) => object;
   readonly Instance: new (module: object, imports: WasmImports) => WasmInstance;
+  readonly Memory: new (size: { initial: number; maximum: number; shared: boolean }) => object;
   readonly Tag: new (type: { parameters: readonly string[] }) => object;
 }
 
@@ -24,8 +25,8 @@ export const wasm = (globalThis as unknown as { readonly WebAssembly: WasmApi })
 /** Views of a WebAssembly memory, made anew after it has grown (growing detaches the old ones). */
 export class MemoryView {
   #memory: WasmMemory | undefined;
-  #bytes = new Uint8Array(0);
-  #words = new Int32Array(0);
+  #bytes: Uint8Array = new Uint8Array(0);
+  #words: Int32Array = new Int32Array(0);
 
   /** Must be called before anything is read; the memory exists only once the module is instantiated. */
   attach(memory: WasmMemory): void {

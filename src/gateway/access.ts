@@ -10,8 +10,11 @@ export class AccessEpoch {
   value = 0;
   /** Is told when a command that changes rights, or who is let in, was carried out. */
   onChanged: () => void = () => {};
+  /** Is told before anybody finds out that rights may have changed. */
+  onAdvance: () => void = () => {};
   /** Rights may have changed: all verdicts are forgotten. */
   advance(): void {
+    this.onAdvance();
     this.value++;
   }
 

@@ -29,6 +29,7 @@ export function createListener(parts: ReactionParts, persistence: Persistence, v
     ...{ path, gate },
   });
   // The order counts: the first that takes a command's place does so.
+  if (parts.direct) path.use(parts.direct.middleware);
   path.use(
     ...persistence.middlewares,
     killByAddress(engine),

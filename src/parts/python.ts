@@ -1,6 +1,8 @@
 /** Python: the pool of interpreters, and what Python code can ask of the server. */
 import { Script } from "../executions/script.ts";
+import { EmbeddedEngine } from "../engine/embedded.ts";
 import { PythonCalls } from "../python/calls.ts";
+import { DirectAccess } from "../python/direct-access.ts";
 import type { CallHandlers, PostHandlers } from "../python/host.ts";
 import { Pool } from "../python/pool.ts";
 import { loadAssets } from "../python/python-worker.ts";
@@ -12,6 +14,8 @@ import type { ReactionParts } from "./reactions.ts";
 export interface PythonParts extends DataParts {
   readonly host: Pool;
   readonly calls: PythonCalls;
+  /** When interpreters use the engine by themselves; undefined: never. */
+  readonly direct: DirectAccess | undefined;
   /** Answer calls from Python and take its posts, by operation; the other parts add theirs. */
   readonly handlers: Partial<CallHandlers>;
   readonly posts: Partial<PostHandlers>;
@@ -31,6 +35,14 @@ const MB = 1024 * 1024;
 export function pythonParts(parts: DataParts, later: () => AfterPython): PythonParts {
   const { config, runtime, log, path, engine, connections, engineCommands, gate, rights, users } = parts;
   const scriptLog = new LimitedLog(log, config.scriptLogRate);
+  const direct =
+    engine instanceof EmbeddedEngine
+      ? new DirectAccess({
+          ...{ engine, engineCommands, connections, gate, path, rights: users },
+          wantsEvents: () => later().reactions.events.events.active,
+        })
+      : undefined;
+  rights.onAdvance = () => direct?.close();
   const calls = new PythonCalls({
     ...{ path, connections, engineCommands, gate },
     refusal: parts.scriptRefusal,
@@ -41,6 +53,7 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
     },
     epoch: rights,
     settings: parts.settings,
+    direct,
     atomics: {
       limitMs: config.scriptTimeLimit,
       stopTask: (task, error) => later().executions.runner.abortTask(task, error),
@@ -72,9 +85,13 @@ export function pythonParts(parts: DataParts, later: () => AfterPython): PythonP
       calls.onGone(home);
       later().reactions.timers.onGone(home);
     },
+    ...(engine instanceof EmbeddedEngine && {
+      onEngineUsed: (owes: boolean) => (owes ? engine.turnNext() : engine.turnSoon()),
+      onEngineBroken: () => engine.endBroken(),
+    }),
     onBackground: (run) => later().executions.runner.showBackground(run),
     output: scriptLog,
     log,
   });
-  return { ...parts, host, calls, handlers, posts, scriptLog };
+  return { ...parts, host, calls, direct, handlers, posts, scriptLog };
 }

@@ -33,7 +33,7 @@ interface AfterReactions {
 /** Builds all kinds of registrations; nothing happens before the engine and Python have started. */
 export function reactionParts(parts: ExecutionParts, later: () => AfterReactions): ReactionParts {
   const { config, runtime, log, table, engine, connections, engineCommands, gate, users } = parts;
-  const { host, calls, handlers, posts, ids, sessions, runner } = parts;
+  const { host, calls, direct, handlers, posts, ids, sessions, runner } = parts;
   const starter = new EventStarter({
     ...{ runner, gate },
     maxPerRegistration: () => runtime.get("MaxExecutionsPerRegistration"),
@@ -70,6 +70,7 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
       ["StreamReader", events.streams],
     ]),
     kept: () => later().persistence.kept(),
+    onStart: () => direct?.close(),
     max: config.maxRegistrations,
   });
   const registering = registrationCalls({

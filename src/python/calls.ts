@@ -15,6 +15,8 @@ import type { Logger } from "../log.ts";
 import type { Reply } from "../resp/reply.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
+import type { DirectAccess, DirectUser } from "./direct-access.ts";
+import { engineReply } from "./engine-reply.ts";
 import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./host.ts";
 import { shownTo } from "./identity.ts";
 import { encodeMarshal, MarshalWriter } from "./marshal.ts";
@@ -45,6 +47,8 @@ export interface PythonCallsOptions {
   /** Told of commands that may change users' rights: before the engine gets them, and when they were carried out. */
   readonly epoch: { advance(): void; changed(): void };
   readonly settings: OwnSettings;
+  /** Lets interpreters use the engine by themselves; undefined: it is not in this process. */
+  readonly direct: Pick<DirectAccess, "consider"> | undefined;
   /** Takes what scripts log. */
   readonly log: Pick<Logger, "trace" | "debug" | "info" | "warn">;
 }
@@ -129,7 +133,9 @@ export class PythonCalls {
   #execute(caller: CallContext, { args, task: handle }: CallArgs<"execute">): CallReply | Promise<CallReply> {
     const task = caller.task(handle);
     const owner = task?.owner ?? caller.home;
-    return this.run(caller, owner, args, task, true);
+    const reply = this.run(caller, owner, args, task, true);
+    this.#options.direct?.consider(caller.home as DirectUser, caller.user ?? "");
+    return reply;
   }
 
   /**
@@ -426,15 +432,6 @@ export class PythonCalls {
 const NO_REPLY = "Failed executing command";
 
 const ok = (value: string | null): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
-
-/** @throws ReplyError for an error reply; its text keeps the line end, as scripts of RedisGears see it. */
-function engineReply(bytes: Buffer): CallReply {
-  const reply = new RespReader(bytes);
-  if (reply.isError) throw new ReplyError(`${reply.line()}\r\n`);
-  const out = new MarshalWriter(bytes.length + 16);
-  reply.transcode(out);
-  return { status: reply.wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };
-}
 
 export function ownReply(reply: Reply): CallReply {
   if (reply.type === "error") throw new ReplyError(`${reply.text}`);

@@ -47,15 +47,25 @@ export const Word = {
   turn: 18,
   /** 1 while the worker sleeps, or is about to: only then it has to be woken. */
   asleep: 19,
-  count: 20,
+  /** 1 when the port for it has brought the worker what it needs to use the engine itself. */
+  engineOffered: 20,
+  /** 1 when the worker has carried commands out, of which main has not heard. */
+  engineUsed: 21,
+  /** 1 when others have to get something for such a command, which main has to bring about. */
+  engineOwes: 22,
+  /** Counts the calls of `execute()` that the worker has answered itself. */
+  directCalls: 23,
+  count: 24,
 } as const;
 
 /** Offsets from {@link Word.inbox} or {@link Word.outbox}. Positions in the ring count on, modulo 2^32. */
 const RingWord = { written: 0, released: 1, portSent: 2, portTaken: 3 } as const;
 
+export type SharedMemoryWords = Int32Array<SharedArrayBuffer>;
+
 /** The memory shared by the two threads. */
 export interface Shared {
-  readonly words: Int32Array<SharedArrayBuffer>;
+  readonly words: SharedMemoryWords;
   /** The flow main wants interrupted, 0 for none. */
   readonly target: BigInt64Array<SharedArrayBuffer>;
   readonly inbox: SharedArrayBuffer;

@@ -1,4 +1,5 @@
 /** One interpreter of the pool, with what runs and lives in it, and what its code may name. */
+import type { EngineThreads } from "../engine/threads.ts";
 import { ReplyError } from "../errors.ts";
 import type {
   CallContext,
@@ -9,7 +10,8 @@ import type {
   PythonTask,
   ScriptOutcome,
 } from "./host.ts";
-import { encodeMarshal, type MarshalValue, MarshalWriter } from "./marshal.ts";
+import { replyMessage } from "./engine-reply.ts";
+import { encodeMarshal, type MarshalValue } from "./marshal.ts";
 import { BadMessage, type PostArgs } from "./messages.ts";
 import type { PythonWorker } from "./python-worker.ts";
 
@@ -125,11 +127,15 @@ export class Home implements CallContext {
     this.worker.post(encodeMarshal(message));
   }
 
+  /** Lets its thread use the engine by itself. */
+  useEngine(threads: EngineThreads): void {
+    this.worker.useEngine(threads);
+  }
+
   /** Answers a call of its code. */
   reply(seq: number, status: number, value: Buffer): void {
     this.calls--;
-    const out = new MarshalWriter(value.length + 32).list(4).text("reply").int(seq).int(status);
-    this.worker.post(out.encoded(value).finish(), true);
+    this.worker.post(replyMessage(seq, { status, value }), true);
   }
 
   /** Asks its code something. */

@@ -26,6 +26,10 @@ export interface PoolOptions {
   readonly onGone: (home: object) => void;
   /** An interpreter has run for long what is no task's. */
   readonly onBackground?: (run: BackgroundRun) => void;
+  /** An interpreter has carried commands out in the engine by itself. @param owes others wait for what they have brought */
+  readonly onEngineUsed?: (owes: boolean) => void;
+  /** An interpreter has ended inside the engine. */
+  readonly onEngineBroken?: () => void;
   readonly log: Logger;
   /** Takes what scripts print; `log` unless given. */
   readonly output?: Pick<Logger, "info">;

@@ -231,13 +231,13 @@ export class Pool implements PythonHost {
   /** What there is to tell of the interpreters, for people who watch the server. */
   figures(): InterpreterFigures {
     const homes = [...this.#homes];
-    const { calls, posts, restarts, waits, waitMs, oldestWaitMs } = this.#tally;
+    const { posts, restarts, waits, waitMs, oldestWaitMs } = this.#tally;
     return {
       interpreters: homes.map((home) => home.figures),
       limit: this.#limit,
       running: this.#threads.running,
       queued: this.#queue.length,
-      ...{ calls, posts, restarts, waits, waitMs, oldestWaitMs },
+      ...{ calls: this.#tally.callsWith(homes), posts, restarts, waits, waitMs, oldestWaitMs },
       denials: homes.reduce((sum, home) => sum + home.worker.denials, this.#tally.denials),
     };
   }
@@ -359,6 +359,8 @@ export class Pool implements PythonHost {
           memfsLimitMb: this.#options.memfsLimitMb,
           onMessage: (bytes) => this.#reception.take(self, bytes),
           mayTake: () => self.mayCall,
+          onEngineUsed: (owes) => this.#options.onEngineUsed?.(owes),
+          onEngineBroken: () => this.#options.onEngineBroken?.(),
           onFlood: (what) => this.#endFor(self, "flood", what),
           onOutput: (stream, text) => (this.#options.output ?? this.#log).info({ stream }, text),
           onExit: (reason) => this.#onExit(self, reason),

@@ -1,6 +1,7 @@
 /** Main side: one worker thread with a Python interpreter. It can be posted to, interrupted and ended; it is never restarted. */
 import { availableParallelism } from "node:os";
 import { type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads";
+import type { EngineThread, EngineThreads } from "../engine/threads.ts";
 import { InternalError } from "../errors.ts";
 import type { PythonAssets } from "./snapshot.ts";
 import { createShared, Gamble, Receiver, Sender, type Shared, Word } from "./channel.ts";
@@ -23,6 +24,10 @@ export interface PythonWorkerOptions {
   readonly mayTake?: () => boolean;
   /** It sends more than it may, or leaves too many answers lying about: it should be ended. */
   readonly onFlood?: (what: string) => void;
+  /** It has carried commands out by itself. @param owes others wait for what they have brought */
+  readonly onEngineUsed?: (owes: boolean) => void;
+  /** It has ended inside the engine, which must not be used any more. */
+  readonly onEngineBroken?: () => void;
   /** One line that Python has printed. */
   readonly onOutput: (stream: "stdout" | "stderr", text: string) => void;
   /** The worker is gone; called once, with a text for the log. */
@@ -45,6 +50,9 @@ export class PythonWorker {
   readonly #shared: Shared = createShared();
   readonly #worker: Worker;
   readonly #port: MessagePort;
+  readonly #enginePort: MessagePort;
+  /** Of the engine, when it uses that by itself. */
+  #thread: EngineThread | undefined;
   readonly #sender: Sender;
   readonly #intake: Intake;
   readonly #gamble = new Gamble(256);
@@ -62,7 +70,7 @@ export class PythonWorker {
     this.#options = options;
     const { assets, memoryLimitMb } = options;
     const { snapshot, scripts } = assets;
-    const { worker, port } = spawnWorker({
+    const { worker, port, enginePort } = spawnWorker({
       module: assets.moduleFor(memoryLimitMb),
       input: {
         shared: this.#shared,
@@ -85,6 +93,8 @@ export class PythonWorker {
     });
     this.#worker = worker;
     this.#port = port;
+    this.#enginePort = enginePort;
+    enginePort.unref();
     this.#sender = new Sender(this.#shared, "inbox", port);
     this.#intake = new Intake({
       ...{ shared: this.#shared, sender: this.#sender },
@@ -120,6 +130,23 @@ export class PythonWorker {
   /** False while it leaves too many answers lying about. */
   get takesAnswers(): boolean {
     return this.#intake.takesAnswers;
+  }
+
+  /** Calls of `execute()` that it has answered itself. */
+  get directCalls(): number {
+    return Atomics.load(this.#shared.words, Word.directCalls) >>> 0;
+  }
+
+  /** Lets it use the engine by itself, until that is closed again. */
+  useEngine(threads: EngineThreads): void {
+    if (this.#closed || this.#gone) return;
+    if (this.#thread === undefined) {
+      this.#thread = threads.add();
+      if (this.#thread === undefined) return;
+      this.#enginePort.postMessage(this.#thread.share);
+      Atomics.store(this.#shared.words, Word.engineOffered, 1);
+    }
+    this.#thread.open();
   }
 
   /** Calls out of the sandbox that were answered with an error. */
@@ -169,6 +196,8 @@ export class PythonWorker {
   async terminate(): Promise<void> {
     this.#reason ??= "terminated";
     this.#closed = true;
+    // in the middle of a command its end would be that of the engine
+    this.#thread?.revoke();
     await this.#worker.terminate();
   }
 
@@ -182,6 +211,7 @@ export class PythonWorker {
   #onPort(message: Uint8Array | null): void {
     if (message === null) {
       Atomics.store(this.#shared.words, Word.doorbell, 0);
+      this.#noteEngine();
       this.#intake.run();
     } else this.#intake.add(message);
   }
@@ -192,8 +222,7 @@ export class PythonWorker {
       this.#options.onMessage(bytes);
     } catch (error) {
       this.#reason ??= `its message could not be handled: ${describe(error)}`;
-      this.#closed = true;
-      void this.#worker.terminate();
+      void this.terminate();
     }
   }
 
@@ -212,7 +241,16 @@ export class PythonWorker {
     }
   }
 
+  /** What it has done in the engine by itself may have brought something for others. */
+  #noteEngine(): void {
+    const { words } = this.#shared;
+    if (this.#thread === undefined || Atomics.load(words, Word.engineUsed) === 0) return;
+    Atomics.store(words, Word.engineUsed, 0);
+    this.#options.onEngineUsed?.(Atomics.exchange(words, Word.engineOwes, 0) === 1);
+  }
+
   readonly #poll = (): void => {
+    this.#noteEngine();
     if (this.#intake.run(true)) this.#gamble.won();
     else if (performance.now() >= this.#lingerUntil || this.#gone) {
       this.#lingering = false;
@@ -244,6 +282,7 @@ export class PythonWorker {
   #onExit(): void {
     if (this.#gone) return;
     this.#gone = true;
+    if (this.#thread?.ended() === false) this.#options.onEngineBroken?.();
     if (this.#closed) {
       this.#end();
       return;
@@ -259,6 +298,7 @@ export class PythonWorker {
     if (this.#ended) return;
     this.#ended = true;
     this.#port.close();
+    this.#enginePort.close();
     const reason = this.#reason ?? "the thread ended";
     this.#settleReady?.reject(new InternalError(`the Python worker died: ${reason}`));
     this.#options.onExit(reason);

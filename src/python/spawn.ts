@@ -21,18 +21,25 @@ interface Spawned {
   readonly worker: Worker;
   /** Main's end of the port for Python's messages. */
   readonly port: MessagePort;
+  /** Main's end of the port for what the worker needs to use the engine itself. */
+  readonly enginePort: MessagePort;
 }
 
 /** Starts a worker; the module and the rest of its input are given to it at once. */
-export function spawnWorker(start: { module: WasmModule; input: Omit<WorkerInput, "port" | "modulePort"> }): Spawned {
+export function spawnWorker(start: {
+  module: WasmModule;
+  input: Omit<WorkerInput, "port" | "modulePort" | "enginePort">;
+}): Spawned {
   const messages = new MessageChannel();
   const modules = new MessageChannel();
+  const engines = new MessageChannel();
   modules.port1.postMessage(start.module);
-  const workerData: WorkerInput = { ...start.input, port: messages.port2, modulePort: modules.port2 };
+  const ports = { port: messages.port2, modulePort: modules.port2, enginePort: engines.port2 };
+  const workerData: WorkerInput = { ...start.input, ...ports };
   const worker = new Worker(workerFile, {
     name: "regears-python",
     workerData,
-    transferList: [messages.port2, modules.port2],
+    transferList: [messages.port2, modules.port2, engines.port2],
     resourceLimits,
     // Nothing of the process is the scripts' business.
     env: {},
@@ -40,5 +47,5 @@ export function spawnWorker(start: { module: WasmModule; input: Omit<WorkerInput
     execArgv: [],
     stdin: false,
   });
-  return { worker, port: messages.port1 };
+  return { worker, port: messages.port1, enginePort: engines.port1 };
 }

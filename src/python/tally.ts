@@ -1,5 +1,6 @@
 /** What the pool counts. Everything else that is told of it is looked up when somebody asks. */
 import type { PythonTask } from "./host.ts";
+import type { PythonWorker } from "./python-worker.ts";
 
 export class Tally {
   /** Calls from Python by their operation. */
@@ -16,6 +17,8 @@ export class Tally {
   readonly #since = new Map<PythonTask, number>();
   #peak = 0;
   #freed = 0;
+  /** Calls that interpreters have answered themselves which are gone. */
+  #direct = 0;
 
   /** The memory of the interpreters, of which there are `current` bytes now. */
   memory(current: number): { total: number; peak: number; current: number } {
@@ -24,9 +27,17 @@ export class Tally {
   }
 
   /** An interpreter is gone. */
-  countGone({ heapBytes, denials }: { readonly heapBytes: number; readonly denials: number }): void {
+  countGone({ heapBytes, denials, directCalls }: Pick<PythonWorker, "heapBytes" | "denials" | "directCalls">): void {
     this.#freed += heapBytes;
     this.denials += denials;
+    this.#direct += directCalls;
+  }
+
+  /** Calls by their operation, with those that interpreters have answered themselves. */
+  callsWith(homes: readonly { readonly worker: Pick<PythonWorker, "directCalls"> }[]): ReadonlyMap<string, number> {
+    const direct = homes.reduce((sum, { worker }) => sum + worker.directCalls, this.#direct);
+    if (direct === 0) return this.calls;
+    return new Map([...this.calls, ["execute", (this.calls.get("execute") ?? 0) + direct]]);
   }
 
   countCall(operation: string): void {

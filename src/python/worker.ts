@@ -12,6 +12,7 @@ import {
   workerData,
 } from "node:worker_threads";
 import type { Shared } from "./channel.ts";
+import { DirectCalls } from "./direct-calls.ts";
 import type { BootOptions, Host } from "./realm/host.ts";
 import type { WasmModule } from "./wasm-memory.ts";
 import { createHost, type WorkerNotice } from "./realm/outside.ts";
@@ -26,6 +27,8 @@ export interface WorkerInput {
   readonly shared: Shared;
   /** Python's messages. */
   readonly port: MessagePort;
+  /** Brings an `EngineShare`, when the main thread lets this one use the engine. */
+  readonly enginePort: MessagePort;
   /** Holds one message: the compiled module. */
   readonly modulePort: MessagePort;
   readonly scripts: { readonly module: CachedScript; readonly loader: CachedScript };
@@ -59,7 +62,8 @@ try {
   const realm = vm.createContext(vm.constants.DONT_CONTEXTIFY, { codeGeneration: { strings: false, wasm: true } });
   const files = new Map([["stdlib", input.stdlib]]);
   if (input.snapshot !== undefined) files.set("snapshot", input.snapshot);
-  const host = createHost({ shared: input.shared, port: input.port, notify, files }, input.spinning);
+  const direct = new DirectCalls(input.shared.words, input.enginePort);
+  const host = createHost({ shared: input.shared, port: input.port, notify, files, direct }, input.spinning);
 
   // 2. Our code for the realm, then Pyodide's scripts
   const prepare = vm.runInContext(realmSource(), realm, { filename: "regears-realm.js" }) as (host: Host) => Boot;

@@ -35,6 +35,8 @@ interface RegistrationRegistryOptions {
   readonly readers: ReadonlyMap<RegisterReader, ReaderSide>;
   /** Resolves when all changes so far survive a restart; rejects with a ReplyError when they were taken back instead. */
   readonly kept?: () => Promise<void>;
+  /** Is told before a registration takes effect. */
+  readonly onStart?: () => void;
   /** Most registrations at a time; undefined: any number. */
   readonly max?: number;
   /** Milliseconds after which an onRegistered is stopped, for it holds up its client and its interpreter; 0 is never. */
@@ -243,6 +245,7 @@ export class RegistrationRegistry {
 
   /** It takes effect. */
   #start(registration: Registration): void {
+    this.#options.onStart?.();
     registration.active = true;
     this.#reader(registration.spec).activate(registration);
   }

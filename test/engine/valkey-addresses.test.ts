@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { CodeAddresses, installedBuild } from "../../scripts/valkey-addresses.ts";
 
 const build = readFileSync(installedBuild());
-const source = readFileSync(new URL("../../src/engine/embedded.ts", import.meta.url), "utf8");
+const source = readFileSync(new URL("../../src/engine/internals.ts", import.meta.url), "utf8");
 const layout = source.slice(source.indexOf(createHash("sha256").update(build).digest("hex")));
 /** An address in the layout of the installed build. */
 const known = (field: string): number => Number(new RegExp(`\\b${field}: \\[*(\\d+)`).exec(layout)?.[1]);

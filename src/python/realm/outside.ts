@@ -6,6 +6,7 @@
 import { randomFillSync } from "node:crypto";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { Gamble, OUTBOX_LIMIT, Receiver, Sender, type Shared, Word } from "../channel.ts";
+import type { DirectCalls } from "../direct-calls.ts";
 import { BACKGROUND } from "../protocol.ts";
 import type { Host } from "./host.ts";
 import { OutputLines } from "./output.ts";
@@ -22,6 +23,8 @@ export interface HostParts {
   /** Python's messages, both ways. */
   readonly port: MessagePort;
   readonly notify: (notice: WorkerNotice, transfer?: ArrayBuffer[]) => void;
+  /** Answers what the main thread need not. */
+  readonly direct: Pick<DirectCalls, "answer">;
   /** Files the realm may take once. */
   readonly files: Map<string, Uint8Array>;
 }
@@ -38,7 +41,7 @@ const SPIN_MS = 0.05;
 const IDLE_SPIN_MS = 0.25;
 
 export function createHost(parts: HostParts, spinning: boolean): Host {
-  const { shared, port, notify, files } = parts;
+  const { shared, port, notify, files, direct } = parts;
   const { words } = shared;
   const sender = new Sender(shared, "outbox", port);
   const receiver = new Receiver(shared, "inbox");
@@ -141,6 +144,37 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     return 0;
   };
 
+  const ring = (): void => {
+    const mustRing = Atomics.load(words, Word.mainPolls) === 0;
+    if (mustRing && Atomics.exchange(words, Word.doorbell, 1) === 0) port.postMessage(null);
+  };
+  /** Answers a message without the main thread: Python reads the answer next. @returns false when main is to have it */
+  const answerHere = (sent: Uint8Array): boolean => {
+    const answer = answered(sent);
+    if (answer === undefined) return false;
+    if (Atomics.load(words, Word.engineOwes) === 1) ring();
+    message = answer;
+    fromRing = false;
+    read = 0;
+    unread = false;
+    return true;
+  };
+  const answered = (sent: Uint8Array): Buffer | undefined => {
+    try {
+      return direct.answer(sent);
+    } catch (error) {
+      // the main thread ends the engine when it sees what has happened
+      die(`the engine has failed in it: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  const die = (reason: string): never => {
+    output.flush();
+    notify({ kind: "died", reason: reason.slice(0, 1000) });
+    // Typed as if it ended at once; the thread does so at its next check, and until then nothing may happen here.
+    (process as { exit(code: number): void }).exit(1);
+    for (;;) Atomics.wait(words, Word.signal, Atomics.load(words, Word.signal), 1000);
+  };
+
   return {
     decode(encoding, fatal, bytes) {
       try {
@@ -182,10 +216,10 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
         Atomics.store(words, Word.heapPages, memory.byteLength / 65536);
         release();
         deadline = undefined;
+        if (answerHere(new Uint8Array(memory, offset, length))) return length;
         if (sender.fits(length)) {
           sender.sendByRing(new Uint8Array(memory, offset, length));
-          const mustRing = Atomics.load(words, Word.mainPolls) === 0;
-          if (mustRing && Atomics.exchange(words, Word.doorbell, 1) === 0) port.postMessage(null);
+          ring();
           return length;
         }
         const stalled = awaitRoom(Math.ceil(length / 1024));
@@ -238,13 +272,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     },
     denied: () => void Atomics.add(words, Word.denials, 1),
     takeInterrupt: () => Atomics.exchange(words, Word.interrupt, 0),
-    die(reason) {
-      output.flush();
-      notify({ kind: "died", reason: typeof reason === "string" ? reason.slice(0, 1000) : "for an unknown reason" });
-      // Typed as if it ended at once; the thread does so at its next check, and until then nothing may happen here.
-      (process as { exit(code: number): void }).exit(1);
-      for (;;) Atomics.wait(words, Word.signal, Atomics.load(words, Word.signal), 1000);
-    },
+    die: (reason) => die(typeof reason === "string" ? reason : "for an unknown reason"),
   };
 }
 

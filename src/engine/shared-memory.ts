@@ -1,0 +1,253 @@
+/**
+ * What the threads have in common that use one engine: its memory, who is in it, and what they have to tell each other.
+ *
+ * One thread at a time is inside the engine, that which has the {@link EngineLock}. Nothing of the engine is in the
+ * instances of its module but the stack pointer, which is at its base while nobody is inside, and the table of functions,
+ * which is the same in all.
+ */
+import { InternalError } from "../errors.ts";
+import { MemoryView, wasm, type WasmMemory } from "./wasm.ts";
+
+/** The threads that may use the engine, besides the main one, which has the number 0. */
+export const MAX_THREADS = 63;
+
+/** Words that all threads share; those with a number of a thread count from there. */
+const Word = {
+  /** Who is inside, plus one; 0 for nobody. With {@link ASLEEP} when somebody sleeps until that one has left. */
+  lock: 0,
+  /** 1 while the main thread wants to get in: the others let it. */
+  wanted: 1,
+  /** 1 when a thread has failed inside the engine, which must not be used any more. */
+  broken: 2,
+  /** 1 for a thread that is about to be ended: it never gets in again. */
+  revoked: 64,
+  /** 1 for a thread that may use the engine now. */
+  open: 128,
+  /** The descriptor of a thread's connection. */
+  descriptor: 192,
+  /** What is wrong with a thread's connection, see {@link Loss}. */
+  loss: 256,
+  count: 320,
+} as const;
+
+/** What can be wrong with a thread's connection: `closed` by Valkey in that thread, or closed in the main thread, or silent. */
+export const Loss = { none: 0, closed: 1, other: 2 } as const;
+
+const ASLEEP = 0x40000000;
+/** How often the lock is tried before its thread sleeps: most steps take a few microseconds. */
+const SPINS = 2_000;
+/** Milliseconds between two looks at what was awaited. */
+const LOOK_AGAIN_MS = 100;
+/** A thread that is inside for longer than this has most probably died there. No command is known that takes so long. */
+const LONGEST_STEP_MS = 120_000;
+
+export type SharedWords = Int32Array<SharedArrayBuffer>;
+
+export const createWords = (): SharedWords => new Int32Array(new SharedArrayBuffer(Word.count * 4));
+
+/** A lock of threads, seen from one of them. The main thread goes first. */
+export class EngineLock {
+  readonly #words: SharedWords;
+  readonly #thread: number;
+  readonly #self: number;
+  #depth = 0;
+
+  constructor(words: SharedWords, thread: number) {
+    this.#words = words;
+    this.#thread = thread;
+    this.#self = thread + 1;
+  }
+
+  /**
+   * Gets in, and waits for it. A thread that is revoked meanwhile never comes back from here: it is about to be ended.
+   * @throws InternalError on the main thread, when it has waited for so long that the other one must have died inside
+   */
+  take(): void {
+    if (this.#depth++ > 0) return;
+    const words = this.#words;
+    const isMain = this.#thread === 0;
+    if (Atomics.load(words, Word.wanted) === 1 && !isMain) this.#letMainPass();
+    if (Atomics.compareExchange(words, Word.lock, 0, this.#self) !== 0) {
+      if (isMain) Atomics.store(words, Word.wanted, 1);
+      this.#wait();
+      if (isMain) {
+        Atomics.store(words, Word.wanted, 0);
+        Atomics.notify(words, Word.wanted);
+      }
+    }
+    if (!isMain && isRevoked(words, this.#thread)) this.#park();
+  }
+
+  /** Leaves. */
+  give(): void {
+    if (--this.#depth > 0) return;
+    this.#leave();
+  }
+
+  /** Nobody but {@link EngineLock.take} has ever to do with a thread that was revoked: what it holds it has not used. */
+  #leave(): void {
+    const words = this.#words;
+    const before = Atomics.compareExchange(words, Word.lock, this.#self, 0);
+    if (before === this.#self) return;
+    if (before !== (this.#self | ASLEEP)) return;
+    if (Atomics.compareExchange(words, Word.lock, before, 0) === before) Atomics.notify(words, Word.lock);
+  }
+
+  #letMainPass(): void {
+    for (let spins = 0; Atomics.load(this.#words, Word.wanted) === 1; spins++) {
+      if (spins > SPINS) Atomics.wait(this.#words, Word.wanted, 1, 1);
+    }
+  }
+
+  #wait(): void {
+    const words = this.#words;
+    for (let spins = 0; spins < SPINS; spins++) {
+      if (Atomics.load(words, Word.lock) === 0 && Atomics.compareExchange(words, Word.lock, 0, this.#self) === 0)
+        return;
+    }
+    const deadline = performance.now() + LONGEST_STEP_MS;
+    for (;;) {
+      const seen = Atomics.load(words, Word.lock);
+      const holder = (seen & ~ASLEEP) - 1;
+      // others may sleep, too: whoever had to wait wakes them when it leaves
+      const mine = this.#self | ASLEEP;
+      if (seen === 0) {
+        if (Atomics.compareExchange(words, Word.lock, 0, mine) === 0) return;
+      } else if (this.#thread === 0 && holder > 0 && isRevoked(words, holder)) {
+        // it has got in after it was revoked, so it does nothing there, and it may be gone
+        if (Atomics.compareExchange(words, Word.lock, seen, mine) === seen) return;
+      } else if ((seen & ASLEEP) !== 0 || Atomics.compareExchange(words, Word.lock, seen, seen | ASLEEP) === seen) {
+        Atomics.wait(words, Word.lock, seen | ASLEEP, LOOK_AGAIN_MS);
+        if (this.#thread === 0 && performance.now() > deadline) {
+          this.#depth = 0;
+          throw new InternalError("a thread does not leave the engine");
+        }
+      }
+    }
+  }
+
+  #park(): never {
+    this.#leave();
+    for (;;) Atomics.wait(this.#words, Word.revoked + this.#thread, 1);
+  }
+}
+
+/** Has a thread failed inside the engine? */
+export const isBroken = (words: SharedWords): boolean => Atomics.load(words, Word.broken) === 1;
+
+/** This thread has failed inside the engine. */
+export const noteBroken = (words: SharedWords): void => {
+  Atomics.store(words, Word.broken, 1);
+};
+
+const isRevoked = (words: SharedWords, thread: number): boolean => Atomics.load(words, Word.revoked + thread) === 1;
+
+/** What the main thread tells a thread, and that thread the main one. Written by main only while it is inside. */
+export class ThreadWords {
+  readonly #words: SharedWords;
+  readonly #thread: number;
+
+  constructor(words: SharedWords, thread: number) {
+    this.#words = words;
+    this.#thread = thread;
+  }
+
+  get open(): boolean {
+    return Atomics.load(this.#words, Word.open + this.#thread) === 1;
+  }
+
+  set open(value: boolean) {
+    Atomics.store(this.#words, Word.open + this.#thread, value ? 1 : 0);
+  }
+
+  get loss(): number {
+    return Atomics.load(this.#words, Word.loss + this.#thread);
+  }
+
+  set loss(value: number) {
+    Atomics.store(this.#words, Word.loss + this.#thread, value);
+  }
+
+  get descriptor(): number {
+    return Atomics.load(this.#words, Word.descriptor + this.#thread);
+  }
+
+  set descriptor(value: number) {
+    Atomics.store(this.#words, Word.descriptor + this.#thread, value);
+  }
+
+  get isRevoked(): boolean {
+    return isRevoked(this.#words, this.#thread);
+  }
+
+  /** The thread is about to be ended: it never gets in again. Or it is a new one of that number. */
+  set isRevoked(value: boolean) {
+    Atomics.store(this.#words, Word.revoked + this.#thread, value ? 1 : 0);
+  }
+
+  /** Is the thread inside? */
+  get isInside(): boolean {
+    return (Atomics.load(this.#words, Word.lock) & ~ASLEEP) - 1 === this.#thread;
+  }
+}
+
+interface SharedWasmMemory extends WasmMemory {
+  grow(pages: number): number;
+}
+
+const PAGE = 65536;
+
+/** Views of a memory that other threads may grow at any time: they are made anew when they have become too short. */
+export class SharedMemoryView extends MemoryView {
+  readonly #memory: SharedWasmMemory;
+  readonly #pages: () => number;
+  #known = 0;
+
+  constructor(memory: object) {
+    super();
+    this.#memory = memory as SharedWasmMemory;
+    const instance = new wasm.Instance(new wasm.Module(SIZE_MODULE), { env: { memory } });
+    this.#pages = instance.exports.pages as () => number;
+  }
+
+  override get bytes(): Uint8Array {
+    this.#refresh();
+    return super.bytes;
+  }
+
+  override get words(): Int32Array {
+    this.#refresh();
+    return super.words;
+  }
+
+  #refresh(): void {
+    if (this.#pages() === this.#known) return;
+    // it gives the memory a buffer of the present size, whoever has grown it
+    this.#memory.grow(0);
+    this.attach(this.#memory);
+    this.#known = super.bytes.length / PAGE;
+  }
+}
+
+/** Makes a memory that threads can share. @throws RangeError where so much address space can not be had */
+export function createSharedMemory(pages: number, maximum: number): object {
+  return new wasm.Memory({ initial: pages, maximum, shared: true });
+}
+
+/**
+ * (module
+ *   (import "env" "memory" (memory 1 65536 shared))
+ *   (func (export "pages") (result i32) (memory.size)))
+ * It takes nanoseconds, the getter `memory.buffer` of a shared memory about a microsecond.
+ */
+const SIZE_MODULE = new Uint8Array([
+  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+  ...[0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7f],
+  ...[
+    0x02, 0x12, 0x01, 0x03, 0x65, 0x6e, 0x76, 0x06, 0x6d, 0x65, 0x6d, 0x6f, 0x72, 0x79, 0x02, 0x03, 0x01, 0x80, 0x80,
+    0x04,
+  ],
+  ...[0x03, 0x02, 0x01, 0x00],
+  ...[0x07, 0x09, 0x01, 0x05, 0x70, 0x61, 0x67, 0x65, 0x73, 0x00, 0x00],
+  ...[0x0a, 0x06, 0x01, 0x04, 0x00, 0x3f, 0x00, 0x0b],
+]);

@@ -1,0 +1,113 @@
+/**
+ * When interpreters may use the engine in their own threads, without the main thread: while nobody else has a say in what
+ * their commands do. It is opened here, for one interpreter when that has just asked the main thread to carry a command out,
+ * and closed for all before something changes; whatever is changed later has to close it.
+ */
+import { after, type Middleware, type Path } from "../commands/path.ts";
+import type { EngineCommands } from "../engine/commands.ts";
+import type { EmbeddedEngine } from "../engine/embedded.ts";
+import type { EngineGate } from "../engine/gate.ts";
+import type { InternalConnections } from "../engine/internal.ts";
+import type { UserRights } from "../engine/rights.ts";
+import type { EngineThreads } from "../engine/threads.ts";
+import { wordOf } from "../engine/traits.ts";
+
+export interface DirectAccessOptions {
+  readonly engine: EmbeddedEngine;
+  readonly engineCommands: EngineCommands;
+  readonly connections: InternalConnections;
+  readonly gate: Pick<EngineGate, "held">;
+  readonly path: Pick<Path, "isActiveFor">;
+  readonly rights: Pick<UserRights, "isFree">;
+  /** Does somebody want to know of key events? Then the main thread sees each command and what it causes. */
+  readonly wantsEvents: () => boolean;
+}
+
+/** An interpreter, as far as it matters here. */
+export interface DirectUser {
+  /** Lets the interpreter's thread use the engine. */
+  useEngine(threads: EngineThreads): void;
+}
+
+/** What the engine's COMMAND table says of commands that are none for another thread. */
+const NOT_THERE = [
+  "admin",
+  "blocking",
+  "noscript",
+  "pubsub",
+  "no_auth",
+  "no_multi",
+  "skip_monitor",
+  "movablekeys",
+] as const;
+
+/** Others that are as harmless. */
+const WITHOUT_KEYS: ReadonlySet<string> = new Set(["ping", "echo", "time", "dbsize", "scan", "randomkey"]);
+
+export class DirectAccess {
+  readonly #options: DirectAccessOptions;
+  #threads: EngineThreads | undefined;
+
+  constructor(options: DirectAccessOptions) {
+    this.#options = options;
+  }
+
+  /** An interpreter has asked for a command of a user's: may its thread do the next ones by itself? */
+  consider(interpreter: DirectUser, user: string): void {
+    const { gate, path, rights, wantsEvents } = this.#options;
+    if (gate.held || path.isActiveFor("python") || wantsEvents() || rights.isFree(user) !== true) return;
+    const threads = this.#threads ?? this.#share();
+    if (threads) interpreter.useEngine(threads);
+  }
+
+  /** Sees what makes Valkey put commands off: then a thread would get no reply. */
+  get middleware(): Middleware {
+    return {
+      of: ["client", "python"],
+      active: false,
+      always: ["client"],
+      handle: (_name, request) => {
+        if (request.count < 3 || wordOf(request.view(1)) !== "pause") return undefined;
+        const milliseconds = Number(request.view(2).toString("latin1"));
+        if (!(milliseconds > 0)) return undefined;
+        this.#closeFor(milliseconds);
+        // in a transaction it is carried out later
+        return after(() => {
+          this.#closeFor(milliseconds);
+          return undefined;
+        });
+      },
+    };
+  }
+
+  /** The main thread has to see all commands from now on, for what is about to change. */
+  close(): void {
+    this.#threads?.closeAll();
+  }
+
+  #closeFor(milliseconds: number): void {
+    this.#share()?.closeFor(milliseconds);
+  }
+
+  #share(): EngineThreads | undefined {
+    const { engine, connections } = this.#options;
+    this.#threads ??= engine.share(
+      () => this.#commands(),
+      () => connections.lend(),
+    );
+    return this.#threads;
+  }
+
+  /** Commands that do no more than to read or change keys that their arguments name, or to look around. */
+  #commands(): Map<string, number> {
+    const commands = new Map<string, number>();
+    for (const [name, command] of this.#options.engineCommands.all()) {
+      const { flags, traits } = command;
+      const isOfKeys = (flags.has("readonly") || flags.has("write")) && command.firstKey > 0;
+      if (!(isOfKeys || WITHOUT_KEYS.has(name)) || NOT_THERE.some((flag) => flags.has(flag)) || traits.reachesFurther)
+        continue;
+      commands.set(name, command.arity);
+    }
+    return commands;
+  }
+}

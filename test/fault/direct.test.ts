@@ -1,0 +1,220 @@
+/**
+ * Commands of `execute()` that interpreters carry out in their own threads: whatever is in force applies to them as to all
+ * others, from the reply on that says so.
+ */
+import { beforeEach, describe, expect, it } from "vitest";
+import { type Client, callOnce, connectClient } from "../support/client.ts";
+import type { RunningRegears } from "../support/regears.ts";
+import { endServersAfterEach, errorOf, eventually, startServer, withClient } from "./support.ts";
+
+endServersAfterEach();
+
+/** How often something changes while a script sends commands without an end. */
+const ROUNDS = Number(process.env.REGEARS_DIRECT_ROUNDS ?? 25);
+const LOOP = "while True: execute('INCR', 'n')";
+
+let server: RunningRegears;
+let client: Client;
+beforeEach(async () => {
+  server = await startServer(["--execution-threads", "2"]);
+  client = await connectClient(server.port);
+});
+
+const count = async (key = "n"): Promise<number> => Number((await client.call("GET", key)) ?? 0);
+
+/** Commands of `execute()` so far, and how many of them the main thread has seen. */
+async function executed(): Promise<number> {
+  const info = String(await client.call("INFO", "regears"));
+  return Number(/calls_total_execute:(\d+)/.exec(info)?.[1] ?? 0);
+}
+
+/** Starts a script that sends commands without an end. */
+async function startLoop(code = LOOP, user?: string): Promise<string> {
+  const before = await count();
+  const id = await withClient(server.port, async (other) => {
+    if (user !== undefined) await other.call("AUTH", user, "pw");
+    return String(await other.call("RG.PYEXECUTE", code, "UNBLOCKING"));
+  });
+  await eventually("it has begun", async () => (await count()) > before + 100);
+  return id;
+}
+
+/** Nothing is counted any more. */
+async function expectStanding(): Promise<void> {
+  const before = await count();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(await count()).toBe(before);
+}
+
+const goesOn = (): Promise<void> => {
+  let before: number | undefined;
+  return eventually("it goes on", async () => {
+    const now = await count();
+    before ??= now;
+    return now > before;
+  });
+};
+
+describe("a script that sends commands without an end", () => {
+  it("counts as one that asks, and each command is there", async () => {
+    const before = await executed();
+    await client.call("RG.PYEXECUTE", "for i in range(5000): execute('INCR', 'n')");
+    expect(await count()).toBe(5_000);
+    expect(await executed()).toBe(before + 5_000);
+  });
+
+  it("is hooked from the reply on that says so, and no more when that is over", async () => {
+    await startLoop();
+    for (let round = 0; round < ROUNDS; round++) {
+      const hook = "GB('CommandReader').map(lambda r: 'hooked').register(hook='incr', mode='sync')";
+      await client.call("RG.PYEXECUTE", hook);
+      await expectStanding();
+      const [[, id]] = (await client.call("RG.DUMPREGISTRATIONS")) as [string[]];
+      await client.call("RG.UNREGISTER", id as string);
+      await goesOn();
+    }
+  });
+
+  it("causes an event for each command, from the reply on that says so", async () => {
+    await startLoop();
+    const code = "GB('KeysReader').foreach(lambda r: execute('HINCRBY', 'seen', 'n', 1)).register('n', mode='sync')";
+    for (let round = 0; round < ROUNDS; round++) {
+      await client.call("RG.PYEXECUTE", code);
+      // both are read at once
+      const read = "return {redis.call('GET', 'n'), redis.call('HGET', 'seen', 'n') or '0'}";
+      const first = ((await client.call("EVAL", read, "0")) as string[]).map(Number) as [number, number];
+      await goesOn();
+      const second = ((await client.call("EVAL", read, "0")) as string[]).map(Number) as [number, number];
+      expect(second[1] - first[1]).toBe(second[0] - first[0]);
+      const [[, id]] = (await client.call("RG.DUMPREGISTRATIONS")) as [string[]];
+      await client.call("RG.UNREGISTER", id as string);
+    }
+  });
+
+  it("has the rights that its user has, from the reply on that says so", async () => {
+    await client.call("ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all");
+    const code = "while True:\n    try: execute('INCR', 'n')\n    except Exception: pass";
+    await startLoop(code, "worker");
+    for (let round = 0; round < ROUNDS; round++) {
+      await client.call("ACL", "SETUSER", "worker", "-incr");
+      await expectStanding();
+      await client.call("ACL", "SETUSER", "worker", "~*", "+@all");
+      await goesOn();
+    }
+  });
+
+  it("does nothing while another one holds the engine", async () => {
+    await startLoop();
+    const code = [
+      "import time",
+      "def held(_):",
+      "    with atomic():",
+      "        before = execute('GET', 'n')",
+      "        time.sleep(0.005)",
+      "        return before == execute('GET', 'n')",
+      "GB('ShardsIDReader').map(held).run()",
+    ].join("\n");
+    for (let round = 0; round < ROUNDS; round++) {
+      expect(await callOnce(server.port, "RG.PYEXECUTE", code)).toEqual([["True"], []]);
+      await goesOn();
+    }
+  });
+
+  it("waits when clients are told to, and loses nothing", async () => {
+    const code = "for i in range(200000): execute('INCR', 'n')\nexecute('SET', 'done', '1')";
+    await startLoop(code);
+    await client.call("CLIENT", "PAUSE", "60", "WRITE");
+    await expectStanding();
+    await eventually("it is done", async () => (await client.call("GET", "done")) === "1");
+    expect(await count()).toBe(200_000);
+  });
+
+  it("is shown to those who monitor", async () => {
+    await startLoop("import time\nwhile True:\n    execute('INCR', 'n')\n    time.sleep(0.001)");
+    const watching = await connectClient(server.port);
+    expect(await watching.call("MONITOR")).toBe("OK");
+    const line = await new Promise((resolve) => {
+      // each line is taken for a reply to what was asked
+      watching.call("PING").then(resolve, resolve);
+    });
+    expect(String(line)).toMatch(/"INCR" "n"|"PING"/i);
+    watching.close();
+  });
+
+  it("leaves others their turn", async () => {
+    for (const key of ["n", "m"]) await startLoop(`while True:\n    execute('INCR', 'n'); execute('INCR', '${key}')`);
+    let slowest = 0;
+    for (let i = 0; i < 200; i++) {
+      const begun = performance.now();
+      await client.call("SET", "k", "v");
+      slowest = Math.max(slowest, performance.now() - begun);
+    }
+    expect(slowest).toBeLessThan(1_000);
+  });
+
+  it("is ended in the middle of it, as often as it comes", async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const stubborn =
+        "while True:\n    try:\n        while True: execute('INCR', 'n')\n    except BaseException: pass";
+      const id = await startLoop(round % 5 === 0 ? stubborn : LOOP);
+      expect(await callOnce(server.port, "RG.ABORTEXECUTION", id)).toBe("OK");
+      await expectStanding();
+    }
+    expect(await client.call("PING")).toBe("PONG");
+    expect(server.output()).not.toMatch(/"level":"(error|fatal)"/);
+  });
+});
+
+describe("what a script sends", () => {
+  it("reaches clients that wait for it", async () => {
+    const waiting = withClient(server.port, (other) => other.call("BLPOP", "list", "0"));
+    await client.call("RG.PYEXECUTE", "execute('SET', 'a', '1')");
+    const code = "import time\nexecute('GET', 'a')\nexecute('LPUSH', 'list', 'value')\ntime.sleep(1)";
+    const begun = performance.now();
+    const script = callOnce(server.port, "RG.PYEXECUTE", code);
+    expect(await waiting).toEqual(["list", "value"]);
+    expect(performance.now() - begun).toBeLessThan(900);
+    await script;
+  });
+
+  it("fails as it does otherwise", async () => {
+    const code = (command: string): string =>
+      `execute('GET', 'a')\nGB('ShardsIDReader').map(lambda r: execute(${command})).run()`;
+    const run = async (command: string): Promise<string> => {
+      const [, errors] = (await client.call("RG.PYEXECUTE", code(command))) as [string[], string[]];
+      return errors.join();
+    };
+    await client.call("SET", "text", "x");
+    expect(await run("'INCR', 'text'")).toContain("ERR value is not an integer or out of range");
+    expect(await run("'LPUSH', 'text', 'y'")).toContain("WRONGTYPE");
+    expect(await run("'GET'")).toContain("Invalid argument");
+    expect(await run("'NOSUCH'")).toContain("Invalid command");
+    await client.call("CONFIG", "SET", "maxmemory", "1mb");
+    expect(await run("'SETRANGE', 'big', '2000000', 'x'")).toContain("OOM");
+    await client.call("CONFIG", "SET", "maxmemory", "0");
+  });
+
+  it("comes back as it is, whatever bytes it has", async () => {
+    const code = [
+      "import os",
+      "execute('GET', 'a')",
+      "def check(_):",
+      "    value = bytes(range(256)) * 400",
+      "    execute('SET', 'bytes', value)",
+      "    got = execute('GET', 'bytes')",
+      "    execute('RPUSH', 'l', *['%d' % i for i in range(1000)])",
+      "    return [bytes(got) == value, len(execute('LRANGE', 'l', '0', '-1')), execute('GET', 'none'), execute('STRLEN', 'bytes')]",
+      "GB('ShardsIDReader').map(check).run()",
+    ].join("\n");
+    expect(await client.call("RG.PYEXECUTE", code)).toEqual([["[True, 1000, None, 102400]"], []]);
+  });
+});
+
+describe("a server that stops", () => {
+  it("does so while scripts send commands without an end", async () => {
+    await startLoop();
+    const waiting = errorOf(client.call("BLPOP", "no", "0"));
+    expect(await server.stop("SIGTERM")).toBe(0);
+    expect(await waiting).toMatch(/closed|ERR|UNBLOCKED/);
+  });
+});
