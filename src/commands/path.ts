@@ -7,11 +7,10 @@
  * it: {@link Middleware.handle} looks at the command as it lies in the decoder, {@link Handling.run} runs in its time.
  */
 import { wordOf } from "../engine/traits.ts";
+import type { Maybe } from "../maybe.ts";
 import { encodeWhole, type Reply, raw } from "../resp/reply.ts";
 import type { Caller } from "./caller.ts";
 import type { CommandTable } from "./command.ts";
-
-export type Maybe<T> = T | Promise<T>;
 
 /** A command as it came: valid only during the call. */
 export interface RequestView {

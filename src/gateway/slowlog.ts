@@ -7,7 +7,7 @@ import type { InternalConnections } from "../engine/internal.ts";
 import { wordOf } from "../engine/traits.ts";
 import { isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
 import { array, bulk, encodeWhole, integer, type Reply, raw, text } from "../resp/reply.ts";
-import type { AccessEpoch } from "./access.ts";
+import type { AccessEpoch } from "../engine/rights.ts";
 
 interface SlowlogOptions {
   readonly connections: Pick<InternalConnections, "open">;

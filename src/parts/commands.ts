@@ -1,11 +1,11 @@
 /** Our commands. */
-import { clusterCommands } from "../commands/cluster.ts";
-import { configCommands } from "../commands/config.ts";
-import { executionCommands } from "../commands/executions.ts";
-import { registrationCommands } from "../commands/registrations.ts";
-import { requirementCommands } from "../commands/requirements.ts";
-import { serverCommands } from "../commands/server.ts";
-import { sessionCommands } from "../commands/sessions.ts";
+import { clusterCommands } from "../commands/cluster-rows.ts";
+import { configCommands } from "../commands/config-rows.ts";
+import { executionCommands } from "../executions/execution-rows.ts";
+import { registrationCommands } from "../registrations/registration-rows.ts";
+import { requirementCommands } from "../executions/requirement-rows.ts";
+import { serverCommands } from "../visibility/server-rows.ts";
+import { sessionCommands } from "../registrations/session-rows.ts";
 import type { Visibility } from "../visibility/visibility.ts";
 import type { ReactionParts } from "./reactions.ts";
 

@@ -6,12 +6,13 @@ import { EmbeddedEngine } from "../engine/embedded.ts";
 import type { Engine } from "../engine/engine.ts";
 import { EngineGate } from "../engine/gate.ts";
 import { InternalConnections } from "../engine/internal.ts";
-import { DEFAULT_USER, type Maybe, UserRights } from "../engine/rights.ts";
+import { AccessEpoch, DEFAULT_USER, UserRights } from "../engine/rights.ts";
 import { type DebugMode, OwnSettings, type OwnValues } from "../engine/own-settings.ts";
 import { UpstreamEngine } from "../engine/upstream.ts";
 import { parseEngineUrl } from "../engine/url.ts";
-import { AccessEpoch, CommandRights } from "../gateway/access.ts";
+import { CommandRights } from "../commands/command-rights.ts";
 import type { Logger } from "../log.ts";
+import type { Maybe } from "../maybe.ts";
 import { KeptUsers } from "../store/kept-users.ts";
 import type { Base } from "./base.ts";
 

@@ -1,5 +1,5 @@
 /** The gateway: where clients come in, and what stands between their commands and the engine. */
-import { infoSections } from "../commands/info.ts";
+import { infoSections } from "../visibility/info.ts";
 import { killByAddress } from "../gateway/addresses.ts";
 import { withFacts } from "../gateway/engine-info.ts";
 import { Listener } from "../gateway/listener.ts";

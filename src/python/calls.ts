@@ -1,6 +1,6 @@
 /** What Python may ask of the main thread: the engine's commands, our own, keys to read, options. */
 import type { Caller } from "../commands/caller.ts";
-import type { Maybe, Path } from "../commands/path.ts";
+import type { Path } from "../commands/path.ts";
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
 import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
 import { debugRefusal } from "../engine/debug.ts";
@@ -12,6 +12,7 @@ import { hasForm, traitsOf, wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Logger } from "../log.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import type { Reply } from "../resp/reply.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
@@ -126,7 +127,7 @@ export class PythonCalls {
   }
 
   /** execute(): python.md, section 12. */
-  #execute(caller: CallContext, { args, task: handle }: CallArgs<"execute">): CallReply | Promise<CallReply> {
+  #execute(caller: CallContext, { args, task: handle }: CallArgs<"execute">): Maybe<CallReply> {
     const task = caller.task(handle);
     const owner = task?.owner ?? caller.home;
     return this.run(caller, owner, args, task, true);
@@ -143,13 +144,12 @@ export class PythonCalls {
     args: readonly Buffer[],
     task: PythonTask | undefined,
     links: boolean,
-  ): CallReply | Promise<CallReply> {
+  ): Maybe<CallReply> {
     const caller: Caller = { kind: "python", owner, user, canWait: false, links };
-    const act = (): CallReply | Promise<CallReply> => {
+    const act = (): Maybe<CallReply> => {
       const own = this.#options.path.own(args, caller);
       if (!own) return this.#engine(home, caller, args, task);
-      const reply = own();
-      return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
+      return andThen(own(), ownReply);
     };
     return this.#ifAllowed(user, args, act, task);
   }
@@ -162,26 +162,19 @@ export class PythonCalls {
   #ifAllowed(
     user: string,
     args: readonly Buffer[],
-    act: () => CallReply | Promise<CallReply>,
+    act: () => Maybe<CallReply>,
     task: PythonTask | undefined,
-  ): CallReply | Promise<CallReply> {
+  ): Maybe<CallReply> {
     const free = this.#options.rights.isFree(user);
     if (free === true) return act();
-    const then = (refused: string | undefined): CallReply | Promise<CallReply> => {
+    return andThen(this.#watched(task, this.#options.refusal(user, args)), (refused) => {
       if (refused !== undefined) throw new ReplyError(refused);
       return act();
-    };
-    const refused = this.#watched(task, this.#options.refusal(user, args));
-    return refused instanceof Promise ? refused.then(then) : then(refused);
+    });
   }
 
   /** @throws ReplyError with the engine's error */
-  #engine(
-    home: object,
-    caller: Caller,
-    args: readonly Buffer[],
-    task: PythonTask | undefined,
-  ): CallReply | Promise<CallReply> {
+  #engine(home: object, caller: Caller, args: readonly Buffer[], task: PythonTask | undefined): Maybe<CallReply> {
     const { owner, user } = caller;
     const name = wordOf(args[0]);
     const { flags } = this.#known(name, args.length);
@@ -196,11 +189,10 @@ export class PythonCalls {
       if (changes) this.#options.epoch.changed();
       return engineReply(shownToUser?.(shown) ?? shown);
     };
-    const send = (): Buffer | Promise<Buffer> =>
+    const send = (): Maybe<Buffer> =>
       flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task, true);
     const watched = this.#options.path.watched(args, caller);
-    const reply = watched ? watched(send) : send();
-    return reply instanceof Promise ? reply.then(settle) : settle(reply);
+    return andThen(watched ? watched(send) : send(), settle);
   }
 
   /** RedisGears asks the command table before it runs a command; Python has its words for these two errors. */
@@ -268,7 +260,7 @@ export class PythonCalls {
     replies: number,
     task: PythonTask | undefined,
     shown = false,
-  ): Buffer | Promise<Buffer> {
+  ): Maybe<Buffer> {
     const { gate } = this.#options;
     if (!gate.isOpenFor(owner)) {
       return new Promise<void>((resolve) => gate.whenOpen(owner, resolve)).then(() =>
@@ -329,7 +321,7 @@ export class PythonCalls {
     });
   }
 
-  #atomic(caller: CallContext, { enter, task }: CallArgs<"atomic">): CallReply | Promise<CallReply> {
+  #atomic(caller: CallContext, { enter, task }: CallArgs<"atomic">): Maybe<CallReply> {
     if (enter === 1) return this.#atomics.enter(caller, task).then(() => ok(null));
     this.#atomics.leave(caller.home, task);
     return ok(null);

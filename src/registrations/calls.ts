@@ -3,6 +3,7 @@ import type { UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import { type ExecutionRunner, tooManyPending } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
 import { encodeMarshal, type MarshalValue } from "../python/marshal.ts";
 import { BadMessage, type CallArgs } from "../python/messages.ts";
@@ -37,16 +38,16 @@ function register(
   caller: CallContext,
   { builders, spec: fields, task: handle }: CallArgs<"register">,
   options: RegistrationCallsOptions,
-): CallReply | Promise<CallReply> {
+): Maybe<CallReply> {
   const task = caller.task(handle);
   options.runner.ids.skip(0, builders);
   const spec = readSpec(fields);
-  const declare = (free: boolean): CallReply | Promise<CallReply> => {
+  const declare = (free: boolean): Maybe<CallReply> => {
     if (!free && interferes(spec)) throw new ReplyError(NOT_FREE);
     return declareFor(caller, task, spec, fields.session, options);
   };
   const free = options.rights.isFree(caller.user ?? "");
-  return free instanceof Promise ? free.then(declare) : declare(free);
+  return andThen(free, declare);
 }
 
 /** Does it take part in the commands of other clients, whatever those commands are about? */
@@ -61,7 +62,7 @@ function declareFor(
   spec: RegistrationSpec,
   key: string,
   options: RegistrationCallsOptions,
-): CallReply | Promise<CallReply> {
+): Maybe<CallReply> {
   if (task && isDeclaring(task)) return ok(task.declarations.add(spec).id);
   const session = sessionOf(caller, task, key, options);
   if (options.sessions.isGone(session)) throw new ReplyError("the session of this registration is gone");

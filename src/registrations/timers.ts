@@ -1,10 +1,10 @@
 /** Time events: functions that scripts want called again and again. events.md, section 12. */
 import type { InternalConnections } from "../engine/internal.ts";
-import type { Maybe } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import type { CallOptions } from "../executions/call.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
+import type { Maybe } from "../maybe.ts";
 import type { CallContext, CallHandlers, CallReply, Interruptible, PostHandlers, PythonHost } from "../python/host.ts";
 import { encodeMarshal } from "../python/marshal.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "../python/messages.ts";

@@ -1,6 +1,6 @@
 /** Commands about the server and its Python. */
 import { array, integer, type Reply, text } from "../resp/reply.ts";
-import type { Access, CommandRow } from "./command.ts";
+import type { Access, CommandRow } from "../commands/command.ts";
 import { ownSection } from "./info.ts";
 
 /** Bytes of all Python interpreters together. */
