@@ -13,16 +13,16 @@ import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Logger } from "../log.ts";
 import { andThen, type Maybe } from "../maybe.ts";
-import type { Reply } from "../resp/reply.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
+import { engineReply, okReply, ownReply } from "./call-reply.ts";
 import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./host.ts";
 import { shownTo } from "./identity.ts";
-import { encodeMarshal, MarshalWriter } from "./marshal.ts";
+import { MarshalWriter } from "./marshal.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "./messages.ts";
 import { ReplyStatus } from "./protocol.ts";
 import { type KeyBatch, KeyScan } from "./scan.ts";
-import { RespReader, replyToMarshal } from "./transcode.ts";
+import { RespReader } from "./transcode.ts";
 
 export interface PythonCallsOptions {
   /** How `atomic()` blocks end that hold the engine for too long. */
@@ -79,7 +79,7 @@ export class PythonCalls {
     atomic: (caller, args) => this.#atomic(caller, args),
     keys_open: (caller, args) => this.#openKeys(caller, args),
     keys_next: (caller, { cursor }) => this.#nextKeys(caller.home, cursor),
-    config_get: (_caller, { key }) => ok(this.#options.option(key)?.toString("utf8") ?? null),
+    config_get: (_caller, { key }) => okReply(this.#options.option(key)?.toString("utf8") ?? null),
   };
   readonly posts: Pick<PostHandlers, "keys_close" | "log"> = {
     keys_close: (home, { cursor }) => this.#closeKeys(home, cursor),
@@ -322,9 +322,9 @@ export class PythonCalls {
   }
 
   #atomic(caller: CallContext, { enter, task }: CallArgs<"atomic">): Maybe<CallReply> {
-    if (enter === 1) return this.#atomics.enter(caller, task).then(() => ok(null));
+    if (enter === 1) return this.#atomics.enter(caller, task).then(() => okReply(null));
     this.#atomics.leave(caller.home, task);
-    return ok(null);
+    return okReply(null);
   }
 
   async #openKeys(caller: CallContext, request: CallArgs<"keys_open">): Promise<CallReply> {
@@ -416,24 +416,6 @@ export class PythonCalls {
 
 /** What Python makes of a command that is not replied to. */
 const NO_REPLY = "Failed executing command";
-
-const ok = (value: string | null): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
-
-/** @throws ReplyError for an error reply; its text keeps the line end, as scripts of RedisGears see it. */
-function engineReply(bytes: Buffer): CallReply {
-  const reply = new RespReader(bytes);
-  if (reply.isError) throw new ReplyError(`${reply.line()}\r\n`);
-  const out = new MarshalWriter(bytes.length + 16);
-  reply.transcode(out);
-  return { status: reply.wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };
-}
-
-export function ownReply(reply: Reply): CallReply {
-  if (reply.type === "error") throw new ReplyError(`${reply.text}`);
-  const out = new MarshalWriter();
-  const { wroteBytes } = replyToMarshal(reply, out);
-  return { status: wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };
-}
 
 function keysReply(number: number, batch: KeyBatch): CallReply {
   const size = batch.keys.length + (batch.values?.length ?? 0) + 64;

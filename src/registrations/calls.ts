@@ -4,10 +4,9 @@ import { ReplyError } from "../errors.ts";
 import { type ExecutionRunner, tooManyPending } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import { andThen, type Maybe } from "../maybe.ts";
+import { okReply } from "../python/call-reply.ts";
 import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
-import { encodeMarshal, type MarshalValue } from "../python/marshal.ts";
 import { BadMessage, type CallArgs } from "../python/messages.ts";
-import { ReplyStatus } from "../python/protocol.ts";
 import type { RegistrationSpec } from "./registration.ts";
 import type { RegistrationRegistry, ScriptDeclarations } from "./registry.ts";
 
@@ -63,10 +62,10 @@ function declareFor(
   key: string,
   options: RegistrationCallsOptions,
 ): Maybe<CallReply> {
-  if (task && isDeclaring(task)) return ok(task.declarations.add(spec).id);
+  if (task && isDeclaring(task)) return okReply(task.declarations.add(spec).id);
   const session = sessionOf(caller, task, key, options);
   if (options.sessions.isGone(session)) throw new ReplyError("the session of this registration is gone");
-  return options.registrations.add(session, spec).then(({ id }) => ok(id));
+  return options.registrations.add(session, spec).then(({ id }) => okReply(id));
 }
 
 /**
@@ -103,12 +102,10 @@ function run(
     session,
     steps.map(([type, name, arg]) => ({ type, name, arg })),
   );
-  return ok([flow.handle, flow.execution.id]);
+  return okReply([flow.handle, flow.execution.id]);
 }
 
 const isDeclaring = (task: PythonTask): task is DeclaringTask => "declarations" in task;
-
-const ok = (value: MarshalValue): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
 
 /** A specification from Python; it was checked when it was decoded. */
 function readSpec(fields: CallArgs<"register">["spec"]): RegistrationSpec {

@@ -33,8 +33,6 @@ interface RegistrationRegistryOptions {
   readonly host: PythonHost;
   readonly sessions: SessionRegistry;
   readonly readers: ReadonlyMap<RegisterReader, ReaderSide>;
-  /** Resolves when all changes so far survive a restart; rejects with a ReplyError when they were taken back instead. */
-  readonly kept?: () => Promise<void>;
   /** Most registrations at a time; undefined: any number. */
   readonly max?: number;
   /** Milliseconds after which an onRegistered is stopped, for it holds up its client and its interpreter; 0 is never. */
@@ -53,6 +51,11 @@ export interface ScriptDeclarations extends Declarations {
 const MAX_BYTES = 512 * 1024 * 1024;
 
 export class RegistrationRegistry {
+  /**
+   * Resolves when all changes so far survive a restart, as far as they are to; rejects with a ReplyError when they can not be
+   * kept, and were taken back.
+   */
+  kept: () => Promise<void> = async () => {};
   /** Called after each registration that came or went. */
   onChange: (registration: Registration, isThere: boolean) => void = () => {};
 
@@ -161,14 +164,6 @@ export class RegistrationRegistry {
       this.#enter(registration);
     }
     for (const registration of removed) this.#start(registration);
-  }
-
-  /**
-   * Resolves when all changes so far survive a restart, as far as they are to.
-   * @throws ReplyError when they can not be kept, and were taken back
-   */
-  async kept(): Promise<void> {
-    await this.#options.kept?.();
   }
 
   /** How a registration is paused; undefined when its reader can not be. */

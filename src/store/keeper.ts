@@ -26,7 +26,7 @@ interface KeeperOptions {
 }
 
 /** What is kept of the time events. */
-export type KeptTimers = Pick<TimeEvents, "list" | "restore" | "takeBack" | "forgetAll" | "onChange">;
+export type KeptTimers = Pick<TimeEvents, "list" | "restore" | "takeBack" | "forgetAll" | "onChange" | "kept">;
 
 interface Change {
   readonly registrations: Delta<Registration>;
@@ -53,6 +53,9 @@ export class RegistrationKeeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+    const { registrations, timers } = options;
+    registrations.kept = () => this.flush();
+    timers.kept = registrations.kept;
   }
 
   /**

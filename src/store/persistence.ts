@@ -84,14 +84,6 @@ export class Persistence {
   }
 
   /**
-   * Resolves when all changes of registrations and time events so far are on disk.
-   * @throws ReplyError when they can not be, and were taken back
-   */
-  kept(): Promise<void> {
-    return this.#keeper.flush();
-  }
-
-  /**
    * Takes the directory. To be called first. When that is not possible the server runs, but what is to be kept is refused.
    * @throws DirectoryInUse when another server has it
    */

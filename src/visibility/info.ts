@@ -7,7 +7,7 @@ import type { RegistrationRegistry } from "../registrations/registry.ts";
 import { requirementLine } from "../executions/requirement-rows.ts";
 import { formatDouble, sessionText } from "../registrations/registration-rows.ts";
 
-interface InfoSources {
+export interface InfoSources {
   readonly registry: ExecutionRegistry;
   readonly registrations: RegistrationRegistry;
   readonly sessions: SessionRegistry;

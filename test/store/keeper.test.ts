@@ -43,8 +43,7 @@ async function start(where: string | Store) {
     ["CommandReader", reader],
   ] as const);
   const log = new Lines();
-  const kept = (): Promise<void> => keeper.flush();
-  const registrations = new RegistrationRegistry({ ids, host, sessions, readers, kept });
+  const registrations = new RegistrationRegistry({ ids, host, sessions, readers });
   const store = typeof where === "string" ? new FileStore({ directory: where, versions: VERSIONS, log }) : where;
   const timers = new FakeTimers();
   const snapshots = (): number => 7;
@@ -81,6 +80,7 @@ const described = ({ registrations }: Server): (string | undefined)[] =>
 /** Time events that never fire. */
 class FakeTimers implements KeptTimers {
   onChange: (timer: KeptTimer, isThere: boolean) => void = () => {};
+  kept = async (): Promise<void> => {};
   readonly all = new Map<number, KeptTimer>();
 
   list(): KeptTimer[] {

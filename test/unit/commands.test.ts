@@ -43,11 +43,11 @@ function plain(reply: Reply): unknown {
 function setup(given: Partial<Config> = {}) {
   const config = new RuntimeConfig(completeConfig(given));
   const logged: unknown[] = [];
-  const pythonMemory = () => ({ totalAllocated: 30, peakAllocated: 20, currentAllocated: 10 });
+  const memory = () => ({ total: 30, peak: 20, current: 10 });
   const rows = [
     ...configCommands({ config }),
     ...clusterCommands(),
-    ...serverCommands({ pythonMemory, info: () => ["version:1", "state:ready"] }),
+    ...serverCommands({ memory, regears: () => ["version:1", "state:ready"] }),
     ...requirementCommands({ requirements: new Requirements(new SessionRegistry(), { warn: () => {} }) }),
   ];
   const table = createCommandTable(rows, { error: (entry: unknown) => logged.push(entry) });

@@ -1,0 +1,30 @@
+/** What Python gets as the answer to a call. */
+import { ReplyError } from "../errors.ts";
+import type { Reply } from "../resp/reply.ts";
+import type { CallReply } from "./host.ts";
+import { encodeMarshal, type MarshalValue, MarshalWriter } from "./marshal.ts";
+import { ReplyStatus } from "./protocol.ts";
+import { RespReader, replyToMarshal } from "./transcode.ts";
+
+/** A value. @param withBytes there are bytes in it that may have to become texts */
+export const okReply = (value: MarshalValue, withBytes = false): CallReply => ({
+  status: withBytes ? ReplyStatus.withBytes : ReplyStatus.ok,
+  value: encodeMarshal(value),
+});
+
+/** What the engine has replied. @throws ReplyError for an error reply; its text keeps the line end, as scripts of RedisGears see it */
+export function engineReply(bytes: Buffer): CallReply {
+  const reply = new RespReader(bytes);
+  if (reply.isError) throw new ReplyError(`${reply.line()}\r\n`);
+  const out = new MarshalWriter(bytes.length + 16);
+  reply.transcode(out);
+  return { status: reply.wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };
+}
+
+/** What something of ours has replied. @throws ReplyError for an error reply */
+export function ownReply(reply: Reply): CallReply {
+  if (reply.type === "error") throw new ReplyError(`${reply.text}`);
+  const out = new MarshalWriter();
+  const { wroteBytes } = replyToMarshal(reply, out);
+  return { status: wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };
+}
