@@ -120,7 +120,7 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
     reactions.hooks,
     gateway.lua,
     ...(keptUsers ? [new AclCommands(keptUsers)] : []),
-    events.interceptor,
+    events.middleware,
   );
   const listener = gateway.listener((sections) =>
     infoSections(sections, { registry: executions.executions, registrations, sessions, requirements, ...showing }),

@@ -19,7 +19,7 @@ import {
   type EngineConnection,
 } from "./engine.ts";
 import { ENGINE_CLIENTS } from "./own-settings.ts";
-import { type HostEvents, VirtualHost } from "./host.ts";
+import { type HostEvents, VirtualHost } from "./virtual-host.ts";
 import { Internals } from "./internals.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";

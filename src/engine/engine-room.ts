@@ -1,7 +1,7 @@
 /** The room of the engine: the engine, the way to it, and who may do what in it. */
 import { resolve } from "node:path";
 import { type Config, engineConfig, parseBytes, readOptionFile } from "../config.ts";
-import { EngineCommands } from "./commands.ts";
+import { EngineCommands } from "./engine-commands.ts";
 import { EmbeddedEngine } from "./embedded.ts";
 import type { Engine } from "./engine.ts";
 import { EngineGate } from "./gate.ts";

@@ -1,8 +1,8 @@
 /**
  * One client: its socket, its engine connection, and the order between them.
  *
- * The engine's commands pass in runs, as bytes. A command of ours (or an intercepted one) is exclusive: it begins when
- * all earlier replies of this client have been given, and nothing later is read until it has its reply.
+ * The engine's commands pass in runs, as bytes. A command of ours, or one about which something is to be done, is exclusive:
+ * it begins when all earlier replies of this client have been given, and nothing later is read until it has its reply.
  */
 import type { Socket } from "node:net";
 import type { Caller } from "../commands/caller.ts";

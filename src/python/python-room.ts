@@ -3,7 +3,7 @@ import type { CommandRoom } from "../commands/command-room.ts";
 import type { Config, RuntimeConfig } from "../config.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
 import type { Logger } from "../log.ts";
-import { PythonCalls } from "./calls.ts";
+import { PythonCalls } from "./python-calls.ts";
 import type { BackgroundRun, CallHandlers, PostHandlers, PythonTask } from "./host.ts";
 import { Pool } from "./pool.ts";
 import { loadAssets } from "./python-worker.ts";

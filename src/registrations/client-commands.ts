@@ -1,5 +1,5 @@
 /** Commands of clients that `KeysReader … commands=[…]` registrations are linked to: events.md, section 5. */
-import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
+import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import { okReply } from "../python/call-reply.ts";

@@ -1,7 +1,7 @@
 /** CommandReader registrations with a hook: they run in place of a command. events.md, section 8. */
 import type { Caller } from "../commands/caller.ts";
 import type { Handling, Middleware, RequestView } from "../commands/path.ts";
-import type { EngineCommands } from "../engine/commands.ts";
+import type { EngineCommands } from "../engine/engine-commands.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { Maybe } from "../maybe.ts";
@@ -11,7 +11,7 @@ import { commandWords } from "../python/transcode.ts";
 import { error, type Reply, raw } from "../resp/reply.ts";
 import type { EventStarter } from "./events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
-import type { ReaderSide } from "./registry.ts";
+import type { ReaderSide } from "./registration-registry.ts";
 import { NOT_SYNC, TRIGGER_CLIENT } from "./triggers.ts";
 
 interface HooksOptions {

@@ -7,13 +7,13 @@ import type { Logger } from "../log.ts";
 import { ownReply } from "../python/call-reply.ts";
 import type { PostHandlers } from "../python/host.ts";
 import type { PythonRoom } from "../python/python-room.ts";
-import { registrationCalls } from "./calls.ts";
+import { registrationCalls } from "./registration-calls.ts";
 import { createEventReaders, type EventReaders } from "./event-readers.ts";
 import { EventStarter, type EventStarterOptions } from "./events.ts";
 import { Hooks } from "./hooks.ts";
 import type { RegistrationSpec } from "./registration.ts";
-import { type ReaderSide, RegistrationRegistry } from "./registry.ts";
-import { TimeEvents } from "./timers.ts";
+import { type ReaderSide, RegistrationRegistry } from "./registration-registry.ts";
+import { TimeEvents } from "./time-events.ts";
 import { Triggers } from "./triggers.ts";
 
 export interface RegistrationRoom {

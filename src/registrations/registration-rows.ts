@@ -4,7 +4,7 @@ import { NODE_ID } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { Session } from "../executions/session.ts";
 import type { Registration } from "./registration.ts";
-import type { RegistrationRegistry } from "./registry.ts";
+import type { RegistrationRegistry } from "./registration-registry.ts";
 import type { Triggers } from "./triggers.ts";
 import { array, bulk, error, integer, nil, type Reply, status, text } from "../resp/reply.ts";
 import type { CommandContext, CommandRow } from "../commands/command.ts";

@@ -13,7 +13,16 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" })
 const COMMON = ["errors.ts", "config.ts", "log.ts", "maybe.ts", "timer.ts"];
 /** What may be imported of a room besides by those who build it: for the others of its files nobody has a use. */
 const ENGINE = [
-  ...["engine.ts", "client.ts", "encode.ts", "internal.ts", "commands.ts", "config-reply.ts", "gate.ts", "rights.ts"],
+  ...[
+    "engine.ts",
+    "client.ts",
+    "encode.ts",
+    "internal.ts",
+    "engine-commands.ts",
+    "config-reply.ts",
+    "gate.ts",
+    "rights.ts",
+  ],
   ...["traits.ts", "engine-room.ts"],
 ].map((file) => `engine/${file}`);
 const COMMANDS = ["caller.ts", "command.ts", "command-rights.ts", "path.ts", "table.ts", "command-room.ts"].map(

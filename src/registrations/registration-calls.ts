@@ -8,7 +8,7 @@ import { okReply } from "../python/call-reply.ts";
 import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
 import { BadMessage, type CallArgs } from "../python/messages.ts";
 import type { RegistrationSpec } from "./registration.ts";
-import type { RegistrationRegistry, ScriptDeclarations } from "./registry.ts";
+import type { RegistrationRegistry, ScriptDeclarations } from "./registration-registry.ts";
 
 interface RegistrationCallsOptions {
   readonly registrations: RegistrationRegistry;

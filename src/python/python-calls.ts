@@ -2,7 +2,7 @@
 import type { Caller } from "../commands/caller.ts";
 import type { Path } from "../commands/path.ts";
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
-import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
+import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import { debugRefusal } from "../engine/debug.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
