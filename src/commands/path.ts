@@ -31,9 +31,9 @@ export type Next = (request?: Buffer) => Promise<Buffer>;
 /** What is done about one command. */
 export interface Handling {
   /**
-   * `instead`: the engine never sees the command. `alone`: it is sent when `next` is called, and nothing else meanwhile.
-   * `after`: the engine carries it out as ever, and `next` gives its reply. Inside MULTI all three happen at the command's place
-   * in EXEC.
+   * `instead`: the engine never sees the command. `alone`: it is sent when `next` is called, and nothing else of the client
+   * meanwhile. `after`: the engine carries it out as ever, and `next` gives its reply. Inside MULTI all three happen at the
+   * command's place in EXEC.
    */
   readonly way: "instead" | "alone" | "after";
   /** Once begun it goes on to its end, also when the client leaves meanwhile: `next` works until then. */
@@ -60,7 +60,7 @@ export interface Middleware {
   settle?(owner: object): Promise<void> | undefined;
 }
 
-/** A handling that looks at the engine's reply. @param settle gives what the caller gets in its place, undefined: nothing else */
+/** Looks at the engine's reply. @param settle gives what the caller gets in its place, undefined: nothing else */
 export function after(settle: (reply: Buffer, caller: Caller) => Maybe<Reply | undefined>): Handling {
   return {
     way: "after",

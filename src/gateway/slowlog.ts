@@ -22,7 +22,7 @@ interface Entry {
   readonly microseconds: number;
   readonly words: readonly Reply[];
   readonly address: string;
-  /** The id of the engine's last entry before this one. It is found out when a client first reads both logs; undefined before. */
+  /** The id of the engine's last entry before this one; undefined until a client first reads both logs. */
   after: number | undefined;
 }
 

@@ -12,7 +12,7 @@ export const okReply = (value: MarshalValue, withBytes = false): CallReply => ({
   value: encodeMarshal(value),
 });
 
-/** What the engine has replied. @throws ReplyError for an error reply; its text keeps the line end, as scripts of RedisGears see it */
+/** What the engine has replied. @throws ReplyError for an error, with the line end that scripts of RedisGears see, too */
 export function engineReply(bytes: Buffer): CallReply {
   const reply = new RespReader(bytes);
   if (reply.isError) throw new ReplyError(`${reply.line()}\r\n`);

@@ -67,8 +67,8 @@ export class ClientCommands {
   };
   readonly #open = new Map<number, ClientCommand>();
   /**
-   * The last handle that was given. Handles of linked commands are negative and count downwards, those of hooked commands count
-   * upwards: an execution knows the command behind it by one number, whichever kind it is.
+   * The last handle that was given. Handles of linked commands are negative and count downwards, those of hooked commands
+   * count upwards: an execution knows the command behind it by one number, whichever kind it is.
    */
   #last = FIRST_HANDLE;
 

@@ -1,4 +1,4 @@
-/** The room of registrations: what makes executions of registrations, be it an event, a trigger, a hooked command or the clock. */
+/** The room of registrations: what starts their executions, be it an event, a trigger, a hooked command or the clock. */
 import type { CommandRoom } from "../commands/command-room.ts";
 import type { Config, RuntimeConfig } from "../config.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
