@@ -1,6 +1,6 @@
 /** `npm run docs` writes the generated parts of the documents; `npm run docs:check` fails when they are out of date. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { generatedDocuments } from "./readme.ts";
+import { generatedDocuments } from "./generated.ts";
 
 for (const [name, generate] of Object.entries(generatedDocuments)) {
   const path = new URL(`../${name}`, import.meta.url);

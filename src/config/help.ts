@@ -1,4 +1,4 @@
-/** The options as text for people: `--help` and the README. */
+/** The options as text for people: `--help` and docs/options.md. */
 import { type OptionSpec, optionEntries } from "./options.ts";
 import { formatValue } from "./values.ts";
 

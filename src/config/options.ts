@@ -1,6 +1,6 @@
 /**
  * The one table of options. The command line, the environment, the configuration file, `--help`, `RG.CONFIGGET` and
- * `RG.CONFIGSET` and the table in the README are all made from it.
+ * `RG.CONFIGSET` and the table of docs/options.md are all made from it.
  */
 
 /** How an option is known to RedisGears, and therefore to `RG.CONFIGGET` and `RG.CONFIGSET`. */

@@ -10,6 +10,7 @@
 import { readFile } from "node:fs/promises";
 import { ConfigError } from "../config.ts";
 import { InternalError } from "../errors.ts";
+import { DIRECT_FUNCTIONS, DirectEntry, type DirectFunctions } from "./direct-entry.ts";
 import { encodeCommand } from "./encode.ts";
 import {
   type ClientAddresses,
@@ -21,6 +22,7 @@ import {
 import { ENGINE_CLIENTS } from "./own-settings.ts";
 import { type HostEvents, VirtualHost } from "./virtual-host.ts";
 import { Internals } from "./internals.ts";
+import { withExports } from "./image.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
 import { MemoryView, wasm, type WasmMemory } from "./wasm.ts";
@@ -53,6 +55,8 @@ export interface EmbeddedOptions {
 
 /** The engine gives the event loop back after this long, in milliseconds. */
 const SLICE_MS = 10;
+/** After commands that were carried out without it, Valkey's event loop turns within this time, in milliseconds. */
+const TURN_MS = 5;
 /** Unread input above which `write()` asks to stop, in bytes. */
 const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = HIGH_WATER / 4;
@@ -174,6 +178,8 @@ export class EmbeddedEngine implements Engine {
   readonly #log: EngineLog;
   readonly #connections = new Map<VirtualSocket, EmbeddedConnection>();
   #host: VirtualHost | undefined;
+  #direct: DirectEntry | undefined;
+  #turn: NodeJS.Timeout | undefined;
   #rkStep: () => number = () => 0;
   #rkNextTimeout: () => number = () => 100;
   /** Sockets with something to deliver, priority ones apart. */
@@ -211,7 +217,8 @@ export class EmbeddedEngine implements Engine {
     };
     const host = new VirtualHost(memory, internals, events, this.#options.clientOutputLimit ?? DEFAULT_OUTPUT_LIMIT);
     try {
-      const instance = await wasm.instantiate(await wasm.compile(code), {
+      const image = internals && withExports(code, DIRECT_FUNCTIONS);
+      const instance = await wasm.instantiate(await wasm.compile(image ?? code), {
         host: host.imports(),
         wasi_snapshot_preview1: wasiImports(
           memory,
@@ -225,6 +232,7 @@ export class EmbeddedEngine implements Engine {
       (_initialize as () => void)();
       (rk_boot as (port: number) => number)(6379);
       internals?.booted(this.#options.debugCommand === true);
+      if (internals && image) this.#direct = new DirectEntry(instance.exports as unknown as DirectFunctions, internals);
       this.#rkStep = rk_step as () => number;
       this.#rkNextTimeout = rk_next_timeout_ms as () => number;
     } catch (error) {
@@ -304,6 +312,7 @@ export class EmbeddedEngine implements Engine {
   flush(socket: VirtualSocket): void {
     if (this.#inStep || this.#end !== undefined) return;
     while (this.#host?.holdsLines() === true) this.#step(socket);
+    if (this.#runDirect(socket)) return;
     let before: number;
     do {
       before = socket.todo;
@@ -313,6 +322,34 @@ export class EmbeddedEngine implements Engine {
     this.#step(socket);
     while (this.#end === undefined && this.#host?.holdsPriorityOutput()) this.#step(socket);
     this.#deliver();
+  }
+
+  /** Carries a socket's commands out by the direct entry. @returns false when steps have to follow, or it was not possible */
+  #runDirect(socket: VirtualSocket): boolean {
+    const [host, direct] = [this.#host, this.#direct];
+    if (host === undefined || direct === undefined || !host.mayGoDirect(socket)) return false;
+    let done = false;
+    this.#inStep = true;
+    try {
+      host.beginDirect();
+      done = direct.run(socket.descriptor, () => socket.closed) && socket.unread === 0;
+      host.endStep();
+    } catch (error) {
+      this.#die(error);
+      return true;
+    } finally {
+      this.#inStep = false;
+    }
+    this.#turnSoon();
+    if (done) this.#deliver();
+    return done;
+  }
+
+  #turnSoon(): void {
+    this.#turn ??= setTimeout(() => {
+      this.#turn = undefined;
+      this.#drive();
+    }, TURN_MS).unref();
   }
 
   #configure(host: VirtualHost): void {
@@ -455,6 +492,7 @@ export class EmbeddedEngine implements Engine {
 
   #closeAll(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#turn);
     for (const socket of this.#connections.keys()) {
       socket.closed = true;
       this.#noteOutput(socket);

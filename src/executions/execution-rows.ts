@@ -1,4 +1,4 @@
-/** RG.PYEXECUTE and the commands about executions: commands.md, sections 5 to 7. */
+/** RG.PYEXECUTE and the commands about executions: docs/spec/commands.md, sections 5 to 7. */
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "./execution.ts";
 import { NODE_ID } from "./ids.ts";

@@ -35,22 +35,28 @@ export class Execution {
   /** What a script that started no flow answers; undefined for flows. */
   outcome: Reply | undefined;
   readonly #chunks: Buffer[] = [];
-  #settle!: () => void;
-  /** Resolves when the execution has finished. */
-  readonly finished: Promise<void> = new Promise((resolve) => {
-    this.#settle = resolve;
-  });
-  #declare!: () => void;
-  /** Resolves when the script's body has run, or never will: from then on the steps are known. */
-  readonly declared: Promise<void> = new Promise((resolve) => {
-    this.#declare = resolve;
-  });
+  /** Promises are made when somebody asks: most executions of events end before anybody does. */
+  #finished: Deferred | undefined = undefined;
+  #declared: Deferred | undefined = undefined;
+  #isDeclared = false;
 
   constructor({ id, number, registered, kept }: ExecutionOptions) {
     this.id = id;
     this.number = number;
     this.registered = registered;
     this.kept = kept;
+  }
+
+  /** Resolves when the execution has finished. */
+  get finished(): Promise<void> {
+    this.#finished ??= new Deferred(this.isFinished);
+    return this.#finished.promise;
+  }
+
+  /** Resolves when the script's body has run, or never will: from then on the steps are known. */
+  get declared(): Promise<void> {
+    this.#declared ??= new Deferred(this.#isDeclared);
+    return this.#declared.promise;
   }
 
   get isFinished(): boolean {
@@ -60,7 +66,7 @@ export class Execution {
   /** The body has run and declared a flow with these steps. */
   declare(steps: readonly StepInfo[]): void {
     this.steps = steps;
-    this.#declare();
+    this.#noteDeclared();
   }
 
   /** Adds encoded results. */
@@ -85,9 +91,14 @@ export class Execution {
     this.status = status;
     this.errors = errors;
     if (status === "aborted") this.dropResults();
-    this.resultBytes += errors.reduce((sum, error) => sum + error.length * 2, 0);
-    this.#declare();
-    this.#settle();
+    for (const error of errors) this.resultBytes += error.length * 2;
+    this.#noteDeclared();
+    this.#finished?.resolve();
+  }
+
+  #noteDeclared(): void {
+    this.#isDeclared = true;
+    this.#declared?.resolve();
   }
 
   /** The encoded results, one after the other. */
@@ -108,5 +119,15 @@ export class Execution {
       type: "array",
       items: [this.results(), { type: "array", items: errors }],
     };
+  }
+}
+
+/** A promise that somebody else resolves. */
+class Deferred {
+  readonly promise: Promise<void>;
+  resolve: () => void = () => {};
+
+  constructor(isResolved: boolean) {
+    this.promise = isResolved ? Promise.resolve() : new Promise((resolve) => (this.resolve = resolve));
   }
 }

@@ -3,6 +3,7 @@ import { JobFlag } from "../python/protocol.ts";
 import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/host.ts";
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
 import { resultsToResp } from "../python/transcode.ts";
+import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
 import type { Session } from "./session.ts";
 
@@ -27,20 +28,32 @@ export interface FlowOptions {
   readonly handle: number;
   readonly execution: Execution;
   readonly session: Session;
-  readonly settings: JobSettings;
   /** Its name towards the engine's gate; its own when it has no parent. */
-  readonly owner?: object;
-  readonly client?: number;
+  readonly owner?: object | undefined;
+  readonly client?: number | undefined;
   readonly event?: FlowEvent;
-  readonly takesThread?: boolean;
+  /** Runs inside whatever its interpreter waits for, and counts as no thread (sync executions). */
+  readonly runNow?: boolean;
   readonly flags?: number;
   /** Texts that start with `+` or `-` answer statuses and errors. */
   readonly prefixRule?: boolean;
-  readonly onFinish: (flow: FlowTask) => void;
-  readonly onStart?: (flow: FlowTask) => void;
+  readonly onFinish?: (flow: FlowTask) => void;
   readonly onWaiting?: (flow: FlowTask, waiting: boolean) => void;
+}
+
+/** Whoever runs flows: it is told how far each of them is. One for all, since there may be very many. */
+export interface FlowKeeper {
+  readonly settings: JobSettings;
+  /** Python has got it. */
+  started(flow: FlowTask): void;
+  /** It waits for coroutines or futures, or goes on. */
+  waits(flow: FlowTask, waiting: boolean): void;
   /** There are more results. */
-  readonly onGrown?: (flow: FlowTask) => void;
+  grew(flow: FlowTask): void;
+  /** Its execution has finished. */
+  finished(flow: FlowTask): void;
+  /** Somebody wants it to end. */
+  stop(flow: FlowTask): void;
 }
 
 export class FlowTask implements PythonTask {
@@ -52,21 +65,27 @@ export class FlowTask implements PythonTask {
   readonly owner: object;
   readonly client: number;
   /** Set by whoever stops it: the error that is shown instead of Python's. */
-  stopReason: string | undefined;
+  stopReason: string | undefined = undefined;
   /** Somebody stops it, so it is no surprise when its interpreter dies. */
   stopping = false;
   /** It was stopped before anybody could know that it had begun: it ends as if it had not. */
   unseen = false;
   /** It has no results, whatever else it yields. */
   overfull = false;
-  readonly #options: FlowOptions;
+  /** @internal for the keeper: the limit of its time, once it has started */
+  timer: Timer | undefined = undefined;
+  /** @internal for the keeper: when it has started, if anybody wants to know how long it takes */
+  begun: number | undefined = undefined;
+  readonly options: FlowOptions;
+  readonly #keeper: FlowKeeper;
 
-  constructor(options: FlowOptions) {
-    this.#options = options;
+  constructor(options: FlowOptions, keeper: FlowKeeper) {
+    this.options = options;
+    this.#keeper = keeper;
     this.handle = options.handle;
     this.execution = options.execution;
     this.session = options.session;
-    this.takesThread = options.takesThread ?? true;
+    this.takesThread = options.runNow !== true;
     this.owner = options.owner ?? this;
     this.client = options.client ?? 0;
     this.session.executions++;
@@ -78,33 +97,33 @@ export class FlowTask implements PythonTask {
 
   /** Number of the registration that it belongs to. */
   get registration(): number | undefined {
-    return this.#options.event?.registration;
+    return this.options.event?.registration;
   }
 
   message(): readonly MarshalValue[] {
-    const flags = jobFlags(this.#options.settings, this.#options.flags);
-    const { event } = this.#options;
+    const flags = jobFlags(this.#keeper.settings, this.options.flags);
+    const { event } = this.options;
     if (!event) return ["start", this.handle, this.execution.id, flags];
     return ["event", this.handle, this.execution.id, event.registration, event.records(), flags, this.client];
   }
 
   onStart(): void {
     this.execution.status = "running";
-    this.#options.onStart?.(this);
+    this.#keeper.started(this);
   }
 
   onScript(_outcome: ScriptOutcome): void {}
 
   onResults(items: MarshalReader): void {
     if (this.overfull) return;
-    const { count, chunks } = resultsToResp(items, this.#options.prefixRule ?? false);
+    const { count, chunks } = resultsToResp(items, this.options.prefixRule ?? false);
     if (count === 0) return;
     this.execution.append(count, ...chunks);
-    this.#options.onGrown?.(this);
+    this.#keeper.grew(this);
   }
 
   onWaiting(waiting: boolean): void {
-    this.#options.onWaiting?.(this, waiting);
+    this.#keeper.waits(this, waiting);
   }
 
   onDone(outcome: FlowOutcome): void {
@@ -125,7 +144,12 @@ export class FlowTask implements PythonTask {
     if (this.execution.isFinished) return;
     this.execution.finish(status, errors);
     this.session.executions--;
-    this.#options.onFinish(this);
+    this.#keeper.finished(this);
+  }
+
+  /** Ends it, as soon as that is possible. */
+  stop(): void {
+    this.#keeper.stop(this);
   }
 }
 

@@ -13,7 +13,7 @@ const ID = /^\s*(\d+)/;
 /** The id of a number. */
 export const idOf = (number: number): string => `${NODE_ID}-${number}`;
 
-/** Hands out the ids. Which actions consume one: commands.md, section 2. */
+/** Hands out the ids. Which actions consume one: docs/spec/commands.md, section 2. */
 export class Ids {
   #executions = 0;
   #registrations = 0;

@@ -63,9 +63,12 @@ export class ExecutionRegistry {
   /** Creates an execution. It takes the place of the least recently used finished one when there are as many as may be. */
   create(options: { registered: boolean; kept: boolean }): Execution {
     const limit = this.#limits.maxExecutions();
-    const [oldest] = this.#finished.values();
-    if (oldest && limit > 0 && this.#finished.size >= limit) this.drop(oldest);
-    const execution = new Execution({ ...this.#ids.nextExecution(), ...options });
+    if (limit > 0 && this.#finished.size >= limit) {
+      const [oldest] = this.#finished.values();
+      if (oldest) this.drop(oldest);
+    }
+    const { id, number } = this.#ids.nextExecution();
+    const execution = new Execution({ id, number, registered: options.registered, kept: options.kept });
     this.#all.set(execution.number, execution);
     return execution;
   }

@@ -1,4 +1,4 @@
-/** Commands about the packages that scripts require: commands.md, section 12. */
+/** Commands about the packages that scripts require: docs/spec/commands.md, section 12. */
 import { ReplyError } from "../errors.ts";
 import type { KnownRequirement, Requirements } from "./requirements.ts";
 import { array, integer, type Reply, text } from "../resp/reply.ts";

@@ -4,7 +4,7 @@ import type { Reply } from "../resp/reply.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import { type CallOptions, WatchedCall } from "./call.ts";
 import type { Execution } from "./execution.ts";
-import { FlowTask, type FlowOptions, type JobSettings } from "./flow.ts";
+import { type FlowKeeper, type FlowOptions, FlowTask, type JobSettings } from "./flow.ts";
 import type { Ids } from "./ids.ts";
 import type { ExecutionRegistry } from "./registry.ts";
 import { Script, type ScriptRequest } from "./script.ts";
@@ -65,7 +65,7 @@ export interface Stoppable {
   stop(): void;
 }
 
-export class ExecutionRunner {
+export class ExecutionRunner implements FlowKeeper {
   readonly host: PythonHost;
   readonly registry: ExecutionRegistry;
   readonly ids: Ids;
@@ -116,51 +116,70 @@ export class ExecutionRunner {
     return { type: "bulk", bytes: Buffer.from(execution.id) };
   }
 
-  /** Creates and queues a flow's execution. `runNow`: inside whatever its interpreter waits for (sync executions). */
-  startFlow(
-    options: Omit<FlowOptions, "settings" | "onFinish"> & { onFinish?: (flow: FlowTask) => void; runNow?: boolean },
-  ): FlowTask {
-    const { runNow, onFinish, ...rest } = options;
-    let timer: Timer | undefined;
-    let begun: number | undefined;
-    const flow: FlowTask = new FlowTask({
-      ...rest,
-      settings: this.settings,
-      onStart: (task) => {
-        timer = runNow ? this.#watchSync(stoppable) : this.watch(stoppable);
-        begun = this.clock();
-        options.onStart?.(task);
-      },
-      onWaiting: (task, waiting) => {
-        // as in RedisGears, a sync execution is not shown as running while it waits
-        if (runNow) task.execution.status = waiting ? "created" : "running";
-        if (runNow && waiting) {
-          // it holds the engine no longer
-          timer?.cancel();
-          timer = this.watch(stoppable);
-        }
-        options.onWaiting?.(task, waiting);
-        this.#noteWaiting(task, waiting);
-      },
-      onGrown: (task) => this.#checkSize(task),
-      onFinish: (task) => {
-        timer?.cancel();
-        this.#waiting.delete(task);
-        const { session, registration, execution } = task;
-        this.tellSlow(begun, { kind: "execution", session, registration, execution: execution.id });
-        this.forget(execution);
-        onFinish?.(task);
-        // those of registrations go with them
-        if (execution.kept && !execution.registered) this.#holdWhileStored(session, execution);
-        this.registry.settle(task.execution);
-        this.#onReleased(session);
-      },
-    });
-    const stoppable = Object.assign(flow, { stop: () => this.#stopFlow(flow) });
-    this.track(flow.execution, stoppable);
-    if (runNow) this.host.runNow(flow);
+  /** Queues a flow of an execution that was created for it, or runs it at once. */
+  startFlow(options: FlowOptions): FlowTask {
+    const flow = new FlowTask(options, this);
+    this.track(flow.execution, flow);
+    if (options.runNow) this.host.runNow(flow);
     else this.host.submit(flow);
     return flow;
+  }
+
+  /** @internal see {@link FlowKeeper} */
+  started(flow: FlowTask): void {
+    flow.timer = flow.options.runNow ? this.#watchSync(flow) : this.watch(flow);
+    flow.begun = this.clock();
+  }
+
+  /** @internal see {@link FlowKeeper} */
+  waits(flow: FlowTask, waiting: boolean): void {
+    const { runNow, onWaiting } = flow.options;
+    // as in RedisGears, a sync execution is not shown as running while it waits
+    if (runNow) flow.execution.status = waiting ? "created" : "running";
+    if (runNow && waiting) {
+      // it holds the engine no longer
+      flow.timer?.cancel();
+      flow.timer = this.watch(flow);
+    }
+    onWaiting?.(flow, waiting);
+    this.#noteWaiting(flow, waiting);
+  }
+
+  /** @internal see {@link FlowKeeper} */
+  grew(flow: FlowTask): void {
+    const limit = this.#maxResultBytes;
+    if (limit === 0 || flow.execution.resultBytes <= limit) return;
+    flow.overfull = true;
+    flow.execution.dropResults();
+    const text = `it has more than ${limit} bytes of results (max-execution-results)`;
+    this.abortTask(flow, `Execution was stopped: ${text}`);
+  }
+
+  /** @internal see {@link FlowKeeper} */
+  finished(flow: FlowTask): void {
+    flow.timer?.cancel();
+    this.#waiting.delete(flow);
+    const { session, registration, execution } = flow;
+    if (flow.begun !== undefined) {
+      this.tellSlow(flow.begun, { kind: "execution", session, registration, execution: execution.id });
+    }
+    this.forget(execution);
+    flow.options.onFinish?.(flow);
+    // those of registrations go with them
+    if (execution.kept && !execution.registered) this.#holdWhileStored(session, execution);
+    this.registry.settle(execution);
+    this.#onReleased(session);
+  }
+
+  /** @internal see {@link FlowKeeper} */
+  stop(flow: FlowTask): void {
+    flow.stopping = true;
+    if (this.host.withdraw(flow)) {
+      this.host.tell(flow.session, ["discard", flow.handle]);
+      flow.finish("aborted");
+    } else {
+      this.host.abort(flow);
+    }
   }
 
   #holdWhileStored(session: Session, execution: Execution): void {
@@ -289,25 +308,6 @@ export class ExecutionRunner {
     } else {
       const limit = `max-waiting-executions is ${this.#maxWaiting}`;
       this.abortTask(flow, `Execution was stopped: too many wait for coroutines and futures (${limit})`);
-    }
-  }
-
-  #checkSize(flow: FlowTask): void {
-    const limit = this.#maxResultBytes;
-    if (limit === 0 || flow.execution.resultBytes <= limit) return;
-    flow.overfull = true;
-    flow.execution.dropResults();
-    const text = `it has more than ${limit} bytes of results (max-execution-results)`;
-    this.abortTask(flow, `Execution was stopped: ${text}`);
-  }
-
-  #stopFlow(flow: FlowTask): void {
-    flow.stopping = true;
-    if (this.host.withdraw(flow)) {
-      this.host.tell(flow.session, ["discard", flow.handle]);
-      flow.finish("aborted");
-    } else {
-      this.host.abort(flow);
     }
   }
 }

@@ -88,8 +88,8 @@ export class Script implements PythonTask, InOrder, RunningBody {
   #over = false;
   #stopping = false;
   readonly #onRan: (ms: number) => void;
-  #shownTimer: NodeJS.Timeout | undefined;
-  #turnTimer: NodeJS.Timeout | undefined;
+  /** Until the body is shown as running, and then until its turn is over. */
+  #longTimer: NodeJS.Timeout | undefined;
   #begun: number | undefined;
   readonly #onBodyEnd: (() => void)[] = [];
   #startedAt = 0;
@@ -160,13 +160,13 @@ export class Script implements PythonTask, InOrder, RunningBody {
     this.#startedAt = performance.now();
     // most bodies only declare a flow: they are shown as created until it starts
     const patience = this.execution ? SHOW_BODY_AFTER_MS : SHOW_BLOCKING_BODY_AFTER_MS;
-    this.#shownTimer = setTimeout(() => {
+    this.#longTimer = setTimeout(() => {
       // one that does not end must be seen to be aborted, whoever waits for it
       if (!this.execution) this.#show(false);
       if (this.execution) this.execution.status = "running";
       if (this.#stopping) this.#runner.host.abort(this);
+      this.#longTimer = setTimeout(() => this.#endTurn(), TURN_MS - patience);
     }, patience);
-    this.#turnTimer = setTimeout(() => this.#endTurn(), TURN_MS);
     this.#timer = this.#runner.watch(this);
   }
 
@@ -282,8 +282,7 @@ export class Script implements PythonTask, InOrder, RunningBody {
 
   #clearTimers(): void {
     this.#timer?.cancel();
-    clearTimeout(this.#shownTimer);
-    clearTimeout(this.#turnTimer);
+    clearTimeout(this.#longTimer);
   }
 
   onLost(reason: string | undefined): void {

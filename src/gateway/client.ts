@@ -16,8 +16,8 @@ import { encode, encodeWhole, error, raw, type Reply } from "../resp/reply.ts";
 import { RequestDecoder } from "../resp/request.ts";
 import { ClientAccess } from "./client-access.ts";
 import { ClientState } from "./client-state.ts";
+import { ClientContext } from "./client-context.ts";
 import { ClientTransaction } from "./client-transaction.ts";
-import { Departure } from "./departure.ts";
 import { EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
 import { type Watcher, watcherOf } from "./monitors.ts";
@@ -62,7 +62,8 @@ export class Client {
   #activeAt = performance.now();
   readonly #addresses: ClientAddresses;
   #onDrained: (() => void) | undefined;
-  #departure: Departure | undefined;
+  /** Of the command that runs. */
+  #context: ClientContext | undefined;
   #linger: NodeJS.Timeout | undefined;
 
   constructor(id: number, socket: Socket, gateway: Gateway, addresses: ClientAddresses) {
@@ -125,7 +126,7 @@ export class Client {
     this.#closed = true;
     clearTimeout(this.#linger);
     this.#socket.destroy();
-    this.#departure?.happen();
+    this.#context?.depart();
     this.#onDrained?.();
     this.#state.transaction?.staged?.discard();
     this.#engine.close();
@@ -317,7 +318,7 @@ export class Client {
   #carryOut(row: CommandRow, args: readonly Buffer[], canWait: boolean, typedName: string): Maybe<Reply> {
     const { sources } = this.#gateway;
     this.#showToMonitors(() => [Buffer.from(typedName), ...args]);
-    return sources.commands.run(row, args, this.#context(canWait, typedName, args));
+    return sources.commands.run(row, args, this.#contextOf(canWait, typedName, args));
   }
 
   #showToMonitors(words: () => readonly Buffer[]): void {
@@ -378,7 +379,7 @@ export class Client {
       this.#answer(reason === DOWN ? error(ENGINE_DOWN) : INTERNAL_ERROR);
     }
     this.#busy = false;
-    this.#departure = undefined;
+    this.#context = undefined;
     this.#pump();
     this.#endWhenSettled();
   }
@@ -388,17 +389,13 @@ export class Client {
     return { kind: "client", owner: this, user: this.#state.user, canWait, links: true };
   }
 
-  /** What a handler may know of this client; its signal is made only for those who ask. */
-  #context(canWait: boolean, typedName: string, args: readonly Buffer[]): CommandContext {
-    const departure = new Departure(this.#closed);
-    this.#departure = departure;
-    return {
-      ...{ caller: this.#caller(canWait), clientId: this.#id, typedName },
-      ran: (ms) => this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer),
-      get signal() {
-        return departure.signal;
-      },
-    };
+  /** What a handler may know of this client. */
+  #contextOf(canWait: boolean, typedName: string, args: readonly Buffer[]): CommandContext {
+    const ran = (ms: number): void =>
+      this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer);
+    const of = { caller: this.#caller(canWait), clientId: this.#id, typedName, ran };
+    this.#context = new ClientContext(of, this.#closed);
+    return this.#context;
   }
 
   #answer(reply: Reply): void {

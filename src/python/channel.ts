@@ -45,7 +45,9 @@ export const Word = {
   doorbell: 17,
   /** Counts the waits of Python's event loop between two jobs: odd while it waits, even while something runs. */
   turn: 18,
-  count: 19,
+  /** 1 while the worker sleeps, or is about to: only then it has to be woken. */
+  asleep: 19,
+  count: 20,
 } as const;
 
 /** Offsets from {@link Word.inbox} or {@link Word.outbox}. Positions in the ring count on, modulo 2^32. */

@@ -44,13 +44,16 @@ const T = {
   dictEnd: 0x30,
 } as const;
 
+/** Buffers of up to this size come from Node's pool: a memory of its own for each message costs more than the message. */
+const POOLED_BYTES = 512;
+
 /** Writes one message. Create one per message; `finish` hands out the bytes. */
 export class MarshalWriter {
   #bytes: Buffer;
   #at = 0;
 
   constructor(capacity = 256) {
-    this.#bytes = Buffer.allocUnsafeSlow(capacity);
+    this.#bytes = capacity <= POOLED_BYTES ? Buffer.allocUnsafe(capacity) : Buffer.allocUnsafeSlow(capacity);
   }
 
   /** Bytes written so far. */

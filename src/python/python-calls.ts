@@ -35,7 +35,7 @@ export interface PythonCallsOptions {
   /** May this user's code run this command? @returns the error reply's text if it may not */
   readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
   readonly rights: Pick<UserRights, "isFree" | "mayRead">;
-  /** `configGet`: python.md, section 11. */
+  /** `configGet`: docs/spec/python.md, section 11. */
   readonly option: (key: string) => Buffer | undefined;
   /** Milliseconds that the engine may take for a reply (ExecutionMaxIdleTime); 0: no limit. */
   readonly maxIdleMs: () => number;
@@ -126,7 +126,7 @@ export class PythonCalls {
     return state;
   }
 
-  /** execute(): python.md, section 12. */
+  /** execute(): docs/spec/python.md, section 12. */
   #execute(caller: CallContext, { args, task: handle }: CallArgs<"execute">): Maybe<CallReply> {
     const task = caller.task(handle);
     const owner = task?.owner ?? caller.home;

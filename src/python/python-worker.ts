@@ -173,8 +173,10 @@ export class PythonWorker {
   }
 
   #wake(): void {
-    Atomics.add(this.#shared.words, Word.signal, 1);
-    Atomics.notify(this.#shared.words, Word.signal);
+    const { words } = this.#shared;
+    // whoever falls asleep after this sees that the signal has changed
+    Atomics.add(words, Word.signal, 1);
+    if (Atomics.load(words, Word.asleep) !== 0) Atomics.notify(words, Word.signal);
   }
 
   #onPort(message: Uint8Array | null): void {

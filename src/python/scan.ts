@@ -1,6 +1,6 @@
 /**
  * The KeysReader's side of the engine: walks over the key space and reads types and values in batches, a few round trips
- * for a thousand keys. What a key's record holds: python.md, section 10.
+ * for a thousand keys. What a key's record holds: docs/spec/python.md, section 10.
  */
 import { isUtf8 } from "node:buffer";
 import { encodeCommand, encodeCommands } from "../engine/encode.ts";

@@ -10,7 +10,7 @@ import { Encoded, type MarshalReader, type MarshalValue, MarshalWriter } from ".
 const CR = 13;
 const [PLUS, MINUS, COLON, DOLLAR, STAR] = [0x2b, 0x2d, 0x3a, 0x24, 0x2a] as const;
 
-/** Walks over RESP2 replies and writes what Python gets for them: python.md, section 12. */
+/** Walks over RESP2 replies and writes what Python gets for them: docs/spec/python.md, section 12. */
 export class RespReader {
   readonly source: Buffer;
   at: number;
@@ -214,7 +214,7 @@ const INT64_MAX = 0x7fffffffffffffffn;
 const INT64_MIN = -0x8000000000000000n;
 
 /**
- * Turns results that Python sent into reply bytes: python.md, section 13. The same bytes serve RESP2 and RESP3.
+ * Turns results that Python sent into reply bytes: docs/spec/python.md, section 13. The same bytes serve RESP2 and RESP3.
  * @param prefixRule texts that start with `+` or `-` become statuses and errors (triggers, hooks, override_reply)
  * @returns the encoded elements, without an array head, and how many they are; of large ones the chunks are views
  */

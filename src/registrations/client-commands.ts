@@ -1,4 +1,4 @@
-/** Commands of clients that `KeysReader … commands=[…]` registrations are linked to: events.md, section 5. */
+/** Commands of clients that `KeysReader … commands=[…]` registrations are linked to: docs/spec/events.md, section 5. */
 import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";

@@ -343,10 +343,9 @@ export class EventStarter {
       event: { registration: registration.number, records },
       flags: (sync ? JobFlag.sync : 0) | (options.noAsync ? JobFlag.noAsync : 0),
       prefixRule: options.prefixRule ?? false,
-      takesThread: !sync,
       runNow: sync,
-      ...(options.owner ? { owner: options.owner } : {}),
-      ...(options.client === undefined ? {} : { client: options.client }),
+      owner: options.owner,
+      client: options.client,
       onWaiting: (_flow, waiting) => {
         if (waiting) leave();
       },

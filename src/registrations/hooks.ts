@@ -1,4 +1,4 @@
-/** CommandReader registrations with a hook: they run in place of a command. events.md, section 8. */
+/** CommandReader registrations with a hook: they run in place of a command. docs/spec/events.md, section 8. */
 import type { Caller } from "../commands/caller.ts";
 import type { Handling, Middleware, RequestView } from "../commands/path.ts";
 import type { EngineCommands } from "../engine/engine-commands.ts";

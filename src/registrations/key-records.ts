@@ -1,4 +1,4 @@
-/** Reads a key for a KeysReader's filter and record: python.md, section 10. */
+/** Reads a key for a KeysReader's filter and record: docs/spec/python.md, section 10. */
 import { encodeCommand, encodeCommands } from "../engine/client.ts";
 import { Encoded, MarshalWriter } from "../python/marshal.ts";
 import { RespReader } from "../python/transcode.ts";

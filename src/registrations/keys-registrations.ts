@@ -1,15 +1,16 @@
-/** KeysReader registrations: events.md, sections 3 to 5. */
+/** KeysReader registrations: docs/spec/events.md, sections 3 to 5. */
 import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/rights.ts";
 import type { Encoded } from "../python/marshal.ts";
 import { type ClientCommand, checkCommands } from "./client-commands.ts";
 import { type EventSource, type EventStarter, KEPT } from "./events.ts";
+import { KeyIndex } from "./key-index.ts";
 import { type KeyRecords, typeAt } from "./key-records.ts";
 import type { KeyEvents, Wanted } from "./key-events.ts";
-import { prefixTest } from "./prefix.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { ReaderSide } from "./registration-registry.ts";
 import type { SyncEvents } from "./sync-events.ts";
+import { Words } from "./words.ts";
 
 interface KeysRegistrationsOptions {
   readonly events: KeyEvents;
@@ -27,7 +28,8 @@ interface Filtered {
   readonly events: ReadonlySet<string> | undefined;
   readonly types: ReadonlySet<string> | undefined;
   readonly commands: ReadonlySet<string> | undefined;
-  readonly matches: (key: Buffer) => boolean;
+  /** It may have to ask for the type that a key has at an event. */
+  readonly asksTypes: boolean;
 }
 
 interface KeyEvent {
@@ -35,6 +37,8 @@ interface KeyEvent {
   readonly key: Buffer;
   /** The client's command that caused it, if that is one that somebody listens to. */
   readonly command: ClientCommand | undefined;
+  /** Oldest first: the registrations whose prefix and filters let it through, but for that of types. */
+  readonly candidates: readonly Filtered[];
   /** The key's type; undefined until it was asked for, unless the event tells it. */
   type: string | undefined;
 }
@@ -45,12 +49,16 @@ export class KeysRegistrations implements ReaderSide {
 
   readonly #options: KeysRegistrationsOptions;
   readonly #want: (wanted: Wanted) => void;
-  /** Oldest first. */
-  #filtered: Filtered[] = [];
-  #linkedNames: ReadonlySet<string> = new Set();
+  readonly #filtered = new Map<Registration, Filtered>();
+  readonly #byKey = new KeyIndex<Filtered>();
+  readonly #linked = new Words();
+  /** Names of events; `all` counts those who want every one. */
+  readonly #events = new Words();
+  #all = 0;
+  #wanted: Wanted = new Set();
   #syncCount = 0;
   #gaps = 0;
-  #asksTypes = false;
+  #askingTypes = 0;
   /** `sync` executions that hold the engine: what changes meanwhile fires nothing here. */
   #suppressing = 0;
   /** Events that wait for the type of an earlier one's key; undefined while nothing is asked for. */
@@ -77,18 +85,18 @@ export class KeysRegistrations implements ReaderSide {
    * each command to themselves anyway.
    */
   get asksTypes(): boolean {
-    return this.#asksTypes;
+    return this.#askingTypes > 0;
   }
 
   /** The commands that some registration names, in lower case. */
   get linkedNames(): ReadonlySet<string> {
-    return this.#linkedNames;
+    return this.#linked.set;
   }
 
   /** Events may have been missed. */
   countGap(): void {
     this.#gaps++;
-    for (const { registration } of this.#filtered) registration.statistics.gaps++;
+    for (const registration of this.#filtered.keys()) registration.statistics.gaps++;
   }
 
   check({ commands, prefix }: RegistrationSpec): void {
@@ -96,22 +104,29 @@ export class KeysRegistrations implements ReaderSide {
   }
 
   activate(registration: Registration): void {
-    const { eventTypes, keyTypes, commands, prefix } = registration.spec;
+    const { eventTypes, keyTypes, commands, mode, prefix } = registration.spec;
     const lower = (words: readonly string[]): Set<string> => new Set(words.map((word) => word.toLowerCase()));
+    const events = eventTypes && lower(eventTypes);
+    const types = keyTypes && new Set(keyTypes);
     const filtered: Filtered = {
       registration,
-      events: eventTypes && lower(eventTypes),
-      types: keyTypes && new Set(keyTypes),
+      events,
+      types,
       commands: commands && commands.length > 0 ? lower(commands) : undefined,
-      matches: prefixTest(prefix),
+      asksTypes: mode !== "sync" && types !== undefined && (!events || [...events].some((name) => !typeAt(name))),
     };
-    this.#filtered = [...this.#filtered, filtered].sort((a, b) => a.registration.number - b.registration.number);
-    this.#changed();
+    this.#filtered.set(registration, filtered);
+    this.#byKey.add(prefix, filtered, registration.number);
+    this.#count(filtered, 1);
   }
 
   deactivate(registration: Registration, abortPending: boolean): void {
-    this.#filtered = this.#filtered.filter((other) => other.registration !== registration);
-    this.#changed();
+    const filtered = this.#filtered.get(registration);
+    if (filtered) {
+      this.#filtered.delete(registration);
+      this.#byKey.remove(registration.spec.prefix, filtered);
+      this.#count(filtered, -1);
+    }
     this.#options.starter.retire(registration, abortPending);
   }
 
@@ -121,33 +136,39 @@ export class KeysRegistrations implements ReaderSide {
     return new Promise((resolve) => this.#onFlowing.push(resolve));
   }
 
-  #changed(): void {
-    this.#syncCount = this.#filtered.filter(({ registration }) => registration.spec.mode === "sync").length;
-    this.#asksTypes = this.#filtered.some(
-      ({ registration, types, events }) =>
-        registration.spec.mode !== "sync" && types && (!events || [...events].some((name) => !typeAt(name))),
-    );
-    this.#linkedNames = new Set(this.#filtered.flatMap(({ commands }) => [...(commands ?? [])]));
-    const all = this.#filtered.some(({ events }) => events === undefined);
-    this.#want(all ? "all" : new Set(this.#filtered.flatMap(({ events }) => [...(events ?? [])])));
+  /** There is one more registration, or one less. */
+  #count({ registration, events, commands, asksTypes }: Filtered, by: 1 | -1): void {
+    if (registration.spec.mode === "sync") this.#syncCount += by;
+    if (asksTypes) this.#askingTypes += by;
+    if (!events) this.#all += by;
+    const verb = by === 1 ? "add" : "remove";
+    this.#events[verb](events ?? []);
+    this.#linked[verb](commands ?? []);
+    const wanted = this.#all > 0 ? "all" : this.#events.set;
+    if (wanted !== this.#wanted) this.#want(wanted);
+    this.#wanted = wanted;
   }
 
   #onEvent(name: string, key: Buffer): void {
     // keys expire by the clock: that is no change which the execution makes
     if (this.#suppressing > 0 && name !== "expired") return;
-    const { command } = this;
-    const event: KeyEvent = { name, key, command: command?.touches(key) ? command : undefined, type: typeAt(name) };
+    const found = this.#byKey.find(key);
+    if (found.length === 0) return;
+    const command = this.command?.touches(key) ? this.command : undefined;
+    const candidates = found.filter((candidate) => passes(candidate, name, command));
+    if (candidates.length === 0) return;
+    const event: KeyEvent = { name, key, command, candidates, type: typeAt(name) };
     if (this.#stalled) this.#stalled.push(event);
-    else this.#try(event, this.#filtered, 0);
+    else this.#try(event, 0);
   }
 
-  /** Tries the registrations from `first` on. @returns false when it goes on later */
-  #try(event: KeyEvent, filtered: readonly Filtered[], first: number): boolean {
-    for (let at = first; at < filtered.length; at++) {
-      const candidate = filtered[at] as Filtered;
-      if (!passes(candidate, event)) continue;
+  /** Tries an event's candidates from `first` on. @returns false when it goes on later */
+  #try(event: KeyEvent, first: number): boolean {
+    const { candidates } = event;
+    for (let at = first; at < candidates.length; at++) {
+      const candidate = candidates[at] as Filtered;
       if (candidate.types && event.type === undefined) {
-        const known = this.#askType(event, () => this.#try(event, filtered, at) && this.#flow());
+        const known = this.#askType(event, () => this.#try(event, at) && this.#flow());
         if (!known) return false;
       }
       if (candidate.types?.has(event.type ?? "") === false) continue;
@@ -172,7 +193,7 @@ export class KeysRegistrations implements ReaderSide {
   #flow(): void {
     const stalled = this.#stalled ?? [];
     for (let event = stalled.shift(); event; event = stalled.shift()) {
-      if (!this.#try(event, this.#filtered, 0)) return;
+      if (!this.#try(event, 0)) return;
     }
     this.#stalled = undefined;
     for (const resolve of this.#onFlowing.splice(0)) resolve();
@@ -228,11 +249,10 @@ export class KeysRegistrations implements ReaderSide {
   }
 }
 
-/** All filters but the type, which may have to be asked for. */
-function passes({ events, commands, matches }: Filtered, { name, key, command }: KeyEvent): boolean {
+/** The filters but those of the key and of its type, which may have to be asked for. */
+function passes({ events, commands }: Filtered, name: string, command: ClientCommand | undefined): boolean {
   if (events && !events.has(name)) return false;
-  if (commands && !(command && commands.has(command.name))) return false;
-  return matches(key);
+  return !commands || (command !== undefined && commands.has(command.name));
 }
 
 /** What an execution of a KeysReader is started on: one record, read when it starts. */

@@ -1,4 +1,4 @@
-/** Commands about registrations, and the triggers that call them: commands.md, sections 8 and 9. */
+/** Commands about registrations, and the triggers that call them: docs/spec/commands.md, sections 8 and 9. */
 import { ReplyError } from "../errors.ts";
 import { NODE_ID } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";

@@ -1,4 +1,4 @@
-/** Commands about sessions: commands.md, sections 10 and 11. */
+/** Commands about sessions: docs/spec/commands.md, sections 10 and 11. */
 import { arityError, ReplyError } from "../errors.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { Requirements } from "../executions/requirements.ts";

@@ -1,4 +1,4 @@
-/** StreamReader registrations: events.md, section 6. */
+/** StreamReader registrations: docs/spec/events.md, section 6. */
 import { encodeCommand } from "../engine/client.ts";
 import type { UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
@@ -6,8 +6,8 @@ import type { Execution } from "../executions/execution.ts";
 import type { Encoded } from "../python/marshal.ts";
 import type { EngineCalls } from "./engine-calls.ts";
 import { type EventSource, type EventStarter, KEPT } from "./events.ts";
+import { KeyIndex } from "./key-index.ts";
 import type { KeyEvents, Wanted } from "./key-events.ts";
-import { prefixTest } from "./prefix.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { Pausing, ReaderSide } from "./registration-registry.ts";
 import { type Batch, StreamGroup } from "./stream-group.ts";
@@ -28,7 +28,6 @@ interface StreamRegistrationsOptions {
 /** A registration with the streams that it has met, by their keys as latin1. */
 interface Reading {
   readonly registration: Registration;
-  readonly matches: (key: Buffer) => boolean;
   readonly streams: Map<string, StreamState>;
   retry: unknown;
   /** Raised to end a scan. */
@@ -53,6 +52,8 @@ export class StreamRegistrations implements ReaderSide {
   readonly #want: (wanted: Wanted) => void;
   /** In the order of activation. */
   readonly #readings = new Map<Registration, Reading>();
+  readonly #byKey = new KeyIndex<Reading>();
+  #activations = 0;
   readonly #groups = new Map<string, StreamGroup>();
   #syncCount = 0;
 
@@ -79,12 +80,13 @@ export class StreamRegistrations implements ReaderSide {
     const { prefix } = registration.spec;
     const reading: Reading = {
       registration,
-      matches: prefixTest(prefix),
       streams: new Map(),
       retry: undefined,
       scan: 0,
     };
     this.#readings.set(registration, reading);
+    // the one made last comes first
+    this.#byKey.add(prefix, reading, -this.#activations++);
     if (registration.spec.mode === "sync") this.#syncCount++;
     this.#want(ADDED);
     this.#scan(reading);
@@ -94,6 +96,7 @@ export class StreamRegistrations implements ReaderSide {
     const reading = this.#readings.get(registration);
     if (!reading) return;
     this.#readings.delete(registration);
+    this.#byKey.remove(registration.spec.prefix, reading);
     if (registration.spec.mode === "sync") this.#syncCount--;
     if (this.#readings.size === 0) this.#want(new Set());
     this.#halt(reading);
@@ -116,8 +119,8 @@ export class StreamRegistrations implements ReaderSide {
   #onAdded(key: Buffer, database: number): void {
     // records are read from database 0
     if (database !== 0) return;
-    for (const reading of [...this.#readings.values()].reverse()) {
-      if (!isReading(reading) || !reading.matches(key)) continue;
+    for (const reading of this.#byKey.find(key)) {
+      if (!isReading(reading)) continue;
       this.#ifAllowed(reading, key, (own) => {
         const state = this.#stateOf(reading, own);
         state.arrived(this.#clock.now());

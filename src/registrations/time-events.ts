@@ -1,4 +1,4 @@
-/** Time events: functions that scripts want called again and again. events.md, section 12. */
+/** Time events: functions that scripts want called again and again. docs/spec/events.md, section 12. */
 import type { InternalConnections } from "../engine/internal.ts";
 import { ReplyError } from "../errors.ts";
 import type { CallOptions } from "../executions/call.ts";

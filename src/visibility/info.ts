@@ -1,4 +1,4 @@
-/** The sections that INFO shows beside the engine's: commands.md, section 14. */
+/** The sections that INFO shows beside the engine's: docs/spec/commands.md, section 14. */
 import type { ExecutionRegistry } from "../executions/registry.ts";
 import type { Requirements } from "../executions/requirements.ts";
 import type { SessionRegistry } from "../executions/session.ts";

@@ -2,30 +2,22 @@
  * Does what the documents say: every block of the README, of docs/ and of the other Markdown files, and the header of
  * every example, literally, with the real redis-cli; and compares the outputs that they show. See blocks.ts.
  */
-import { readdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Block, blockOfHeader, blocksOfMarkdown, commandsOf, isShown } from "./blocks.ts";
+import { filesOfRepository, read } from "./pages.ts";
 import { type Outcome, whyNoWorld, World } from "./world.ts";
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** What can be run, and as what. */
 const RUN: Readonly<Record<string, "sh" | "js" | "python">> = { sh: "sh", bash: "sh", js: "js", python: "python" };
 /** What is shown to be read. */
 const DATA = ["json", "text"];
 
-const files = readdirSync(ROOT, { recursive: true, encoding: "utf8" }).filter(
-  (path) => !/(^|\/)(node_modules|dist|\.git|\.cache)(\/|$)/.test(path),
-);
+const files = filesOfRepository();
 const blocksByFile: readonly (readonly [string, readonly Block[]])[] = [
-  ...files
-    .filter((path) => path.endsWith(".md"))
-    .map((path) => [path, blocksOfMarkdown(readFileSync(ROOT + path, "utf8"))] as const),
+  ...files.filter((path) => path.endsWith(".md")).map((path) => [path, blocksOfMarkdown(read(path))] as const),
   ...files
     .filter((path) => /^examples\/[^/]*\.py$/.test(path))
-    .map(
-      (path) => [path, [{ ...blockOfHeader(readFileSync(ROOT + path, "utf8")), after: "clean-server.sh" }]] as const,
-    ),
+    .map((path) => [path, [{ ...blockOfHeader(read(path)), after: "clean-server.sh" }]] as const),
 ].sort(([a], [b]) => (a < b ? -1 : 1));
 
 const isExample = ([path]: (typeof blocksByFile)[number]): boolean => path.startsWith("examples/");

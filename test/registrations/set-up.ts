@@ -230,7 +230,7 @@ export function line(record: Record | undefined): string {
   return `${event} ${key} ${type} ${JSON.stringify(value)}`;
 }
 
-/** The counters as in section 13 of the specification of events. */
+/** The counters as in docs/spec/events.md, section 13. */
 export const counts = ({ statistics }: Registration): number[] => [
   statistics.triggered,
   statistics.success,

@@ -10,7 +10,7 @@ useWorld((...made) => {
 
 const add = (key: string, ...ids: string[]): Promise<void> => addMessages(client, key, ...ids);
 
-describe("what the counters say (events.md, section 13)", () => {
+describe("what the counters say (docs/spec/events.md, section 13)", () => {
   it("one message", async () => {
     const registration = world.register({ reader: "StreamReader", prefix: "s" });
     await add("s", "0-1");

@@ -66,7 +66,7 @@ describe.skipIf(!redis.path)(`registrations with an engine by URL${redis.skipped
     expect(seen).toHaveLength(3);
   });
 
-  it("processes streams: the counters of section 13", async () => {
+  it("processes streams: the counters of docs/spec/events.md, section 13", async () => {
     const batches: string[] = [];
     await client.multi(...[1, 2, 3, 4, 5].map((n) => `XADD old 0-${n} n 1`));
     const old = world.register({ reader: "StreamReader", prefix: "old", batch: 2 }, ({ records }) => {

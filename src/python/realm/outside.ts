@@ -97,6 +97,12 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     } while (performance.now() < end && Atomics.load(words, Word.interrupt) === 0);
     return false;
   };
+  /** Waits until the signal is another than the one seen. */
+  const sleep = (seen: number, milliseconds?: number): void => {
+    Atomics.store(words, Word.asleep, 1);
+    Atomics.wait(words, Word.signal, seen, milliseconds);
+    Atomics.store(words, Word.asleep, 0);
+  };
   /** Waits for a message. @returns 1 when there is one, 0 when the deadline has passed, or -EINTR. */
   const waitForMessage = (): number => {
     if (next()) return 1;
@@ -115,7 +121,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
       if (Atomics.load(words, Word.interrupt) !== 0) return -EINTR;
       const left = (deadline ?? Number.POSITIVE_INFINITY) - performance.now();
       if (left <= 0) return 0;
-      Atomics.wait(words, Word.signal, seen, left);
+      sleep(seen, left);
     }
   };
   const isFull = (): boolean =>
@@ -127,7 +133,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
       const seen = Atomics.load(words, Word.signal);
       Atomics.store(words, Word.workerStalled, 1);
       interrupted = Atomics.load(words, Word.interrupt) !== 0;
-      if (!interrupted && isFull()) Atomics.wait(words, Word.signal, seen);
+      if (!interrupted && isFull()) sleep(seen);
     }
     Atomics.store(words, Word.workerStalled, 0);
     if (interrupted) return -EINTR;

@@ -8,6 +8,12 @@ from .loop import note_garbage
 from .records import describe
 
 
+# Compiled code by its text, least recently used first. Clients send the same few scripts over and over.
+_cache = {}
+_CACHED_SCRIPTS = 256
+_LONGEST_CACHED = 16 * 1024
+
+
 class Session:
     """One script with its global namespace; lives as long as an execution, registration or coroutine holds it."""
 
@@ -106,7 +112,7 @@ def call_back(session, function, handle=0):
 
 def _run_body(body, code):
     try:
-        compiled = compile(code, "<string>", "exec", dont_inherit=True)
+        compiled = _compiled(code)
     except BaseException as error:
         return error_text(error, False)
     try:
@@ -117,3 +123,16 @@ def _run_body(body, code):
             return stopped_text(error)
         return error_text(error, body.traceback)
     return None
+
+
+def _compiled(code):
+    """Gives a script's code object, which is the same for the same text. Raises what `compile()` raises."""
+    compiled = _cache.pop(code, None)
+    if compiled is None:
+        compiled = compile(code, "<string>", "exec", dont_inherit=True)
+        if len(code) > _LONGEST_CACHED:
+            return compiled
+        if len(_cache) >= _CACHED_SCRIPTS:
+            del _cache[next(iter(_cache))]
+    _cache[code] = compiled
+    return compiled

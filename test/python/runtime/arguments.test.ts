@@ -1,4 +1,4 @@
-/** What the functions and methods of the API say to wrong, missing and named arguments: python.md, sections 3, 4, 8, 9, 11. */
+/** What the functions and methods of the API say to wrong, missing and named arguments: docs/spec/python.md, sections 3, 4, 8, 9, 11. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { PythonUnderTest } from "./harness.ts";
 

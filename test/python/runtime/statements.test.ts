@@ -1,4 +1,4 @@
-/** Statements of python.md that no recording covers. */
+/** Statements of docs/spec/python.md that no recording covers. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { PythonUnderTest } from "./harness.ts";
 

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { prefixTest } from "../../../src/registrations/prefix.ts";
 import type { StreamGroup } from "../../../src/registrations/stream-group.ts";
 import { StreamState } from "../../../src/registrations/stream-state.ts";
 
@@ -28,21 +27,5 @@ describe("what waits in a stream", () => {
       false,
       false,
     ]);
-  });
-});
-
-describe("prefixes", () => {
-  it.each([
-    ["a*", "a", true],
-    ["a*", "abc", true],
-    ["a*", "b", false],
-    ["abc*", "ab", false],
-    ["*", "", true],
-    ["", "", false],
-    ["a*b", "a*b", true],
-    ["a*b", "axb", false],
-    ["ä*", "äb", true],
-  ])("%j and %j", (prefix, key, expected) => {
-    expect(prefixTest(Buffer.from(prefix))(Buffer.from(key))).toBe(expected);
   });
 });

@@ -1,4 +1,4 @@
-/** The generated parts of the documents; in the README the options, the commands as their rows describe them, and what tests measured. */
+/** The generated parts of the documents: the options, the commands as their rows describe them, what tests measured, what was tried. */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { CommandRow } from "../src/commands/command.ts";
@@ -54,19 +54,14 @@ export function figureTable(): string {
 
 /** The documents with generated parts, and how each is made anew from its text. */
 export const generatedDocuments: Readonly<Record<string, (text: string) => Promise<string>>> = {
-  "README.md": withGeneratedParts,
+  "docs/options.md": async (text) => fill(text, { options: optionTable() }),
+  "docs/commands.md": async (text) => fill(text, { commands: commandTable(await allCommands()) }),
+  "docs/testing.md": async (text) => fill(text, { figures: figureTable() }),
   "docs/compatibility.md": async (text) =>
     fill(text, { clients: clientTable(), differences: differenceTable(), arm64: arm64Table() }),
 };
 
-/**
- * The README with its generated parts made anew.
- * @throws Error when a marker is missing.
- */
-export async function withGeneratedParts(readme: string): Promise<string> {
-  return fill(readme, { options: optionTable(), commands: commandTable(await allCommands()), figures: figureTable() });
-}
-
+/** A document with what stands between its markers made anew. @throws Error when a marker is missing */
 function fill(document: string, parts: Readonly<Record<string, string>>): string {
   let text = document;
   for (const [name, content] of Object.entries(parts)) {
