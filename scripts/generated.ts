@@ -5,7 +5,7 @@ import type { CommandRow } from "../src/commands/command.ts";
 import { optionTable } from "../src/config.ts";
 import { arm64Table, clientTable, differenceTable } from "./compatibility.ts";
 
-const COMMANDS = new URL("../src/commands/", import.meta.url);
+const SOURCE = new URL("../src/", import.meta.url);
 const RESULTS = new URL("../bench/results/", import.meta.url);
 
 /**
@@ -17,12 +17,12 @@ const anything: unknown = new Proxy(() => undefined, {
   construct: () => anything as object,
 });
 
-/** All commands: every function of src/commands whose name ends in `Commands` gives rows. */
+/** All commands: every function of a file `*-rows.ts` whose name ends in `Commands` gives rows. */
 export async function allCommands(): Promise<CommandRow[]> {
   const rows: CommandRow[] = [];
-  for (const file of readdirSync(fileURLToPath(COMMANDS)).sort()) {
-    if (!file.endsWith(".ts")) continue;
-    const module = (await import(new URL(file, COMMANDS).href)) as Record<string, unknown>;
+  for (const file of readdirSync(fileURLToPath(SOURCE), { recursive: true, encoding: "utf8" }).sort()) {
+    if (!file.endsWith("-rows.ts")) continue;
+    const module = (await import(new URL(file, SOURCE).href)) as Record<string, unknown>;
     for (const [name, value] of Object.entries(module))
       if (name.endsWith("Commands") && typeof value === "function")
         rows.push(...(value as (deps: unknown) => CommandRow[])(anything));

@@ -1,18 +1,28 @@
-/** The composition root: which parts there are, who knows whom, and in which order they start and stop. */
+/** The composition root: which rooms there are, who knows whom, and in which order they start and stop. */
 import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
-import { type Config, ConfigError, completeConfig } from "./config.ts";
+import { clusterCommands } from "./commands/cluster-rows.ts";
+import { commandRoom } from "./commands/command-room.ts";
+import { configCommands } from "./commands/config-rows.ts";
+import { type Config, ConfigError, completeConfig, parseUserLines, RuntimeConfig } from "./config.ts";
+import { engineRoom } from "./engine/engine-room.ts";
+import { executionCommands } from "./executions/execution-rows.ts";
+import { executionRoom } from "./executions/execution-room.ts";
+import { requirementCommands } from "./executions/requirement-rows.ts";
+import { gatewayRoom } from "./gateway/gateway-room.ts";
 import { type Logger, openLog } from "./log.ts";
-import { baseParts } from "./parts/base.ts";
-import { addCommands } from "./parts/commands.ts";
-import { dataParts } from "./parts/data.ts";
-import { type ExecutionParts, executionParts } from "./parts/executions.ts";
-import { createListener } from "./parts/gateway.ts";
-import { createPersistence } from "./parts/persistence.ts";
-import { type PythonParts, pythonParts } from "./parts/python.ts";
-import { type ReactionParts, reactionParts } from "./parts/reactions.ts";
-import { createVisibility } from "./parts/visibility.ts";
+import { pythonRoom } from "./python/python-room.ts";
+import { registrationCommands } from "./registrations/registration-rows.ts";
+import { registrationRoom } from "./registrations/registration-room.ts";
+import { sessionCommands } from "./registrations/session-rows.ts";
 import { type RegearsServer, run } from "./running.ts";
+import { AclCommands } from "./store/acl-commands.ts";
+import { KeptUsers } from "./store/kept-users.ts";
+import { Persistence } from "./store/persistence.ts";
+import { version } from "./version.ts";
+import { infoSections } from "./visibility/info.ts";
+import { serverCommands } from "./visibility/server-rows.ts";
+import { SlowExecutions, Visibility } from "./visibility/visibility.ts";
 
 /**
  * Starts a server. It answers commands, Python ones too, when this resolves.
@@ -37,25 +47,96 @@ function madeFolder(dir: string): string {
   return path;
 }
 
+/** Serialised functions load in this minor version of Python only. */
+const PYTHON_VERSION = "3.14";
+
 /** The same with a whole configuration, and a log that is the caller's. */
 export async function startServer(config: Config, log: Logger): Promise<RegearsServer> {
-  // Each group is built on those before it; what it uses of later ones it asks for when it needs it.
-  const base = baseParts(config, log);
-  const data = dataParts(base);
-  const python: PythonParts = pythonParts(data, () => ({ executions, reactions }));
-  const executions: ExecutionParts = executionParts(python);
-  const reactions: ReactionParts = reactionParts(executions, () => ({ persistence }));
-  const persistence = createPersistence(reactions);
-  addCommands(reactions, () => visibility);
-  const listener = createListener(reactions, persistence, () => visibility);
-  const visibility = createVisibility(reactions, listener);
+  // Each room is built on those before it, and adds to them what it has to do with their work.
+  const runtime = new RuntimeConfig(config);
+  const base = { config, runtime, log };
+  const data = engineRoom(config, log);
+  const { engine, connections, gate } = data;
+  const commands = commandRoom(data.users, log);
+  const python = pythonRoom(data, commands, base);
+  const { host } = python;
+  const slow = new SlowExecutions(() => runtime.get("SlowExecutionMs"), log);
+  const executions = executionRoom(python, base, slow);
+  const { ids, sessions, requirements, runner } = executions;
+  const reactions = registrationRoom(data, commands, python, executions, base);
+  const { registrations, timers, triggers, events } = reactions;
 
+  const persistence = new Persistence({
+    directory: config.dir,
+    embedded: engine.embedded,
+    versions: { regears: version(), python: PYTHON_VERSION },
+    ...{ repair: config.repair, save: config.save },
+    ...{ connections, gate, registrations, sessions, ids, host, runner, timers, log },
+  });
+  const keptUsers = engine.embedded
+    ? new KeptUsers({
+        directory: config.dir,
+        configured: parseUserLines(config.user),
+        onChange: () => data.rights.changed(),
+        ...{ aclfile: config.aclfile, requirepass: config.requirepass, repair: config.repair, connections, log },
+      })
+    : undefined;
+
+  const visibility = new Visibility(
+    {
+      ...{ engine, sessions, registrations, executions: executions.executions },
+      port: config.metricsPort,
+      bind: config.metricsBind,
+      version: version(),
+      clients: () => listener,
+      eventGaps: () => events.keys.gaps,
+      waitingExecutions: () => runner.waitingCount,
+      engineHolder: () => gate.holder,
+      interpreters: () => host.figures(),
+    },
+    slow,
+  );
+  const showing = { memory: () => host.memory(), regears: () => visibility.infoLines() };
+
+  const compat = config.gearsCompat;
+  commands.table.add([
+    ...executionCommands({
+      ...{ runner, sessions, registrations, requirements },
+      limits: { scriptBytes: config.maxScriptSize, pending: config.maxPendingExecutions },
+    }),
+    ...requirementCommands({ requirements }),
+    ...registrationCommands({ runner, registrations, triggers, compat }),
+    ...sessionCommands({ runner, sessions, registrations, requirements, compat }),
+    ...configCommands({ config: runtime }),
+    ...clusterCommands(),
+    ...serverCommands(showing),
+  ]);
+  const gateway = gatewayRoom(data, commands, base);
+  // The order counts: the first that takes a command's place does so.
+  commands.path.use(
+    ...(python.direct ? [python.direct.middleware] : []),
+    ...persistence.middlewares,
+    gateway.killing,
+    gateway.slowlog,
+    reactions.hooks,
+    gateway.lua,
+    ...(keptUsers ? [new AclCommands(keptUsers)] : []),
+    events.middleware,
+  );
+  const listener = gateway.listener((sections) =>
+    infoSections(sections, { registry: executions.executions, registrations, sessions, requirements, ...showing }),
+  );
+
+  const loadData = async (): Promise<void> => {
+    await keptUsers?.load();
+    await persistence.loadData();
+  };
   return run({
-    ...{ log: base.log, engine: data.engine, listener, visibility, ended: data.ended },
+    ...{ log, engine, listener, visibility, ended: data.ended },
     async start() {
       await persistence.open();
       await visibility.listen();
-      await Promise.all([data.start(() => persistence.loadData()), python.host.start()]);
+      await Promise.all([data.start(loadData), host.start()]);
       await persistence.restore();
       await listener.listen();
     },
@@ -63,13 +144,13 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
     async stop(engineAlive) {
       persistence.pause();
       await listener.close();
-      reactions.timers.stop();
-      executions.runner.abortAll();
-      await python.host.stop();
-      reactions.events.close();
-      await data.keptUsers?.close();
+      timers.stop();
+      runner.abortAll();
+      await host.stop();
+      events.close();
+      await keptUsers?.close();
       await persistence.close(engineAlive());
-      await data.engine.stop();
+      await engine.stop();
       await visibility.close();
     },
   });

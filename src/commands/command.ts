@@ -1,4 +1,5 @@
 /** What a command is: one row, from which dispatch, arity, COMMAND INFO, the compatibility table and the docs derive. */
+import type { Maybe } from "../maybe.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { Caller } from "./caller.ts";
 
@@ -43,7 +44,7 @@ export interface CommandRow {
   readonly movableKeys?: true;
   /** The test file that covers it, for the generated table. */
   readonly testedBy: string;
-  readonly run: (args: readonly Buffer[], context: CommandContext) => Reply | Promise<Reply>;
+  readonly run: (args: readonly Buffer[], context: CommandContext) => Maybe<Reply>;
 }
 
 /** The one list of commands, by lower-case name. */
@@ -56,5 +57,5 @@ export interface CommandTable {
    * Checks (arity, refusal) and runs a row. Never throws: a ReplyError becomes its text, anything else is logged
    * and answered `ERR internal error`.
    */
-  run(row: CommandRow, args: readonly Buffer[], context: CommandContext): Reply | Promise<Reply>;
+  run(row: CommandRow, args: readonly Buffer[], context: CommandContext): Maybe<Reply>;
 }

@@ -7,11 +7,10 @@
  * it: {@link Middleware.handle} looks at the command as it lies in the decoder, {@link Handling.run} runs in its time.
  */
 import { wordOf } from "../engine/traits.ts";
+import type { Maybe } from "../maybe.ts";
 import { encodeWhole, type Reply, raw } from "../resp/reply.ts";
 import type { Caller } from "./caller.ts";
 import type { CommandTable } from "./command.ts";
-
-export type Maybe<T> = T | Promise<T>;
 
 /** A command as it came: valid only during the call. */
 export interface RequestView {
@@ -32,9 +31,9 @@ export type Next = (request?: Buffer) => Promise<Buffer>;
 /** What is done about one command. */
 export interface Handling {
   /**
-   * `instead`: the engine never sees the command. `alone`: it is sent when `next` is called, and nothing else meanwhile.
-   * `after`: the engine carries it out as ever, and `next` gives its reply. Inside MULTI all three happen at the command's place
-   * in EXEC.
+   * `instead`: the engine never sees the command. `alone`: it is sent when `next` is called, and nothing else of the client
+   * meanwhile. `after`: the engine carries it out as ever, and `next` gives its reply. Inside MULTI all three happen at the
+   * command's place in EXEC.
    */
   readonly way: "instead" | "alone" | "after";
   /** Once begun it goes on to its end, also when the client leaves meanwhile: `next` works until then. */
@@ -61,7 +60,7 @@ export interface Middleware {
   settle?(owner: object): Promise<void> | undefined;
 }
 
-/** A handling that looks at the engine's reply. @param settle gives what the caller gets in its place, undefined: nothing else */
+/** Looks at the engine's reply. @param settle gives what the caller gets in its place, undefined: nothing else */
 export function after(settle: (reply: Buffer, caller: Caller) => Maybe<Reply | undefined>): Handling {
   return {
     way: "after",

@@ -20,7 +20,7 @@ import {
   type EngineConnection,
 } from "./engine.ts";
 import { ENGINE_CLIENTS } from "./own-settings.ts";
-import { type HostEvents, VirtualHost } from "./host.ts";
+import { type HostEvents, VirtualHost } from "./virtual-host.ts";
 import { withExports, withSharedMemory } from "./image.ts";
 import { buildOf, Internals } from "./internals.ts";
 import { createSharedMemory, SharedMemoryView } from "./shared-memory.ts";

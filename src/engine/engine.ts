@@ -65,3 +65,6 @@ export interface Engine {
 
 /** Text of the error reply that clients get while an engine by URL is unreachable. */
 export const ENGINE_DOWN = "ERR engine is not reachable";
+
+/** What waits for a reply is rejected with this when the engine has gone. */
+export const DOWN = new Error(ENGINE_DOWN);

@@ -143,7 +143,7 @@ export class Internals {
     return this.#memory.words[this.#layout.currentClient >> 2] !== 0;
   }
 
-  /** Most bytes of replies that Valkey holds for a connection: one limit for all of them, which it looks at as it adds to a reply. */
+  /** Most bytes of replies for a connection: one limit for all of them, which Valkey looks at as it adds to a reply. */
   get outputLimit(): number {
     const { words } = this.#memory;
     const word = this.#layout.outputLimit >> 2;

@@ -6,6 +6,7 @@
  * with `ACL DRYRUN`. An engine that can not tell (Redis before 7, or our user there may not use ACL) lets only users with
  * all rights pass, and those whose rights we act with anyway.
  */
+import { andThen, type Maybe } from "../maybe.ts";
 import { isError, scalarText, splitAggregate } from "../resp/frames.ts";
 import { type EngineClient, encodeCommand } from "./client.ts";
 import { ENGINE_DOWN } from "./engine.ts";
@@ -14,7 +15,25 @@ import { hasForm, traitsOf, wordOf } from "./traits.ts";
 /** The user of clients that never said who they are. */
 export const DEFAULT_USER = "default";
 
-export type Maybe<T> = T | Promise<T>;
+/** Counts the changes of rights that go through this server; one for all. */
+export class AccessEpoch {
+  value = 0;
+  /** Is told when a command that changes rights, or who is let in, was carried out. */
+  onChanged: () => void = () => {};
+  /** Is told before anybody finds out that rights may have changed. */
+  onAdvance: () => void = () => {};
+  /** Rights may have changed: all verdicts are forgotten. */
+  advance(): void {
+    this.onAdvance();
+    this.value++;
+  }
+
+  /** A command was carried out that changes them. */
+  changed(): void {
+    this.advance();
+    this.onChanged();
+  }
+}
 
 export interface UserRightsOptions {
   /** Opens a connection that may use ACL. */
@@ -142,9 +161,6 @@ export class UserRights {
     return client;
   }
 }
-
-const andThen = <T, U>(value: Maybe<T>, act: (value: T) => Maybe<U>): Maybe<U> =>
-  value instanceof Promise ? value.then(act) : act(value);
 
 const DOWN = { refused: ENGINE_DOWN };
 const TOO_INDIRECT = "NOPERM only a user with all rights may run this from a script: it could reach any key";

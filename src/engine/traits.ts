@@ -28,11 +28,11 @@ export interface Traits {
   readonly reachesFurther?: Form;
   /** It takes a key that the engine chooses. */
   readonly choosesKey?: true;
-  /** Each of its events tells what the key is; a number: with so many words. Only usual commands are marked, others cost a question. */
+  /** Each of its events tells what the key is; a number: with so many words. Of unusual commands it is asked for. */
   readonly tellsTypes?: true | number;
 }
 
-/** The forms of a command that have a trait: all, or those for which this is true. `word` gives a word by its place in lower case. */
+/** The forms of a command that have a trait: all, or those for which this is true. `word` gives a word in lower case. */
 type Form = true | ((word: (at: number) => string, count: number) => boolean);
 
 /** Has the command this form? @param args with its name */
@@ -40,7 +40,7 @@ export function hasForm(form: Form | undefined, args: readonly Uint8Array[]): bo
   return typeof form === "function" ? form((at) => wordOf(args[at]), args.length) : form === true;
 }
 
-/** A command's name, or another word that tells what it is about, in lower case. Of long bytes, which are none, only the beginning. */
+/** A command's name or another word that has a meaning, in lower case. Of long bytes, which are none, the beginning. */
 export function wordOf(bytes: Uint8Array | undefined): string {
   if (bytes === undefined) return "";
   const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -1,7 +1,8 @@
 /** What one client may do of the things that the engine does not see. */
 import type { Access, CommandRow } from "../commands/command.ts";
+import { accessProbe, refusal } from "../commands/command-rights.ts";
 import { isError, scalarText } from "../resp/frames.ts";
-import { accessProbe, refusal, type Verdicts } from "./access.ts";
+import type { Verdicts } from "./verdicts.ts";
 import type { ClientState } from "./client-state.ts";
 import type { Gateway } from "./gateway.ts";
 

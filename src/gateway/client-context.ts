@@ -11,11 +11,11 @@ export class ClientContext implements CommandContext {
   #gone: boolean;
 
   /** @param gone the client has gone already */
-  constructor(caller: Caller, clientId: number, typedName: string, ran: (ms: number) => void, gone: boolean) {
-    this.caller = caller;
-    this.clientId = clientId;
-    this.typedName = typedName;
-    this.ran = ran;
+  constructor(of: Omit<Required<CommandContext>, "signal">, gone: boolean) {
+    this.caller = of.caller;
+    this.clientId = of.clientId;
+    this.typedName = of.typedName;
+    this.ran = of.ran;
     this.#gone = gone;
   }
 

@@ -1,44 +1,7 @@
 /** What the gateway knows of a client's connection, all of it learned from the engine's replies. */
 import { DEFAULT_USER } from "../engine/rights.ts";
 import type { Protocol } from "../resp/reply.ts";
-import type { StagedTransaction } from "./staged.ts";
-
-/** What to do with the reply of a special command; gives the bytes for the client, or undefined for none. */
-export type ReplyHandler = (frame: Buffer) => Buffer | undefined;
-
-/** A transaction that the client is typing. */
-export class Transaction {
-  /** Commands that the engine has queued on the client's connection. */
-  queued = 0;
-  /** A SUBSCRIBE or the like is among the commands. */
-  subscribes = false;
-  /** Set as soon as a command was queued that the engine can not carry out. */
-  staged: StagedTransaction | undefined;
-  readonly #handlers = new Map<number, { readonly handle: ReplyHandler; readonly frames: number }>();
-
-  /** The engine has queued a command; `handle` is to see its reply, or its replies if it will have several `frames`. */
-  queue(handle: ReplyHandler, frames: number): void {
-    this.#handlers.set(this.queued++, { handle, frames });
-  }
-
-  /** True when replies of EXEC have to be looked at. */
-  get handled(): boolean {
-    return this.#handlers.size > 0;
-  }
-
-  /**
-   * What is to see each frame that EXEC brings. There can be more than EXEC's array is said to have: a SUBSCRIBE of
-   * several channels has a frame for each.
-   */
-  handlers(): (ReplyHandler | undefined)[] {
-    const list: (ReplyHandler | undefined)[] = [];
-    for (let place = 0; place < this.queued; place++) {
-      const entry = this.#handlers.get(place);
-      for (let frame = 0; frame < (entry?.frames ?? 1); frame++) list.push(entry?.handle);
-    }
-    return list;
-  }
-}
+import type { Transaction } from "./transaction.ts";
 
 export class ClientState {
   protocol: Protocol = 2;

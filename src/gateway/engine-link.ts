@@ -4,12 +4,10 @@
  * The engine knows who the client is and which database it has selected by this connection alone. So a client has one, and
  * when that one has ended nothing more is carried out: on another connection it would be somebody else's, in database 0.
  */
-import { type ClientAddresses, type Engine, type EngineConnection, ENGINE_DOWN } from "../engine/engine.ts";
+import { type ClientAddresses, DOWN, type Engine, type EngineConnection, ENGINE_DOWN } from "../engine/engine.ts";
 import { isOwnLine, withOrigin } from "./monitors.ts";
 import type { Replies } from "./replies.ts";
 
-/** What waits for a reply is rejected with this when the engine has gone. */
-export const DOWN = new Error(ENGINE_DOWN);
 const DOWN_REPLY = Buffer.from(`-${ENGINE_DOWN}\r\n`);
 
 interface LinkEvents {

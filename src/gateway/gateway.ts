@@ -4,13 +4,14 @@ import { EngineClient } from "../engine/client.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { Engine } from "../engine/engine.ts";
 import { OwnSettings } from "../engine/own-settings.ts";
+import { AccessEpoch } from "../engine/rights.ts";
 import { scalarText } from "../resp/frames.ts";
-import { AccessEpoch, Verdicts } from "./access.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import { GATEWAY_LIMITS, type GatewayDeps, type GatewayLimits } from "./limits.ts";
 import { Monitors } from "./monitors.ts";
 import { Router } from "./router.ts";
 import type { SpliceSources } from "./splice.ts";
+import { Verdicts } from "./verdicts.ts";
 
 /** How long a verdict about rights is trusted when others can change them, in milliseconds. */
 const VERDICT_LIFETIME = 1000;

@@ -1,11 +1,12 @@
 /** What clients may use, and what the gateway's parts are given. */
 import type { CommandTable } from "../commands/command.ts";
+import type { CommandRights } from "../commands/command-rights.ts";
 import type { Path } from "../commands/path.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
+import type { AccessEpoch } from "../engine/rights.ts";
 import type { Logger } from "../log.ts";
 import { REQUEST_LIMITS, type RequestLimits } from "../resp/request.ts";
-import type { AccessEpoch, CommandRights } from "./access.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Slowlog } from "./slowlog.ts";
 

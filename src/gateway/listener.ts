@@ -7,7 +7,7 @@ import { Gateway } from "./gateway.ts";
 import { createServer as createTlsServer } from "node:tls";
 import type { GatewayDeps } from "./limits.ts";
 import { DENIED, isLocal } from "./protected.ts";
-import { ClientSession } from "./session.ts";
+import { Client } from "./client.ts";
 import { hasBadCertificate, type TlsListening } from "./tls.ts";
 
 interface ListenerOptions {
@@ -31,7 +31,7 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #gateway: Gateway;
   readonly #servers: Server[] = [];
-  readonly #sessions = new Set<ClientSession>();
+  readonly #clients = new Set<Client>();
   #nextId = 1;
   #refused = 0;
   #port = 0;
@@ -45,7 +45,7 @@ export class Listener {
 
   /** Clients that are connected now. */
   get clients(): number {
-    return this.#sessions.size;
+    return this.#clients.size;
   }
 
   /** Clients that were let in so far. */
@@ -109,8 +109,8 @@ export class Listener {
   async close(graceMs = 2000): Promise<void> {
     clearInterval(this.#idleTimer);
     const closed = this.#servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve)));
-    for (const session of [...this.#sessions]) session.finish();
-    if (this.#sessions.size > 0) {
+    for (const client of [...this.#clients]) client.finish();
+    if (this.#clients.size > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, graceMs);
         this.#onEmpty = () => {
@@ -119,7 +119,7 @@ export class Listener {
         };
       });
     }
-    for (const session of [...this.#sessions]) session.close();
+    for (const client of [...this.#clients]) client.close();
     await Promise.all(closed);
   }
 
@@ -127,7 +127,7 @@ export class Listener {
   #closeIdle(): void {
     const { timeout } = this.#gateway.settings;
     if (timeout === 0) return;
-    for (const session of this.#sessions) if (session.isIdleFor(timeout * 1000)) session.close();
+    for (const client of this.#clients) if (client.isIdleFor(timeout * 1000)) client.close();
   }
 
   #open(
@@ -181,18 +181,18 @@ export class Listener {
       socket.end(DENIED, () => socket.destroy());
       return;
     }
-    if (this.#sessions.size >= this.#gateway.settings.maxClients) {
+    if (this.#clients.size >= this.#gateway.settings.maxClients) {
       this.#refused++;
       socket.on("error", () => {});
       socket.end(TOO_MANY, () => socket.destroy());
       return;
     }
     const addresses = addressesOf(socket, this.#options.unixSocket);
-    const session = new ClientSession(this.#nextId++, socket, this.#gateway, addresses);
-    this.#sessions.add(session);
-    session.onClosed = () => {
-      this.#sessions.delete(session);
-      if (this.#sessions.size === 0) this.#onEmpty?.();
+    const client = new Client(this.#nextId++, socket, this.#gateway, addresses);
+    this.#clients.add(client);
+    client.onClosed = () => {
+      this.#clients.delete(client);
+      if (this.#clients.size === 0) this.#onEmpty?.();
     };
   }
 }

@@ -9,10 +9,11 @@
  */
 import { createHash } from "node:crypto";
 import type { Caller } from "../commands/caller.ts";
-import type { Handling, Maybe, Middleware, Next, Path, RequestView } from "../commands/path.ts";
+import type { Handling, Middleware, Next, Path, RequestView } from "../commands/path.ts";
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
 import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
+import type { Maybe } from "../maybe.ts";
 import { isError, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
 import { encodeWhole, error, type Reply, raw } from "../resp/reply.ts";
 import { isOurFunction, LuaLibrary } from "./lua-library.ts";

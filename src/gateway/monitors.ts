@@ -1,7 +1,5 @@
 /** What MONITOR shows of the commands that the engine does not see: ours. */
 
-import type { Replies } from "./replies.ts";
-
 /** A client that may be monitoring. */
 export interface Watcher {
   readonly monitoring: boolean;
@@ -40,7 +38,7 @@ export class Monitors {
 }
 
 /** A client that gets lines in between the replies it is owed. */
-export function watcherOf(state: Pick<Watcher, "monitoring">, replies: Pick<Replies, "showLine">): Watcher {
+export function watcherOf(state: Pick<Watcher, "monitoring">, replies: { showLine(line: Buffer): void }): Watcher {
   return {
     show: (line) => replies.showLine(line),
     get monitoring() {

@@ -11,7 +11,8 @@ import {
   splitAggregate,
   wasTooLong,
 } from "../resp/frames.ts";
-import type { ClientState, ReplyHandler } from "./client-state.ts";
+import type { ClientState } from "./client-state.ts";
+import type { ReplyHandler } from "./transaction.ts";
 
 type Owed =
   /** Replies of the engine that nobody needs to see. */

@@ -7,7 +7,7 @@ import type { InternalConnections } from "../engine/internal.ts";
 import { wordOf } from "../engine/traits.ts";
 import { isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
 import { array, bulk, encodeWhole, integer, type Reply, raw, text } from "../resp/reply.ts";
-import type { AccessEpoch } from "./access.ts";
+import type { AccessEpoch } from "../engine/rights.ts";
 
 interface SlowlogOptions {
   readonly connections: Pick<InternalConnections, "open">;
@@ -22,7 +22,7 @@ interface Entry {
   readonly microseconds: number;
   readonly words: readonly Reply[];
   readonly address: string;
-  /** The id of the engine's last entry before this one. It is found out when a client first reads both logs; undefined before. */
+  /** The id of the engine's last entry before this one; undefined until a client first reads both logs. */
   after: number | undefined;
 }
 

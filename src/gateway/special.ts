@@ -9,9 +9,10 @@ import { hasForm, TRAITS, traitsOf, wordOf } from "../engine/traits.ts";
 import { isError, scalarText } from "../resp/frames.ts";
 import { encodeWhole, error } from "../resp/reply.ts";
 import { describesClients, withAddresses } from "./addresses.ts";
-import type { AccessEpoch } from "./access.ts";
-import { type ClientState, type ReplyHandler, Transaction } from "./client-state.ts";
+import type { AccessEpoch } from "../engine/rights.ts";
+import type { ClientState } from "./client-state.ts";
 import { type SpliceSources, spliceFor } from "./splice.ts";
+import { type ReplyHandler, Transaction } from "./transaction.ts";
 
 interface Special {
   readonly kind: "special";

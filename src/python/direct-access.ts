@@ -4,7 +4,7 @@
  * and closed for all before something changes; whatever is changed later has to close it.
  */
 import { after, type Middleware, type Path } from "../commands/path.ts";
-import type { EngineCommands } from "../engine/commands.ts";
+import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { EmbeddedEngine } from "../engine/embedded.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { InternalConnections } from "../engine/internal.ts";

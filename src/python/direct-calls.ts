@@ -8,7 +8,7 @@ import { AttachedEngine, type EngineShare } from "../engine/attached.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import { ReplyError } from "../errors.ts";
 import { type SharedMemoryWords, Word } from "./channel.ts";
-import { engineReply, errorReply, replyMessage } from "./engine-reply.ts";
+import { engineReply, errorReply, replyMessage } from "./call-reply.ts";
 import type { CallReply } from "./host.ts";
 import { BadMessage, type CallMessage, decodeMessage } from "./messages.ts";
 

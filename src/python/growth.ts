@@ -18,7 +18,7 @@ export interface Demand {
  * further user may bring one interpreter more than there would be.
  */
 export function missingShared({ homes, limit, queue, orphans }: Demand): number {
-  // every interpreter has sessions with registrations: the next script gets an interpreter where it does not delay their executions
+  // every interpreter has registrations: the next script gets one in which it does not delay their executions
   if (homes.length > 0 && homes.length < limit && homes.every((home) => home.sessions.size > 0)) return 1;
   // most of the time: this is asked after each message of an interpreter
   if (queue.length === 0 && orphans.size === 0 && homes.some((home) => home.idle)) return 0;

@@ -10,7 +10,7 @@ import type {
   PythonTask,
   ScriptOutcome,
 } from "./host.ts";
-import { replyMessage } from "./engine-reply.ts";
+import { replyMessage } from "./call-reply.ts";
 import { encodeMarshal, type MarshalValue } from "./marshal.ts";
 import { BadMessage, type PostArgs } from "./messages.ts";
 import type { PythonWorker } from "./python-worker.ts";

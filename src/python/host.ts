@@ -1,6 +1,7 @@
 /**
  * What the rest of the server knows of Python: sessions that live in some interpreter, and tasks that run in them.
  */
+import type { Maybe } from "../maybe.ts";
 import type { MarshalReader, MarshalValue } from "./marshal.ts";
 import type { CallArgs, CallOp, PostArgs } from "./messages.ts";
 
@@ -167,10 +168,7 @@ export interface PythonHost {
 }
 
 /** Answers one call from Python. @throws ReplyError whose text Python raises, BadMessage when no runtime of ours asks that */
-export type CallHandler<Op extends CallOp> = (
-  caller: CallContext,
-  args: CallArgs<Op>,
-) => CallReply | Promise<CallReply>;
+export type CallHandler<Op extends CallOp> = (caller: CallContext, args: CallArgs<Op>) => Maybe<CallReply>;
 
 /** Answers the calls, by operation. */
 export type CallHandlers = { readonly [Op in CallOp]: CallHandler<Op> };

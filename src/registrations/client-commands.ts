@@ -1,11 +1,10 @@
 /** Commands of clients that `KeysReader … commands=[…]` registrations are linked to: docs/spec/events.md, section 5. */
-import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
+import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
+import { okReply } from "../python/call-reply.ts";
 import type { CallContext, CallHandlers, CallReply } from "../python/host.ts";
-import { encodeMarshal } from "../python/marshal.ts";
 import type { CallArgs } from "../python/messages.ts";
-import { ReplyStatus } from "../python/protocol.ts";
 import { commandWords, resultToResp } from "../python/transcode.ts";
 import { type Reply, raw } from "../resp/reply.ts";
 
@@ -68,8 +67,8 @@ export class ClientCommands {
   };
   readonly #open = new Map<number, ClientCommand>();
   /**
-   * The last handle that was given. Handles of linked commands are negative and count downwards, those of hooked commands count
-   * upwards: an execution knows the command behind it by one number, whichever kind it is.
+   * The last handle that was given. Handles of linked commands are negative and count downwards, those of hooked commands
+   * count upwards: an execution knows the command behind it by one number, whichever kind it is.
    */
   #last = FIRST_HANDLE;
 
@@ -86,14 +85,14 @@ export class ClientCommands {
   #getCommand(caller: CallContext, task: number): CallReply {
     const words = commandWords(this.#find(caller, task).args);
     const bytes = words.some((word) => Buffer.isBuffer(word));
-    return { status: bytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: encodeMarshal(words) };
+    return okReply(words, bytes);
   }
 
   #overrideReply(caller: CallContext, { value, task }: CallArgs<"override_reply">): CallReply {
     const command = this.#find(caller, task);
     if (command.override) throw new ReplyError(ONCE);
     command.override = raw(...resultToResp(value, true));
-    return { status: ReplyStatus.ok, value: encodeMarshal(null) };
+    return okReply(null);
   }
 
   /** The command that an execution is linked to. */

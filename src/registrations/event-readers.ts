@@ -1,17 +1,17 @@
 /** KeysReader and StreamReader registrations with all that they need, put together. */
-import type { EngineCommands } from "../engine/commands.ts";
+import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/rights.ts";
 import type { Logger } from "../log.ts";
 import type { CallHandlers } from "../python/host.ts";
 import { ClientCommands } from "./client-commands.ts";
 import { type Connections, EngineCalls } from "./engine-calls.ts";
-import { EventInterceptor } from "./event-interceptor.ts";
+import { EventMiddleware } from "./event-middleware.ts";
 import type { EventStarter, Holdable } from "./events.ts";
-import { KeyReader } from "./key-reader.ts";
-import { KeysRegistrations } from "./keys.ts";
-import { KeyEvents } from "./notifications.ts";
+import { KeyRecords } from "./key-records.ts";
+import { KeysRegistrations } from "./keys-registrations.ts";
+import { KeyEvents } from "./key-events.ts";
 import type { Clock } from "./stream-state.ts";
-import { StreamRegistrations } from "./streams.ts";
+import { StreamRegistrations } from "./stream-registrations.ts";
 import { SyncEvents } from "./sync-events.ts";
 
 interface EventReadersOptions {
@@ -33,7 +33,7 @@ export interface EventReaders {
   readonly keys: KeysRegistrations;
   readonly streams: StreamRegistrations;
   readonly events: KeyEvents;
-  readonly interceptor: EventInterceptor;
+  readonly middleware: EventMiddleware;
   /** Python's `get_command` and `override_reply`. */
   readonly handlers: Pick<CallHandlers, "get_command" | "override_reply">;
   /** Gives the engine the users' settings back and ends connections and timers. */
@@ -55,7 +55,7 @@ export function createEventReaders(options: EventReadersOptions): EventReaders {
     ...(clock ? { clock } : {}),
     ...(rights ? { rights } : {}),
   });
-  const reader = new KeyReader(calls, events.misses);
+  const reader = new KeyRecords(calls, events.misses);
   const keys = new KeysRegistrations({
     ...{ events, reader, starter, sync, engineCommands },
     ...(rights ? { rights } : {}),
@@ -64,12 +64,12 @@ export function createEventReaders(options: EventReadersOptions): EventReaders {
   // messages of streams are still there
   events.onGapEnd = () => streams.rescan();
   const clientCommands = new ClientCommands();
-  const interceptor = new EventInterceptor({
+  const middleware = new EventMiddleware({
     ...{ keys, streams, sync, events, starter, clientCommands, gate, engineCommands },
     ...(maxBacklog === undefined ? {} : { maxBacklog }),
   });
   return {
-    ...{ keys, streams, events, interceptor },
+    ...{ keys, streams, events, middleware },
     handlers: clientCommands.handlers,
     close: () => {
       streams.close();

@@ -1,16 +1,17 @@
 /** CommandReader registrations with a hook: they run in place of a command. docs/spec/events.md, section 8. */
 import type { Caller } from "../commands/caller.ts";
 import type { Handling, Middleware, RequestView } from "../commands/path.ts";
-import type { EngineCommands } from "../engine/commands.ts";
+import type { EngineCommands } from "../engine/engine-commands.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
+import type { Maybe } from "../maybe.ts";
 import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
 import type { CallArgs } from "../python/messages.ts";
 import { commandWords } from "../python/transcode.ts";
 import { error, type Reply, raw } from "../resp/reply.ts";
 import type { EventStarter } from "./events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
-import type { ReaderSide } from "./registry.ts";
+import type { ReaderSide } from "./registration-registry.ts";
 import { NOT_SYNC, TRIGGER_CLIENT } from "./triggers.ts";
 
 interface HooksOptions {
@@ -19,7 +20,7 @@ interface HooksOptions {
   /** True for a command of ours. */
   readonly isOwn: (name: string) => boolean;
   /** Runs the real command for `call_next`: one of ours, or the engine's. */
-  readonly runReal: (caller: CallContext, task: PythonTask, args: readonly Buffer[]) => CallReply | Promise<CallReply>;
+  readonly runReal: (caller: CallContext, task: PythonTask, args: readonly Buffer[]) => Maybe<CallReply>;
   /** A reply as the value that `execute()` would return. @throws ReplyError for an error reply */
   readonly toPython: (reply: Reply) => CallReply;
 }
@@ -156,7 +157,7 @@ export class Hooks implements ReaderSide, Middleware {
       .finally(() => this.#contexts.delete(handle));
   }
 
-  #callNext(caller: CallContext, { args: rest, task: handle }: CallArgs<"call_next">): CallReply | Promise<CallReply> {
+  #callNext(caller: CallContext, { args: rest, task: handle }: CallArgs<"call_next">): Maybe<CallReply> {
     const task = caller.task(handle);
     const context = task && this.#contexts.get(task.client);
     if (!context) {

@@ -6,7 +6,7 @@ import type { Session } from "../executions/session.ts";
 import { commandWords } from "../python/transcode.ts";
 import type { EventStarter } from "./events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
-import type { ReaderSide } from "./registry.ts";
+import type { ReaderSide } from "./registration-registry.ts";
 
 /** The refusal of what must wait, towards those who can not. */
 export const NOT_SYNC =

@@ -7,8 +7,8 @@ import type { Ids } from "../executions/ids.ts";
 import { Session } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
 import type { Registration } from "../registrations/registration.ts";
-import type { RegistrationRegistry } from "../registrations/registry.ts";
-import type { KeptTimer, TimeEvents } from "../registrations/timers.ts";
+import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
+import type { KeptTimer, TimeEvents } from "../registrations/time-events.ts";
 import { Delta } from "./delta.ts";
 import { reasonOf, textOf } from "./disk.ts";
 import type { Store, StoredItem, StoredSession, StoredTimer } from "./store.ts";
@@ -26,7 +26,7 @@ interface KeeperOptions {
 }
 
 /** What is kept of the time events. */
-export type KeptTimers = Pick<TimeEvents, "list" | "restore" | "takeBack" | "forgetAll" | "onChange">;
+export type KeptTimers = Pick<TimeEvents, "list" | "restore" | "takeBack" | "forgetAll" | "onChange" | "kept">;
 
 interface Change {
   readonly registrations: Delta<Registration>;
@@ -53,6 +53,9 @@ export class RegistrationKeeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+    const { registrations, timers } = options;
+    registrations.kept = () => this.flush();
+    timers.kept = registrations.kept;
   }
 
   /**

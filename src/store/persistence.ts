@@ -8,8 +8,8 @@ import type { SessionRegistry } from "../executions/session.ts";
 import type { Middleware } from "../commands/path.ts";
 import type { Logger } from "../log.ts";
 import type { PythonHost } from "../python/host.ts";
-import type { RegistrationRegistry } from "../registrations/registry.ts";
-import type { TimeEvents } from "../registrations/timers.ts";
+import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
+import type { TimeEvents } from "../registrations/time-events.ts";
 import { error, status } from "../resp/reply.ts";
 import { DataSnapshots } from "./data.ts";
 import { textOf } from "./disk.ts";
@@ -81,14 +81,6 @@ export class Persistence {
     this.#schedule = new SaveSchedule(points, this.#snapshots);
     const saving = new SaveCommands({ snapshots: this.#snapshots, connections, gate, scheduled: this.#saves });
     this.middlewares = [saving, reloading];
-  }
-
-  /**
-   * Resolves when all changes of registrations and time events so far are on disk.
-   * @throws ReplyError when they can not be, and were taken back
-   */
-  kept(): Promise<void> {
-    return this.#keeper.flush();
   }
 
   /**

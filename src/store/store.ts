@@ -1,7 +1,7 @@
 /** What outlives a restart besides the data: registrations, and time events with a key. */
 import type { Logger } from "../log.ts";
 import type { RegistrationSpec } from "../registrations/registration.ts";
-import type { TimeEventSpec } from "../registrations/timers.ts";
+import type { TimeEventSpec } from "../registrations/time-events.ts";
 
 /** The session of something that is kept. Each item has it whole, so that the loss of one never costs another. */
 export interface StoredSession {

@@ -6,7 +6,7 @@ import type { ExecutionRegistry } from "../executions/registry.ts";
 import type { SessionRegistry } from "../executions/session.ts";
 import type { InterpreterFigures } from "../python/host.ts";
 import type { Registration } from "../registrations/registration.ts";
-import type { RegistrationRegistry } from "../registrations/registry.ts";
+import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
 
 export interface Sample {
   readonly labels: Readonly<Record<string, string>>;

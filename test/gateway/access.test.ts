@@ -1,6 +1,7 @@
 /** Who may run commands of ours, and what COMMAND, MODULE, INFO and HELLO show of them. */
 import { expect, it } from "vitest";
-import { AccessEpoch, Verdicts } from "../../src/gateway/access.ts";
+import { AccessEpoch } from "../../src/engine/rights.ts";
+import { Verdicts } from "../../src/gateway/verdicts.ts";
 import { globMatches } from "../../src/gateway/glob.ts";
 import { describeEachEngine } from "../support/engines.ts";
 import type { PlainClient } from "../support/plain-client.ts";

@@ -155,8 +155,8 @@ describe("a backlog", () => {
     world.register({ prefix: "p:*" });
     world.host.busy = true;
     await world.admin.pipeline(Array.from({ length: 20 }, (_, i) => ["SET", `p:${i}`, "x"]));
-    const { interceptor } = world.readers;
-    expect([interceptor.backlogged, interceptor.active]).toEqual([true, true]);
+    const { middleware } = world.readers;
+    expect([middleware.backlogged, middleware.active]).toEqual([true, true]);
     let replied = false;
     const write = client.line("SET q 1").then(() => {
       replied = true;
@@ -165,6 +165,6 @@ describe("a backlog", () => {
     expect(replied).toBe(false);
     world.host.resume();
     await write;
-    expect([interceptor.backlogged, interceptor.active]).toEqual([false, false]);
+    expect([middleware.backlogged, middleware.active]).toEqual([false, false]);
   });
 });

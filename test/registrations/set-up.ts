@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect } from "vitest";
 import { EngineClient, EngineError, type EngineValue, encodeCommand } from "../../src/engine/client.ts";
 import type { Path } from "../../src/commands/path.ts";
-import { EngineCommands } from "../../src/engine/commands.ts";
+import { EngineCommands } from "../../src/engine/engine-commands.ts";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
 import { InternalConnections } from "../../src/engine/internal.ts";
 import { UpstreamEngine } from "../../src/engine/upstream.ts";
@@ -14,7 +14,7 @@ import { EngineGate } from "../../src/engine/gate.ts";
 import { createEventReaders } from "../../src/registrations/event-readers.ts";
 import { EventStarter } from "../../src/registrations/events.ts";
 import type { RegisterReader, Registration, RegistrationSpec } from "../../src/registrations/registration.ts";
-import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registry.ts";
+import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registration-registry.ts";
 import type { Clock } from "../../src/registrations/stream-state.ts";
 import { callerOf, pathOf, sendThrough } from "../support/path.ts";
 import { spec } from "../support/spec.ts";
@@ -100,7 +100,7 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
     ]),
   });
 
-  const path = pathOf(readers.interceptor);
+  const path = pathOf(readers.middleware);
 
   /** Registers a function. */
   const register = ({ prefix = "*", ...fields }: Spec, action: FlowFunction = () => {}): Registration => {
@@ -126,7 +126,7 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
   return {
     ...{ engine, gate, host, registry, runner, sessions, registrations, readers, starter, clock, limits, problems },
     ...{ register, execute, admin },
-    /** Opens a client that goes through the interceptor, as those of the gateway do. */
+    /** Opens a client that goes through the middleware, as those of the gateway do. */
     client: () => new TestClient(new EngineClient(engine.connect()), gate, path),
     /** Resolves when nothing is in progress any more. */
     idle: async (): Promise<void> => {

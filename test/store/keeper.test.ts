@@ -3,8 +3,8 @@ import { Ids, NODE_ID } from "../../src/executions/ids.ts";
 import { Session, SessionRegistry } from "../../src/executions/session.ts";
 import type { PythonHost } from "../../src/python/host.ts";
 import type { Registration } from "../../src/registrations/registration.ts";
-import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registry.ts";
-import type { KeptTimer, TimeEventSpec } from "../../src/registrations/timers.ts";
+import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registration-registry.ts";
+import type { KeptTimer, TimeEventSpec } from "../../src/registrations/time-events.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { type KeptTimers, RegistrationKeeper } from "../../src/store/keeper.ts";
 import type { Store, StoredChange, StoredTimer } from "../../src/store/store.ts";
@@ -43,8 +43,7 @@ async function start(where: string | Store) {
     ["CommandReader", reader],
   ] as const);
   const log = new Lines();
-  const kept = (): Promise<void> => keeper.flush();
-  const registrations = new RegistrationRegistry({ ids, host, sessions, readers, kept });
+  const registrations = new RegistrationRegistry({ ids, host, sessions, readers });
   const store = typeof where === "string" ? new FileStore({ directory: where, versions: VERSIONS, log }) : where;
   const timers = new FakeTimers();
   const snapshots = (): number => 7;
@@ -81,6 +80,7 @@ const described = ({ registrations }: Server): (string | undefined)[] =>
 /** Time events that never fire. */
 class FakeTimers implements KeptTimers {
   onChange: (timer: KeptTimer, isThere: boolean) => void = () => {};
+  kept = async (): Promise<void> => {};
   readonly all = new Map<number, KeptTimer>();
 
   list(): KeptTimer[] {

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { clusterCommands } from "../../src/commands/cluster.ts";
+import { clusterCommands } from "../../src/commands/cluster-rows.ts";
 import type { Caller } from "../../src/commands/caller.ts";
 import type { CommandContext, CommandRow } from "../../src/commands/command.ts";
-import { configCommands } from "../../src/commands/config.ts";
+import { configCommands } from "../../src/commands/config-rows.ts";
 import { Requirements } from "../../src/executions/requirements.ts";
 import { SessionRegistry } from "../../src/executions/session.ts";
-import { requirementCommands } from "../../src/commands/requirements.ts";
-import { serverCommands } from "../../src/commands/server.ts";
+import { requirementCommands } from "../../src/executions/requirement-rows.ts";
+import { serverCommands } from "../../src/visibility/server-rows.ts";
 import { createCommandTable } from "../../src/commands/table.ts";
 import { type Config, completeConfig, RuntimeConfig } from "../../src/config.ts";
 import { ReplyError } from "../../src/errors.ts";
@@ -43,11 +43,11 @@ function plain(reply: Reply): unknown {
 function setup(given: Partial<Config> = {}) {
   const config = new RuntimeConfig(completeConfig(given));
   const logged: unknown[] = [];
-  const pythonMemory = () => ({ totalAllocated: 30, peakAllocated: 20, currentAllocated: 10 });
+  const memory = () => ({ total: 30, peak: 20, current: 10 });
   const rows = [
     ...configCommands({ config }),
     ...clusterCommands(),
-    ...serverCommands({ pythonMemory, info: () => ["version:1", "state:ready"] }),
+    ...serverCommands({ memory, regears: () => ["version:1", "state:ready"] }),
     ...requirementCommands({ requirements: new Requirements(new SessionRegistry(), { warn: () => {} }) }),
   ];
   const table = createCommandTable(rows, { error: (entry: unknown) => logged.push(entry) });

@@ -1,20 +1,20 @@
 /** KeysReader registrations: docs/spec/events.md, sections 3 to 5. */
-import type { EngineCommands } from "../engine/commands.ts";
+import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/rights.ts";
 import type { Encoded } from "../python/marshal.ts";
 import { type ClientCommand, checkCommands } from "./client-commands.ts";
 import { type EventSource, type EventStarter, KEPT } from "./events.ts";
 import { KeyIndex } from "./key-index.ts";
-import { type KeyReader, typeAt } from "./key-reader.ts";
-import type { KeyEvents, Wanted } from "./notifications.ts";
+import { type KeyRecords, typeAt } from "./key-records.ts";
+import type { KeyEvents, Wanted } from "./key-events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
-import type { ReaderSide } from "./registry.ts";
+import type { ReaderSide } from "./registration-registry.ts";
 import type { SyncEvents } from "./sync-events.ts";
 import { Words } from "./words.ts";
 
 interface KeysRegistrationsOptions {
   readonly events: KeyEvents;
-  readonly reader: KeyReader;
+  readonly reader: KeyRecords;
   readonly starter: EventStarter;
   readonly sync: SyncEvents;
   readonly engineCommands: EngineCommands;
@@ -257,7 +257,7 @@ function passes({ events, commands }: Filtered, name: string, command: ClientCom
 
 /** What an execution of a KeysReader is started on: one record, read when it starts. */
 class KeySource implements EventSource {
-  readonly #reader: KeyReader;
+  readonly #reader: KeyRecords;
   readonly #options: { readonly readValue: boolean; readonly atEvent: boolean };
   readonly #event: string;
   /** Bytes as latin1: many wait, and a string is smaller than a view that keeps a whole chunk alive. */
@@ -265,7 +265,7 @@ class KeySource implements EventSource {
   readonly #ended: (() => void) | undefined;
 
   constructor(
-    reader: KeyReader,
+    reader: KeyRecords,
     options: { readonly readValue: boolean; readonly atEvent: boolean },
     event: string,
     key: Buffer,

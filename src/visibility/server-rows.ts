@@ -1,20 +1,9 @@
 /** Commands about the server and its Python. */
 import { array, integer, type Reply, text } from "../resp/reply.ts";
-import type { Access, CommandRow } from "./command.ts";
-import { ownSection } from "./info.ts";
+import type { Access, CommandRow } from "../commands/command.ts";
+import { type InfoSources, ownSection } from "./info.ts";
 
-/** Bytes of all Python interpreters together. */
-interface PythonMemory {
-  readonly totalAllocated: number;
-  readonly peakAllocated: number;
-  readonly currentAllocated: number;
-}
-
-interface ServerCommandDeps {
-  readonly pythonMemory: () => PythonMemory;
-  /** Lines of INFO's section `regears`. */
-  readonly info: () => readonly string[];
-}
+type ServerCommandDeps = Pick<InfoSources, "memory" | "regears">;
 
 /** The version of the Python plugin that RedisGears 1.2 reports. */
 const PLUGIN_VERSION = 10_000;
@@ -22,7 +11,7 @@ const PLUGIN_VERSION = 10_000;
 const ANY = { minArgs: 0, maxArgs: Number.POSITIVE_INFINITY };
 
 /** Commands about the server. */
-export function serverCommands({ pythonMemory, info }: ServerCommandDeps): CommandRow[] {
+export function serverCommands({ memory, regears }: ServerCommandDeps): CommandRow[] {
   const base = { testedBy: "test/unit/commands.test.ts", since: "1.0", syntax: "" };
   const gone = (name: string, what: string): CommandRow => ({
     ...base,
@@ -51,7 +40,7 @@ export function serverCommands({ pythonMemory, info }: ServerCommandDeps): Comma
       summary: "Returns the memory of the Python interpreters in bytes.",
       group: "server",
       access: "read",
-      run: () => statsReply(pythonMemory()),
+      run: () => statsReply(memory()),
     },
     {
       ...base,
@@ -64,18 +53,14 @@ export function serverCommands({ pythonMemory, info }: ServerCommandDeps): Comma
       group: "server",
       access: "read",
       testedBy: "test/visibility/visibility.test.ts",
-      run: () => text(ownSection(info())),
+      run: () => text(ownSection(regears())),
     },
     gone("rg.pyexecuteremote", "Execute remote"),
     gone("rg.pyfreeinterpreter", "Free interpreter"),
   ];
 }
 
-function statsReply({ totalAllocated, peakAllocated, currentAllocated }: PythonMemory): Reply {
+function statsReply({ total, peak, current }: ReturnType<InfoSources["memory"]>): Reply {
   const pair = (name: string, value: number): Reply[] => [text(name), integer(Math.round(value))];
-  return array([
-    ...pair("TotalAllocated", totalAllocated),
-    ...pair("PeakAllocated", peakAllocated),
-    ...pair("CurrAllocated", currentAllocated),
-  ]);
+  return array([...pair("TotalAllocated", total), ...pair("PeakAllocated", peak), ...pair("CurrAllocated", current)]);
 }

@@ -45,7 +45,7 @@ const EMPTY_LIST = Buffer.from("*0\r\n");
 /** A key's type in the words of `keyTypes` at the moment of an event. Undefined: the event does not tell. */
 export const typeAt = (event: string): string | undefined => TYPE_BY_EVENT.get(event);
 
-export class KeyReader {
+export class KeyRecords {
   readonly #calls: EngineCalls;
   readonly #misses: OwnMisses;
 

@@ -6,18 +6,18 @@ import { InternalConnections } from "../../src/engine/internal.ts";
 import { decodeMarshal, type MarshalValue } from "../../src/python/marshal.ts";
 import { KeyScan } from "../../src/python/scan.ts";
 import { EngineCalls } from "../../src/registrations/engine-calls.ts";
-import { KeyReader } from "../../src/registrations/key-reader.ts";
+import { KeyRecords } from "../../src/registrations/key-records.ts";
 import { OwnMisses } from "../../src/registrations/own-misses.ts";
 
 describe("a record", () => {
   const engine = new EmbeddedEngine();
   let client: EngineClient;
-  let reader: KeyReader;
+  let reader: KeyRecords;
 
   beforeAll(async () => {
     await engine.start();
     client = new EngineClient(engine.connect());
-    reader = new KeyReader(new EngineCalls(new InternalConnections(engine), true), new OwnMisses(() => {}));
+    reader = new KeyRecords(new EngineCalls(new InternalConnections(engine), true), new OwnMisses(() => {}));
     await client.pipeline([
       ["SET", "string", "héllo"],
       ["SET", "bytes", Buffer.from([0xff, 0x00])],

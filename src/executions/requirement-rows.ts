@@ -1,9 +1,9 @@
 /** Commands about the packages that scripts require: docs/spec/commands.md, section 12. */
 import { ReplyError } from "../errors.ts";
-import type { KnownRequirement, Requirements } from "../executions/requirements.ts";
+import type { KnownRequirement, Requirements } from "./requirements.ts";
 import { array, integer, type Reply, text } from "../resp/reply.ts";
-import type { CommandRow } from "./command.ts";
-import { blockingRefusal } from "./table.ts";
+import type { CommandRow } from "../commands/command.ts";
+import { blockingRefusal } from "../commands/table.ts";
 
 const MANY = Number.POSITIVE_INFINITY;
 /** What Python runs on. */

@@ -1,20 +1,23 @@
 /** RG.PYEXECUTE and the commands about executions: docs/spec/commands.md, sections 5 to 7. */
 import { ReplyError } from "../errors.ts";
-import type { Execution } from "../executions/execution.ts";
-import { NODE_ID } from "../executions/ids.ts";
-import type { ExecutionSummary } from "../executions/registry.ts";
-import type { Requirements } from "../executions/requirements.ts";
-import { type ExecutionRunner, tooManyPending } from "../executions/runner.ts";
-import { Session, type SessionRegistry } from "../executions/session.ts";
-import type { RegistrationRegistry, ScriptDeclarations } from "../registrations/registry.ts";
+import type { Execution } from "./execution.ts";
+import { NODE_ID } from "./ids.ts";
+import type { ExecutionSummary } from "./registry.ts";
+import type { Requirements } from "./requirements.ts";
+import { type ExecutionRunner, tooManyPending } from "./runner.ts";
+import type { Declarations } from "./script.ts";
+import { Session, type SessionRegistry } from "./session.ts";
 import { array, bulk, integer, type Reply, status, text } from "../resp/reply.ts";
-import type { CommandContext, CommandRow } from "./command.ts";
-import { blockingRefusal } from "./table.ts";
+import type { CommandContext, CommandRow } from "../commands/command.ts";
+import { blockingRefusal } from "../commands/table.ts";
 
 interface ExecutionCommandsOptions {
   readonly runner: ExecutionRunner;
   readonly sessions: SessionRegistry;
-  readonly registrations: RegistrationRegistry;
+  readonly registrations: {
+    /** Begins to gather what a script's body registers. @param replaces gives the session that it takes the place of */
+    declare(session: Session, replaces: () => Session | undefined): Declarations;
+  };
   readonly requirements: Requirements;
   readonly limits: {
     /** Bytes that a script may have. */
@@ -261,7 +264,7 @@ function pyexecute(
     }
     return replaced;
   };
-  const declare = (): ScriptDeclarations => registrations.declare(session, replaces);
+  const declare = (): Declarations => registrations.declare(session, replaces);
   if (!known.areSatisfied(requirements)) {
     declare();
     // the command itself is well-formed: this is the outcome of its execution

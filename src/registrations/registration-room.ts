@@ -1,44 +1,44 @@
-/** Reactions: what makes executions of registrations, be it an event, a trigger, a hooked command or the clock. */
-import { ownReply } from "../python/calls.ts";
+/** The room of registrations: what starts their executions, be it an event, a trigger, a hooked command or the clock. */
+import type { CommandRoom } from "../commands/command-room.ts";
+import type { Config, RuntimeConfig } from "../config.ts";
+import type { EngineRoom } from "../engine/engine-room.ts";
+import type { ExecutionRoom } from "../executions/execution-room.ts";
+import type { Logger } from "../log.ts";
+import { ownReply } from "../python/call-reply.ts";
 import type { PostHandlers } from "../python/host.ts";
-import type { LimitedLog } from "../python/script-log.ts";
-import { registrationCalls } from "../registrations/calls.ts";
-import { createEventReaders, type EventReaders } from "../registrations/event-readers.ts";
-import { EventStarter, type EventStarterOptions } from "../registrations/events.ts";
-import { Hooks } from "../registrations/hooks.ts";
-import type { RegistrationSpec } from "../registrations/registration.ts";
-import { type ReaderSide, RegistrationRegistry } from "../registrations/registry.ts";
-import { TimeEvents } from "../registrations/timers.ts";
-import { Triggers } from "../registrations/triggers.ts";
-import { AclCommands } from "../store/acl-commands.ts";
-import type { Persistence } from "../store/persistence.ts";
-import type { ExecutionParts } from "./executions.ts";
+import type { PythonRoom } from "../python/python-room.ts";
+import { registrationCalls } from "./registration-calls.ts";
+import { createEventReaders, type EventReaders } from "./event-readers.ts";
+import { EventStarter, type EventStarterOptions } from "./events.ts";
+import { Hooks } from "./hooks.ts";
+import type { RegistrationSpec } from "./registration.ts";
+import { type ReaderSide, RegistrationRegistry } from "./registration-registry.ts";
+import { TimeEvents } from "./time-events.ts";
+import { Triggers } from "./triggers.ts";
 
-export interface ReactionParts extends ExecutionParts {
+export interface RegistrationRoom {
   /** The readers of keys and streams. */
   readonly events: EventReaders;
   readonly triggers: Triggers;
   readonly hooks: Hooks;
-  /** Undefined with an engine by URL, whose users are its own. */
-  readonly acl: AclCommands | undefined;
   readonly timers: TimeEvents;
   readonly registrations: RegistrationRegistry;
 }
 
-/** What reactions need when they happen, and that is built on them. */
-interface AfterReactions {
-  readonly persistence: Persistence;
-}
-
 /** Builds all kinds of registrations; nothing happens before the engine and Python have started. */
-export function reactionParts(parts: ExecutionParts, later: () => AfterReactions): ReactionParts {
-  const { config, runtime, log, table, engine, connections, engineCommands, gate, users } = parts;
-  const { host, calls, direct, handlers, posts, ids, sessions, runner } = parts;
+export function registrationRoom(
+  { engine, connections, engineCommands, gate, users }: EngineRoom,
+  { table, scriptRefusal }: CommandRoom,
+  python: PythonRoom,
+  { ids, sessions, runner }: ExecutionRoom,
+  { config, runtime, log }: { readonly config: Config; readonly runtime: RuntimeConfig; readonly log: Logger },
+): RegistrationRoom {
+  const { host, calls, direct, handlers, posts } = python;
   const starter = new EventStarter({
     ...{ runner, gate },
     maxPerRegistration: () => runtime.get("MaxExecutionsPerRegistration"),
     readsAtOnce: engine.embedded,
-    onFailure: tellFailure(parts.scriptLog),
+    onFailure: tellFailure(python.scriptLog),
   });
   const events = createEventReaders({
     ...{ connections, gate, starter, engineCommands, log },
@@ -57,8 +57,7 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     limitMs: config.scriptTimeLimit,
     watchCall: (options) => runner.watchCall(options),
     max: config.maxRegistrations,
-    refusal: parts.scriptRefusal,
-    kept: () => later().persistence.kept(),
+    refusal: scriptRefusal,
   });
   const registrations = new RegistrationRegistry({
     ...{ ids, host, sessions, log },
@@ -69,7 +68,6 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
       ["KeysReader", events.keys],
       ["StreamReader", events.streams],
     ]),
-    kept: () => later().persistence.kept(),
     onStart: () => direct?.close(),
     max: config.maxRegistrations,
   });
@@ -83,15 +81,19 @@ export function reactionParts(parts: ExecutionParts, later: () => AfterReactions
     if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
   };
   Object.assign(posts, timers.posts, { restored });
-  const acl = parts.keptUsers && new AclCommands(parts.keptUsers);
-  return { ...parts, events, triggers, hooks, acl, timers, registrations };
+  python.users.gone = (home) => timers.onGone(home);
+  python.users.wantsEvents = () => events.events.active;
+  python.users.keeps = (session) => timers.keeps(session);
+  return { events, triggers, hooks, timers, registrations };
 }
 
 /**
  * Logs an execution that has failed. Who calls a trigger or a hooked command gets the error, and it is often meant for them;
  * of others nobody would hear.
  */
-function tellFailure(log: Pick<LimitedLog, "warn" | "debug">): NonNullable<EventStarterOptions["onFailure"]> {
+function tellFailure(
+  log: Pick<PythonRoom["scriptLog"], "warn" | "debug">,
+): NonNullable<EventStarterOptions["onFailure"]> {
   return ({ id, session, spec }, execution) => {
     const context = {
       session: session.id,

@@ -3,11 +3,11 @@ import type { ExecutionRegistry } from "../executions/registry.ts";
 import type { Requirements } from "../executions/requirements.ts";
 import type { SessionRegistry } from "../executions/session.ts";
 import type { Registration } from "../registrations/registration.ts";
-import type { RegistrationRegistry } from "../registrations/registry.ts";
-import { requirementLine } from "./requirements.ts";
-import { formatDouble, sessionText } from "./registrations.ts";
+import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
+import { requirementLine } from "../executions/requirement-rows.ts";
+import { formatDouble, sessionText } from "../registrations/registration-rows.ts";
 
-interface InfoSources {
+export interface InfoSources {
   readonly registry: ExecutionRegistry;
   readonly registrations: RegistrationRegistry;
   readonly sessions: SessionRegistry;

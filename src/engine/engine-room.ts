@@ -1,21 +1,18 @@
-/** The data: the engine, the way to it, and who may do what in it. */
+/** The room of the engine: the engine, the way to it, and who may do what in it. */
 import { resolve } from "node:path";
-import { type Config, engineConfig, parseBytes, parseUserLines, readOptionFile } from "../config.ts";
-import { EngineCommands } from "../engine/commands.ts";
-import { EmbeddedEngine } from "../engine/embedded.ts";
-import type { Engine } from "../engine/engine.ts";
-import { EngineGate } from "../engine/gate.ts";
-import { InternalConnections } from "../engine/internal.ts";
-import { DEFAULT_USER, type Maybe, UserRights } from "../engine/rights.ts";
-import { type DebugMode, OwnSettings, type OwnValues } from "../engine/own-settings.ts";
-import { UpstreamEngine } from "../engine/upstream.ts";
-import { parseEngineUrl } from "../engine/url.ts";
-import { AccessEpoch, CommandRights } from "../gateway/access.ts";
+import { type Config, engineConfig, parseBytes, readOptionFile } from "../config.ts";
+import { EngineCommands } from "./engine-commands.ts";
+import { EmbeddedEngine } from "./embedded.ts";
+import type { Engine } from "./engine.ts";
+import { EngineGate } from "./gate.ts";
+import { InternalConnections } from "./internal.ts";
+import { AccessEpoch, DEFAULT_USER, UserRights } from "./rights.ts";
+import { type DebugMode, OwnSettings, type OwnValues } from "./own-settings.ts";
+import { UpstreamEngine } from "./upstream.ts";
+import { parseEngineUrl } from "./url.ts";
 import type { Logger } from "../log.ts";
-import { KeptUsers } from "../store/kept-users.ts";
-import type { Base } from "./base.ts";
 
-export interface DataParts extends Base {
+export interface EngineRoom {
   readonly engine: Engine;
   /** The server's own connections to the engine. */
   readonly connections: InternalConnections;
@@ -26,12 +23,7 @@ export interface DataParts extends Base {
   /** Counts changes of rights. */
   readonly rights: AccessEpoch;
   readonly users: UserRights;
-  /** The embedded engine's users over restarts; undefined: they are another server's. */
-  readonly keptUsers: KeptUsers | undefined;
   readonly settings: OwnSettings;
-  readonly permissions: CommandRights;
-  /** May this user's code run this command, on a connection of the server's? */
-  readonly scriptRefusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
   /** Resolves when the engine ended by itself: by SHUTDOWN, or for the reason given. */
   readonly ended: Promise<Error | undefined>;
   /** @param loadData is called when the engine answers and before anybody asks it anything else */
@@ -42,8 +34,7 @@ export interface DataParts extends Base {
 const RIGHTS_LIFETIME_MS = 1_000;
 
 /** Builds the engine and what stands before it; starts nothing. */
-export function dataParts(base: Base): DataParts {
-  const { config, log, table } = base;
+export function engineRoom(config: Config, log: Logger): EngineRoom {
   let end!: (reason?: Error) => void;
   const ended = new Promise<Error | undefined>((resolve) => {
     end = resolve;
@@ -65,25 +56,12 @@ export function dataParts(base: Base): DataParts {
     ownUser: engine.embedded ? undefined : (parseEngineUrl(config.engine).user ?? DEFAULT_USER),
     lifetimeMs: engine.embedded ? Number.POSITIVE_INFINITY : RIGHTS_LIFETIME_MS,
   });
-  const keptUsers = engine.embedded
-    ? new KeptUsers({
-        directory: config.dir,
-        configured: parseUserLines(config.user),
-        onChange: () => rights.changed(),
-        ...{ aclfile: config.aclfile, requirepass: config.requirepass, repair: config.repair, connections, log },
-      })
-    : undefined;
   const settings = new OwnSettings(ownValues(config), engine.embedded);
-  const permissions = new CommandRights(users, table);
   return {
-    ...base,
-    ...{ engine, connections, gate, engineCommands, rights, users, keptUsers, permissions, settings, ended },
-    scriptRefusal: (user, args) =>
-      permissions.refusal(user, args, (name, command) => users.refusalInStead(name, command)),
+    ...{ engine, connections, gate, engineCommands, rights, users, settings, ended },
     async start(loadData) {
       await engine.start();
       await connections.start(config.requirepass);
-      await keptUsers?.load();
       await loadData();
       const client = connections.open();
       await engineCommands.load(client);

@@ -3,12 +3,12 @@ import type { UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import { type ExecutionRunner, tooManyPending } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
+import { andThen, type Maybe } from "../maybe.ts";
+import { okReply } from "../python/call-reply.ts";
 import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
-import { encodeMarshal, type MarshalValue } from "../python/marshal.ts";
 import { BadMessage, type CallArgs } from "../python/messages.ts";
-import { ReplyStatus } from "../python/protocol.ts";
 import type { RegistrationSpec } from "./registration.ts";
-import type { RegistrationRegistry, ScriptDeclarations } from "./registry.ts";
+import type { RegistrationRegistry, ScriptDeclarations } from "./registration-registry.ts";
 
 interface RegistrationCallsOptions {
   readonly registrations: RegistrationRegistry;
@@ -37,16 +37,16 @@ function register(
   caller: CallContext,
   { builders, spec: fields, task: handle }: CallArgs<"register">,
   options: RegistrationCallsOptions,
-): CallReply | Promise<CallReply> {
+): Maybe<CallReply> {
   const task = caller.task(handle);
   options.runner.ids.skip(0, builders);
   const spec = readSpec(fields);
-  const declare = (free: boolean): CallReply | Promise<CallReply> => {
+  const declare = (free: boolean): Maybe<CallReply> => {
     if (!free && interferes(spec)) throw new ReplyError(NOT_FREE);
     return declareFor(caller, task, spec, fields.session, options);
   };
   const free = options.rights.isFree(caller.user ?? "");
-  return free instanceof Promise ? free.then(declare) : declare(free);
+  return andThen(free, declare);
 }
 
 /** Does it take part in the commands of other clients, whatever those commands are about? */
@@ -61,11 +61,11 @@ function declareFor(
   spec: RegistrationSpec,
   key: string,
   options: RegistrationCallsOptions,
-): CallReply | Promise<CallReply> {
-  if (task && isDeclaring(task)) return ok(task.declarations.add(spec).id);
+): Maybe<CallReply> {
+  if (task && isDeclaring(task)) return okReply(task.declarations.add(spec).id);
   const session = sessionOf(caller, task, key, options);
   if (options.sessions.isGone(session)) throw new ReplyError("the session of this registration is gone");
-  return options.registrations.add(session, spec).then(({ id }) => ok(id));
+  return options.registrations.add(session, spec).then(({ id }) => okReply(id));
 }
 
 /**
@@ -102,12 +102,10 @@ function run(
     session,
     steps.map(([type, name, arg]) => ({ type, name, arg })),
   );
-  return ok([flow.handle, flow.execution.id]);
+  return okReply([flow.handle, flow.execution.id]);
 }
 
 const isDeclaring = (task: PythonTask): task is DeclaringTask => "declarations" in task;
-
-const ok = (value: MarshalValue): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
 
 /** A specification from Python; it was checked when it was decoded. */
 function readSpec(fields: CallArgs<"register">["spec"]): RegistrationSpec {

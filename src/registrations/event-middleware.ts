@@ -5,16 +5,16 @@
  */
 import type { Caller } from "../commands/caller.ts";
 import { after, type Handling, type Middleware, type Next, type RequestView } from "../commands/path.ts";
-import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
+import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import { type Reply, raw } from "../resp/reply.ts";
 import type { ClientCommand, ClientCommands } from "./client-commands.ts";
 import type { EventStarter, Holdable } from "./events.ts";
-import type { KeysRegistrations } from "./keys.ts";
-import type { KeyEvents } from "./notifications.ts";
-import type { StreamRegistrations } from "./streams.ts";
+import type { KeysRegistrations } from "./keys-registrations.ts";
+import type { KeyEvents } from "./key-events.ts";
+import type { StreamRegistrations } from "./stream-registrations.ts";
 import type { SyncEvents } from "./sync-events.ts";
 
-interface EventInterceptorOptions {
+interface EventMiddlewareOptions {
   readonly keys: KeysRegistrations;
   readonly streams: StreamRegistrations;
   readonly sync: SyncEvents;
@@ -32,15 +32,15 @@ const MAX_BACKLOG = 1_000_000;
 const DRAINED = 0.9;
 const PARAMETER = "notify-keyspace-events";
 
-export class EventInterceptor implements Middleware {
+export class EventMiddleware implements Middleware {
   readonly of = ["client", "lua", "python"] as const;
   readonly always = ["config"];
-  readonly #options: EventInterceptorOptions;
+  readonly #options: EventMiddlewareOptions;
   readonly #maxBacklog: number;
   #backlogged = false;
   readonly #onDrained: (() => void)[] = [];
 
-  constructor(options: EventInterceptorOptions) {
+  constructor(options: EventMiddlewareOptions) {
     this.#options = options;
     this.#maxBacklog = options.maxBacklog ?? MAX_BACKLOG;
     options.starter.onProgress = () => this.#checkDrained();

@@ -3,11 +3,11 @@ import { arityError, ReplyError } from "../errors.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { Requirements } from "../executions/requirements.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
-import type { RegistrationRegistry } from "../registrations/registry.ts";
+import type { RegistrationRegistry } from "./registration-registry.ts";
 import { array, integer, nil, type Reply, status, text } from "../resp/reply.ts";
-import type { CommandRow } from "./command.ts";
-import { describeRequirement } from "./requirements.ts";
-import { describeRegistration, type GearsCompat } from "./registrations.ts";
+import type { CommandRow } from "../commands/command.ts";
+import { describeRequirement } from "../executions/requirement-rows.ts";
+import { describeRegistration, type GearsCompat } from "./registration-rows.ts";
 
 interface SessionCommandsOptions {
   readonly runner: ExecutionRunner;

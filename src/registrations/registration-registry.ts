@@ -33,8 +33,6 @@ interface RegistrationRegistryOptions {
   readonly host: PythonHost;
   readonly sessions: SessionRegistry;
   readonly readers: ReadonlyMap<RegisterReader, ReaderSide>;
-  /** Resolves when all changes so far survive a restart; rejects with a ReplyError when they were taken back instead. */
-  readonly kept?: () => Promise<void>;
   /** Is told before a registration takes effect. */
   readonly onStart?: () => void;
   /** Most registrations at a time; undefined: any number. */
@@ -55,6 +53,11 @@ export interface ScriptDeclarations extends Declarations {
 const MAX_BYTES = 512 * 1024 * 1024;
 
 export class RegistrationRegistry {
+  /**
+   * Resolves when all changes so far survive a restart, as far as they are to; rejects with a ReplyError when they can not be
+   * kept, and were taken back.
+   */
+  kept: () => Promise<void> = async () => {};
   /** Called after each registration that came or went. */
   onChange: (registration: Registration, isThere: boolean) => void = () => {};
 
@@ -163,14 +166,6 @@ export class RegistrationRegistry {
       this.#enter(registration);
     }
     for (const registration of removed) this.#start(registration);
-  }
-
-  /**
-   * Resolves when all changes so far survive a restart, as far as they are to.
-   * @throws ReplyError when they can not be kept, and were taken back
-   */
-  async kept(): Promise<void> {
-    await this.#options.kept?.();
   }
 
   /** How a registration is paused; undefined when its reader can not be. */

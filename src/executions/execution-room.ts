@@ -1,25 +1,29 @@
-/** Executions: what runs scripts and flows, and what is kept of them. */
-import { Ids } from "../executions/ids.ts";
-import { ExecutionRegistry } from "../executions/registry.ts";
-import { Requirements } from "../executions/requirements.ts";
-import { ExecutionRunner } from "../executions/runner.ts";
-import { SessionRegistry } from "../executions/session.ts";
-import { SlowExecutions } from "../visibility/visibility.ts";
-import type { PythonParts } from "./python.ts";
+/** The room of executions: what runs scripts and flows, and what is kept of them. */
+import type { Config, RuntimeConfig } from "../config.ts";
+import type { Logger } from "../log.ts";
+import type { PythonRoom } from "../python/python-room.ts";
+import { Ids } from "./ids.ts";
+import { ExecutionRegistry } from "./registry.ts";
+import { Requirements } from "./requirements.ts";
+import { ExecutionRunner, type SlowLog } from "./runner.ts";
+import { Script } from "./script.ts";
+import { SessionRegistry } from "./session.ts";
 
-export interface ExecutionParts extends PythonParts {
+export interface ExecutionRoom {
   readonly ids: Ids;
   readonly sessions: SessionRegistry;
   readonly requirements: Requirements;
   /** The executions themselves, with their results. */
   readonly executions: ExecutionRegistry;
   readonly runner: ExecutionRunner;
-  readonly slow: SlowExecutions;
 }
 
 /** Builds the registry and what fills it. */
-export function executionParts(parts: PythonParts): ExecutionParts {
-  const { config, runtime, log, host } = parts;
+export function executionRoom(
+  { host, users }: PythonRoom,
+  { config, runtime, log }: { readonly config: Config; readonly runtime: RuntimeConfig; readonly log: Logger },
+  slow: SlowLog,
+): ExecutionRoom {
   const ids = new Ids();
   const sessions = new SessionRegistry();
   const executions = new ExecutionRegistry(ids, {
@@ -28,7 +32,6 @@ export function executionParts(parts: PythonParts): ExecutionParts {
   });
   runtime.onChange("MaxExecutions", () => executions.limitChanged());
   runtime.onChange("MaxResultsMemory", () => executions.evict());
-  const slow = new SlowExecutions(() => runtime.get("SlowExecutionMs"), log);
   const runner = new ExecutionRunner({
     ...{ host, ids, slow },
     registry: executions,
@@ -42,5 +45,10 @@ export function executionParts(parts: PythonParts): ExecutionParts {
     maxResultBytes: config.maxExecutionResults,
     onReleased: (session) => sessions.release(session),
   });
-  return { ...parts, ids, sessions, requirements: new Requirements(sessions, log), executions, runner, slow };
+  users.abort = (task, error) => runner.abortTask(task, error);
+  users.background = (run) => runner.showBackground(run);
+  users.bodyCommand = (body) => {
+    runner.presentBody = body instanceof Script ? body : undefined;
+  };
+  return { ids, sessions, requirements: new Requirements(sessions, log), executions, runner };
 }

@@ -3,12 +3,12 @@ import { ReplyError } from "../errors.ts";
 import { NODE_ID } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { Session } from "../executions/session.ts";
-import type { Registration } from "../registrations/registration.ts";
-import type { RegistrationRegistry } from "../registrations/registry.ts";
-import type { Triggers } from "../registrations/triggers.ts";
+import type { Registration } from "./registration.ts";
+import type { RegistrationRegistry } from "./registration-registry.ts";
+import type { Triggers } from "./triggers.ts";
 import { array, bulk, error, integer, nil, type Reply, status, text } from "../resp/reply.ts";
-import type { CommandContext, CommandRow } from "./command.ts";
-import { blockingRefusal } from "./table.ts";
+import type { CommandContext, CommandRow } from "../commands/command.ts";
+import { blockingRefusal } from "../commands/table.ts";
 
 interface RegistrationCommandsOptions {
   readonly runner: ExecutionRunner;

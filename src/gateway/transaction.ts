@@ -1,5 +1,5 @@
 /**
- * A transaction with commands that the engine does not know (`RG.*`, intercepted ones), carried out in stages.
+ * A transaction; and one with commands that the engine does not know (`RG.*`, hooked ones), which is carried out in stages.
  *
  * The engine's queue can not be cut, so from the first such command on, what follows is kept here. The client must still
  * be told at once when a command is wrong or not allowed, which only the engine can say: the later commands are queued in
@@ -16,16 +16,58 @@
  */
 import { EngineClient, EngineClosed } from "../engine/client.ts";
 import { encodeCommand } from "../engine/encode.ts";
-import type { Engine } from "../engine/engine.ts";
+import { DOWN, type Engine } from "../engine/engine.ts";
 import { ArrayCollector, FrameCollector, isError, scalarText, splitAggregate } from "../resp/frames.ts";
-import type { ClientState, ReplyHandler, Transaction } from "./client-state.ts";
-import { DOWN } from "./engine-link.ts";
+
+/** What to do with the reply of a special command; gives the bytes for the client, or undefined for none. */
+export type ReplyHandler = (frame: Buffer) => Buffer | undefined;
+
+/** A transaction that the client is typing. */
+export class Transaction {
+  /** Commands that the engine has queued on the client's connection. */
+  queued = 0;
+  /** A SUBSCRIBE or the like is among the commands. */
+  subscribes = false;
+  /** Set as soon as a command was queued that the engine can not carry out. */
+  staged: StagedTransaction | undefined;
+  readonly #handlers = new Map<number, { readonly handle: ReplyHandler; readonly frames: number }>();
+
+  /** The engine has queued a command; `handle` is to see its reply, or its replies if it will have several `frames`. */
+  queue(handle: ReplyHandler, frames: number): void {
+    this.#handlers.set(this.queued++, { handle, frames });
+  }
+
+  /** True when replies of EXEC have to be looked at. */
+  get handled(): boolean {
+    return this.#handlers.size > 0;
+  }
+
+  /**
+   * What is to see each frame that EXEC brings. There can be more than EXEC's array is said to have: a SUBSCRIBE of
+   * several channels has a frame for each.
+   */
+  handlers(): (ReplyHandler | undefined)[] {
+    const list: (ReplyHandler | undefined)[] = [];
+    for (let place = 0; place < this.queued; place++) {
+      const entry = this.#handlers.get(place);
+      for (let frame = 0; frame < (entry?.frames ?? 1); frame++) list.push(entry?.handle);
+    }
+    return list;
+  }
+}
 
 /** The error of what would subscribe in such a transaction. */
 export const NO_SUBSCRIPTIONS = "ERR a transaction with RG commands can not subscribe or monitor";
 
 /** Gives the reply of our own command, encoded; `own` is the engine's reply when the engine carries the command out. */
 export type Stage = (own: Buffer) => Promise<Buffer>;
+
+/** Who the client is, as far as its engine connection tells that. */
+interface Identity {
+  /** The arguments of its AUTH. */
+  readonly credentials: readonly Buffer[] | undefined;
+  readonly database: number;
+}
 
 interface Kept {
   /** What the engine is to carry out; undefined when the command is ours alone. */
@@ -44,7 +86,7 @@ const TURN_MS = 10;
 
 export class StagedTransaction {
   readonly #engine: Engine;
-  readonly #state: ClientState;
+  readonly #client: Identity;
   /** What becomes of the replies of the client's own connection, by their place in EXEC. */
   readonly #stages = new Map<number, Stage>();
   readonly #kept: Kept[] = [];
@@ -55,9 +97,9 @@ export class StagedTransaction {
   #broken = false;
   #discarded = false;
 
-  constructor(engine: Engine, state: ClientState) {
+  constructor(engine: Engine, client: Identity) {
     this.#engine = engine;
-    this.#state = state;
+    this.#client = client;
   }
 
   /**
@@ -193,7 +235,7 @@ export class StagedTransaction {
   async #openTwin(): Promise<EngineClient> {
     const twin = new EngineClient(this.#engine.connect());
     this.#opening = twin;
-    const { credentials, database } = this.#state;
+    const { credentials, database } = this.#client;
     const opening = [encodeCommand(["SELECT", String(database)]), MULTI];
     if (credentials) opening.unshift(encodeCommand(["AUTH", ...credentials]));
     const replies = await twin.rawCall(Buffer.concat(opening), opening.length);

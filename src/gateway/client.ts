@@ -1,23 +1,24 @@
 /**
  * One client: its socket, its engine connection, and the order between them.
  *
- * The engine's commands pass in runs, as bytes. A command of ours (or an intercepted one) is exclusive: it begins when
- * all earlier replies of this client have been given, and nothing later is read until it has its reply.
+ * The engine's commands pass in runs, as bytes. A command of ours, or one about which something is to be done, is exclusive:
+ * it begins when all earlier replies of this client have been given, and nothing later is read until it has its reply.
  */
 import type { Socket } from "node:net";
 import type { Caller } from "../commands/caller.ts";
 import type { CommandContext, CommandRow } from "../commands/command.ts";
-import type { Handling, Maybe } from "../commands/path.ts";
-import { type ClientAddresses, ENGINE_DOWN } from "../engine/engine.ts";
+import { accessProbe, refusal } from "../commands/command-rights.ts";
+import type { Handling } from "../commands/path.ts";
+import { type ClientAddresses, DOWN, ENGINE_DOWN } from "../engine/engine.ts";
 import { traitsOf, wordOf } from "../engine/traits.ts";
-import { scalarText } from "../resp/frames.ts";
+import type { Maybe } from "../maybe.ts";
 import { encode, encodeWhole, error, raw, type Reply } from "../resp/reply.ts";
 import { RequestDecoder } from "../resp/request.ts";
-import { accessProbe, refusal } from "./access.ts";
 import { ClientAccess } from "./client-access.ts";
 import { ClientState } from "./client-state.ts";
 import { ClientContext } from "./client-context.ts";
-import { DOWN, EngineLink } from "./engine-link.ts";
+import { ClientTransaction } from "./client-transaction.ts";
+import { EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
 import { type Watcher, watcherOf } from "./monitors.ts";
 import { ClientOutput } from "./output.ts";
@@ -25,7 +26,7 @@ import { isLocal } from "./protected.ts";
 import { Replies } from "./replies.ts";
 import type { Route } from "./router.ts";
 import { PLAIN, type Plan, type SpecialContext } from "./special.ts";
-import { isQueued, NO_SUBSCRIPTIONS, type Stage, StagedTransaction } from "./staged.ts";
+import type { Stage } from "./transaction.ts";
 
 /** Undecoded bytes above which a client that has to wait is no longer read. */
 const BACKLOG_HIGH_WATER = 1024 * 1024;
@@ -33,7 +34,7 @@ const INTERNAL_ERROR: Reply = error("ERR internal error");
 const NOTHING = Buffer.alloc(0);
 const ASKING = { kind: "client", links: true } as const;
 
-export class ClientSession {
+export class Client {
   /** Called once, when the client has gone. */
   onClosed: () => void = () => {};
 
@@ -46,6 +47,7 @@ export class ClientSession {
   readonly #replies: Replies;
   readonly #engine: EngineLink;
   readonly #access: ClientAccess;
+  readonly #transaction: ClientTransaction;
   readonly #special: SpecialContext;
   readonly #watcher: Watcher;
   #pumping = false;
@@ -80,6 +82,10 @@ export class ClientSession {
     this.#watcher = watcherOf(this.#state, this.#replies);
     this.#engine = this.#makeLink(addresses);
     this.#access = new ClientAccess(gateway, this.#state, (request) => this.#engine.ask(request, 1, true));
+    this.#transaction = new ClientTransaction({
+      ...{ owner: this, id, gateway, state: this.#state, engine: this.#engine },
+      answer: (chunks) => this.#answerRaw(chunks),
+    });
     this.#special = {
       state: this.#state,
       engine: gateway.engine,
@@ -268,7 +274,9 @@ export class ClientSession {
   #pass(name: string, plan: Plan): void {
     const staged = this.#state.transaction?.staged;
     if (staged) {
-      this.#passStaged(staged, name, plan);
+      const bytes = (plan.kind === "special" && plan.instead) || Buffer.from(this.#decoder.raw());
+      this.#beforeExclusive();
+      this.#exclusive(() => this.#transaction.pass(staged, name, plan, bytes));
     } else if (plan.kind === "special") {
       if (plan.instead) this.#beforeExclusive();
       this.#replies.expectSpecial(plan.handle);
@@ -304,7 +312,7 @@ export class ClientSession {
     }
     const probe = accessProbe(row.access, false);
     const stage: Stage = async () => encodeWhole(await run(false), this.#state.protocol);
-    await this.#queueStage(probe.request, undefined, stage, (reply) => refusal(reply, probe, row.name) ?? "");
+    await this.#transaction.queue(probe.request, undefined, stage, (reply) => refusal(reply, probe, row.name) ?? "");
   }
 
   #carryOut(row: CommandRow, args: readonly Buffer[], canWait: boolean, typedName: string): Maybe<Reply> {
@@ -326,7 +334,7 @@ export class ClientSession {
     this.#exclusive(async () => {
       const canWait = this.#state.transaction === undefined;
       const refused = passes ? undefined : await this.#access.refusalOf(args);
-      if (refused !== undefined) return this.#refuse(refused);
+      if (refused !== undefined) return this.#transaction.refuse(refused);
       const stage: Stage = async (own) => {
         const caller = this.#caller(canWait);
         const shown = plan.kind === "special" && passes ? (plan.handle(own) ?? own) : own;
@@ -334,87 +342,15 @@ export class ClientSession {
         const reply = passes ? handling.run(caller, async () => shown) : this.#runApart(handling, caller, bytes);
         return encodeWhole(await reply, this.#state.protocol);
       };
-      if (canWait) this.#answerRaw(await stage(passes ? await this.#engine.ask(bytes, 1) : NOTHING));
-      else if (passes) await this.#queueStage(bytes, bytes, stage);
-      else await this.#queueStage(accessProbe("any", false).request, undefined, stage);
+      if (canWait) this.#answerRaw([await stage(passes ? await this.#engine.ask(bytes, 1) : NOTHING)]);
+      else if (passes) await this.#transaction.queue(bytes, bytes, stage);
+      else await this.#transaction.queue(accessProbe("any", false).request, undefined, stage);
     });
   }
 
   #runApart({ whole, run }: Handling, caller: Caller, bytes: Buffer): Maybe<Reply> {
     const next = (request = bytes): Promise<Buffer> => this.#engine.askUrgently(request, 1);
     return whole ? this.#engine.toItsEnd(async () => run(caller, next)) : run(caller, next);
-  }
-
-  /** Answers a command that is not carried out; a transaction is spoiled by it. */
-  #refuse(text: string): void {
-    const { transaction } = this.#state;
-    if (transaction) {
-      transaction.staged ??= new StagedTransaction(this.#gateway.engine, this.#state);
-      transaction.staged.abort();
-    }
-    this.#answer(error(text));
-  }
-
-  // ---- transactions ----
-
-  /**
-   * Queues something of ours in a transaction.
-   * @param queued what the engine queues in its place
-   * @param bytes what the engine is to carry out at EXEC, if anything
-   * @param translate makes the engine's refusal fit the command
-   */
-  async #queueStage(
-    queued: Buffer,
-    bytes: Buffer | undefined,
-    stage: Stage,
-    translate: (reply: string) => string = (reply) => reply,
-  ): Promise<void> {
-    const transaction = this.#state.transaction;
-    if (!transaction) return;
-    if (transaction.subscribes) {
-      this.#refuse(NO_SUBSCRIPTIONS);
-      return;
-    }
-    const staged = transaction.staged ?? new StagedTransaction(this.#gateway.engine, this.#state);
-    const reply = await staged.queue(transaction, queued, { bytes, stage }, () => this.#engine.ask(queued, 1));
-    if (isQueued(reply)) this.#answerRaw(reply);
-    else this.#answer(error(translate(scalarText(reply))));
-  }
-
-  /** A command of the engine after one of ours in the same transaction. */
-  #passStaged(staged: StagedTransaction, name: string, plan: Plan): void {
-    const bytes = (plan.kind === "special" && plan.instead) || Buffer.from(this.#decoder.raw());
-    const handle = plan.kind === "special" ? plan.handle : undefined;
-    this.#beforeExclusive();
-    this.#exclusive(async () => {
-      if (name === "exec") return this.#executeStaged(staged);
-      if (traitsOf(name).unqueued) {
-        const reply = await this.#engine.ask(bytes, 1);
-        return this.#answerRaw(handle?.(reply) ?? reply);
-      }
-      if (plan.kind !== "confirmations" && name !== "monitor") {
-        return this.#answerRaw(await staged.keep(bytes, { bytes, handle, stage: undefined }));
-      }
-      staged.abort();
-      this.#answer(error(NO_SUBSCRIPTIONS));
-    });
-  }
-
-  async #executeStaged(staged: StagedTransaction): Promise<void> {
-    const transaction = this.#state.transaction;
-    if (!transaction) return;
-    const { gate } = this.#gateway;
-    await this.#engine.toItsEnd(async () => {
-      await gate.hold(this, () => `EXEC of client ${this.#id}`);
-      try {
-        this.#answerRaw(
-          await staged.execute(transaction, (bytes, replies) => this.#engine.askUrgently(bytes, replies)),
-        );
-      } finally {
-        gate.release(this);
-        this.#state.transaction = undefined;
-      }
-    });
   }
 
   // ---- exclusive commands ----
@@ -457,16 +393,17 @@ export class ClientSession {
   #contextOf(canWait: boolean, typedName: string, args: readonly Buffer[]): CommandContext {
     const ran = (ms: number): void =>
       this.#gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, this.#addresses.peer);
-    this.#context = new ClientContext(this.#caller(canWait), this.#id, typedName, ran, this.#closed);
+    const of = { caller: this.#caller(canWait), clientId: this.#id, typedName, ran };
+    this.#context = new ClientContext(of, this.#closed);
     return this.#context;
   }
 
   #answer(reply: Reply): void {
-    if (!this.#closed && !this.#state.leaving) this.#replies.answer(encode(reply, this.#state.protocol));
+    this.#answerRaw(encode(reply, this.#state.protocol));
   }
 
-  #answerRaw(bytes: Buffer): void {
-    if (!this.#closed && !this.#state.leaving) this.#replies.answer([bytes]);
+  #answerRaw(chunks: readonly Uint8Array[]): void {
+    if (!this.#closed && !this.#state.leaving) this.#replies.answer(chunks);
   }
 
   // ---- the end ----

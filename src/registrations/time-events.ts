@@ -1,14 +1,13 @@
 /** Time events: functions that scripts want called again and again. docs/spec/events.md, section 12. */
 import type { InternalConnections } from "../engine/internal.ts";
-import type { Maybe } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
 import type { CallOptions } from "../executions/call.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
+import type { Maybe } from "../maybe.ts";
+import { okReply } from "../python/call-reply.ts";
 import type { CallContext, CallHandlers, CallReply, Interruptible, PostHandlers, PythonHost } from "../python/host.ts";
-import { encodeMarshal } from "../python/marshal.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "../python/messages.ts";
-import { ReplyStatus } from "../python/protocol.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import type { Holdable } from "./events.ts";
 
@@ -19,8 +18,6 @@ interface TimeEventsOptions {
   readonly sessions: Pick<SessionRegistry, "named" | "isOthers">;
   /** May this user's code run this command? @returns the error reply's text if it may not */
   readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
-  /** Resolves when all changes so far survive a restart; rejects with a ReplyError when they were taken back instead. */
-  readonly kept: () => Promise<void>;
   /** Milliseconds that a time event may hold the engine (`script-time-limit`, as for Lua); 0: no limit. */
   readonly limitMs: number;
   /** Watches a call: it is shown when it takes long. */
@@ -80,6 +77,8 @@ const IDLE = { timer: undefined, holder: undefined, call: undefined, watch: unde
 export class TimeEvents {
   /** Called after each time event with a key that came or went. */
   onChange: (timer: KeptTimer, isThere: boolean) => void = () => {};
+  /** As that of the registrations. */
+  kept: () => Promise<void> = async () => {};
 
   readonly #options: TimeEventsOptions;
   readonly #events = new Map<number, TimeEvent>();
@@ -188,19 +187,19 @@ export class TimeEvents {
             ["SET", key, "", "NX"].map((word) => Buffer.from(word)),
           );
     if (refused !== undefined) throw new ReplyError(refused);
-    if (key !== null && !(await this.#ask("SET", key, keyText(seconds), "NX"))) return ok(false);
+    if (key !== null && !(await this.#ask("SET", key, keyText(seconds), "NX"))) return okReply(false);
     const number = ++this.#last;
     const event = this.#add(session, number, seconds, key === null ? undefined : { number, seconds, key, blob });
     if (key !== null) await this.#keep(key);
     // Python does not know the number before: it could not be called.
     this.#schedule(event);
-    return ok(number);
+    return okReply(number);
   }
 
   /** @throws ReplyError when it can not be kept: it was taken back then, and its key is */
   async #keep(key: string): Promise<void> {
     try {
-      await this.#options.kept();
+      await this.kept();
     } catch (error) {
       await this.#ask("DEL", key);
       throw error;
@@ -367,5 +366,3 @@ export class TimeEvents {
     }
   }
 }
-
-const ok = (value: number | false): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });

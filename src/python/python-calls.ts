@@ -1,8 +1,8 @@
 /** What Python may ask of the main thread: the engine's commands, our own, keys to read, options. */
 import type { Caller } from "../commands/caller.ts";
-import type { Maybe, Path } from "../commands/path.ts";
+import type { Path } from "../commands/path.ts";
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
-import type { EngineCommand, EngineCommands } from "../engine/commands.ts";
+import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import { debugRefusal } from "../engine/debug.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
@@ -12,18 +12,18 @@ import { hasForm, traitsOf, wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Logger } from "../log.ts";
-import type { Reply } from "../resp/reply.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
+import { engineReply, okReply, ownReply } from "./call-reply.ts";
 import type { DirectAccess, DirectUser } from "./direct-access.ts";
-import { engineReply } from "./engine-reply.ts";
 import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./host.ts";
 import { shownTo } from "./identity.ts";
-import { encodeMarshal, MarshalWriter } from "./marshal.ts";
+import { MarshalWriter } from "./marshal.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "./messages.ts";
 import { ReplyStatus } from "./protocol.ts";
 import { type KeyBatch, KeyScan } from "./scan.ts";
-import { RespReader, replyToMarshal } from "./transcode.ts";
+import { RespReader } from "./transcode.ts";
 
 export interface PythonCallsOptions {
   /** How `atomic()` blocks end that hold the engine for too long. */
@@ -82,7 +82,7 @@ export class PythonCalls {
     atomic: (caller, args) => this.#atomic(caller, args),
     keys_open: (caller, args) => this.#openKeys(caller, args),
     keys_next: (caller, { cursor }) => this.#nextKeys(caller.home, cursor),
-    config_get: (_caller, { key }) => ok(this.#options.option(key)?.toString("utf8") ?? null),
+    config_get: (_caller, { key }) => okReply(this.#options.option(key)?.toString("utf8") ?? null),
   };
   readonly posts: Pick<PostHandlers, "keys_close" | "log"> = {
     keys_close: (home, { cursor }) => this.#closeKeys(home, cursor),
@@ -130,7 +130,7 @@ export class PythonCalls {
   }
 
   /** execute(): docs/spec/python.md, section 12. */
-  #execute(caller: CallContext, { args, task: handle }: CallArgs<"execute">): CallReply | Promise<CallReply> {
+  #execute(caller: CallContext, { args, task: handle }: CallArgs<"execute">): Maybe<CallReply> {
     const task = caller.task(handle);
     const owner = task?.owner ?? caller.home;
     const reply = this.run(caller, owner, args, task, true);
@@ -149,13 +149,12 @@ export class PythonCalls {
     args: readonly Buffer[],
     task: PythonTask | undefined,
     links: boolean,
-  ): CallReply | Promise<CallReply> {
+  ): Maybe<CallReply> {
     const caller: Caller = { kind: "python", owner, user, canWait: false, links };
-    const act = (): CallReply | Promise<CallReply> => {
+    const act = (): Maybe<CallReply> => {
       const own = this.#options.path.own(args, caller);
       if (!own) return this.#engine(home, caller, args, task);
-      const reply = own();
-      return reply instanceof Promise ? reply.then(ownReply) : ownReply(reply);
+      return andThen(own(), ownReply);
     };
     return this.#ifAllowed(user, args, act, task);
   }
@@ -168,26 +167,19 @@ export class PythonCalls {
   #ifAllowed(
     user: string,
     args: readonly Buffer[],
-    act: () => CallReply | Promise<CallReply>,
+    act: () => Maybe<CallReply>,
     task: PythonTask | undefined,
-  ): CallReply | Promise<CallReply> {
+  ): Maybe<CallReply> {
     const free = this.#options.rights.isFree(user);
     if (free === true) return act();
-    const then = (refused: string | undefined): CallReply | Promise<CallReply> => {
+    return andThen(this.#watched(task, this.#options.refusal(user, args)), (refused) => {
       if (refused !== undefined) throw new ReplyError(refused);
       return act();
-    };
-    const refused = this.#watched(task, this.#options.refusal(user, args));
-    return refused instanceof Promise ? refused.then(then) : then(refused);
+    });
   }
 
   /** @throws ReplyError with the engine's error */
-  #engine(
-    home: object,
-    caller: Caller,
-    args: readonly Buffer[],
-    task: PythonTask | undefined,
-  ): CallReply | Promise<CallReply> {
+  #engine(home: object, caller: Caller, args: readonly Buffer[], task: PythonTask | undefined): Maybe<CallReply> {
     const { owner, user } = caller;
     const name = wordOf(args[0]);
     const { flags } = this.#known(name, args.length);
@@ -202,11 +194,10 @@ export class PythonCalls {
       if (changes) this.#options.epoch.changed();
       return engineReply(shownToUser?.(shown) ?? shown);
     };
-    const send = (): Buffer | Promise<Buffer> =>
+    const send = (): Maybe<Buffer> =>
       flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task, true);
     const watched = this.#options.path.watched(args, caller);
-    const reply = watched ? watched(send) : send();
-    return reply instanceof Promise ? reply.then(settle) : settle(reply);
+    return andThen(watched ? watched(send) : send(), settle);
   }
 
   /** RedisGears asks the command table before it runs a command; Python has its words for these two errors. */
@@ -274,7 +265,7 @@ export class PythonCalls {
     replies: number,
     task: PythonTask | undefined,
     shown = false,
-  ): Buffer | Promise<Buffer> {
+  ): Maybe<Buffer> {
     const { gate } = this.#options;
     if (!gate.isOpenFor(owner)) {
       return new Promise<void>((resolve) => gate.whenOpen(owner, resolve)).then(() =>
@@ -335,10 +326,10 @@ export class PythonCalls {
     });
   }
 
-  #atomic(caller: CallContext, { enter, task }: CallArgs<"atomic">): CallReply | Promise<CallReply> {
-    if (enter === 1) return this.#atomics.enter(caller, task).then(() => ok(null));
+  #atomic(caller: CallContext, { enter, task }: CallArgs<"atomic">): Maybe<CallReply> {
+    if (enter === 1) return this.#atomics.enter(caller, task).then(() => okReply(null));
     this.#atomics.leave(caller.home, task);
-    return ok(null);
+    return okReply(null);
   }
 
   async #openKeys(caller: CallContext, request: CallArgs<"keys_open">): Promise<CallReply> {
@@ -430,15 +421,6 @@ export class PythonCalls {
 
 /** What Python makes of a command that is not replied to. */
 const NO_REPLY = "Failed executing command";
-
-const ok = (value: string | null): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
-
-export function ownReply(reply: Reply): CallReply {
-  if (reply.type === "error") throw new ReplyError(`${reply.text}`);
-  const out = new MarshalWriter();
-  const { wroteBytes } = replyToMarshal(reply, out);
-  return { status: wroteBytes ? ReplyStatus.withBytes : ReplyStatus.ok, value: out.finish() };
-}
 
 function keysReply(number: number, batch: KeyBatch): CallReply {
   const size = batch.keys.length + (batch.values?.length ?? 0) + 64;

@@ -1,0 +1,117 @@
+/** The room of Python: the pool of interpreters, and what Python code can ask of the server. */
+import type { CommandRoom } from "../commands/command-room.ts";
+import type { Config, RuntimeConfig } from "../config.ts";
+import { EmbeddedEngine } from "../engine/embedded.ts";
+import type { EngineRoom } from "../engine/engine-room.ts";
+import type { Logger } from "../log.ts";
+import { PythonCalls } from "./python-calls.ts";
+import { DirectAccess } from "./direct-access.ts";
+import type { BackgroundRun, CallHandlers, PostHandlers, PythonTask } from "./host.ts";
+import { Pool } from "./pool.ts";
+import { loadAssets } from "./python-worker.ts";
+import { LimitedLog } from "./script-log.ts";
+
+export interface PythonRoom {
+  readonly host: Pool;
+  readonly calls: PythonCalls;
+  /** When interpreters use the engine by themselves; undefined: never. */
+  readonly direct: DirectAccess | undefined;
+  /** Answer calls from Python and take its posts, by operation; the rooms that are built on this one add theirs. */
+  readonly handlers: Partial<CallHandlers>;
+  readonly posts: Partial<PostHandlers>;
+  /** What else they do about Python; each sets what is its own. */
+  readonly users: PythonUsers;
+  /** Where scripts log, and their failures are told: with a limit. */
+  readonly scriptLog: LimitedLog;
+}
+
+interface PythonUsers {
+  /** Ends a task with an error. */
+  abort: (task: PythonTask, error: string) => void;
+  /** Is told which script's body the next command comes from, and (undefined) that it was sent. */
+  bodyCommand: (body: PythonTask | undefined) => void;
+  /** An interpreter has run for long what is no task's. */
+  background: (run: BackgroundRun) => void;
+  /** An interpreter is gone. */
+  gone: (home: object) => void;
+  /** Is there anything that will call a session's code again, besides its tasks and registrations? */
+  keeps: (session: object) => boolean;
+  /** Does somebody want to know of key events? */
+  wantsEvents: () => boolean;
+}
+
+const MB = 1024 * 1024;
+
+/** Builds the pool of interpreters; starts none. */
+export function pythonRoom(
+  { engine, connections, engineCommands, gate, rights, users: userRights, settings }: EngineRoom,
+  { path, scriptRefusal }: CommandRoom,
+  { config, runtime, log }: { readonly config: Config; readonly runtime: RuntimeConfig; readonly log: Logger },
+): PythonRoom {
+  const users: PythonUsers = {
+    abort: () => {},
+    bodyCommand: () => {},
+    background: () => {},
+    gone: () => {},
+    keeps: () => false,
+    wantsEvents: () => false,
+  };
+  const embedded = engine instanceof EmbeddedEngine ? engine : undefined;
+  const direct =
+    embedded &&
+    new DirectAccess({
+      ...{ engine: embedded, engineCommands, connections, gate, path, rights: userRights },
+      wantsEvents: () => users.wantsEvents(),
+    });
+  rights.onAdvance = () => direct?.close();
+  const scriptLog = new LimitedLog(log, config.scriptLogRate);
+  const calls = new PythonCalls({
+    ...{ path, connections, engineCommands, gate },
+    refusal: scriptRefusal,
+    rights: userRights,
+    option: (key) => runtime.forScripts(key),
+    onBodyCommand: (body) => users.bodyCommand(body),
+    epoch: rights,
+    settings,
+    direct,
+    atomics: {
+      limitMs: config.scriptTimeLimit,
+      stopTask: (task, error) => users.abort(task, error),
+      stopBackground: (home) => host.stopBackground(home),
+      replace: (home, reason) => host.replace(home, reason),
+      log,
+    },
+    maxIdleMs: () => (engine.embedded ? 0 : runtime.get("ExecutionMaxIdleTime")),
+    onIdle: (task, error) => users.abort(task, error),
+    log: scriptLog,
+  });
+  const handlers: Partial<CallHandlers> = { ...calls.handlers };
+  const posts: Partial<PostHandlers> = { ...calls.posts };
+  const host = new Pool({
+    threads: config.executionThreads,
+    ...(config.isolation === "session" && {
+      isolation: {
+        maxInterpreters: config.maxInterpreters,
+        inUse: (session: object) => users.keeps(session),
+      },
+    }),
+    memoryLimitMb: config.pythonMemoryLimit / MB,
+    memfsLimitMb: config.pythonMemfsLimit / MB,
+    assets: () => loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log }),
+    calls: handlers,
+    posts,
+    onTaskEnd: (home, task) => calls.onTaskEnd(home, task),
+    onGone: (home) => {
+      calls.onGone(home);
+      users.gone(home);
+    },
+    ...(embedded && {
+      onEngineUsed: (owes: boolean) => (owes ? embedded.turnNext() : embedded.turnSoon()),
+      onEngineBroken: () => embedded.endBroken(),
+    }),
+    onBackground: (run) => users.background(run),
+    output: scriptLog,
+    log,
+  });
+  return { host, calls, direct, handlers, posts, users, scriptLog };
+}
