@@ -10,6 +10,7 @@ import type { CallArgs } from "../python/messages.ts";
 import { commandWords } from "../python/transcode.ts";
 import { error, type Reply, raw } from "../resp/reply.ts";
 import type { EventStarter } from "./events.ts";
+import type { Declared } from "./declared.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { ReaderSide } from "./registration-registry.ts";
 import { NOT_SYNC, TRIGGER_CLIENT } from "./triggers.ts";
@@ -69,13 +70,13 @@ export class Hooks implements ReaderSide, Middleware {
     return { way: "instead", run: (caller) => this.#run(name, args, caller) ?? error(HOOK_GONE) };
   }
 
-  check(spec: RegistrationSpec, declared: readonly Registration[]): void {
+  check(spec: RegistrationSpec, declared: Declared): void {
     const name = commandName(spec);
     this.#checkCommand(name, spec.keyPrefix !== undefined);
     if (this.#byCommand.get(name)?.some(({ spec: other }) => other.mode !== "sync")) {
       throw new ReplyError("Can not override a none sync registration");
     }
-    if (declared.some(({ spec: other }) => other.hook && commandName(other) === name && other.mode !== "sync")) {
+    if (declared.hasAsyncHook(name)) {
       throw new ReplyError("Can not override a none sync registration which already created on this session");
     }
   }

@@ -6,6 +6,7 @@ import type { Declarations } from "../executions/script.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
 import type { PythonHost } from "../python/host.ts";
+import { Declared } from "./declared.ts";
 import { Registration, type RegistrationSpec, type RegisterReader } from "./registration.ts";
 
 /** What a reader does with its registrations. */
@@ -14,7 +15,7 @@ export interface ReaderSide {
    * May this be registered? `declared` are the same script's registrations so far, `replaced` the session that the script
    * is about to replace. @throws ReplyError with the text of the `gears.error`
    */
-  check(spec: RegistrationSpec, declared: readonly Registration[], replaced: Session | undefined): void;
+  check(spec: RegistrationSpec, declared: Declared, replaced: Session | undefined): void;
   /** It takes effect. */
   activate(registration: Registration): void;
   /** No further events. @param abortPending executions that have not started become aborted */
@@ -86,35 +87,38 @@ export class RegistrationRegistry {
    * is asked again and again, for other scripts may end meanwhile. @throws ReplyError when it may not
    */
   declare(session: Session, replaces: () => Session | undefined): ScriptDeclarations {
-    const declared: Registration[] = [];
+    let declared = new Declared();
     // refuses what can not be before the script runs
     replaces();
     return {
       get count() {
-        return declared.length;
+        return declared.list.length;
       },
       add: (spec) => {
         const replaced = replaces();
         this.#reader(spec).check(spec, declared, replaced);
-        this.#checkRoom(declared.length - (replaced?.registrations.size ?? 0), spec, declared);
+        this.#checkRoom(declared.list.length - (replaced?.registrations.size ?? 0), spec, declared);
         const registration = this.#create(session, spec);
-        declared.push(registration);
+        declared.add(registration);
         return registration;
       },
       commit: () => {
-        if (declared.length === 0) return undefined;
+        const { list } = declared;
+        if (list.length === 0) return undefined;
         const replaced = replaces();
-        for (const [at, { spec }] of declared.entries()) {
-          this.#reader(spec).check(spec, declared.slice(0, at), replaced);
+        const before = new Declared();
+        for (const registration of list) {
+          this.#reader(registration.spec).check(registration.spec, before, replaced);
+          before.add(registration);
         }
         if (replaced) this.replace(replaced);
-        for (const registration of declared) this.#enter(registration);
-        for (const registration of declared) this.#start(registration);
-        return this.#settled(declared);
+        for (const registration of list) this.#enter(registration);
+        for (const registration of list) this.#start(registration);
+        return this.#settled(list);
       },
       discard: () => {
-        for (const { number } of declared) this.#options.host.tell(session, ["unregister", number]);
-        declared.length = 0;
+        for (const { number } of declared.list) this.#options.host.tell(session, ["unregister", number]);
+        declared = new Declared();
       },
     };
   }
@@ -126,8 +130,8 @@ export class RegistrationRegistry {
    */
   async add(session: Session, spec: RegistrationSpec): Promise<Registration> {
     const side = this.#reader(spec);
-    side.check(spec, [], undefined);
-    this.#checkRoom(0, spec, []);
+    side.check(spec, Declared.NOTHING, undefined);
+    this.#checkRoom(0, spec, Declared.NOTHING);
     const registration = this.#create(session, spec);
     this.#enter(registration);
     await this.kept();
@@ -135,7 +139,7 @@ export class RegistrationRegistry {
     if (!this.#all.has(registration.number)) return registration;
     try {
       // Another may have taken its place meanwhile.
-      side.check(spec, [], undefined);
+      side.check(spec, Declared.NOTHING, undefined);
     } catch (error) {
       this.remove(registration, false);
       await this.kept();
@@ -213,13 +217,13 @@ export class RegistrationRegistry {
    * @param more how many registrations are going to be made before it, less those that are going to be removed for it
    * @param declared those that are going to be made
    */
-  #checkRoom(more: number, { blob }: RegistrationSpec, declared: readonly Registration[]): void {
+  #checkRoom(more: number, { blob }: RegistrationSpec, declared: Declared): void {
     const { max = Number.POSITIVE_INFINITY } = this.#options;
     if (this.#all.size + more >= max) {
       throw new ReplyError(`ERR there are as many registrations as may be (max-registrations is ${max})`);
     }
-    const bytes = declared.reduce((sum, other) => sum + other.blob.length, this.#bytes + blob.length);
-    if (bytes > MAX_BYTES) throw new ReplyError(`ERR all registrations together have more than ${MAX_BYTES} bytes`);
+    if (this.#bytes + declared.bytes + blob.length > MAX_BYTES)
+      throw new ReplyError(`ERR all registrations together have more than ${MAX_BYTES} bytes`);
   }
 
   #create(session: Session, spec: RegistrationSpec): Registration {

@@ -52,12 +52,16 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       minArgs: 0,
       maxArgs: MANY,
       syntax: "",
-      run: () =>
-        array(
-          registrations
-            .list()
-            .map((registration) => describeRegistration(registration, { compat: options.compat, withSession: true })),
-        ),
+      run: async () => {
+        const sessions = new Map<Session, string>();
+        const described: Reply[] = [];
+        for (const [at, registration] of registrations.list().entries()) {
+          // others have their turn
+          if (at % DESCRIBED_AT_ONCE === DESCRIBED_AT_ONCE - 1) await new Promise((resolve) => setImmediate(resolve));
+          described.push(describeRegistration(registration, { compat: options.compat, sessions }));
+        }
+        return array(described);
+      },
     },
     {
       ...common,
@@ -184,10 +188,18 @@ function pause(
   return OK;
 }
 
-/** One element of RG.DUMPREGISTRATIONS. @param withSession with the `PD` pair */
+/** Registrations that are described in a row. */
+const DESCRIBED_AT_ONCE = 64;
+/** Registrations that the text about a session names. */
+const LISTED = 100;
+
+/**
+ * One element of RG.DUMPREGISTRATIONS.
+ * @param sessions the `PD` texts so far, by session; undefined: without one
+ */
 export function describeRegistration(
   registration: Registration,
-  { compat, withSession }: { compat: GearsCompat; withSession: boolean },
+  { compat, sessions }: { readonly compat: GearsCompat; readonly sessions: Map<Session, string> | undefined },
 ): Reply {
   const { spec, statistics } = registration;
   const stream = spec.reader === "StreamReader";
@@ -208,7 +220,7 @@ export function describeRegistration(
     ...pair("reader", text(spec.reader)),
     ...pair("desc", spec.description === undefined ? nil() : text(spec.description)),
     ...pair("RegistrationData", array(data)),
-    ...(withSession ? pair("PD", text((old ? oldSessionText : sessionText)(registration.session))) : []),
+    ...(sessions ? pair("PD", text(knownText(registration.session, sessions, old))) : []),
     ...(old ? [] : pair("ExecutionThreadPool", text("DefaultPool"))),
   ]);
 }
@@ -255,9 +267,20 @@ function readerArguments({ spec }: Registration, compat: GearsCompat): Reply[] {
   }
 }
 
-/** The `PD` text: one line about a session. */
+function knownText(session: Session, known: Map<Session, string>, old: boolean): string {
+  const before = known.get(session);
+  if (before !== undefined) return before;
+  const made = (old ? oldSessionText : sessionText)(session);
+  known.set(session, made);
+  return made;
+}
+
+/** The `PD` text: one line about a session. Each of its registrations has it, so it names only the first of them. */
 export function sessionText(session: Session): string {
-  const ids = [...session.registrations.values()].map(({ id }) => `'${id}'`).join(",");
+  const ids = [...session.registrations.values()]
+    .slice(0, LISTED)
+    .map(({ id }) => `'${id}'`)
+    .join(",");
   return (
     `{'sessionName':'${session.id}', 'sessionDescription':'${session.description ?? "null"}', ` +
     `'refCount': ${session.refCount}, 'linkedTo': ${session.dead ? "None" : "primary"}, 'dead': ${session.dead}, ` +

@@ -81,7 +81,7 @@ function describeSession(session: Session, verbose: boolean, options: SessionCom
   const owned = [...session.registrations.values()].flatMap(({ id }) => {
     const registration = registrations.find(Buffer.from(id));
     if (!registration) return [];
-    return [verbose ? describeRegistration(registration, { compat, withSession: false }) : text(id)];
+    return [verbose ? describeRegistration(registration, { compat, sessions: undefined }) : text(id)];
   });
   return array([
     text("ID"),

@@ -5,6 +5,7 @@ import type { Execution } from "../executions/execution.ts";
 import type { Session } from "../executions/session.ts";
 import { commandWords } from "../python/transcode.ts";
 import type { EventStarter } from "./events.ts";
+import type { Declared } from "./declared.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { ReaderSide } from "./registration-registry.ts";
 
@@ -24,12 +25,11 @@ export class Triggers implements ReaderSide {
     this.#starter = starter;
   }
 
-  check(spec: RegistrationSpec, declared: readonly Registration[], replaced: Session | undefined): void {
+  check(spec: RegistrationSpec, declared: Declared, replaced: Session | undefined): void {
     if (!spec.trigger) return;
-    if (declared.some((other) => other.spec.trigger?.equals(spec.trigger as Buffer))) {
-      throw new ReplyError("trigger already registered in this session");
-    }
-    const owner = this.#byName.get(spec.trigger.toString("latin1"));
+    const name = spec.trigger.toString("latin1");
+    if (declared.hasTrigger(name)) throw new ReplyError("trigger already registered in this session");
+    const owner = this.#byName.get(name);
     if (owner && owner.session !== replaced) throw new ReplyError("trigger already registered");
   }
 
