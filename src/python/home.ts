@@ -105,6 +105,10 @@ export class Home implements CallContext {
     };
   }
 
+  owners(): object[] {
+    return [...this.tasks.values()].map(({ owner }) => owner);
+  }
+
   get mayAnswer(): boolean {
     return this.worker.takesAnswers;
   }

@@ -221,6 +221,8 @@ export const CALLS = {
   config_get: { key: text() },
   register: { builders, spec: registration, task },
   run: { mode: runMode, steps, reader: text(), task, session },
+  /** A time event's function is about to be called: may it be, and is the engine held for it? */
+  timer_begin: { number: natural },
   time_event: { seconds: whole, key: nullable(text()), blob: bytes(MAX_BLOB_BYTES), session, task },
   get_command: { task },
   override_reply: { value: oneResult, task },

@@ -34,6 +34,7 @@ const CALL_ARGS: Record<keyof typeof CALLS, MarshalValue[]> = {
   register: [1, SPEC, 1],
   run: ["async", STEPS, "KeysReader", 0, "1:abc"],
   time_event: [5, null, Buffer.alloc(0), "1:abc", 0],
+  timer_begin: [1],
   get_command: [1],
   override_reply: [["a", 1, ["b"]], 1],
 };
