@@ -299,6 +299,7 @@ export class VirtualHost {
     const limit = length > FULL_READ ? length : Math.min(length, socket.readLimit);
     const count = socket.take(this.memory.bytes, pointer, limit);
     this.#cause = socket.origin;
+    if (socket.paused) socket.unansweredBytes += count;
     if (socket.readInStep === 0) this.#readers.push(socket);
     socket.readInStep += count;
     return count;
@@ -463,7 +464,7 @@ export class VirtualHost {
         layout !== undefined &&
         ((words[events + socket.descriptor * EVENT_WORDS] ?? 0) & WRITABLE) !== 0;
       socket.inWriting = waits;
-      if (!waits) socket.unbroken = 0;
+      if (!waits) socket.unbroken = socket.unansweredBytes = 0;
       if (layout === undefined) writable = true;
       if (!waits) continue;
       this.#writing[kept++] = socket;

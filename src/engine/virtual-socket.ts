@@ -21,6 +21,11 @@ const CLIENT_WRITE = 64 * 1024;
 const CLIENT_WINDOW = 4 * CLIENT_WRITE;
 /** The same for the server's own connections, which want their replies whole: larger pieces, and as many as there are. */
 const OWN_WRITE = 1024 * 1024;
+/**
+ * Bytes of commands that are carried out for a client that does not read, while replies of it wait in Valkey. That does not
+ * count strings that it only refers to: with each command that overwrites one, one more is held for the replies alone.
+ */
+const MOST_UNANSWERED = 16 * 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
 /** Where MONITOR says that the commands of scripts come from. */
 const SCRIPTS = "127.0.0.1:0";
@@ -68,6 +73,8 @@ export class VirtualSocket {
   isQuiet = false;
   /** Bytes of replies since Valkey had no more to write. */
   unbroken = 0;
+  /** Bytes of commands that were read although the client did not read, since then. */
+  unansweredBytes = 0;
   /** Members of the host's lists of sockets that have something to do. */
   inReadable = false;
   inWriting = false;
@@ -153,7 +160,11 @@ export class VirtualSocket {
    * replies may be together.
    */
   get isReadable(): boolean {
-    return this.ended || (this.unread > 0 && !this.frozen && !(this.paused && this.hasLongReplies));
+    return this.ended || (this.unread > 0 && !this.frozen && !(this.paused && this.#owesMuch));
+  }
+
+  get #owesMuch(): boolean {
+    return this.hasLongReplies || (!this.isOwn && this.unansweredBytes > MOST_UNANSWERED);
   }
 
   /** Queues bytes for Valkey. @param quiet they are no commands of the client: MONITOR does not show them */
