@@ -14,6 +14,7 @@ import { runAfter, type Timer } from "../timer.ts";
 import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
 import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./host.ts";
 import { shownTo } from "./identity.ts";
+import { convertInTurns, LARGE_REPLY } from "./large-replies.ts";
 import { encodeMarshal, MarshalWriter } from "./marshal.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "./messages.ts";
 import { ReplyStatus } from "./protocol.ts";
@@ -182,7 +183,7 @@ export class PythonCalls {
     const bytes = encodeCommand(own?.args ?? args);
     const changes = name === "acl" || name === "config";
     if (changes) this.#options.epoch.advance();
-    const settle = (frame: Buffer): CallReply => {
+    const settle = (frame: Buffer): CallReply | Promise<CallReply> => {
       const shown = own ? own.settle(frame) : frame;
       if (changes) this.#options.epoch.changed();
       return engineReply(shownToUser?.(shown) ?? shown);
@@ -438,10 +439,13 @@ function hasNoReply(name: string, args: readonly Buffer[]): boolean {
   return name === "replconf" && (words[0] === "ack" || words[0] === "getack");
 }
 
+const MINUS = 45;
+
 const ok = (value: string | null): CallReply => ({ status: ReplyStatus.ok, value: encodeMarshal(value) });
 
 /** @throws ReplyError for an error reply; its text keeps the line end, as scripts of RedisGears see it. */
-function engineReply(bytes: Buffer): CallReply {
+function engineReply(bytes: Buffer): CallReply | Promise<CallReply> {
+  if (bytes.length > LARGE_REPLY && bytes[0] !== MINUS) return convertInTurns(bytes);
   const reply = new RespReader(bytes);
   if (reply.isError) throw new ReplyError(`${reply.line()}\r\n`);
   const out = new MarshalWriter(bytes.length + 16);

@@ -16,6 +16,9 @@ import type { PythonWorker } from "./python-worker.ts";
 /** Calls of one interpreter that may be unanswered at a time: more than jobs inside jobs (calls.py) can make. */
 const MAX_CALLS = 64;
 
+/** Bytes of an answer whose copies take their time. */
+const LARGE_ANSWER = 16 * 1024 * 1024;
+
 /** Messages that Python answers with a post, and where the number stands that it answers by. */
 const ANSWERED = new Map([
   ["timer", { by: "timer", at: 1 }],
@@ -130,7 +133,10 @@ export class Home implements CallContext {
   reply(seq: number, status: number, value: Buffer): void {
     this.calls--;
     const out = new MarshalWriter(value.length + 32).list(4).text("reply").int(seq).int(status);
-    this.worker.post(out.encoded(value).finish(), true);
+    const message = out.encoded(value).finish();
+    // it is copied once more: others have a turn in between
+    if (message.length > LARGE_ANSWER) setImmediate(() => this.worker.post(message, true));
+    else this.worker.post(message, true);
   }
 
   /** Asks its code something. */
