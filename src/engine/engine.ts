@@ -65,3 +65,6 @@ export interface Engine {
 
 /** Text of the error reply that clients get while an engine by URL is unreachable. */
 export const ENGINE_DOWN = "ERR engine is not reachable";
+
+/** Most commands of a client in one piece: the embedded engine carries out a piece without looking up. */
+export const FULL_COMMANDS = 32;

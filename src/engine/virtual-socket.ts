@@ -4,10 +4,21 @@ import type { ClientAddresses } from "./engine.ts";
 /** Room for Valkey's own answer to "not now"; any negative result means "broken pipe" for a write. */
 export const NOTHING_WRITTEN = 0;
 /** Bytes that Valkey reads of one connection in one step, unless its commands turned out to be slow. */
-export const FULL_READ = 16 * 1024;
+export const FULL_READ = 32 * 1024;
+/**
+ * A client's bytes come in pieces of {@link FULL_COMMANDS} commands at most. Behind so many bytes a step reads no other piece:
+ * slow commands may follow cheap ones, and only the end of the step tells.
+ */
+const FEW_BYTES = 1024;
 export const MIN_READ = 64;
 /** The same of a client that has just come: nobody knows how slow its commands are, nor how long their replies. */
 const FIRST_READ = MIN_READ;
+/**
+ * Valkey asks for what has room in its buffer, which is at most 32 KiB, and up to three times that behind long arguments; or
+ * for the whole of what is missing of an argument of more than 32 KiB.
+ */
+const USUAL_BUFFER = 33 * 1024;
+const LARGEST_BUFFER = 128 * 1024;
 /** A client has long replies when they have so many times the bytes of its commands. */
 const LONG_REPLIES = 64;
 /** After so many bytes of commands, what was known of their replies counts half. */
@@ -182,6 +193,18 @@ export class VirtualSocket {
     this.#head = 0;
     this.#offset = 0;
     this.unread = 0;
+  }
+
+  /** How many of the bytes that Valkey asks for it may have in this step. */
+  mayTake(length: number): number {
+    // of an argument of its own there is one command only
+    if (this.isOwn || length > LARGEST_BUFFER) return length;
+    const limit = length > USUAL_BUFFER && this.readLimit === FULL_READ ? length : Math.min(length, this.readLimit);
+    if (limit <= FEW_BYTES) return limit;
+    let bytes = -this.#offset;
+    for (let at = this.#head; at < this.#input.length && bytes < FEW_BYTES; at++)
+      bytes += (this.#input[at] as Uint8Array).length;
+    return Math.min(limit, bytes);
   }
 
   /** Moves up to `length` bytes of the queue to `target`. @returns how many */

@@ -6,7 +6,7 @@
  */
 import type { Socket } from "node:net";
 import type { CommandContext, CommandRow } from "../commands/command.ts";
-import { type ClientAddresses, ENGINE_DOWN } from "../engine/engine.ts";
+import { type ClientAddresses, ENGINE_DOWN, FULL_COMMANDS } from "../engine/engine.ts";
 import { scalarText } from "../resp/frames.ts";
 import { encode, encodeWhole, error, raw, type Reply } from "../resp/reply.ts";
 import { RequestDecoder } from "../resp/request.ts";
@@ -203,12 +203,13 @@ export class ClientSession {
     if (this.#pumping || this.#closed) return;
     this.#pumping = true;
     const decoder = this.#decoder;
-    while (!this.#mustWait() && decoder.next()) {
+    for (let count = 1; !this.#mustWait() && decoder.next(); count++) {
       if (!this.#gateOpen && !this.#passesGate()) {
         decoder.putBack();
         break;
       }
       this.#route();
+      if (count % FULL_COMMANDS === 0) this.#sendSome();
     }
     this.#pumping = false;
     const run = decoder.takeRun();
@@ -217,6 +218,12 @@ export class ClientSession {
     else if (!this.#gateOpen) {
       if (!this.#gateAwaited) this.#awaitGate();
     } else if (!this.#mustWait() && this.#socket.isPaused() && !this.#finishing) this.#socket.resume();
+  }
+
+  /** So many commands in one piece: the embedded engine can not stop inside one. */
+  #sendSome(): void {
+    const run = this.#decoder.takeThrough();
+    if (run) this.#engine.send(run);
   }
 
   #awaitGate(): void {

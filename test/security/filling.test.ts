@@ -27,6 +27,17 @@ const memory = (): number =>
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Milliseconds that something takes, the best of some times. */
+async function timed(run: () => Promise<unknown>): Promise<number> {
+  let best = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 5; i++) {
+    const began = performance.now();
+    await run();
+    best = Math.min(best, performance.now() - began);
+  }
+  return best;
+}
+
 /** Ordinary commands of another client, as many as the server can carry out. */
 async function work(ms: number): Promise<void> {
   const other = await connectClient(server.port);
@@ -96,6 +107,23 @@ describe.skipIf(process.platform !== "linux")("a client that does not read", () 
     reader.destroy();
   }, 120_000);
 });
+
+it("a client that sends slow commands behind cheap ones in one piece does not keep others waiting for all of them", async () => {
+  const sender = await connectPlain(server.port);
+  const cheap = Buffer.concat(Array.from({ length: 5_000 }, () => request("GET", "nothing")));
+  const slow = request("EVAL", "for i = 1, 400000 do end", "0");
+  const both = Buffer.concat([cheap.subarray(0, cheap.length / 5), ...Array.from({ length: 600 }, () => slow)]);
+  sender.write(cheap);
+  await sender.until(() => sender.pending.length === 5_000 * "$-1\r\n".length);
+  const oneMs = await timed(() => client.call("EVAL", "for i = 1, 400000 do end", "0"));
+  const { pings } = await pingsDuring(server.port, async () => {
+    sender.write(both);
+    await sleep(3_000);
+  });
+  sender.destroy();
+  // a step holds fifty of them at most, and there would be hundreds in one
+  expect(pings.slowestMs).toBeLessThan(PATIENCE_MS + 120 * oneMs);
+}, 60_000);
 
 describe("a reply of several GB", () => {
   it("to a client does not end the server", async () => {
