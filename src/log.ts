@@ -37,8 +37,12 @@ interface OpenLog {
 
 type Output = ReturnType<typeof destination>;
 
-/** Lines that wait for a full disk; more are lost. */
+/** Lines that wait for a full disk, or for who reads them; more are lost. */
 const MOST_WAITING_BYTES = 1024 * 1024;
+/** Milliseconds after which what waits is tried again, if nothing else is logged before. */
+const RETRY_MS = 50;
+/** The end of the process waits so long for who reads the log. */
+const END_PATIENCE_MS = 1_000;
 
 /**
  * Opens the log. Lines are written at once: nothing is lost when the process ends, and nothing keeps it alive. Where they
@@ -48,7 +52,7 @@ const MOST_WAITING_BYTES = 1024 * 1024;
 export function openLog(options: LogOptions): OpenLog {
   const forPeople = options.file === "" && process.stdout.isTTY;
   const output = openOutput(options.file);
-  output.on("error", () => {});
+  neverWait(output);
   const log = pino(
     {
       level: pinoLevel(options.level),
@@ -68,7 +72,7 @@ export function openLog(options: LogOptions): OpenLog {
 }
 
 function openOutput(file: string): Output {
-  const common = { sync: true, mkdir: true, maxLength: MOST_WAITING_BYTES };
+  const common = { sync: true, mkdir: true, maxLength: MOST_WAITING_BYTES, retryEAGAIN: () => false };
   if (file === "") return destination({ ...common, dest: 1 });
   try {
     // the name has to mean the same file when it is opened again
@@ -76,6 +80,28 @@ function openOutput(file: string): Output {
   } catch (error) {
     throw new ConfigError(`option 'logfile': ${error instanceof Error ? error.message : error}`);
   }
+}
+
+/** Nobody waits for who does not read the log: the stream would let the whole process sleep until there is room. */
+function neverWait(output: Output): void {
+  let blocked = false;
+  let timer: NodeJS.Timeout | undefined;
+  const retry = (): void => {
+    blocked = false;
+    timer = undefined;
+    // goes on with what waits, and tells of an error within the call
+    output.write("");
+  };
+  output.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EAGAIN" && error.code !== "EBUSY") return;
+    blocked = true;
+    timer ??= setTimeout(retry, RETRY_MS).unref();
+  });
+  process.once("exit", () => {
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    for (const end = performance.now() + END_PATIENCE_MS; blocked && performance.now() < end; retry())
+      Atomics.wait(pause, 0, 0, RETRY_MS);
+  });
 }
 
 const prettyOutput = (output: Output): DestinationStream =>

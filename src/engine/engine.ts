@@ -68,3 +68,6 @@ export const ENGINE_DOWN = "ERR engine is not reachable";
 
 /** What waits for a reply is rejected with this when the engine has gone. */
 export const DOWN = new Error(ENGINE_DOWN);
+
+/** Most commands of a client in one piece: the embedded engine carries out a piece without looking up. */
+export const FULL_COMMANDS = 32;

@@ -31,6 +31,8 @@ interface OwnParameter {
   /** What the engine has instead of a value. */
   inEngine(value: string): string;
   read(): string;
+  /** The range of a value that is not in it, where the engine would take it. */
+  outOfRange?(value: string): string | undefined;
   /** @returns what takes the value over; undefined: the engine will refuse it */
   change(value: string): (() => void) | undefined;
 }
@@ -115,8 +117,10 @@ export class OwnSettings {
     // names and values take turns
     for (let at = 2; at + 1 < words.length; at += 2) {
       const name = words[at] as string;
-      if (LISTENING.has(name)) return { args: NO_SETTING, settle: (reply) => immutable(reply, name) };
+      if (LISTENING.has(name)) return refused(name, "can't set immutable config");
       const parameter = this.#parameters.get(name);
+      const range = parameter?.outOfRange?.(words[at + 1] as string);
+      if (range !== undefined) return refused(name, `argument must be between ${range} inclusive`);
       const change = parameter?.change(words[at + 1] as string);
       if (!parameter || !change) continue;
       translated[at + 1] = Buffer.from(parameter.inEngine(words[at + 1] as string));
@@ -175,10 +179,8 @@ export class OwnSettings {
 
   #maxMemoryParameter({ parse }: MemoryLimit): OwnParameter {
     return {
-      inEngine: (value) => {
-        const bytes = parse(value) ?? 0;
-        return String(bytes === 0 ? MOST_MEMORY : Math.min(bytes, MOST_MEMORY));
-      },
+      inEngine: (value) => String(parse(value) || MOST_MEMORY),
+      outOfRange: (value) => ((parse(value) ?? 0) > MOST_MEMORY ? `0 and ${MOST_MEMORY}` : undefined),
       read: () => String(this.#maxMemory),
       change: (value) => {
         const bytes = parse(value);
@@ -193,9 +195,10 @@ export class OwnSettings {
 
 const OK = "+".charCodeAt(0);
 
-function immutable(reply: Buffer, name: string): Buffer {
-  if (!reply.toString("latin1").startsWith("-ERR Unknown option")) return reply;
-  return Buffer.from(
-    `-ERR CONFIG SET failed (possibly related to argument '${name}') - can't set immutable config\r\n`,
-  );
+/** Who may not use CONFIG SET is told that, and everybody else the reason. */
+function refused(name: string, reason: string): TranslatedConfig {
+  const refusal = `-ERR CONFIG SET failed (possibly related to argument '${name}') - ${reason}\r\n`;
+  const settle = (reply: Buffer): Buffer =>
+    reply.toString("latin1").startsWith("-ERR Unknown option") ? Buffer.from(refusal) : reply;
+  return { args: NO_SETTING, settle };
 }

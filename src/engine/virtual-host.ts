@@ -254,10 +254,9 @@ export class VirtualHost {
     if (socket === undefined) return WOULD_BLOCK;
     if (socket.unread === 0) return socket.ended ? 0 : WOULD_BLOCK;
     this.#reader = socket;
-    // Big arguments are read in one go whatever the limit: there is one command in them.
-    const limit = length > FULL_READ ? length : Math.min(length, socket.readLimit);
-    const count = socket.take(this.memory.bytes, pointer, limit);
+    const count = socket.take(this.memory.bytes, pointer, socket.mayTake(length));
     this.#cause = socket.origin;
+    if (socket.paused) socket.unansweredBytes += count;
     if (socket.readInStep === 0) this.#readers.push(socket);
     socket.readInStep += count;
     return count;
@@ -404,7 +403,7 @@ export class VirtualHost {
       const waits =
         !socket.closed && internals !== undefined && (internals.interestIn(socket.descriptor) & WRITABLE) !== 0;
       socket.inWriting = waits;
-      if (!waits) socket.unbroken = 0;
+      if (!waits) socket.unbroken = socket.unansweredBytes = 0;
       if (internals === undefined) writable = true;
       if (!waits) continue;
       this.#writing[kept++] = socket;

@@ -4,10 +4,21 @@ import type { ClientAddresses } from "./engine.ts";
 /** Room for Valkey's own answer to "not now"; any negative result means "broken pipe" for a write. */
 export const NOTHING_WRITTEN = 0;
 /** Bytes that Valkey reads of one connection in one step, unless its commands turned out to be slow. */
-export const FULL_READ = 16 * 1024;
+export const FULL_READ = 32 * 1024;
+/**
+ * A client's bytes come in pieces of {@link FULL_COMMANDS} commands at most. Behind so many bytes a step reads no other piece:
+ * slow commands may follow cheap ones, and only the end of the step tells.
+ */
+const FEW_BYTES = 1024;
 export const MIN_READ = 64;
 /** The same of a client that has just come: nobody knows how slow its commands are, nor how long their replies. */
 const FIRST_READ = MIN_READ;
+/**
+ * Valkey asks for what has room in its buffer, which is at most 32 KiB, and up to three times that behind long arguments; or
+ * for the whole of what is missing of an argument of more than 32 KiB.
+ */
+const USUAL_BUFFER = 33 * 1024;
+const LARGEST_BUFFER = 128 * 1024;
 /** A client has long replies when they have so many times the bytes of its commands. */
 const LONG_REPLIES = 64;
 /** After so many bytes of commands, what was known of their replies counts half. */
@@ -21,6 +32,11 @@ const CLIENT_WRITE = 64 * 1024;
 const CLIENT_WINDOW = 4 * CLIENT_WRITE;
 /** The same for the server's own connections, which want their replies whole: larger pieces, and as many as there are. */
 const OWN_WRITE = 1024 * 1024;
+/**
+ * Bytes of commands that are carried out for a client that does not read, while replies of it wait in Valkey. That does not
+ * count strings that it only refers to: with each command that overwrites one, one more is held for the replies alone.
+ */
+const MOST_UNANSWERED = 16 * 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
 /** Where MONITOR says that the commands of scripts come from. */
 const SCRIPTS = "127.0.0.1:0";
@@ -70,6 +86,8 @@ export class VirtualSocket {
   isQuiet = false;
   /** Bytes of replies since Valkey had no more to write. */
   unbroken = 0;
+  /** Bytes of commands that were read although the client did not read, since then. */
+  unansweredBytes = 0;
   /** Members of the host's lists of sockets that have something to do. */
   inReadable = false;
   inWriting = false;
@@ -155,7 +173,11 @@ export class VirtualSocket {
    * replies may be together.
    */
   get isReadable(): boolean {
-    return this.ended || (this.unread > 0 && !this.frozen && !(this.paused && this.hasLongReplies));
+    return this.ended || (this.unread > 0 && !this.frozen && !(this.paused && this.#owesMuch));
+  }
+
+  get #owesMuch(): boolean {
+    return this.hasLongReplies || (!this.isOwn && this.unansweredBytes > MOST_UNANSWERED);
   }
 
   /** Queues bytes for Valkey. @param quiet they are no commands of the client: MONITOR does not show them */
@@ -173,6 +195,18 @@ export class VirtualSocket {
     this.#head = 0;
     this.#offset = 0;
     this.unread = 0;
+  }
+
+  /** How many of the bytes that Valkey asks for it may have in this step. */
+  mayTake(length: number): number {
+    // of an argument of its own there is one command only
+    if (this.isOwn || length > LARGEST_BUFFER) return length;
+    const limit = length > USUAL_BUFFER && this.readLimit === FULL_READ ? length : Math.min(length, this.readLimit);
+    if (limit <= FEW_BYTES) return limit;
+    let bytes = -this.#offset;
+    for (let at = this.#head; at < this.#input.length && bytes < FEW_BYTES; at++)
+      bytes += (this.#input[at] as Uint8Array).length;
+    return Math.min(limit, bytes);
   }
 
   /** Moves up to `length` bytes of the queue to `target`. @returns how many */

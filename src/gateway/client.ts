@@ -9,7 +9,7 @@ import type { Caller } from "../commands/caller.ts";
 import type { CommandContext, CommandRow } from "../commands/command.ts";
 import { accessProbe, refusal } from "../commands/command-rights.ts";
 import type { Handling } from "../commands/path.ts";
-import { type ClientAddresses, DOWN, ENGINE_DOWN } from "../engine/engine.ts";
+import { type ClientAddresses, DOWN, ENGINE_DOWN, FULL_COMMANDS } from "../engine/engine.ts";
 import { traitsOf, wordOf } from "../engine/traits.ts";
 import type { Maybe } from "../maybe.ts";
 import { encode, encodeWhole, error, raw, type Reply } from "../resp/reply.ts";
@@ -213,12 +213,13 @@ export class Client {
     if (this.#pumping || this.#closed) return;
     this.#pumping = true;
     const decoder = this.#decoder;
-    while (!this.#mustWait() && decoder.next()) {
+    for (let count = 1; !this.#mustWait() && decoder.next(); count++) {
       if (!this.#gateOpen && !this.#passesGate()) {
         decoder.putBack();
         break;
       }
       this.#route();
+      if (count % FULL_COMMANDS === 0) this.#sendSome();
     }
     this.#pumping = false;
     const run = decoder.takeRun();
@@ -227,6 +228,12 @@ export class Client {
     else if (!this.#gateOpen) {
       if (!this.#gateAwaited) this.#awaitGate();
     } else if (!this.#mustWait() && this.#socket.isPaused() && !this.#finishing) this.#socket.resume();
+  }
+
+  /** So many commands in one piece: the embedded engine can not stop inside one. */
+  #sendSome(): void {
+    const run = this.#decoder.takeThrough();
+    if (run) this.#engine.send(run);
   }
 
   #awaitGate(): void {

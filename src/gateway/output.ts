@@ -106,5 +106,7 @@ export class ClientOutput {
       for (const chunk of chunks) this.#socket.write(chunk);
       this.#socket.uncork();
     }
+    // what the system has taken at once makes no "drain"
+    if (this.#full && !this.#socket.writableNeedDrain) this.#drained();
   }
 }

@@ -18,6 +18,9 @@ import type { PythonWorker } from "./python-worker.ts";
 /** Calls of one interpreter that may be unanswered at a time: more than jobs inside jobs (calls.py) can make. */
 const MAX_CALLS = 64;
 
+/** Bytes of an answer whose copies take their time. */
+const LARGE_ANSWER = 16 * 1024 * 1024;
+
 /** Messages that Python answers with a post, and where the number stands that it answers by. */
 const ANSWERED = new Map([
   ["timer", { by: "timer", at: 1 }],
@@ -110,6 +113,10 @@ export class Home implements CallContext {
     };
   }
 
+  owners(): object[] {
+    return [...this.tasks.values()].map(({ owner }) => owner);
+  }
+
   get mayAnswer(): boolean {
     return this.worker.takesAnswers;
   }
@@ -135,7 +142,10 @@ export class Home implements CallContext {
   /** Answers a call of its code. */
   reply(seq: number, status: number, value: Buffer): void {
     this.calls--;
-    this.worker.post(replyMessage(seq, { status, value }), true);
+    const message = replyMessage(seq, { status, value });
+    // it is copied once more: others have a turn in between
+    if (message.length > LARGE_ANSWER) setImmediate(() => this.worker.post(message, true));
+    else this.worker.post(message, true);
   }
 
   /** Asks its code something. */

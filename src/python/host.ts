@@ -92,6 +92,8 @@ export interface Interruptible {
   readonly session: Pick<PythonSession, "home">;
   /** For people. */
   readonly name: string;
+  /** False while its interpreter has not come to it. */
+  readonly begun?: boolean;
 }
 
 /** What an interpreter's event loop runs for long and is no task's: a coroutine, a callback, a finaliser. */
@@ -192,6 +194,8 @@ export interface CallContext {
   readonly user?: string | undefined;
   /** False while it has not taken the answers that it has: large ones should wait. */
   readonly mayAnswer?: boolean;
+  /** In whose names its tasks send commands; the call may be on top of any of them. */
+  owners?(): object[];
   /**
    * The task that the interpreter runs; undefined for code that belongs to no execution, or to one that has ended.
    * @throws BadMessage when it is another interpreter's, or was never given out

@@ -66,7 +66,7 @@ export class Interrupts {
 
   /** Does something run in this interpreter that was called inside whatever it does? */
   runsInside(home: Home): boolean {
-    for (const { session } of this.#inline) if (session.home === home) return true;
+    for (const { session, begun } of this.#inline) if (session.home === home && begun !== false) return true;
     return false;
   }
 

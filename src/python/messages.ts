@@ -14,8 +14,11 @@ export class BadMessage extends InternalError {
   override name = "BadMessage";
 }
 
-/** Most arguments of a command, as of a client's (Redis: 1024 * 1024). Mirrored in convert.py. */
-const MAX_ARGUMENTS = 1_048_576;
+/**
+ * Most arguments of a command: a quarter of a client's, whose commands are not decoded in one piece. With all of them main is
+ * held for less than 100 ms. Mirrored in convert.py.
+ */
+const MAX_ARGUMENTS = 262_144;
 /** Most elements of the results in one message, nested ones too. Mirrored in convert.py. */
 const MAX_ELEMENTS = 1_048_576;
 /** How deep results may nest. convert.py goes to 500. */
@@ -221,6 +224,8 @@ export const CALLS = {
   config_get: { key: text() },
   register: { builders, spec: registration, task },
   run: { mode: runMode, steps, reader: text(), task, session },
+  /** A time event's function is about to be called: may it be, and is the engine held for it? */
+  timer_begin: { number: natural },
   time_event: { seconds: whole, key: nullable(text()), blob: bytes(MAX_BLOB_BYTES), session, task },
   get_command: { task },
   override_reply: { value: oneResult, task },

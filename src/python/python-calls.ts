@@ -19,6 +19,7 @@ import { engineReply, okReply, ownReply } from "./call-reply.ts";
 import type { DirectAccess, DirectUser } from "./direct-access.ts";
 import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./host.ts";
 import { shownTo } from "./identity.ts";
+import { convertInTurns, LARGE_REPLY } from "./large-replies.ts";
 import { MarshalWriter } from "./marshal.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "./messages.ts";
 import { ReplyStatus } from "./protocol.ts";
@@ -189,10 +190,10 @@ export class PythonCalls {
     const bytes = encodeCommand(own?.args ?? args);
     const changes = hasForm(traitsOf(name).changesRights, args);
     if (changes) this.#options.epoch.advance();
-    const settle = (frame: Buffer): CallReply => {
+    const settle = (frame: Buffer): Maybe<CallReply> => {
       const shown = own ? own.settle(frame) : frame;
       if (changes) this.#options.epoch.changed();
-      return engineReply(shownToUser?.(shown) ?? shown);
+      return converted(shownToUser?.(shown) ?? shown);
     };
     const send = (): Maybe<Buffer> =>
       flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task, true);
@@ -248,7 +249,7 @@ export class PythonCalls {
     await new Promise<void>((resolve) => this.#options.gate.whenOpen(owner, resolve));
     const client = this.#options.connections.open();
     try {
-      return engineReply(shown(await client.rawCall(bytes, 1)));
+      return await converted(shown(await client.rawCall(bytes, 1)));
     } finally {
       client.close();
     }
@@ -421,6 +422,12 @@ export class PythonCalls {
 
 /** What Python makes of a command that is not replied to. */
 const NO_REPLY = "Failed executing command";
+
+const MINUS = 45;
+
+/** What the engine has replied. A large reply is converted a little at a time. @throws ReplyError for an error */
+const converted = (bytes: Buffer): Maybe<CallReply> =>
+  bytes.length > LARGE_REPLY && bytes[0] !== MINUS ? convertInTurns(bytes) : engineReply(bytes);
 
 function keysReply(number: number, batch: KeyBatch): CallReply {
   const size = batch.keys.length + (batch.values?.length ?? 0) + 64;

@@ -37,6 +37,11 @@ export class RespReader {
     return this.type === MINUS;
   }
 
+  /** True when the next reply is an array, and no nil. */
+  get isArray(): boolean {
+    return this.type === STAR && !this.isNil;
+  }
+
   /** True when the next reply is a nil of either kind. */
   get isNil(): boolean {
     return (this.type === DOLLAR || this.type === STAR) && this.source[this.at + 1] === MINUS;

@@ -18,6 +18,8 @@ export interface Holdable {
   /** @param name says who holds it, when somebody asks */
   hold(owner: object, name?: () => string): Promise<void>;
   release(owner: object): void;
+  /** May `owner` send a command now? */
+  isOpenFor(owner: object): boolean;
   /** Calls `go` when nobody else holds the engine: at once, or later. */
   whenOpen(owner: object, go: () => void): void;
 }

@@ -44,6 +44,11 @@ export interface KeptTimer {
   readonly spec: TimeEventSpec;
 }
 
+/** A call of its function, from when its interpreter was told of it. */
+interface TimerCall extends Interruptible {
+  begun: boolean;
+}
+
 interface TimeEvent {
   readonly number: number;
   readonly session: Session;
@@ -53,8 +58,8 @@ interface TimeEvent {
   timer: Timer | undefined;
   /** In whose name the engine is held while the function runs. */
   holder: object | undefined;
-  /** The call that runs, and who watches it. */
-  call: Interruptible | undefined;
+  /** The call that runs or is to run, and who watches it. */
+  call: TimerCall | undefined;
   watch: { end(): void } | undefined;
   /** Why it was told to stop. */
   stopReason: string | undefined;
@@ -86,13 +91,14 @@ export class TimeEvents {
   #bytes = 0;
   /** How many each user has. */
   readonly #perUser = new Map<string, number>();
-  /** The one that holds the engine, or waits for it, and those after it. */
+  /** The one that waits for the engine, and those after it. */
   #firing: TimeEvent | undefined;
   readonly #due: (() => void)[] = [];
   #last = 0;
   #stopped = false;
-  readonly handlers: Pick<CallHandlers, "time_event"> = {
+  readonly handlers: Pick<CallHandlers, "time_event" | "timer_begin"> = {
     time_event: (caller, args) => this.#create(caller, args),
+    timer_begin: (caller, { number }) => this.#begun(caller, number),
   };
   readonly posts: Pick<PostHandlers, "timer" | "timer_restored"> = {
     timer: (_home, answer) => this.#ended(answer),
@@ -156,7 +162,7 @@ export class TimeEvents {
     let lost = 0;
     for (const event of [...this.#events.values()]) {
       if (event.session.home !== home && event.holder !== home) continue;
-      const running = event.holder !== undefined;
+      const running = event.call !== undefined;
       this.#letGo(event);
       if (event.stopReason !== undefined) this.#end(event, event.stopReason);
       else if (event.kept === undefined) {
@@ -241,41 +247,63 @@ export class TimeEvents {
 
   async #fire(event: TimeEvent): Promise<void> {
     await this.#turn(event);
-    if (!(await this.#begin(event))) this.#endTurn(event);
+    await this.#tell(event).finally(() => this.#endTurn(event));
   }
 
-  /** @returns true when its function was called */
-  async #begin(event: TimeEvent): Promise<boolean> {
+  /** Has its function called when nobody holds the engine. */
+  async #tell(event: TimeEvent): Promise<void> {
     const { host, gate, log } = this.#options;
     try {
       if (event.kept && (await this.#ask("EXISTS", event.kept.key)) !== 1) {
         host.tell(event.session, ["timer_drop", event.number]);
         this.#end(event);
-        return false;
+        return;
       }
     } catch (error) {
       if (!this.#stopped) log.warn({ err: error }, "a time event could not look for its key; it tries again");
       this.#schedule(event);
-      return false;
+      return;
     }
-    const holder = event.session.home;
-    if (!holder) {
+    const { home } = event.session;
+    if (home) await new Promise<void>((resolve) => gate.whenOpen(home, resolve));
+    if (!home || this.#stopped || event.session.home !== home || !this.#events.has(event.number)) {
       this.#schedule(event, INTERPRETER_SOON_MS);
-      return false;
+      return;
     }
     const name = `a time event of session ${event.session.id}`;
-    await gate.hold(holder, () => name);
-    if (this.#stopped || event.session.home !== holder || !this.#events.has(event.number)) {
+    const call = { handle: host.nextHandle(), session: event.session, name, begun: false };
+    event.call = call;
+    host.runCallback(call, ["timer", event.number, call.handle]);
+  }
+
+  /**
+   * Its interpreter has come to it. Only now the engine is held: until then it may have been busy with something else.
+   * @returns whether the function is to be called
+   */
+  async #begun(caller: CallContext, number: number): Promise<CallReply> {
+    const event = this.#events.get(number);
+    const call = event?.call;
+    if (!event || !call) return okReply(false);
+    const holder = caller.home;
+    if (event.session.home !== holder) throw new BadMessage(`time event ${number} is another interpreter's`);
+    if (call.begun) throw new BadMessage(`time event ${number} has begun`);
+    const { gate } = this.#options;
+    // what holds the engine may be what it has interrupted, and would never let go
+    const own = caller.owners?.() ?? [];
+    if (!gate.isOpenFor(holder) && own.some((owner) => gate.isOpenFor(owner))) {
+      this.#letGo(event);
+      void this.#fire(event);
+      return okReply(false);
+    }
+    call.begun = true;
+    await gate.hold(holder, () => call.name);
+    if (event.call !== call) {
       gate.release(holder);
-      this.#schedule(event, INTERPRETER_SOON_MS);
-      return false;
+      return okReply(false);
     }
     event.holder = holder;
-    const call = { handle: host.nextHandle(), session: event.session, name };
-    event.call = call;
     event.watch = this.#watch(event, call);
-    host.runCallback(call, ["timer", event.number, call.handle]);
-    return true;
+    return okReply(true);
   }
 
   /** Only one at a time asks and waits for the engine: however many are due, the commands of clients come in between. */
@@ -304,7 +332,7 @@ export class TimeEvents {
 
   #ended({ number, outcome, text }: PostArgs<"timer">): void {
     const event = this.#events.get(number);
-    if (!event?.holder) return;
+    if (!event?.call) return;
     this.#letGo(event);
     if (outcome === "ok") this.#schedule(event);
     else this.#end(event, event.stopReason ?? `it failed: ${text}`);
@@ -325,7 +353,6 @@ export class TimeEvents {
     event.call = undefined;
     if (event.holder) gate.release(event.holder);
     event.holder = undefined;
-    this.#endTurn(event);
   }
 
   /** All clients wait for it. */

@@ -114,6 +114,13 @@ export class RequestDecoder {
     return run;
   }
 
+  /** Takes the bytes of the commands up to the end of the present one that were not taken yet. */
+  takeThrough(): Buffer | undefined {
+    const run = this.#position > this.#runStart ? this.#buffer.subarray(this.#runStart, this.#position) : undefined;
+    this.#runStart = this.#position;
+    return run;
+  }
+
   /** Takes the bytes of all commands that were not taken yet. To be called when {@link next} gave false. */
   takeRun(): Buffer | undefined {
     const end = this.#missing > 0 ? this.#start : this.#position;

@@ -80,7 +80,8 @@ describe("a client", () => {
     const stats = String(await client.call("INFO", "commandstats"));
     expect(Number(/cmdstat_get:calls=(\d+)/.exec(stats)?.[1])).toBeLessThan(100);
     reader.connection.resume();
-    await until(() => reader.bytes > 200 * MB + 2000);
+    // heads, line ends and the replies of INCR
+    await until(() => reader.bytes === 200 * (MB + 1 + "$1048577\r\n\r\n".length) + 9 * 4 + 90 * 5 + 401 * 6);
     expect(plain(await client.call("GET", "n"))).toBe("500");
   }, 60_000);
 

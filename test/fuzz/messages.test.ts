@@ -56,6 +56,7 @@ const RIGHT: ((name: string) => string[])[] = [
   (name) => ["'call'", "1", "'register'", "0", "spec", name],
   (name) => ["'call'", "1", "'run'", "'async'", "[]", "'x'", name, "key"],
   (name) => ["'call'", "1", "'time_event'", "1", "None", "b''", "key", name],
+  (name) => ["'call'", "1", "'timer_begin'", name],
   (name) => ["'call'", "1", "'get_command'", name],
   (name) => ["'call'", "1", "'override_reply'", "'x'", name],
   (name) => ["'post'", "'script'", name, "None", "0", "None", "False"],

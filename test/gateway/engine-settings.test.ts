@@ -91,6 +91,11 @@ describe("without DEBUG and without a folder", () => {
     expect(await shown("maxmemory")).toBe("0");
     for (const wrong of ["-1", "x", "99999999999"])
       await expect(client.call("CONFIG", "SET", "timeout", wrong)).rejects.toThrow("CONFIG SET failed");
+    const range = "argument must be between 0 and 3221225472 inclusive";
+    for (const tooMuch of ["5gb", "3221225473"])
+      await expect(client.call("CONFIG", "SET", "maxmemory", tooMuch)).rejects.toThrow(range);
+    await expect(client.call("CONFIG", "SET", "timeout", "5", "maxmemory", "5gb")).rejects.toThrow(range);
+    expect(await shown("timeout")).toBe("0");
     await expect(client.call("CONFIG", "SET", "maxmemory", "much")).rejects.toThrow("CONFIG SET failed");
   });
 

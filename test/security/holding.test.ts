@@ -183,6 +183,19 @@ describe("with a limit", () => {
     },
   );
 
+  it.each(LOOPS)("a time event whose interpreter is busy with %s does not hold the engine", async (_what, code) => {
+    const author = await start(server.port, `${code}\nregisterTE(0, lambda: execute('INCR', 'fired') and None)`);
+    const id = await until(async () => (await running(client))[0]);
+    for (let i = 0; i < 50; i++) {
+      expect(await other.call("SET", "k", "v")).toBe("OK");
+      // it may run on top of what can be interrupted
+      if (/call of C/.test(_what)) expect(await holder(client)).toBeUndefined();
+    }
+    await client.call("RG.ABORTEXECUTION", id);
+    author.close();
+    await until(async () => ((await running(client)).length === 0 ? true : undefined));
+  });
+
   it("a hook that calls the command which it hooks for ever ends", async () => {
     const forever = "def f(x):\n  while True: call_next(*x[1:])";
     await client.call("RG.PYEXECUTE", `${forever}\nGB('CommandReader').map(f).register(hook='set', mode='sync')`);

@@ -117,7 +117,7 @@ GB('PythonReader').map(forge).run(lambda: (yield 1))`;
 
 describe("a wrong use of the API is the script's error and no more", () => {
   it.each([
-    ["too many arguments", "execute('DEL', *([b''] * 15_000_000))", /at most 1048576 arguments/],
+    ["too many arguments", "execute('DEL', *([b''] * 15_000_000))", /at most 262144 arguments/],
     ["a time of a megabyte", "registerTE((1 << 1_500_000) - 1, lambda: 1)", /time argument must be a long/],
     ["a time that is a float", "registerTE(1.5, lambda: 1)", /time argument must be a long/],
     ["a batch of a megabyte", "GB('StreamReader').register('s', batch=(1 << 1_500_000) - 1)", /batch is out of range/],
@@ -194,7 +194,7 @@ describe.skipIf(!ATTACKS)("a flood (npm run attacks)", { timeout: FLOOD_TIMEOUT_
     ["of flows", "for i in range(200_000): bridge.send(['call', i, 'run', 'async', [], 'x', 0, key])"],
     ["of walks over keys", "for i in range(60): bridge.send(['call', i, 'keys_open', '*', False, True, 0])"],
     ["of commands", "for i in range(200_000): bridge.send(['call', i, 'execute', ['PING'], 0])"],
-    ["of large answers", "for i in range(2_000): bridge.send(['call', i, 'execute', ['GET', 'a:large'], 0])"],
+    ["of large answers", "for i in range(400): bridge.send(['call', i, 'execute', ['GET', 'a:large'], 0])"],
     ["of large messages", "for i in range(200): bridge.send(['call', i, 'execute', ['ECHO', bytes(1 << 20)], 0])"],
     ["of posts", "for i in range(200_000): calls.post('results', 0, [])"],
     ["of lines", "for i in range(200_000): calls.log('notice', 'x' * 1_000)"],

@@ -22,14 +22,14 @@ export interface RunningRegears {
 export function runRegears(args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
   const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ["ignore", "pipe", "pipe"], env });
   let text = "";
-  const listeners: (() => void)[] = [];
+  let listener: (() => void) | undefined;
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (bytes: Buffer) => {
       text += bytes;
-      for (const listener of listeners) listener();
+      listener?.();
     });
   const exited = new Promise<number | null>((resolve) => child.once("close", (code) => resolve(code)));
-  return { child, exited, output: () => text, onOutput: (listener: () => void) => void listeners.push(listener) };
+  return { child, exited, output: () => text, onOutput: (told: typeof listener) => void (listener = told) };
 }
 
 /**
@@ -58,6 +58,8 @@ export async function startRegears(args: readonly string[] = []): Promise<Runnin
     throw error;
   } finally {
     clearTimeout(timer);
+    // looking through all of it again and again would make the server wait that prints much
+    onOutput(undefined);
   }
   return { port, process: child, exited, output, stop };
 }

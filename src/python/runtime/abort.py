@@ -53,7 +53,7 @@ def _interrupted(_signal, frame):
     target = bridge.interrupt_target()
     if target == SERVE_NESTED:
         # only on top of users' code: what our own does is never torn apart, and is soon done
-        if _may_raise(frame):
+        if _may_raise(frame) or _is_callback(frame):
             calls.serve_nested()
         return
     if target == BACKGROUND:

@@ -5,7 +5,7 @@ from .errors import GearsError, plain
 # Deeper lists can not be replies: the codec's own nesting is limited.
 MAX_DEPTH = 500
 # What one message to the main thread may hold; mirrored in messages.ts.
-MAX_ARGUMENTS = 1_048_576
+MAX_ARGUMENTS = 262_144
 MAX_ELEMENTS = 1_048_576
 # Elements of one message where several can be made of it: the main thread serves others in between.
 _BATCH_ELEMENTS = 65_536

@@ -7,6 +7,7 @@ import gc
 import sys
 import threading
 from asyncio.base_events import BaseEventLoop
+from asyncio.tasks import _swap_current_task
 
 from . import atomics, calls
 
@@ -76,6 +77,8 @@ class GearsLoop(BaseEventLoop):
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
         self._thread_id = threading.get_ident()
         events._set_running_loop(self)
+        # a task that has played with the running loop is still the current one, and no other could run
+        _swap_current_task(self, None)
         try:
             self._run_once()
         except (SystemExit, KeyboardInterrupt):

@@ -51,6 +51,9 @@ def fire(number, handle):
     if timer is None:
         calls.post("timer", number, "error", "the time event does not exist")
         return
+    # the engine is held from here on, and not already while this interpreter is busy with something else
+    if not calls.call("timer_begin", number):
+        return
     error = call_back(*timer, handle)
     if error is None:
         calls.post("timer", number, "ok", "")

@@ -178,6 +178,9 @@ class Main:
     def call_time_event(self, seconds, key, blob, session, context):
         return 7
 
+    def call_timer_begin(self, number):
+        return True
+
     def post_log(self, level, message):
         self.logs.append((level, message))
 

@@ -34,6 +34,7 @@ const CALL_ARGS: Record<keyof typeof CALLS, MarshalValue[]> = {
   register: [1, SPEC, 1],
   run: ["async", STEPS, "KeysReader", 0, "1:abc"],
   time_event: [5, null, Buffer.alloc(0), "1:abc", 0],
+  timer_begin: [1],
   get_command: [1],
   override_reply: [["a", 1, ["b"]], 1],
 };
@@ -188,13 +189,13 @@ describe("a message that no runtime sends", () => {
       for (let i = 0; i < count; i++) out.bytes(Buffer.alloc(0));
       return out.finish();
     };
-    const most = 1_048_576;
+    const [mostArguments, most] = [262_144, 1_048_576];
     const call = (count: number): Buffer =>
       new MarshalWriter().list(5).text("call").int(1).text("execute").encoded(list(count)).int(0).finish();
     const results = (count: number): Buffer =>
       new MarshalWriter().list(4).text("post").text("results").int(1).encoded(list(count)).finish();
-    expect(() => decodeMessage(call(most))).not.toThrow();
-    expect(() => decodeMessage(call(most + 1))).toThrow(BadMessage);
+    expect(() => decodeMessage(call(mostArguments))).not.toThrow();
+    expect(() => decodeMessage(call(mostArguments + 1))).toThrow(BadMessage);
     expect(() => decodeMessage(results(most))).not.toThrow();
     expect(() => decodeMessage(results(most + 1))).toThrow(BadMessage);
     const nested = new MarshalWriter().list(4).text("post").text("results").int(1).list(2);
