@@ -299,7 +299,9 @@ export class EmbeddedEngine implements Engine {
    * @returns undefined where that is not possible
    */
   share(commands: ThreadsOptions["commands"], connect: ThreadsOptions["connect"]): EngineThreads | undefined {
-    this.#threads ??= this.#shared && new EngineThreads({ ...this.#shared, commands, connect });
+    this.#threads ??=
+      this.#shared &&
+      new EngineThreads({ ...this.#shared, commands, connect, mayOpen: () => this.#host?.isMonitored === false });
     return this.#threads;
   }
 

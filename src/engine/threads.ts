@@ -39,6 +39,8 @@ export interface ThreadsOptions {
   readonly memory: object;
   readonly build: string;
   readonly commands: () => ReadonlyMap<string, number>;
+  /** Does nothing in the engine speak against it? */
+  readonly mayOpen: () => boolean;
   /** Opens a connection that may do everything; undefined when that is not possible now. */
   readonly connect: () => LentConnection | undefined;
 }
@@ -106,7 +108,7 @@ export class EngineThreads {
 
   #let(entry: Entry): void {
     const isLost = entry.words.loss !== Loss.none;
-    if ((this.#open.has(entry) && !isLost) || performance.now() < this.#closedUntil) return;
+    if ((this.#open.has(entry) && !isLost) || performance.now() < this.#closedUntil || !this.#options.mayOpen()) return;
     if (isLost) this.#drop(entry);
     entry.connection ??= this.#options.connect();
     const { connection } = entry;

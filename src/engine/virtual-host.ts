@@ -128,6 +128,11 @@ export class VirtualHost {
     this.#internals?.hideDescriptors();
   }
 
+  /** Does anybody see each command? */
+  get isMonitored(): boolean {
+    return this.#monitors.size > 0;
+  }
+
   /** A connection that another thread has used was closed by Valkey there. */
   noteClosed(socket: VirtualSocket): void {
     if (!socket.closed) this.#close(socket.descriptor);

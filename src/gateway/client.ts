@@ -345,7 +345,8 @@ export class Client {
       const stage: Stage = async (own) => {
         const caller = this.#caller(canWait);
         const shown = plan.kind === "special" && passes ? (plan.handle(own) ?? own) : own;
-        if (!passes) this.#showToMonitors(() => args);
+        // what the engine gets it shows itself
+        if (handling.way === "instead") this.#showToMonitors(() => args);
         const reply = passes ? handling.run(caller, async () => shown) : this.#runApart(handling, caller, bytes);
         return encodeWhole(await reply, this.#state.protocol);
       };

@@ -14,13 +14,13 @@ export class Lodging {
 
   /**
    * One interpreter is left without registrations, so that a script which never ends does not stand in their way: a script
-   * that is going to register goes to the others when those are all in use.
+   * that is going to register goes to the others when those are all in use, and one of them is its user's.
    */
   forScript({ session, registers }: PythonTask): Home | undefined {
     const { threads, isolation } = this.#options;
     const used = [...this.#homes].filter((home) => home.sessions.size > 0).length;
-    if (!registers || isolation || used < threads) return this.#idle(session);
     const shared = (home: Home): boolean => home.sessions.size > 0 && this.#isOpen(home, session);
+    if (!registers || isolation || used < threads || ![...this.#homes].some(shared)) return this.#idle(session);
     return this.#leastLoaded((home) => home.idle && shared(home));
   }
 

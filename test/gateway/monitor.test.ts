@@ -129,3 +129,26 @@ it("disconnects who does not read, and goes on for the others", async () => {
     await small.stop();
   }
 }, 120_000);
+
+it("shows each command once while registrations in mode sync hold the engine for it", async () => {
+  const client = await connectClient(server.port);
+  await client.call("RG.PYEXECUTE", "GB('KeysReader').foreach(lambda x: None).register('zz*', mode='sync')");
+  const monitor = await connectMonitor();
+  const one = await connectPlain(server.port);
+  const at = `127.0.0.1:${one.socket.localPort}`;
+  one.send("SET", "a", "1");
+  one.send("MULTI");
+  one.send("SET", "x", "1");
+  one.send("INCRBY", "x", "1");
+  one.send("EXEC");
+  await one.until(() => one.pending.endsWith("*2\r\n+OK\r\n:2\r\n"));
+  const lines = (await linesOf(monitor)).filter((line) => line.includes(at));
+  expect(lines.filter((line) => /"(SET|INCRBY)"/.test(line))).toEqual([
+    `[0 ${at}] "SET" "a" "1"`,
+    `[0 ${at}] "SET" "x" "1"`,
+    `[0 ${at}] "INCRBY" "x" "1"`,
+  ]);
+  await client.call("RG.UNREGISTERALL");
+  client.close();
+  monitor.socket.destroy();
+});

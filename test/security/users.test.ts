@@ -112,3 +112,18 @@ describe("an aclfile", () => {
     expect(await client.call("RG.PYEXECUTE", "execute('ACL', 'SAVE')")).toBe("OK");
   });
 });
+
+describe("users and interpreters", () => {
+  it("register though those of another user are in all interpreters", async () => {
+    const { server, client } = await start("--execution-threads", "2");
+    await client.call("ACL", "SETUSER", "bob", "on", ">b", "~*", "&*", "+@all");
+    const others = await Promise.all([1, 2, 3].map(() => connectClient(server.port)));
+    const slow = (name: string): string =>
+      `import time\ntime.sleep(0.7)\nGB('CommandReader').map(lambda x: 1).register(trigger='${name}')`;
+    await Promise.all(others.map((other, at) => other.call("RG.PYEXECUTE", slow(`w${at}`))));
+    const bob = await as(server.port, "bob", "b");
+    const code = "GB('CommandReader').map(lambda x: 'of bob').register(trigger='b')";
+    expect(await bob.call("RG.PYEXECUTE", code)).toBe("OK");
+    expect(await bob.call("RG.TRIGGER", "b")).toEqual(["of bob"]);
+  });
+});
