@@ -56,7 +56,7 @@ const PATIENCE_MS = 200;
  * Milliseconds that a script's body may run before the later scripts of its connection wait for it no longer: one that does
  * not end does not end the use of its connection, which a client library may share among many callers.
  */
-const TURN_MS = 2_000;
+const TURN_MS = 5_000;
 
 const OK: Reply = { type: "status", text: "OK" };
 

@@ -136,7 +136,7 @@ describe("a script that nothing stops", () => {
     expect(await client.call("RG.DUMPEXECUTIONS")).toEqual([]);
   });
 
-  it("keeps the later scripts of its connection waiting for two seconds, and no longer", async () => {
+  it("keeps the later scripts of its connection waiting for five seconds, and no longer", async () => {
     await client.call("RG.PYEXECUTE", "while True: pass", "UNBLOCKING");
     expect(await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').count().run()")).toEqual([["1"], []]);
     expect(await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').count().run()")).toEqual([["1"], []]);
