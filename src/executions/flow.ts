@@ -68,7 +68,7 @@ export class FlowTask implements PythonTask {
   stopReason: string | undefined = undefined;
   /** Somebody stops it, so it is no surprise when its interpreter dies. */
   stopping = false;
-  /** It was stopped before anybody could know that it had begun: it ends as if it had not. */
+  /** Python had begun it by itself, in a lent thread, while its script was being stopped: it ends as one that never began. */
   unseen = false;
   /** It has no results, whatever else it yields. */
   overfull = false;

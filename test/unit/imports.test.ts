@@ -93,11 +93,31 @@ function forbidden(file: string): string[] {
   );
 }
 
+/** Ways along imports, those of types included, that come back to where they began. */
+function circles(): string[][] {
+  const found: string[][] = [];
+  const done = new Set<string>();
+  const walk = (file: string, way: readonly string[]): void => {
+    if (way.includes(file)) {
+      found.push([...way.slice(way.indexOf(file)), file]);
+    } else if (!done.has(file) && files.includes(file)) {
+      for (const target of importsOf(file)) walk(target, [...way, file]);
+      done.add(file);
+    }
+  };
+  for (const file of files) walk(file, []);
+  return found;
+}
+
 describe("imports", () => {
   it("reads them all", () => {
     expect(files.length).toBeGreaterThan(10);
     expect(importsOf("commands/table.ts")).toContain("resp/reply.ts");
     expect(importsOf("config.ts")).toContain("config/options.ts");
+  });
+
+  it("go round in no circle", () => {
+    expect(circles()).toEqual([]);
   });
 
   it.each(files.map((file) => [file]))("%s stays within its walls", (file) => {
