@@ -3,7 +3,7 @@ import type { Config, RuntimeConfig } from "../config.ts";
 import type { Logger } from "../log.ts";
 import type { PythonRoom } from "../python/python-room.ts";
 import { Ids } from "./ids.ts";
-import { ExecutionRegistry } from "./registry.ts";
+import { ExecutionRegistry } from "./execution-registry.ts";
 import { Requirements } from "./requirements.ts";
 import { ExecutionRunner, type SlowLog } from "./runner.ts";
 import { Script } from "./script.ts";

@@ -1,6 +1,6 @@
 /** A flow as a task for Python: it moves one execution from created to finished. */
 import { JobFlag } from "../python/protocol.ts";
-import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/host.ts";
+import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/python-host.ts";
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
 import { resultsToResp } from "../python/transcode.ts";
 import type { Timer } from "../timer.ts";

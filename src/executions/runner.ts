@@ -1,12 +1,12 @@
 /** Runs scripts and flows: from RG.PYEXECUTE's script to an execution's end. */
-import type { BackgroundRun, PythonHost, PythonTask, StepInfo } from "../python/host.ts";
+import type { BackgroundRun, PythonHost, PythonTask, StepInfo } from "../python/python-host.ts";
 import type { Reply } from "../resp/reply.ts";
 import { runAfter, type Timer } from "../timer.ts";
-import { type CallOptions, WatchedCall } from "./call.ts";
+import { type CallOptions, WatchedCall } from "./watched-call.ts";
 import type { Execution } from "./execution.ts";
 import { type FlowKeeper, type FlowOptions, FlowTask, type JobSettings } from "./flow.ts";
 import type { Ids } from "./ids.ts";
-import type { ExecutionRegistry } from "./registry.ts";
+import type { ExecutionRegistry } from "./execution-registry.ts";
 import { Script, type ScriptRequest } from "./script.ts";
 import { ScriptOrder } from "./script-order.ts";
 import type { Session } from "./session.ts";

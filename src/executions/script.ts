@@ -1,6 +1,6 @@
 /** A script: what RG.PYEXECUTE runs, from its body to the answer. */
 import { ReplyError } from "../errors.ts";
-import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/host.ts";
+import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/python-host.ts";
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { Timer } from "../timer.ts";

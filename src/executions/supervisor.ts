@@ -1,10 +1,10 @@
 /** What scripts and calls know of the runner that runs them, and the runner of them. */
-import type { PythonHost } from "../python/host.ts";
+import type { PythonHost } from "../python/python-host.ts";
 import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
 import type { FlowOptions, FlowTask, JobSettings } from "./flow.ts";
 import type { Ids } from "./ids.ts";
-import type { ExecutionRegistry } from "./registry.ts";
+import type { ExecutionRegistry } from "./execution-registry.ts";
 import type { ScriptOrder } from "./script-order.ts";
 import type { Session } from "./session.ts";
 

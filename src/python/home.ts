@@ -8,7 +8,7 @@ import type {
   PythonSession,
   PythonTask,
   ScriptOutcome,
-} from "./host.ts";
+} from "./python-host.ts";
 import { encodeMarshal, type MarshalValue, MarshalWriter } from "./marshal.ts";
 import { BadMessage, type PostArgs } from "./messages.ts";
 import type { PythonWorker } from "./python-worker.ts";

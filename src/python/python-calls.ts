@@ -16,7 +16,7 @@ import { andThen, type Maybe } from "../maybe.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
 import { engineReply, okReply, ownReply } from "./call-reply.ts";
-import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./host.ts";
+import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./python-host.ts";
 import { shownTo } from "./identity.ts";
 import { MarshalWriter } from "./marshal.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "./messages.ts";

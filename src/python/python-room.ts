@@ -4,7 +4,7 @@ import type { Config, RuntimeConfig } from "../config.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
 import type { Logger } from "../log.ts";
 import { PythonCalls } from "./python-calls.ts";
-import type { BackgroundRun, CallHandlers, PostHandlers, PythonTask } from "./host.ts";
+import type { BackgroundRun, CallHandlers, PostHandlers, PythonTask } from "./python-host.ts";
 import { Pool } from "./pool.ts";
 import { loadAssets } from "./python-worker.ts";
 import { LimitedLog } from "./script-log.ts";

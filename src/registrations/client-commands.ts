@@ -3,7 +3,7 @@ import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts
 import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import { okReply } from "../python/call-reply.ts";
-import type { CallContext, CallHandlers, CallReply } from "../python/host.ts";
+import type { CallContext, CallHandlers, CallReply } from "../python/python-host.ts";
 import type { CallArgs } from "../python/messages.ts";
 import { commandWords, resultToResp } from "../python/transcode.ts";
 import { type Reply, raw } from "../resp/reply.ts";

@@ -29,7 +29,7 @@ const COMMANDS = ["caller.ts", "command.ts", "command-rights.ts", "path.ts", "ta
   (file) => `commands/${file}`,
 );
 const PYTHON = [
-  "host.ts",
+  "python-host.ts",
   "marshal.ts",
   "messages.ts",
   "protocol.ts",
