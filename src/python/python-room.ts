@@ -1,8 +1,7 @@
 /** The room of Python: the pool of interpreters, and what Python code can ask of the server. */
+import type { Base } from "../base.ts";
 import type { CommandRoom } from "../commands/command-room.ts";
-import type { Config, RuntimeConfig } from "../config.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
-import type { Logger } from "../log.ts";
 import { PythonCalls } from "./python-calls.ts";
 import type { BackgroundRun, CallHandlers, PostHandlers, PythonTask } from "./python-host.ts";
 import { Pool } from "./pool.ts";
@@ -40,7 +39,7 @@ const MB = 1024 * 1024;
 export function pythonRoom(
   { engine, connections, engineCommands, gate, rights, users: userRights, settings }: EngineRoom,
   { path, scriptRefusal }: CommandRoom,
-  { config, runtime, log }: { readonly config: Config; readonly runtime: RuntimeConfig; readonly log: Logger },
+  { config, runtime, log }: Base,
 ): PythonRoom {
   const users: PythonUsers = {
     abort: () => {},

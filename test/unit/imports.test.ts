@@ -10,7 +10,7 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" })
   .filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
 
 /** Open to all. */
-const COMMON = ["errors.ts", "config.ts", "log.ts", "maybe.ts", "timer.ts"];
+const COMMON = ["base.ts", "errors.ts", "config.ts", "log.ts", "maybe.ts", "timer.ts"];
 /** What may be imported of a room besides by those who build it: for the others of its files nobody has a use. */
 const ENGINE = [
   ...[
@@ -54,6 +54,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["store/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/", "registrations/"]],
   ["visibility/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/", "registrations/"]],
   ["gateway/", ["resp/", "engine/", ...COMMANDS]],
+  ["base.ts", []],
   ["config", ["config/"]],
   ["log.ts", []],
   ["errors.ts", []],
