@@ -9,6 +9,7 @@ import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python
 import type { CallArgs } from "../python/messages.ts";
 import { commandWords } from "../python/transcode.ts";
 import { error, type Reply, raw } from "../resp/reply.ts";
+import { checkHookable } from "./client-commands.ts";
 import type { EventStarter } from "./event-starter.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { ReaderSide } from "./registration-registry.ts";
@@ -110,15 +111,7 @@ export class Hooks implements ReaderSide, Middleware {
     }
     const command = this.#options.engineCommands.find(name);
     if (!command) throw new ReplyError("Can not override an unexisting command");
-    if (command.isKeptFromScripts) {
-      throw new ReplyError("Can not override a command which are not allowed inside a script");
-    }
-    if (!withPrefix) return;
-    if (command.movable) throw new ReplyError("Can not override a command with moveable keys by key prefix");
-    if (command.firstKey <= 0) {
-      throw new ReplyError("Can not override a command by key prefix with none positive first key");
-    }
-    if (command.keyStep <= 0) throw new ReplyError("Can not override a command by key prefix with none positive jump");
+    checkHookable(command, "override", withPrefix);
   }
 
   #newest(

@@ -13,8 +13,7 @@ function setUp() {
   const open = (): EngineClient => {
     opened++;
     const client = {
-      rawCallNow: (_bytes: Buffer, _replies: number, done: (error: undefined, reply: Buffer) => void) =>
-        done(undefined, Buffer.from("+OK\r\n")),
+      ask: () => Buffer.from("+OK\r\n"),
     };
     return client as unknown as EngineClient;
   };
