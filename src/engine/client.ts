@@ -1,6 +1,7 @@
 /** The server's own use of the engine: commands in, values out, over one connection that speaks RESP2. */
 import RedisParser from "redis-parser";
 import { InternalError, ReplyError } from "../errors.ts";
+import type { Maybe } from "../maybe.ts";
 import { type CommandArgument, encodeCommand, encodeCommands } from "./encode.ts";
 import type { EngineConnection } from "./engine.ts";
 import { ReplyEnds } from "./reply-ends.ts";
@@ -148,6 +149,26 @@ export class EngineClient {
     );
     if (shown) this.#connection.flushShown?.();
     else this.#connection.flushNow?.();
+  }
+
+  /**
+   * The same with the reply as a value: there at once where the engine can answer within the call.
+   * @throws EngineClosed when the connection ended first
+   */
+  ask(bytes: Buffer, replies: number, shown = false): Maybe<Buffer> {
+    let answer: Buffer | EngineClosed | undefined;
+    let settle: (() => void) | undefined;
+    const done = (error: EngineClosed | undefined, reply: Buffer): void => {
+      answer = error ?? reply;
+      settle?.();
+    };
+    this.rawCallNow(bytes, replies, done, shown);
+    const present = answer as Buffer | EngineClosed | undefined;
+    if (present instanceof EngineClosed) throw present;
+    if (present) return present;
+    return new Promise((resolve, reject) => {
+      settle = () => (answer instanceof EngineClosed ? reject(answer) : resolve(answer as Buffer));
+    });
   }
 
   /** Ends the connection; what waits is rejected. */

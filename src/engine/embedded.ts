@@ -12,19 +12,14 @@ import { ConfigError } from "../config.ts";
 import { InternalError } from "../errors.ts";
 import { DIRECT_FUNCTIONS, DirectEntry, type DirectFunctions } from "./direct-entry.ts";
 import { encodeCommand } from "./encode.ts";
-import {
-  type ClientAddresses,
-  type ConnectOptions,
-  ENGINE_DOWN,
-  type Engine,
-  type EngineConnection,
-} from "./engine.ts";
+import { type ClientAddresses, type ConnectOptions, ENGINE_DOWN, type Engine } from "./engine.ts";
 import { ENGINE_CLIENTS } from "./own-settings.ts";
 import { type HostEvents, VirtualHost } from "./virtual-host.ts";
+import { EmbeddedConnection, HIGH_WATER } from "./embedded-connection.ts";
 import { withExports, withSharedMemory } from "./image.ts";
 import { buildOf, Internals } from "./internals.ts";
 import { createSharedMemory, SharedMemoryView } from "./shared-memory.ts";
-import { EngineThreads, type LentConnection, type ThreadsOptions } from "./threads.ts";
+import { EngineThreads, type ThreadsOptions } from "./threads.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
 import { MemoryView, wasm, type WasmMemory } from "./wasm.ts";
@@ -59,8 +54,6 @@ export interface EmbeddedOptions {
 const SLICE_MS = 10;
 /** After commands that were carried out without it, Valkey's event loop turns within this time, in milliseconds. */
 const TURN_MS = 5;
-/** Unread input above which `write()` asks to stop, in bytes. */
-const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = HIGH_WATER / 4;
 const DEFAULT_SCRIPT_LIMIT_MS = 5000;
 const MB = 1024 * 1024;
@@ -90,101 +83,6 @@ interface Prepared {
 }
 
 const plain = (image: Uint8Array): Prepared => ({ image, memory: new MemoryView() });
-
-/** A connection to the embedded engine. */
-export class EmbeddedConnection implements EngineConnection {
-  onData: (bytes: Buffer) => void = () => {};
-  onDrain: () => void = () => {};
-  onClose: (reason?: Error) => void = () => {};
-  /** @internal the engine's end */
-  readonly socket: VirtualSocket;
-  readonly #engine: EmbeddedEngine;
-  #open = true;
-
-  /** @internal use {@link EmbeddedEngine.connect} */
-  constructor(engine: EmbeddedEngine, socket: VirtualSocket) {
-    this.#engine = engine;
-    this.socket = socket;
-  }
-
-  write(bytes: Uint8Array, quiet = false): boolean {
-    if (!this.#open || this.socket.ended) return true;
-    this.socket.push(bytes, quiet);
-    this.#engine.wake(this.socket);
-    if (this.socket.unread <= HIGH_WATER) return true;
-    this.#engine.noteFull(this);
-    return false;
-  }
-
-  /**
-   * Carries out what was written, at once and before anything of other connections, and delivers the replies within
-   * this call. Of long replies (more than 64 KiB) a part may come later. Does nothing when called from the engine's log.
-   */
-  flushNow(): void {
-    if (this.#open) this.#engine.flush(this.socket);
-  }
-
-  /** Lets MONITOR show what is carried out by {@link EmbeddedConnection.flushNow} as the command of a script. */
-  flushShown(): void {
-    this.socket.shown = true;
-    this.flushNow();
-    this.socket.shown = false;
-  }
-
-  get cause(): string | undefined {
-    return this.socket.cause;
-  }
-
-  /** Hands the connection to a thread that sends and receives by itself; it has to have been answered before. */
-  lend(): LentConnection {
-    const { socket } = this;
-    return {
-      descriptor: socket.descriptor,
-      set onClosing(listener: () => void) {
-        socket.onClosing = listener;
-      },
-      close: (closedThere) => {
-        if (closedThere) this.#engine.noteClosed(socket);
-        this.close();
-      },
-    };
-  }
-
-  monitor(on: boolean): void {
-    this.#engine.setMonitoring(this.socket, on);
-  }
-
-  pause(): void {
-    this.socket.paused = true;
-  }
-
-  resume(): void {
-    if (!this.socket.paused) return;
-    this.socket.paused = false;
-    this.#engine.resumed(this.socket);
-  }
-
-  close(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    this.socket.ended = true;
-    this.socket.drop();
-    this.socket.dropOutput();
-    this.#engine.wake(this.socket);
-  }
-
-  /** @internal hands over what the engine wrote, and its end */
-  deliver(reason: Error | undefined): void {
-    const socket = this.socket;
-    if (!this.#open) return;
-    // One piece at a time: a receiver may pause, or flush and so bring about another delivery inside this one.
-    while (socket.hasOutput && (!socket.paused || socket.monitoring) && this.#open) this.onData(socket.takeOutput());
-    if (this.#open && socket.closed && !socket.hasOutput) {
-      this.#open = false;
-      this.onClose(reason);
-    }
-  }
-}
 
 /** Valkey's own guards against deep recursion count on a native stack, which is larger than the one of Node.js. */
 function explain(error: unknown): string {
@@ -340,7 +238,7 @@ export class EmbeddedEngine implements Engine {
     this.#schedule();
   }
 
-  /** @internal a socket has input, or has ended */
+  /** @internal */
   wake(socket: VirtualSocket): void {
     this.#host?.wake(socket);
     this.#schedule();
@@ -351,24 +249,24 @@ export class EmbeddedEngine implements Engine {
     this.#host?.noteClosed(socket);
   }
 
-  /** @internal a socket may be delivered to again */
+  /** @internal */
   resumed(socket: VirtualSocket): void {
     if (socket.hasOutput || socket.closed) this.#noteOutput(socket);
     this.#schedule();
   }
 
-  /** @internal see {@link EngineConnection.monitor} */
+  /** @internal */
   setMonitoring(socket: VirtualSocket, monitoring: boolean): void {
     this.#threads?.closeAll();
     this.#host?.setMonitoring(socket, monitoring);
   }
 
-  /** @internal a connection wants to be told when its input has been read */
+  /** @internal */
   noteFull(connection: EmbeddedConnection): void {
     this.#full.add(connection);
   }
 
-  /** @internal see {@link EmbeddedConnection.flushNow} */
+  /** @internal */
   flush(socket: VirtualSocket): void {
     if (this.#inStep || this.#end !== undefined) return;
     while (this.#host?.holdsLines() === true) this.#step(socket);

@@ -8,8 +8,9 @@
  */
 import { andThen, type Maybe } from "../maybe.ts";
 import { isError, scalarText, splitAggregate } from "../resp/frames.ts";
-import { type EngineClient, encodeCommand } from "./client.ts";
+import { EngineClosed, type EngineClient, encodeCommand } from "./client.ts";
 import { ENGINE_DOWN } from "./engine.ts";
+import { LastingClient } from "./lasting-client.ts";
 import { hasForm, traitsOf, wordOf } from "./traits.ts";
 
 /** The user of clients that never said who they are. */
@@ -55,12 +56,13 @@ export class UserRights {
   readonly #options: UserRightsOptions;
   readonly #now: () => number;
   readonly #known = new Map<string, Standing>();
-  #client: EngineClient | undefined;
+  readonly #client: LastingClient;
   #epoch = -1;
   #at = 0;
 
   constructor(options: UserRightsOptions) {
     this.#options = options;
+    this.#client = new LastingClient(options.open);
     this.#now = options.now ?? (() => performance.now());
   }
 
@@ -139,27 +141,17 @@ export class UserRights {
 
   /** Gives the engine's reply; undefined when it can not be reached. */
   #ask(command: readonly (string | Uint8Array)[]): Maybe<Buffer | undefined> {
-    let answer: { readonly reply: Buffer | undefined } | undefined;
-    let settle: ((reply: Buffer | undefined) => void) | undefined;
-    this.#connected().rawCallNow(encodeCommand(command), 1, (failure, data) => {
-      answer = { reply: failure ? undefined : data };
-      settle?.(answer.reply);
-    });
-    if (answer) return (answer as { readonly reply: Buffer | undefined }).reply;
-    return new Promise((resolve) => {
-      settle = resolve;
-    });
+    try {
+      const reply = this.#client.get().ask(encodeCommand(command), 1);
+      return reply instanceof Promise ? reply.catch(unreachable) : reply;
+    } catch (reason) {
+      return unreachable(reason);
+    }
   }
+}
 
-  #connected(): EngineClient {
-    if (this.#client) return this.#client;
-    const client = this.#options.open();
-    client.onClose = () => {
-      if (this.#client === client) this.#client = undefined;
-    };
-    this.#client = client;
-    return client;
-  }
+function unreachable(reason: unknown): undefined {
+  if (!(reason instanceof EngineClosed)) throw reason;
 }
 
 const DOWN = { refused: ENGINE_DOWN };

@@ -1,9 +1,8 @@
 /** The room of executions: what runs scripts and flows, and what is kept of them. */
-import type { Config, RuntimeConfig } from "../config.ts";
-import type { Logger } from "../log.ts";
+import type { Base } from "../base.ts";
 import type { PythonRoom } from "../python/python-room.ts";
 import { Ids } from "./ids.ts";
-import { ExecutionRegistry } from "./registry.ts";
+import { ExecutionRegistry } from "./execution-registry.ts";
 import { Requirements } from "./requirements.ts";
 import { ExecutionRunner, type SlowLog } from "./runner.ts";
 import { Script } from "./script.ts";
@@ -21,7 +20,7 @@ export interface ExecutionRoom {
 /** Builds the registry and what fills it. */
 export function executionRoom(
   { host, users }: PythonRoom,
-  { config, runtime, log }: { readonly config: Config; readonly runtime: RuntimeConfig; readonly log: Logger },
+  { config, runtime, log }: Base,
   slow: SlowLog,
 ): ExecutionRoom {
   const ids = new Ids();

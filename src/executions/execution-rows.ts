@@ -2,7 +2,7 @@
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "./execution.ts";
 import { NODE_ID } from "./ids.ts";
-import type { ExecutionSummary } from "./registry.ts";
+import type { ExecutionSummary } from "./execution-registry.ts";
 import type { Requirements } from "./requirements.ts";
 import { type ExecutionRunner, tooManyPending } from "./runner.ts";
 import type { Declarations } from "./script.ts";

@@ -1,6 +1,6 @@
 /** A flow as a task for Python: it moves one execution from created to finished. */
 import { JobFlag } from "../python/protocol.ts";
-import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/host.ts";
+import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/python-host.ts";
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
 import { resultsToResp } from "../python/transcode.ts";
 import type { Timer } from "../timer.ts";
@@ -68,7 +68,7 @@ export class FlowTask implements PythonTask {
   stopReason: string | undefined = undefined;
   /** Somebody stops it, so it is no surprise when its interpreter dies. */
   stopping = false;
-  /** It was stopped before anybody could know that it had begun: it ends as if it had not. */
+  /** Python had begun it by itself, in a lent thread, while its script was being stopped: it ends as one that never began. */
   unseen = false;
   /** It has no results, whatever else it yields. */
   overfull = false;

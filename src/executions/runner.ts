@@ -1,15 +1,16 @@
 /** Runs scripts and flows: from RG.PYEXECUTE's script to an execution's end. */
-import type { BackgroundRun, PythonHost, PythonTask, StepInfo } from "../python/host.ts";
+import type { BackgroundRun, PythonHost, PythonTask, StepInfo } from "../python/python-host.ts";
 import type { Reply } from "../resp/reply.ts";
 import { runAfter, type Timer } from "../timer.ts";
-import { type CallOptions, WatchedCall } from "./call.ts";
+import { type CallOptions, WatchedCall } from "./watched-call.ts";
 import type { Execution } from "./execution.ts";
 import { type FlowKeeper, type FlowOptions, FlowTask, type JobSettings } from "./flow.ts";
 import type { Ids } from "./ids.ts";
-import type { ExecutionRegistry } from "./registry.ts";
+import type { ExecutionRegistry } from "./execution-registry.ts";
 import { Script, type ScriptRequest } from "./script.ts";
 import { ScriptOrder } from "./script-order.ts";
 import type { Session } from "./session.ts";
+import type { RunningBody, SlowExecution, Stoppable, Supervisor } from "./supervisor.ts";
 
 export interface RunnerOptions {
   readonly host: PythonHost;
@@ -30,16 +31,6 @@ export interface RunnerOptions {
   readonly onReleased?: (session: Session) => void;
 }
 
-/** A script's body or a flow that has ended and took long. */
-export interface SlowExecution {
-  readonly kind: "script" | "execution";
-  readonly session: Session;
-  readonly execution: string | undefined;
-  readonly registration: number | undefined;
-  /** From its start to its end, with what it has waited for. */
-  readonly milliseconds: number;
-}
-
 export interface SlowLog {
   /** What took longer is told; 0: nothing. */
   readonly limitMs: () => number;
@@ -49,23 +40,11 @@ export interface SlowLog {
 /** Milliseconds that an interpreter may take to boot before nobody waits for it any more. */
 const BOOT_PATIENCE_MS = 2_000;
 
-/** A script's body that runs. */
-export interface RunningBody {
-  /** Calls something when it has ended, and what it has registered is in force. */
-  onBodyEnd(action: () => void): void;
-}
-
 /** The error of what would start one more execution. @param limit `max-pending-executions` */
 export const tooManyPending = (limit: number): string =>
   `ERR too many executions are unfinished (max-pending-executions is ${limit})`;
 
-/** Something unfinished that can be told to end. */
-export interface Stoppable {
-  stopReason: string | undefined;
-  stop(): void;
-}
-
-export class ExecutionRunner implements FlowKeeper {
+export class ExecutionRunner implements FlowKeeper, Supervisor {
   readonly host: PythonHost;
   readonly registry: ExecutionRegistry;
   readonly ids: Ids;

@@ -1,14 +1,14 @@
 /** A script: what RG.PYEXECUTE runs, from its body to the answer. */
 import { ReplyError } from "../errors.ts";
-import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/host.ts";
+import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/python-host.ts";
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
 import { type FlowTask, jobFlags, lostText } from "./flow.ts";
-import type { ExecutionRunner, RunningBody } from "./runner.ts";
 import type { InOrder } from "./script-order.ts";
 import type { Session } from "./session.ts";
+import type { RunningBody, Supervisor } from "./supervisor.ts";
 
 /** What a script declares while its body runs; it takes effect when the body has ended well. */
 export interface Declarations {
@@ -78,7 +78,7 @@ export class Script implements PythonTask, InOrder, RunningBody {
   execution: Execution | undefined;
   stopReason: string | undefined;
   #resolve!: (reply: Reply) => void;
-  readonly #runner: ExecutionRunner;
+  readonly #runner: Supervisor;
   readonly #request: ScriptRequest;
   #timer: Timer | undefined;
   #patience: NodeJS.Timeout | undefined;
@@ -95,7 +95,7 @@ export class Script implements PythonTask, InOrder, RunningBody {
   #startedAt = 0;
   #bodyMs = 0;
 
-  constructor(runner: ExecutionRunner, request: ScriptRequest) {
+  constructor(runner: Supervisor, request: ScriptRequest) {
     this.#runner = runner;
     this.#request = request;
     this.registers = request.code.includes("register");

@@ -1,9 +1,8 @@
 /** The room of the gateway: where clients come in, and what it has to do with their commands. */
+import type { Base } from "../base.ts";
 import type { CommandRoom } from "../commands/command-room.ts";
 import type { Middleware } from "../commands/path.ts";
-import type { Config } from "../config.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
-import type { Logger } from "../log.ts";
 import { killByAddress } from "./addresses.ts";
 import { withFacts } from "./engine-info.ts";
 import { Listener } from "./listener.ts";
@@ -11,7 +10,7 @@ import { LuaBridge } from "./lua.ts";
 import { Slowlog } from "./slowlog.ts";
 import { tlsListening } from "./tls.ts";
 
-export interface GatewayRoom {
+interface GatewayRoom {
   /** For the way of clients' commands. */
   readonly killing: Middleware;
   readonly slowlog: Slowlog;
@@ -29,7 +28,7 @@ const SETTINGS_LIFETIME_MS = 1000;
 export function gatewayRoom(
   { engine, connections, gate, rights, settings }: EngineRoom,
   { table: commands, path, permissions }: CommandRoom,
-  { config, log }: { readonly config: Config; readonly log: Logger },
+  { config, log }: Base,
 ): GatewayRoom {
   const slowlog = new Slowlog({
     connections,

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { type EngineClient, encodeCommand } from "../engine/client.ts";
+import { LastingClient } from "../engine/lasting-client.ts";
 import { ReplyError } from "../errors.ts";
 import { isError, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
 
@@ -18,14 +19,13 @@ export const isOurFunction = (name: Buffer): boolean =>
   name.subarray(0, NAME.length).toString("latin1").toLowerCase() === NAME;
 
 export class LuaLibrary {
-  readonly #open: () => EngineClient;
-  #client: EngineClient | undefined;
+  readonly #client: LastingClient;
   /** What the engine lists when everything is in order. */
   #known: Buffer | undefined;
 
   /** @param open opens a connection that may load functions */
   constructor(open: () => EngineClient) {
-    this.#open = open;
+    this.#client = new LastingClient(open);
   }
 
   /**
@@ -58,14 +58,7 @@ export class LuaLibrary {
   }
 
   #ask(request: Buffer): Promise<Buffer> {
-    if (!this.#client) {
-      const client = this.#open();
-      client.onClose = () => {
-        if (this.#client === client) this.#client = undefined;
-      };
-      this.#client = client;
-    }
-    return this.#client.rawCall(request, 1);
+    return this.#client.get().rawCall(request, 1);
   }
 }
 

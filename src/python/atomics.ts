@@ -1,7 +1,7 @@
 /** `atomic()` blocks of Python code: who holds the engine by one, and for how long. */
 import type { EngineGate } from "../engine/gate.ts";
 import { runAfter, type Timer } from "../timer.ts";
-import type { CallContext, PythonTask } from "./host.ts";
+import type { CallContext, PythonTask } from "./python-host.ts";
 
 export interface AtomicBlocksOptions {
   readonly gate: EngineGate;

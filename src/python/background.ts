@@ -4,7 +4,7 @@
  * turn any more, and is then busy, can be seen, and can be stopped.
  */
 import type { Home } from "./home.ts";
-import type { BackgroundRun, Interruptible } from "./host.ts";
+import type { BackgroundRun, Interruptible } from "./python-host.ts";
 import type { Interrupts } from "./interrupts.ts";
 import { BACKGROUND } from "./protocol.ts";
 

@@ -1,7 +1,7 @@
 /** What Python gets as the answer to a call. Used by the main thread, and by workers that ask the engine themselves. */
 import { ReplyError } from "../errors.ts";
 import type { Reply } from "../resp/reply.ts";
-import type { CallReply } from "./host.ts";
+import type { CallReply } from "./python-host.ts";
 import { encodeMarshal, type MarshalValue, MarshalWriter } from "./marshal.ts";
 import { ReplyStatus } from "./protocol.ts";
 import { RespReader, replyToMarshal } from "./transcode.ts";

@@ -9,7 +9,7 @@ import { encodeCommand } from "../engine/encode.ts";
 import { ReplyError } from "../errors.ts";
 import { type SharedMemoryWords, Word } from "./channel.ts";
 import { engineReply, errorReply, replyMessage } from "./call-reply.ts";
-import type { CallReply } from "./host.ts";
+import type { CallReply } from "./python-host.ts";
 import { BadMessage, type CallMessage, decodeMessage } from "./messages.ts";
 
 /** Longer messages take the other way, on which they cost no more. */

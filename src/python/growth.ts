@@ -1,6 +1,6 @@
 /** How many interpreters the pool should boot now. */
 import type { Home } from "./home.ts";
-import type { PythonSession, PythonTask } from "./host.ts";
+import type { PythonSession, PythonTask } from "./python-host.ts";
 
 export interface Demand {
   readonly homes: readonly Home[];

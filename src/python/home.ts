@@ -9,7 +9,7 @@ import type {
   PythonSession,
   PythonTask,
   ScriptOutcome,
-} from "./host.ts";
+} from "./python-host.ts";
 import { replyMessage } from "./call-reply.ts";
 import { encodeMarshal, type MarshalValue } from "./marshal.ts";
 import { BadMessage, type PostArgs } from "./messages.ts";

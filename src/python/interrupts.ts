@@ -1,6 +1,6 @@
 /** Interrupts of running Python code: so that it stops, or makes room for what can not wait. */
 import { Home } from "./home.ts";
-import type { Interruptible, PythonTask } from "./host.ts";
+import type { Interruptible, PythonTask } from "./python-host.ts";
 import { encodeMarshal } from "./marshal.ts";
 import { SERVE_NESTED } from "./protocol.ts";
 

@@ -2,7 +2,7 @@
  * Large replies of the engine, as Python gets them: converted a little at a time, for others are to be served meanwhile.
  * Scripts can ask for hundreds of megabytes and millions of elements.
  */
-import type { CallReply } from "./host.ts";
+import type { CallReply } from "./python-host.ts";
 import { MarshalWriter } from "./marshal.ts";
 import { ReplyStatus } from "./protocol.ts";
 import { RespReader } from "./transcode.ts";

@@ -1,6 +1,6 @@
 /** Which interpreter a session comes to live in. */
 import type { Home } from "./home.ts";
-import type { PythonSession, PythonTask } from "./host.ts";
+import type { PythonSession, PythonTask } from "./python-host.ts";
 import type { PoolOptions } from "./pool-options.ts";
 
 export class Lodging {

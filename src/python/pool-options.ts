@@ -1,6 +1,6 @@
 /** What the pool of interpreters is given. */
 import type { Logger } from "../log.ts";
-import type { BackgroundRun, CallHandlers, PostHandlers, PythonSession, PythonTask } from "./host.ts";
+import type { BackgroundRun, CallHandlers, PostHandlers, PythonSession, PythonTask } from "./python-host.ts";
 import type { PythonAssets } from "./snapshot.ts";
 
 export interface PoolOptions {

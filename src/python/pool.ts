@@ -14,7 +14,7 @@ import type {
   PythonSession,
   PythonTask,
   ScriptOutcome,
-} from "./host.ts";
+} from "./python-host.ts";
 import { Interrupts } from "./interrupts.ts";
 import { Lodging } from "./lodging.ts";
 import type { MarshalValue } from "./marshal.ts";

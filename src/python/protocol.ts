@@ -51,3 +51,10 @@ export const BACKGROUND = 2 ** 41;
 
 /** In place of the handle of a flow to interrupt: whatever runs is to make room for nested jobs, and then goes on. */
 export const SERVE_NESTED = 2 ** 40;
+
+/** What the worker tells main besides the messages of Python. */
+export type WorkerNotice =
+  | { readonly kind: "ready" }
+  | { readonly kind: "died"; readonly reason: string }
+  | { readonly kind: "output"; readonly stream: "stdout" | "stderr"; readonly text: string; readonly bytes: number }
+  | { readonly kind: "snapshot"; readonly bytes: Uint8Array<ArrayBuffer> };

@@ -1,13 +1,14 @@
 /** What Python may ask of the main thread: the engine's commands, our own, keys to read, options. */
 import type { Caller } from "../commands/caller.ts";
 import type { Path } from "../commands/path.ts";
-import { type EngineClient, encodeCommand } from "../engine/client.ts";
+import { type EngineClient, EngineClosed, encodeCommand } from "../engine/client.ts";
 import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import { debugRefusal } from "../engine/debug.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
 import { makesReplica, REPLICATION_REFUSED } from "../engine/replication.ts";
 import type { UserRights } from "../engine/rights.ts";
+import { LastingClient } from "../engine/lasting-client.ts";
 import { hasForm, traitsOf, wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { EngineGate } from "../engine/gate.ts";
@@ -17,7 +18,7 @@ import { runAfter, type Timer } from "../timer.ts";
 import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
 import { engineReply, okReply, ownReply } from "./call-reply.ts";
 import type { DirectAccess, DirectUser } from "./direct-access.ts";
-import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./host.ts";
+import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./python-host.ts";
 import { shownTo } from "./identity.ts";
 import { convertInTurns, LARGE_REPLY } from "./large-replies.ts";
 import { MarshalWriter } from "./marshal.ts";
@@ -64,7 +65,8 @@ interface Walk {
 
 /** What one interpreter holds here. */
 interface HomeState {
-  client: EngineClient | undefined;
+  /** The connection of its own. */
+  readonly client: LastingClient;
   readonly walks: Map<number, Walk>;
 }
 
@@ -117,7 +119,7 @@ export class PythonCalls {
     const state = this.#homes.get(home);
     if (!state) return;
     this.#homes.delete(home);
-    state.client?.close();
+    state.client.close();
     for (const { scan } of state.walks.values()) scan.close();
   }
 
@@ -125,7 +127,7 @@ export class PythonCalls {
     const known = this.#homes.get(home);
     if (known) return known;
     if (this.#gone.has(home)) throw new ReplyError("ERR the Python interpreter has died");
-    const state: HomeState = { client: undefined, walks: new Map() };
+    const state: HomeState = { client: new LastingClient(() => this.#open()), walks: new Map() };
     this.#homes.set(home, state);
     return state;
   }
@@ -273,42 +275,23 @@ export class PythonCalls {
         this.#raw(home, owner, bytes, replies, task, shown),
       );
     }
-    const client = this.#client(home);
-    let result: Buffer | Error | undefined;
-    let settle: ((value: Buffer | Error) => void) | undefined;
+    const { client } = this.#state(home);
     const isBody = task?.registers !== undefined;
     if (isBody) this.#options.onBodyCommand(task);
-    const answer = (error: Error | undefined, data: Buffer): void => {
-      result = error ?? data;
-      if (result !== undefined) settle?.(result);
-    };
-    client.rawCallNow(bytes, replies, answer, shown);
-    if (isBody) this.#options.onBodyCommand(undefined);
-    if (result !== undefined) {
-      if (result instanceof Error) throw new ReplyError(`${result.message}`);
-      return result;
+    try {
+      const reply = client.get().ask(bytes, replies, shown);
+      return reply instanceof Promise ? this.#watched(task, reply.catch(failed)) : reply;
+    } catch (reason) {
+      return failed(reason);
+    } finally {
+      if (isBody) this.#options.onBodyCommand(undefined);
     }
-    const idle = this.#watchIdle(task);
-    return new Promise((resolve, reject) => {
-      settle = (value) => {
-        idle?.cancel();
-        if (value instanceof Error) reject(new ReplyError(`${value.message}`));
-        else resolve(value);
-      };
-    });
   }
 
-  /** The interpreter's connection to the engine; a new one when the old one broke. */
-  #client(home: object): EngineClient {
-    const state = this.#state(home);
-    if (state.client) return state.client;
+  #open(): EngineClient {
     const { client, flush } = this.#options.connections.openDirect();
     // MONITOR is not to show how it logs in
     flush();
-    client.onClose = () => {
-      if (state.client === client) state.client = undefined;
-    };
-    state.client = client;
     return client;
   }
 
@@ -418,6 +401,11 @@ export class PythonCalls {
     else if (level === "verbose") log.debug(text);
     else log.info(text);
   }
+}
+
+/** The engine could not be asked. */
+function failed(reason: unknown): never {
+  throw reason instanceof EngineClosed ? new ReplyError(reason.message) : reason;
 }
 
 /** What Python makes of a command that is not replied to. */

@@ -1,12 +1,11 @@
 /** The room of Python: the pool of interpreters, and what Python code can ask of the server. */
+import type { Base } from "../base.ts";
 import type { CommandRoom } from "../commands/command-room.ts";
-import type { Config, RuntimeConfig } from "../config.ts";
 import { EmbeddedEngine } from "../engine/embedded.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
-import type { Logger } from "../log.ts";
 import { PythonCalls } from "./python-calls.ts";
 import { DirectAccess } from "./direct-access.ts";
-import type { BackgroundRun, CallHandlers, PostHandlers, PythonTask } from "./host.ts";
+import type { BackgroundRun, CallHandlers, PostHandlers, PythonTask } from "./python-host.ts";
 import { Pool } from "./pool.ts";
 import { loadAssets } from "./python-worker.ts";
 import { LimitedLog } from "./script-log.ts";
@@ -46,7 +45,7 @@ const MB = 1024 * 1024;
 export function pythonRoom(
   { engine, connections, engineCommands, gate, rights, users: userRights, settings }: EngineRoom,
   { path, scriptRefusal }: CommandRoom,
-  { config, runtime, log }: { readonly config: Config; readonly runtime: RuntimeConfig; readonly log: Logger },
+  { config, runtime, log }: Base,
 ): PythonRoom {
   const users: PythonUsers = {
     abort: () => {},

@@ -8,7 +8,7 @@ import { createShared, Gamble, Receiver, Sender, type Shared, Word } from "./cha
 import { Intake } from "./intake.ts";
 import { spawnWorker } from "./spawn.ts";
 import { WASM_PAGE } from "./wasm-memory.ts";
-import type { WorkerNotice } from "./realm/outside.ts";
+import type { WorkerNotice } from "./protocol.ts";
 
 export { loadAssets, type PythonAssets } from "./snapshot.ts";
 

@@ -2,7 +2,7 @@
 import { InternalError, ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Home } from "./home.ts";
-import type { CallHandler, CallHandlers, CallReply, PostHandlers, PythonTask } from "./host.ts";
+import type { CallHandler, CallHandlers, CallReply, PostHandlers, PythonTask } from "./python-host.ts";
 import { encodeMarshal } from "./marshal.ts";
 import { BadMessage, type CallMessage, type CallOp, decodeMessage, type PostMessage } from "./messages.ts";
 import { ReplyStatus } from "./protocol.ts";

@@ -11,7 +11,7 @@ import { createShared } from "./channel.ts";
 import { spawnWorker } from "./spawn.ts";
 import { compile } from "./wasm-memory.ts";
 import type { CodeCaches } from "./worker.ts";
-import type { WorkerNotice } from "./realm/outside.ts";
+import type { WorkerNotice } from "./protocol.ts";
 
 export interface Snapshot {
   readonly memory: Uint8Array<SharedArrayBuffer>;

@@ -1,5 +1,5 @@
 /** What the pool counts. Everything else that is told of it is looked up when somebody asks. */
-import type { PythonTask } from "./host.ts";
+import type { PythonTask } from "./python-host.ts";
 import type { PythonWorker } from "./python-worker.ts";
 
 export class Tally {

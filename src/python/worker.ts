@@ -15,7 +15,8 @@ import type { Shared } from "./channel.ts";
 import { DirectCalls } from "./direct-calls.ts";
 import type { BootOptions, Host } from "./realm/host.ts";
 import type { WasmModule } from "./wasm-memory.ts";
-import { createHost, type WorkerNotice } from "./realm/outside.ts";
+import type { WorkerNotice } from "./protocol.ts";
+import { createHost } from "./realm/outside.ts";
 
 /** A script of Pyodide's, with V8's code cache for it. */
 interface CachedScript {

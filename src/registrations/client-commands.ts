@@ -3,7 +3,7 @@ import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts
 import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import { okReply } from "../python/call-reply.ts";
-import type { CallContext, CallHandlers, CallReply } from "../python/host.ts";
+import type { CallContext, CallHandlers, CallReply } from "../python/python-host.ts";
 import type { CallArgs } from "../python/messages.ts";
 import { commandWords, resultToResp } from "../python/transcode.ts";
 import { type Reply, raw } from "../resp/reply.ts";
@@ -111,12 +111,24 @@ export function checkCommands(commands: readonly string[], prefix: Buffer, engin
   for (const name of commands) {
     const row = engineCommands.find(name.toLowerCase());
     if (!row) throw new ReplyError("bad reply on COMMAND command");
-    if (row.isKeptFromScripts) {
-      throw new ReplyError("Can not hook a command which are not allowed inside a script");
-    }
-    if (row.movable) throw new ReplyError("Can not hook a command with moveable keys by key prefix");
-    if (row.firstKey <= 0) throw new ReplyError("Can not hook a command by key prefix with none positive first key");
-    if (row.keyStep <= 0) throw new ReplyError("Can not override a command by key prefix with none positive jump");
+    checkHookable(row, "hook", true);
   }
   if (commands.length > 0 && prefix.length === 0) throw new ReplyError("Empty perfix given to command hooker");
+}
+
+/**
+ * May a registration name this command, by the prefix of its keys or for all of them?
+ * @param verb RedisGears' word for what the registration does to it
+ * @throws ReplyError with the text of the `gears.error`
+ */
+export function checkHookable(command: EngineCommand, verb: "hook" | "override", byPrefix: boolean): void {
+  const refuse = (why: string, word: string = verb): never => {
+    throw new ReplyError(`Can not ${word} a command ${why}`);
+  };
+  if (command.isKeptFromScripts) refuse("which are not allowed inside a script");
+  if (!byPrefix) return;
+  if (command.movable) refuse("with moveable keys by key prefix");
+  if (command.firstKey <= 0) refuse("by key prefix with none positive first key");
+  // RedisGears has one word here for both
+  if (command.keyStep <= 0) refuse("by key prefix with none positive jump", "override");
 }

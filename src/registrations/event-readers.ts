@@ -2,11 +2,11 @@
 import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/rights.ts";
 import type { Logger } from "../log.ts";
-import type { CallHandlers } from "../python/host.ts";
+import type { CallHandlers } from "../python/python-host.ts";
 import { ClientCommands } from "./client-commands.ts";
 import { type Connections, EngineCalls } from "./engine-calls.ts";
 import { EventMiddleware } from "./event-middleware.ts";
-import type { EventStarter, Holdable } from "./events.ts";
+import type { EventStarter, Holdable } from "./event-starter.ts";
 import { KeyRecords } from "./key-records.ts";
 import { KeysRegistrations } from "./keys-registrations.ts";
 import { KeyEvents } from "./key-events.ts";

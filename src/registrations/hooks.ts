@@ -5,12 +5,13 @@ import type { EngineCommands } from "../engine/engine-commands.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { Maybe } from "../maybe.ts";
-import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
+import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/python-host.ts";
 import type { CallArgs } from "../python/messages.ts";
 import { commandWords } from "../python/transcode.ts";
 import { error, type Reply, raw } from "../resp/reply.ts";
-import type { EventStarter } from "./events.ts";
+import { checkHookable } from "./client-commands.ts";
 import type { Declared } from "./declared.ts";
+import type { EventStarter } from "./event-starter.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { ReaderSide } from "./registration-registry.ts";
 import { NOT_SYNC, TRIGGER_CLIENT } from "./triggers.ts";
@@ -111,15 +112,7 @@ export class Hooks implements ReaderSide, Middleware {
     }
     const command = this.#options.engineCommands.find(name);
     if (!command) throw new ReplyError("Can not override an unexisting command");
-    if (command.isKeptFromScripts) {
-      throw new ReplyError("Can not override a command which are not allowed inside a script");
-    }
-    if (!withPrefix) return;
-    if (command.movable) throw new ReplyError("Can not override a command with moveable keys by key prefix");
-    if (command.firstKey <= 0) {
-      throw new ReplyError("Can not override a command by key prefix with none positive first key");
-    }
-    if (command.keyStep <= 0) throw new ReplyError("Can not override a command by key prefix with none positive jump");
+    checkHookable(command, "override", withPrefix);
   }
 
   #newest(

@@ -14,7 +14,7 @@ import type { DirectClient } from "../engine/internal.ts";
 import type { Logger } from "../log.ts";
 import type { RespReader } from "../python/transcode.ts";
 import type { Connections, EngineCalls } from "./engine-calls.ts";
-import type { Holdable } from "./events.ts";
+import type { Holdable } from "./event-starter.ts";
 import { OwnMisses } from "./own-misses.ts";
 
 type KeyEventListener = (event: string, key: Buffer, database: number) => void;

@@ -3,7 +3,7 @@ import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/rights.ts";
 import type { Encoded } from "../python/marshal.ts";
 import { type ClientCommand, checkCommands } from "./client-commands.ts";
-import { type EventSource, type EventStarter, KEPT } from "./events.ts";
+import { type EventSource, type EventStarter, KEPT } from "./event-starter.ts";
 import { KeyIndex } from "./key-index.ts";
 import { type KeyRecords, typeAt } from "./key-records.ts";
 import type { KeyEvents, Wanted } from "./key-events.ts";

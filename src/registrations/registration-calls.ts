@@ -5,7 +5,7 @@ import { type ExecutionRunner, tooManyPending } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import { okReply } from "../python/call-reply.ts";
-import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/host.ts";
+import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/python-host.ts";
 import { BadMessage, type CallArgs } from "../python/messages.ts";
 import type { RegistrationSpec } from "./registration.ts";
 import type { RegistrationRegistry, ScriptDeclarations } from "./registration-registry.ts";

@@ -1,11 +1,11 @@
 /** The registrations there are, and how they come and go. */
 import { ReplyError } from "../errors.ts";
-import type { CallOptions } from "../executions/call.ts";
+import type { CallOptions } from "../executions/watched-call.ts";
 import { type Ids, NODE_ID, parseId } from "../executions/ids.ts";
 import type { Declarations } from "../executions/script.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
-import type { PythonHost } from "../python/host.ts";
+import type { PythonHost } from "../python/python-host.ts";
 import { Declared } from "./declared.ts";
 import { Registration, type RegistrationSpec, type RegisterReader } from "./registration.ts";
 

@@ -1,22 +1,21 @@
 /** The room of registrations: what starts their executions, be it an event, a trigger, a hooked command or the clock. */
+import type { Base } from "../base.ts";
 import type { CommandRoom } from "../commands/command-room.ts";
-import type { Config, RuntimeConfig } from "../config.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
 import type { ExecutionRoom } from "../executions/execution-room.ts";
-import type { Logger } from "../log.ts";
 import { ownReply } from "../python/call-reply.ts";
-import type { PostHandlers } from "../python/host.ts";
+import type { PostHandlers } from "../python/python-host.ts";
 import type { PythonRoom } from "../python/python-room.ts";
 import { registrationCalls } from "./registration-calls.ts";
 import { createEventReaders, type EventReaders } from "./event-readers.ts";
-import { EventStarter, type EventStarterOptions } from "./events.ts";
+import { EventStarter, type EventStarterOptions } from "./event-starter.ts";
 import { Hooks } from "./hooks.ts";
 import type { RegistrationSpec } from "./registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "./registration-registry.ts";
 import { TimeEvents } from "./time-events.ts";
 import { Triggers } from "./triggers.ts";
 
-export interface RegistrationRoom {
+interface RegistrationRoom {
   /** The readers of keys and streams. */
   readonly events: EventReaders;
   readonly triggers: Triggers;
@@ -31,7 +30,7 @@ export function registrationRoom(
   { table, scriptRefusal }: CommandRoom,
   python: PythonRoom,
   { ids, sessions, runner }: ExecutionRoom,
-  { config, runtime, log }: { readonly config: Config; readonly runtime: RuntimeConfig; readonly log: Logger },
+  { config, runtime, log }: Base,
 ): RegistrationRoom {
   const { host, calls, direct, handlers, posts } = python;
   const starter = new EventStarter({

@@ -5,7 +5,7 @@ import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { Encoded } from "../python/marshal.ts";
 import type { EngineCalls } from "./engine-calls.ts";
-import { type EventSource, type EventStarter, KEPT } from "./events.ts";
+import { type EventSource, type EventStarter, KEPT } from "./event-starter.ts";
 import { KeyIndex } from "./key-index.ts";
 import type { KeyEvents, Wanted } from "./key-events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";

@@ -4,7 +4,7 @@
  * are dealt with as soon as the engine is free.
  */
 import type { Logger } from "../log.ts";
-import type { Holdable } from "./events.ts";
+import type { Holdable } from "./event-starter.ts";
 
 /** Deals with an event while `owner` holds the engine. Resolves when whoever caused it may go on. */
 type SyncJob = (owner: object) => Promise<void>;

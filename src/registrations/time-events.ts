@@ -1,15 +1,22 @@
 /** Time events: functions that scripts want called again and again. docs/spec/events.md, section 12. */
 import type { InternalConnections } from "../engine/internal.ts";
 import { ReplyError } from "../errors.ts";
-import type { CallOptions } from "../executions/call.ts";
+import type { CallOptions } from "../executions/watched-call.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
 import type { Maybe } from "../maybe.ts";
 import { okReply } from "../python/call-reply.ts";
-import type { CallContext, CallHandlers, CallReply, Interruptible, PostHandlers, PythonHost } from "../python/host.ts";
+import type {
+  CallContext,
+  CallHandlers,
+  CallReply,
+  Interruptible,
+  PostHandlers,
+  PythonHost,
+} from "../python/python-host.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "../python/messages.ts";
 import { runAfter, type Timer } from "../timer.ts";
-import type { Holdable } from "./events.ts";
+import type { Holdable } from "./event-starter.ts";
 
 interface TimeEventsOptions {
   readonly connections: InternalConnections;

@@ -4,8 +4,8 @@ import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { Session } from "../executions/session.ts";
 import { commandWords } from "../python/transcode.ts";
-import type { EventStarter } from "./events.ts";
 import type { Declared } from "./declared.ts";
+import type { EventStarter } from "./event-starter.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { ReaderSide } from "./registration-registry.ts";
 

@@ -7,7 +7,7 @@ import type { ExecutionRunner } from "../executions/runner.ts";
 import type { SessionRegistry } from "../executions/session.ts";
 import type { Middleware } from "../commands/path.ts";
 import type { Logger } from "../log.ts";
-import type { PythonHost } from "../python/host.ts";
+import type { PythonHost } from "../python/python-host.ts";
 import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
 import type { TimeEvents } from "../registrations/time-events.ts";
 import { error, status } from "../resp/reply.ts";

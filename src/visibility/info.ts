@@ -1,5 +1,5 @@
 /** The sections that INFO shows beside the engine's: docs/spec/commands.md, section 14. */
-import type { ExecutionRegistry } from "../executions/registry.ts";
+import type { ExecutionRegistry } from "../executions/execution-registry.ts";
 import type { Requirements } from "../executions/requirements.ts";
 import type { SessionRegistry } from "../executions/session.ts";
 import type { Registration } from "../registrations/registration.ts";

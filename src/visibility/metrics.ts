@@ -2,9 +2,9 @@
  * The figures of a server: one table, from which `INFO regears`, `RG.INFO` and the page for Prometheus are made. Nothing is
  * gathered before somebody asks; the parts only keep counters.
  */
-import type { ExecutionRegistry } from "../executions/registry.ts";
+import type { ExecutionRegistry } from "../executions/execution-registry.ts";
 import type { SessionRegistry } from "../executions/session.ts";
-import type { InterpreterFigures } from "../python/host.ts";
+import type { InterpreterFigures } from "../python/python-host.ts";
 import type { Registration } from "../registrations/registration.ts";
 import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
 

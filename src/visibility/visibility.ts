@@ -1,7 +1,7 @@
 /** What the server shows of itself: its state, its figures, and what was slow. */
 import type { Engine } from "../engine/engine.ts";
 import { NODE_ID } from "../executions/ids.ts";
-import type { SlowExecution } from "../executions/runner.ts";
+import type { SlowExecution } from "../executions/supervisor.ts";
 import type { Logger } from "../log.ts";
 import { infoLines, prometheusText } from "./formats.ts";
 import { MonitoringServer } from "./http.ts";

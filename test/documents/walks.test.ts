@@ -12,7 +12,8 @@ const WALKS = {
   "An `execute()` from Python": "execute",
 } as const;
 /** Runs in the worker, or with an engine by URL, or is a declaration. */
-const ELSEWHERE = /^src\/(?:python\/realm\/|python\/protocol\.ts|engine\/upstream)/;
+const ELSEWHERE =
+  /^src\/(?:python\/realm\/|python\/protocol\.ts|python\/direct-calls\.ts|engine\/attached\.ts|engine\/upstream)/;
 
 /** The TypeScript files that the steps of a walk name; what stands below its list is about other ways. */
 function filesOf(walk: string): string[] {

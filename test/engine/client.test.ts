@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { EngineClient, EngineClosed, encodeCommand, encodeCommands } from "../../src/engine/client.ts";
 import type { EngineConnection } from "../../src/engine/engine.ts";
+import { LastingClient } from "../../src/engine/lasting-client.ts";
 import { ReplyEnds } from "../../src/engine/reply-ends.ts";
 import { parseEngineUrl } from "../../src/engine/url.ts";
 import { ConfigError } from "../../src/config.ts";
@@ -110,6 +111,43 @@ describe("EngineClient", () => {
     client.rawCallNow(encodeCommand(["B"]), 1, (_error, reply) => got.push(`b ${reply}`));
     connection.onData(Buffer.from("+A\r\n+B\r\n"));
     expect(got).toEqual(["a +A\r\n", "b +B\r\n", "c +C\r\n"]);
+  });
+
+  it("gives a reply within the call where the engine can, and later elsewhere", async () => {
+    const { connection } = fakeConnection();
+    const client = new EngineClient(connection);
+    const later = client.ask(encodeCommand(["A"]), 1);
+    expect(later).toBeInstanceOf(Promise);
+    connection.onData(Buffer.from("+A\r\n"));
+    expect(String(await later)).toBe("+A\r\n");
+    connection.write = () => {
+      connection.onData(Buffer.from("+B\r\n"));
+      return true;
+    };
+    expect(client.ask(encodeCommand(["B"]), 1)).toEqual(Buffer.from("+B\r\n"));
+    connection.write = () => true;
+    const lost = client.ask(encodeCommand(["C"]), 1);
+    connection.onClose();
+    await expect(lost).rejects.toThrow(EngineClosed);
+    expect(() => client.ask(encodeCommand(["D"]), 1)).toThrow(EngineClosed);
+  });
+
+  it("is opened anew when it has ended, if it is to last", () => {
+    const opened: ReturnType<typeof fakeConnection>[] = [];
+    const lasting = new LastingClient(() => {
+      const made = fakeConnection();
+      opened.push(made);
+      return new EngineClient(made.connection);
+    });
+    expect(opened).toHaveLength(0);
+    const first = lasting.get();
+    expect(lasting.get()).toBe(first);
+    opened[0]?.connection.onClose();
+    const second = lasting.get();
+    expect([second === first, opened.length]).toEqual([false, 2]);
+    lasting.close();
+    expect(opened[1]?.closes).toBe(1);
+    expect(lasting.get()).not.toBe(second);
   });
 
   it("rejects what waits, and what comes later, when the connection ends", async () => {

@@ -1,7 +1,8 @@
 /** What the server asks without a turn of Valkey's event loop is carried out as with it, and everybody gets what he is owed. */
 import { afterEach, describe, expect, it } from "vitest";
 import { EngineClient, encodeCommand } from "../../src/engine/client.ts";
-import { type EmbeddedConnection, EmbeddedEngine, type EmbeddedOptions } from "../../src/engine/embedded.ts";
+import type { EmbeddedConnection } from "../../src/engine/embedded-connection.ts";
+import { EmbeddedEngine, type EmbeddedOptions } from "../../src/engine/embedded.ts";
 
 let engine = new EmbeddedEngine();
 afterEach(() => engine.stop());

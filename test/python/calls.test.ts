@@ -4,7 +4,7 @@ import type { EngineClient } from "../../src/engine/client.ts";
 import { EngineCommand } from "../../src/engine/engine-commands.ts";
 import { EngineGate } from "../../src/engine/gate.ts";
 import { PythonCalls, type PythonCallsOptions } from "../../src/python/python-calls.ts";
-import type { CallContext, CallReply } from "../../src/python/host.ts";
+import type { CallContext, CallReply } from "../../src/python/python-host.ts";
 import { shownTo } from "../../src/python/identity.ts";
 
 function setUp() {
@@ -13,8 +13,7 @@ function setUp() {
   const open = (): EngineClient => {
     opened++;
     const client = {
-      rawCallNow: (_bytes: Buffer, _replies: number, done: (error: undefined, reply: Buffer) => void) =>
-        done(undefined, Buffer.from("+OK\r\n")),
+      ask: () => Buffer.from("+OK\r\n"),
     };
     return client as unknown as EngineClient;
   };

@@ -1,5 +1,5 @@
 /** A PythonHost whose "Python" are functions of the test, one for each registration. */
-import type { FlowOutcome, PythonHost, PythonSession, PythonTask } from "../../src/python/host.ts";
+import type { FlowOutcome, PythonHost, PythonSession, PythonTask } from "../../src/python/python-host.ts";
 import { decodeMarshal, encodeMarshal, MarshalReader, type MarshalValue } from "../../src/python/marshal.ts";
 
 /** A record as Python would see it. */

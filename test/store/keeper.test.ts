@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Ids, NODE_ID } from "../../src/executions/ids.ts";
 import { Session, SessionRegistry } from "../../src/executions/session.ts";
-import type { PythonHost } from "../../src/python/host.ts";
+import type { PythonHost } from "../../src/python/python-host.ts";
 import type { Registration } from "../../src/registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registration-registry.ts";
 import type { KeptTimer, TimeEventSpec } from "../../src/registrations/time-events.ts";

@@ -132,7 +132,8 @@ function installRuntime(python: Pyodide, options: BootOptions): void {
 
 /**
  * The first calls of the wasm's functions make the engine optimise them, in the background. For the interpreter's loop, a very
- * large function, that takes about 300 ms; it is over when the same work has often in a row taken about the shortest time.
+ * large function, that takes about 300 ms. It is taken to be over when the same work has many times in a row taken hardly
+ * longer than the shortest time measured.
  */
 function warmUp(python: Pyodide, host: Host): void {
   const start = host.now();

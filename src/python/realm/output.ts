@@ -4,7 +4,7 @@
  */
 import { StringDecoder } from "node:string_decoder";
 import { Word } from "../channel.ts";
-import type { WorkerNotice } from "./outside.ts";
+import type { WorkerNotice } from "../protocol.ts";
 
 /** A longer line is cut into several. */
 const MAX_LINE = 16 * 1024;

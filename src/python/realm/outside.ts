@@ -7,16 +7,9 @@ import { randomFillSync } from "node:crypto";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { Gamble, OUTBOX_LIMIT, Receiver, Sender, type Shared, Word } from "../channel.ts";
 import type { DirectCalls } from "../direct-calls.ts";
-import { BACKGROUND } from "../protocol.ts";
+import { BACKGROUND, type WorkerNotice } from "../protocol.ts";
 import type { Host } from "./host.ts";
 import { OutputLines } from "./output.ts";
-
-/** What the worker tells main besides the messages of Python. */
-export type WorkerNotice =
-  | { readonly kind: "ready" }
-  | { readonly kind: "died"; readonly reason: string }
-  | { readonly kind: "output"; readonly stream: "stdout" | "stderr"; readonly text: string; readonly bytes: number }
-  | { readonly kind: "snapshot"; readonly bytes: Uint8Array<ArrayBuffer> };
 
 export interface HostParts {
   readonly shared: Shared;

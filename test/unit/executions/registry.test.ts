@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Execution } from "../../../src/executions/execution.ts";
 import { Ids, NODE_ID, parseId } from "../../../src/executions/ids.ts";
-import { ExecutionRegistry } from "../../../src/executions/registry.ts";
+import { ExecutionRegistry } from "../../../src/executions/execution-registry.ts";
 
 function setUp(limits: { count?: number; bytes?: number } = {}) {
   const registry = new ExecutionRegistry(new Ids(), {

@@ -2,11 +2,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ReplyError } from "../../../src/errors.ts";
 import { Ids } from "../../../src/executions/ids.ts";
-import { ExecutionRegistry } from "../../../src/executions/registry.ts";
+import { ExecutionRegistry } from "../../../src/executions/execution-registry.ts";
 import { ExecutionRunner } from "../../../src/executions/runner.ts";
 import type { Declarations } from "../../../src/executions/script.ts";
 import { Session } from "../../../src/executions/session.ts";
-import type { PythonTask } from "../../../src/python/host.ts";
+import type { PythonTask } from "../../../src/python/python-host.ts";
 import { FakeHost } from "../../registrations/fake-host.ts";
 
 /** Starts a body at once and leaves its end to the test. */

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { Ids } from "../../../src/executions/ids.ts";
 import { Session, SessionRegistry } from "../../../src/executions/session.ts";
-import type { PythonHost } from "../../../src/python/host.ts";
+import type { PythonHost } from "../../../src/python/python-host.ts";
 import { RegistrationRegistry } from "../../../src/registrations/registration-registry.ts";
 import { spec } from "../../support/spec.ts";
 

@@ -5,7 +5,7 @@
  */
 import { runAfter, type Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
-import type { ExecutionRunner, Stoppable } from "./runner.ts";
+import type { Stoppable, Supervisor } from "./supervisor.ts";
 
 export interface CallOptions {
   /** Milliseconds after which `onLimit` is called; 0: never. */
@@ -23,14 +23,14 @@ const SHOW_AFTER_MS = 1_000;
 export class WatchedCall implements Stoppable {
   /** Nobody is shown an error of it. */
   stopReason: string | undefined;
-  readonly #runner: ExecutionRunner;
+  readonly #runner: Supervisor;
   readonly #options: CallOptions;
   readonly #limit: Timer | undefined;
   readonly #shown: Timer;
   #execution: Execution | undefined;
   #aborted = false;
 
-  constructor(runner: ExecutionRunner, options: CallOptions) {
+  constructor(runner: Supervisor, options: CallOptions) {
     this.#runner = runner;
     this.#options = options;
     const { limitMs, onLimit, showAfterMs = SHOW_AFTER_MS } = options;

@@ -7,8 +7,9 @@
 import type { Execution } from "../executions/execution.ts";
 import type { FlowTask } from "../executions/flow.ts";
 import { idOf } from "../executions/ids.ts";
-import type { WaitingExecution } from "../executions/registry.ts";
-import type { ExecutionRunner, RunningBody, Stoppable } from "../executions/runner.ts";
+import type { WaitingExecution } from "../executions/execution-registry.ts";
+import type { ExecutionRunner } from "../executions/runner.ts";
+import type { RunningBody, Stoppable } from "../executions/supervisor.ts";
 import type { MarshalValue } from "../python/marshal.ts";
 import { JobFlag } from "../python/protocol.ts";
 import type { Registration } from "./registration.ts";

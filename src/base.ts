@@ -1,0 +1,10 @@
+/** What every room may need. */
+import type { Config, RuntimeConfig } from "./config.ts";
+import type { Logger } from "./log.ts";
+
+export interface Base {
+  readonly config: Config;
+  /** The options that can change while the server runs. */
+  readonly runtime: RuntimeConfig;
+  readonly log: Logger;
+}
