@@ -462,7 +462,7 @@ export class VirtualHost {
         layout !== undefined &&
         ((words[events + socket.descriptor * EVENT_WORDS] ?? 0) & WRITABLE) !== 0;
       socket.inWriting = waits;
-      if (!waits) socket.unbroken = socket.unansweredBytes = 0;
+      if (!waits) socket.wroteAll();
       if (layout === undefined) writable = true;
       if (!waits) continue;
       this.#writing[kept++] = socket;

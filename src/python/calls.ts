@@ -169,12 +169,13 @@ export class PythonCalls {
    * @throws ReplyError with the engine's error
    */
   engine(
-    { home, user = "" }: Pick<CallContext, "home" | "user">,
+    caller: Pick<CallContext, "home" | "user" | "prepares">,
     owner: object,
     args: readonly Buffer[],
     task?: PythonTask,
     links = true,
   ): CallReply | Promise<CallReply> {
+    const { home, user = "" } = caller;
     const name = nameOf(args[0] as Buffer);
     const { flags } = this.#known(name, args.length);
     const shownToUser = shownTo(user, name, args);
@@ -186,7 +187,9 @@ export class PythonCalls {
     const settle = (frame: Buffer): CallReply | Promise<CallReply> => {
       const shown = own ? own.settle(frame) : frame;
       if (changes) this.#options.epoch.changed();
-      return engineReply(shownToUser?.(shown) ?? shown);
+      const answer = engineReply(shownToUser?.(shown) ?? shown);
+      if (answer instanceof Promise) caller.prepares?.(answer);
+      return answer;
     };
     const sender = { owner, canWait: false, links };
     const send = (): Buffer | Promise<Buffer> =>
