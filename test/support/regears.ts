@@ -29,7 +29,10 @@ export function runRegears(args: readonly string[], env: NodeJS.ProcessEnv = pro
       listener?.();
     });
   const exited = new Promise<number | null>((resolve) => child.once("close", (code) => resolve(code)));
-  return { child, exited, output: () => text, onOutput: (told: typeof listener) => void (listener = told) };
+  const onOutput = (told: typeof listener): void => {
+    listener = told;
+  };
+  return { child, exited, output: () => text, onOutput };
 }
 
 /**
