@@ -85,22 +85,25 @@ function openOutput(file: string): Output {
 /** Nobody waits for who does not read the log: the stream would let the whole process sleep until there is room. */
 function neverWait(output: Output): void {
   let blocked = false;
-  let timer: NodeJS.Timeout | undefined;
+  let planned = false;
   const retry = (): void => {
     blocked = false;
-    timer = undefined;
+    planned = false;
     // goes on with what waits, and tells of an error within the call
     output.write("");
+  };
+  const insist = (): void => {
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    for (const end = performance.now() + END_PATIENCE_MS; blocked && performance.now() < end; retry())
+      Atomics.wait(pause, 0, 0, RETRY_MS);
   };
   output.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EAGAIN" && error.code !== "EBUSY") return;
     blocked = true;
-    timer ??= setTimeout(retry, RETRY_MS).unref();
-  });
-  process.once("exit", () => {
-    const pause = new Int32Array(new SharedArrayBuffer(4));
-    for (const end = performance.now() + END_PATIENCE_MS; blocked && performance.now() < end; retry())
-      Atomics.wait(pause, 0, 0, RETRY_MS);
+    process.off("exit", insist).once("exit", insist);
+    if (planned) return;
+    planned = true;
+    setTimeout(retry, RETRY_MS).unref();
   });
 }
 

@@ -408,7 +408,7 @@ export class VirtualHost {
       const waits =
         !socket.closed && internals !== undefined && (internals.interestIn(socket.descriptor) & WRITABLE) !== 0;
       socket.inWriting = waits;
-      if (!waits) socket.unbroken = socket.unansweredBytes = 0;
+      if (!waits) socket.wroteAll();
       if (internals === undefined) writable = true;
       if (!waits) continue;
       this.#writing[kept++] = socket;

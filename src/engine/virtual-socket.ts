@@ -144,6 +144,12 @@ export class VirtualSocket {
     return size;
   }
 
+  /** Valkey has no more to write. */
+  wroteAll(): void {
+    this.unbroken = 0;
+    this.unansweredBytes = 0;
+  }
+
   /** Takes the first of the output, or all of it when that is little; makes room for more. */
   takeOutput(): Buffer {
     const output = this.#output;

@@ -70,6 +70,8 @@ export class Home implements CallContext {
   fault: string | undefined;
   /** Calls that it waits for, or should. */
   calls = 0;
+  /** Large answers that are being made. */
+  #preparing = 0;
   /** Answers that are due, by the post that brings them and the number. */
   readonly #due = new Set<string>();
 
@@ -123,7 +125,15 @@ export class Home implements CallContext {
 
   /** May it make another call now? */
   get mayCall(): boolean {
-    return this.calls < MAX_CALLS;
+    return this.calls < MAX_CALLS && this.#preparing === 0;
+  }
+
+  prepares(answer: Promise<unknown>): void {
+    this.#preparing++;
+    const done = (): void => {
+      this.#preparing--;
+    };
+    answer.then(done, done);
   }
 
   /** Sends a message, and takes note of the answer that is due. */

@@ -55,6 +55,9 @@ export interface PythonCallsOptions {
   readonly log: Pick<Logger, "trace" | "debug" | "info" | "warn">;
 }
 
+/** Who asks for a command. */
+type Asking = Pick<CallContext, "home" | "user" | "prepares">;
+
 /** A walk over the keys, and the execution that it ends with. */
 interface Walk {
   readonly scan: KeyScan;
@@ -147,16 +150,17 @@ export class PythonCalls {
    * @throws ReplyError with the error of whoever carries it out
    */
   run(
-    { home, user = "" }: Pick<CallContext, "home" | "user">,
+    context: Asking,
     owner: object,
     args: readonly Buffer[],
     task: PythonTask | undefined,
     links: boolean,
   ): Maybe<CallReply> {
+    const { user = "" } = context;
     const caller: Caller = { kind: "python", owner, user, canWait: false, links };
     const act = (): Maybe<CallReply> => {
       const own = this.#options.path.own(args, caller);
-      if (!own) return this.#engine(home, caller, args, task);
+      if (!own) return this.#engine(context, caller, args, task);
       return andThen(own(), ownReply);
     };
     return this.#ifAllowed(user, args, act, task);
@@ -182,7 +186,8 @@ export class PythonCalls {
   }
 
   /** @throws ReplyError with the engine's error */
-  #engine(home: object, caller: Caller, args: readonly Buffer[], task: PythonTask | undefined): Maybe<CallReply> {
+  #engine(context: Asking, caller: Caller, args: readonly Buffer[], task: PythonTask | undefined): Maybe<CallReply> {
+    const { home } = context;
     const { owner, user } = caller;
     const name = wordOf(args[0]);
     const { flags } = this.#known(name, args.length);
@@ -195,7 +200,9 @@ export class PythonCalls {
     const settle = (frame: Buffer): Maybe<CallReply> => {
       const shown = own ? own.settle(frame) : frame;
       if (changes) this.#options.epoch.changed();
-      return converted(shownToUser?.(shown) ?? shown);
+      const answer = converted(shownToUser?.(shown) ?? shown);
+      if (answer instanceof Promise) context.prepares?.(answer);
+      return answer;
     };
     const send = (): Maybe<Buffer> =>
       flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task, true);

@@ -194,6 +194,8 @@ export interface CallContext {
   readonly user?: string | undefined;
   /** False while it has not taken the answers that it has: large ones should wait. */
   readonly mayAnswer?: boolean;
+  /** A large answer is being made: of one interpreter there is one at a time. */
+  prepares?(answer: Promise<unknown>): void;
   /** In whose names its tasks send commands; the call may be on top of any of them. */
   owners?(): object[];
   /**
