@@ -191,7 +191,7 @@ describe("a server with a monitoring port", () => {
       server
         .output()
         .split("\n")
-        .find((text) => text.includes("slow execution")) ?? "{}";
+        .findLast((text) => text.includes("slow execution")) ?? "{}";
     const entry = JSON.parse(line) as Record<string, unknown>;
     expect(entry).toMatchObject({ level: "warning", session: "napping", description: "takes naps" });
     const [registration] = (await client.call("RG.DUMPREGISTRATIONS")) as [string, string][];
