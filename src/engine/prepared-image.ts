@@ -1,0 +1,37 @@
+/** What is run of the engine's file, and the memory that it runs in. */
+import { DIRECT_FUNCTIONS } from "./direct-entry.ts";
+import { withExports, withSharedMemory } from "./image.ts";
+import { createSharedMemory, SharedMemoryView } from "./shared-memory.ts";
+import { MemoryView } from "./wasm.ts";
+
+export interface PreparedImage {
+  readonly image: Uint8Array;
+  readonly memory: MemoryView;
+  /** The memory that the module imports, when threads can share it; else it makes its own. */
+  readonly shared?: object;
+}
+
+/** All that WebAssembly can address, 4 GiB: of a shared memory it has to be said beforehand. */
+const MOST_PAGES = 65536;
+
+/** The file as it is. */
+export const plainImage = (image: Uint8Array): PreparedImage => ({ image, memory: new MemoryView() });
+
+/**
+ * The file with a memory that threads can share, and with the functions that they call. Where so much address space can not
+ * be had (about 10 GB are reserved, not used), or the file is put together in another way, only with the functions, if that.
+ */
+export function prepareImage(file: Uint8Array, log: { warn(text: string): void }): PreparedImage {
+  try {
+    const found = withSharedMemory(file, DIRECT_FUNCTIONS, MOST_PAGES);
+    if (found) {
+      const shared = createSharedMemory(found.pages, MOST_PAGES);
+      const memory = new SharedMemoryView(shared);
+      for (const { address, bytes } of found.segments) memory.bytes.set(bytes, address);
+      return { image: found.file, memory, shared };
+    }
+  } catch (error) {
+    log.warn(`threads can not share the engine here, so execute() goes the long way: ${String(error)}`);
+  }
+  return plainImage(withExports(file, DIRECT_FUNCTIONS) ?? file);
+}
