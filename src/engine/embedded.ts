@@ -10,7 +10,7 @@
 import { readFile } from "node:fs/promises";
 import { ConfigError } from "../config.ts";
 import { InternalError } from "../errors.ts";
-import { DIRECT_FUNCTIONS, DirectEntry, type DirectFunctions } from "./direct-entry.ts";
+import { DirectEntry, type DirectFunctions } from "./direct-entry.ts";
 import { encodeCommand } from "./encode.ts";
 import { type ClientAddresses, type ConnectOptions, ENGINE_DOWN, type Engine } from "./engine.ts";
 import { ENGINE_CLIENTS } from "./own-settings.ts";
@@ -21,7 +21,7 @@ import { plainImage, prepareImage } from "./prepared-image.ts";
 import { EngineThreads, type ThreadsOptions } from "./threads.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
-import { MemoryView, wasm, type WasmMemory } from "./wasm.ts";
+import { wasm, type WasmMemory } from "./wasm.ts";
 
 /** Where the engine's messages go; texts have no line end. */
 export interface EngineLog {
