@@ -109,7 +109,7 @@ function checkValue(spec: OptionSpec, value: OptionValue, text = String(value)):
     throw new ConfigError(`'${text}' is none of ${spec.choices.join(", ")}`);
   if (typeof value === "number") checkNumber(spec, value, text);
   if (Array.isArray(value) && value.some((item) => typeof item !== "string"))
-    throw new ConfigError(`${JSON.stringify(value)} is no list of texts`);
+    throw new ConfigError(`${shownValue(value)} is no list of texts`);
   return value;
 }
 
@@ -184,7 +184,7 @@ function checkGiven(name: string, value: unknown, standard: unknown): void {
   if (standard === undefined) throw new ConfigError(`unknown option '${name}'`);
   if (typeof value !== typeof standard || value === null || Array.isArray(value) !== Array.isArray(standard)) {
     const wanted = Array.isArray(standard) ? "list" : typeof standard;
-    throw new ConfigError(`option '${name}': ${JSON.stringify(value)} is no ${wanted}`);
+    throw new ConfigError(`option '${name}': ${shownValue(value)} is no ${wanted}`);
   }
   if (name === "engineSettings") checkEngineSettings(value as object);
   const spec = optionEntries.find(([option]) => camelCase(option) === name)?.[1];
@@ -197,8 +197,7 @@ function checkGiven(name: string, value: unknown, standard: unknown): void {
 
 function checkEngineSettings(settings: object): void {
   for (const [name, value] of Object.entries(settings)) {
-    if (typeof value !== "string")
-      throw new ConfigError(`engine setting '${name}': ${JSON.stringify(value)} is no text`);
+    if (typeof value !== "string") throw new ConfigError(`engine setting '${name}': ${shownValue(value)} is no text`);
     if (judgeRedisDirective(name, [value])?.action !== "engine")
       throw new ConfigError(`unknown engine setting '${name}'`);
   }
@@ -217,4 +216,9 @@ export function engineConfig(config: Config): Record<string, string> {
     if (value !== spec.default) settings[name] = String(value);
   }
   return settings;
+}
+
+/** A value of any type for an error's text; what JSON has no form for (functions, 1n) as JavaScript shows it. */
+function shownValue(value: unknown): string {
+  return typeof value === "bigint" || typeof value === "function" ? String(value) : String(JSON.stringify(value));
 }
