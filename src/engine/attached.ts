@@ -89,12 +89,14 @@ export class AttachedEngine {
 
   /**
    * Carries one command out.
+   * @param who a number of the code that wants it, see {@link EngineThread.open}
    * @throws whatever went wrong inside Valkey, which must not be used any more then
    */
-  execute(request: Buffer): Outcome {
+  execute(request: Buffer, who = 0): Outcome {
     this.#lock.take();
     try {
-      if (!this.#mine.open || this.#mine.loss !== Loss.none) return "closed";
+      const { open, only, loss } = this.#mine;
+      if (!open || loss !== Loss.none || (only !== 0 && only !== who)) return "closed";
       return this.#run(request);
     } catch (error) {
       noteBroken(this.#words);

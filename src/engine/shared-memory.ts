@@ -27,7 +27,9 @@ const Word = {
   descriptor: 192,
   /** What is wrong with a thread's connection, see {@link Loss}. */
   loss: 256,
-  count: 320,
+  /** The only one who may use the engine in a thread, by a number that both sides know; 0: everybody there. */
+  only: 320,
+  count: 384,
 } as const;
 
 /** What can be wrong with a thread's connection: `closed` by Valkey in that thread, or closed in the main thread, or silent. */
@@ -158,6 +160,14 @@ export class ThreadWords {
 
   set open(value: boolean) {
     Atomics.store(this.#words, Word.open + this.#thread, value ? 1 : 0);
+  }
+
+  get only(): number {
+    return Atomics.load(this.#words, Word.only + this.#thread);
+  }
+
+  set only(value: number) {
+    Atomics.store(this.#words, Word.only + this.#thread, value);
   }
 
   get loss(): number {

@@ -23,8 +23,11 @@ export interface LentConnection {
 export interface EngineThread {
   /** What the thread needs to do so. */
   readonly share: EngineShare;
-  /** Lets it, as long as nothing changes. What speaks against it has to be asked before. */
-  open(): void;
+  /**
+   * Lets it, as long as nothing changes. What speaks against it has to be asked before.
+   * @param only a number by which the thread knows the only code that may; 0: all that runs there
+   */
+  open(only?: number): void;
   /** From now on the thread is outside and stays there: it may be ended. */
   revoke(): void;
   /**
@@ -75,7 +78,7 @@ export class EngineThreads {
     const { module, memory, build, commands } = this.#options;
     return {
       share: { module, memory, build, thread, words: this.words, commands: commands() },
-      open: () => this.#let(entry),
+      open: (only = 0) => this.#let(entry, only),
       revoke: () => this.#inside(() => this.#revoke(entry)),
       ended: () => this.#ended(thread, entry),
     };
@@ -106,9 +109,10 @@ export class EngineThreads {
     return undefined;
   }
 
-  #let(entry: Entry): void {
+  #let(entry: Entry, only: number): void {
     const isLost = entry.words.loss !== Loss.none;
-    if ((this.#open.has(entry) && !isLost) || performance.now() < this.#closedUntil || !this.#options.mayOpen()) return;
+    const isOpen = this.#open.has(entry) && entry.words.only === only && !isLost;
+    if (isOpen || performance.now() < this.#closedUntil || !this.#options.mayOpen()) return;
     if (isLost) this.#drop(entry);
     entry.connection ??= this.#options.connect();
     const { connection } = entry;
@@ -119,6 +123,7 @@ export class EngineThreads {
     this.#inside(() => {
       entry.words.descriptor = connection.descriptor;
       entry.words.loss = Loss.none;
+      entry.words.only = only;
       entry.words.open = true;
     });
     this.#open.add(entry);

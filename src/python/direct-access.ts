@@ -16,7 +16,7 @@ export interface DirectAccessOptions {
   readonly engine: EmbeddedEngine;
   readonly engineCommands: EngineCommands;
   readonly connections: InternalConnections;
-  readonly gate: Pick<EngineGate, "held">;
+  readonly gate: Pick<EngineGate, "held" | "isOpenFor">;
   readonly path: Pick<Path, "isActiveFor">;
   readonly rights: Pick<UserRights, "isFree">;
   /** Does somebody want to know of key events? Then the main thread sees each command and what it causes. */
@@ -25,8 +25,8 @@ export interface DirectAccessOptions {
 
 /** An interpreter, as far as it matters here. */
 export interface DirectUser {
-  /** Lets the interpreter's thread use the engine. */
-  useEngine(threads: EngineThreads): void;
+  /** Lets the interpreter's thread use the engine. @param only the task that may; 0: whatever runs there */
+  useEngine(threads: EngineThreads, only: number): void;
 }
 
 /** What the engine's COMMAND table says of commands that are none for another thread. */
@@ -41,6 +41,9 @@ const NOT_THERE = [
   "movablekeys",
 ] as const;
 
+/** The last number of a task that shared memory can hold. */
+const LAST_NUMBER = 2 ** 31 - 1;
+
 /** Others that are as harmless. */
 const WITHOUT_KEYS: ReadonlySet<string> = new Set(["ping", "echo", "time", "dbsize", "scan", "randomkey"]);
 
@@ -52,12 +55,19 @@ export class DirectAccess {
     this.#options = options;
   }
 
-  /** An interpreter has asked for a command of a user's: may its thread do the next ones by itself? */
-  consider(interpreter: DirectUser, user: string): void {
+  /**
+   * An interpreter has asked for a command of a user's: may its thread do the next ones by itself? While somebody holds the
+   * gate only the holder's task may: it is the one thing that the others wait for.
+   * @param owner in whose name the command was sent
+   * @param task the number of the task that has sent it; 0 for none
+   */
+  consider(interpreter: DirectUser, user: string, owner: object, task: number): void {
     const { gate, path, rights, wantsEvents } = this.#options;
-    if (gate.held || path.isActiveFor("python") || wantsEvents() || rights.isFree(user) !== true) return;
+    if (path.isActiveFor("python") || wantsEvents() || rights.isFree(user) !== true) return;
+    const isOfHolder = gate.held && gate.isOpenFor(owner) && task > 0 && task <= LAST_NUMBER;
+    if (gate.held && !isOfHolder) return;
     const threads = this.#threads ?? this.#share();
-    if (threads) interpreter.useEngine(threads);
+    if (threads) interpreter.useEngine(threads, gate.held ? task : 0);
   }
 
   /** Sees what makes Valkey put commands off: then a thread would get no reply. */

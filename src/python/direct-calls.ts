@@ -42,7 +42,7 @@ export class DirectCalls {
     if (this.#engine?.isOpen !== true || message.length > LONGEST_MESSAGE) return undefined;
     const call = executeCall(message);
     if (call === undefined) return undefined;
-    const reply = this.#run(this.#engine, call.args.args);
+    const reply = this.#run(this.#engine, call.args.args, call.args.task);
     return reply && replyMessage(call.seq, reply);
   }
 
@@ -54,12 +54,12 @@ export class DirectCalls {
     this.#engine = new AttachedEngine(share, LONGEST_REPLY);
   }
 
-  #run(engine: AttachedEngine, args: readonly Buffer[]): CallReply | undefined {
+  #run(engine: AttachedEngine, args: readonly Buffer[], task: number): CallReply | undefined {
     const name = args[0] as Buffer;
     if (name.length > LONGEST_NAME) return undefined;
     const arity = this.#share?.commands.get(name.toString("latin1").toLowerCase());
     if (arity === undefined || (arity >= 0 ? args.length !== arity : args.length < -arity)) return undefined;
-    const outcome = engine.execute(encodeCommand(args));
+    const outcome = engine.execute(encodeCommand(args), task);
     if (outcome === "closed") return undefined;
     Atomics.add(this.#words, Word.directCalls, 1);
     Atomics.store(this.#words, Word.engineUsed, 1);

@@ -145,8 +145,8 @@ export class Home implements CallContext {
   }
 
   /** Lets its thread use the engine by itself. */
-  useEngine(threads: EngineThreads): void {
-    this.worker.useEngine(threads);
+  useEngine(threads: EngineThreads, only: number): void {
+    this.worker.useEngine(threads, only);
   }
 
   /** Answers a call of its code. */

@@ -140,7 +140,7 @@ export class PythonCalls {
     const task = caller.task(handle);
     const owner = task?.owner ?? caller.home;
     const reply = this.run(caller, owner, args, task, true);
-    this.#options.direct?.consider(caller.home as DirectUser, caller.user ?? "");
+    this.#options.direct?.consider(caller.home as DirectUser, caller.user ?? "", owner, handle);
     return reply;
   }
 

@@ -137,8 +137,8 @@ export class PythonWorker {
     return Atomics.load(this.#shared.words, Word.directCalls) >>> 0;
   }
 
-  /** Lets it use the engine by itself, until that is closed again. */
-  useEngine(threads: EngineThreads): void {
+  /** Lets it use the engine by itself, until that is closed again. @param only the task that may; 0: whatever runs there */
+  useEngine(threads: EngineThreads, only: number): void {
     if (this.#closed || this.#gone) return;
     if (this.#thread === undefined) {
       this.#thread = threads.add();
@@ -146,7 +146,7 @@ export class PythonWorker {
       this.#enginePort.postMessage(this.#thread.share);
       Atomics.store(this.#shared.words, Word.engineOffered, 1);
     }
-    this.#thread.open();
+    this.#thread.open(only);
   }
 
   /** Calls out of the sandbox that were answered with an error. */

@@ -121,6 +121,21 @@ describe("a script that sends commands without an end", () => {
     }
   });
 
+  it("is seen whole when it holds the engine itself", async () => {
+    const code =
+      "def block(_):\n    with atomic():\n        for i in range(3000): execute('INCR', 'n')\nGB('ShardsIDReader').foreach(block).run()";
+    let isRunning = true;
+    const seen = new Set<number>();
+    const reader = withClient(server.port, async (other) => {
+      while (isRunning) seen.add(Number((await other.call("GET", "n")) ?? 0) % 3_000);
+    });
+    for (let round = 0; round < 10; round++) await client.call("RG.PYEXECUTE", code);
+    isRunning = false;
+    await reader;
+    expect(await count()).toBe(30_000);
+    expect([...seen]).toEqual([0]);
+  });
+
   it("waits when clients are told to, and loses nothing", async () => {
     const code = "for i in range(200000): execute('INCR', 'n')\nexecute('SET', 'done', '1')";
     await startLoop(code);
