@@ -219,7 +219,8 @@ export class Client {
         break;
       }
       this.#route();
-      if (count % FULL_COMMANDS === 0) this.#sendSome();
+      // a stranger's are refused at once, and the engine is to see how many they are
+      if (count % FULL_COMMANDS === 0 && decoder.authenticated) this.#sendSome();
     }
     this.#pumping = false;
     const run = decoder.takeRun();
