@@ -143,10 +143,13 @@ export class Path {
    * Finds what has to be done around a script's command of the engine.
    * @returns does it, when told how the command is sent, and gives the reply in RESP2; undefined: nothing
    */
-  watched(args: readonly Buffer[], caller: Caller): ((send: () => Maybe<Buffer>) => Promise<Buffer>) | undefined {
+  watched(
+    args: readonly Buffer[],
+    caller: Caller,
+  ): ((send: (request?: Buffer) => Maybe<Buffer>) => Promise<Buffer>) | undefined {
     const found = this.find(wordOf(args[0]), viewOf(args), caller);
     if (!found || found.way === "instead") return undefined;
-    return async (send) => encodeWhole(await found.run(caller, async () => send()), 2);
+    return async (send) => encodeWhole(await found.run(caller, async (request) => send(request)), 2);
   }
 
   /** Deals with what the commands have caused that `owner`'s Lua script has sent by itself. */

@@ -204,8 +204,10 @@ export class PythonCalls {
       if (answer instanceof Promise) context.prepares?.(answer);
       return answer;
     };
-    const send = (): Maybe<Buffer> =>
-      flags.has("blocking") ? this.#unblocked(home, owner, bytes, task) : this.#raw(home, owner, bytes, 1, task, true);
+    const send = (request = bytes): Maybe<Buffer> =>
+      flags.has("blocking")
+        ? this.#unblocked(home, owner, request, task)
+        : this.#raw(home, owner, request, 1, task, true);
     const watched = this.#options.path.watched(args, caller);
     return andThen(watched ? watched(send) : send(), settle);
   }

@@ -6,6 +6,7 @@
 import type { Caller } from "../commands/caller.ts";
 import { after, type Handling, type Middleware, type Next, type RequestView } from "../commands/path.ts";
 import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
+import { encodeCommand } from "../engine/encode.ts";
 import { type Reply, raw } from "../resp/reply.ts";
 import type { ClientCommand, ClientCommands } from "./client-commands.ts";
 import type { EventStarter, Holdable } from "./event-starter.ts";
@@ -172,10 +173,12 @@ export class EventMiddleware implements Middleware {
 
   #config(request: RequestView): Handling | undefined {
     const { events } = this.#options;
-    switch (configKind(request.copy(1))) {
+    const args = request.copy(1);
+    switch (configKind(args)) {
       case "get":
         return after((reply) => raw(events.maskConfig(reply)));
       case "set":
+        if (args.length === 3) return this.#setFlags(args[2] as Buffer);
         return after((reply) => {
           if (accepted(reply)) events.learnUserFlags();
           return undefined;
@@ -183,6 +186,21 @@ export class EventMiddleware implements Middleware {
       default:
         return undefined;
     }
+  }
+
+  /** The engine gets what the users want together with what is needed here: there is no moment in which it tells less. */
+  #setFlags(wanted: Buffer): Handling {
+    const { events } = this.#options;
+    return {
+      way: "alone",
+      run: async (_caller, next) => {
+        const flags = wanted.toString("latin1");
+        const merged = events.withNeeded(flags);
+        const reply = await next(encodeCommand(["CONFIG", "SET", PARAMETER, Buffer.from(merged, "latin1")]));
+        if (accepted(reply)) events.noteUserFlags(flags, merged);
+        return raw(reply);
+      },
+    };
   }
 }
 

@@ -108,7 +108,22 @@ export class KeyEvents {
     );
   }
 
-  /** A client has set {@link PARAMETER}, and the engine has accepted it: ours are added again. */
+  /** What the engine's {@link PARAMETER} has to be when users set it to `flags`. */
+  withNeeded(flags: string): string {
+    return this.active ? mergeFlags(flags, this.#neededFlags()) : flags;
+  }
+
+  /** A client has set {@link PARAMETER}, and the engine has accepted what {@link withNeeded} made of it. */
+  noteUserFlags(flags: string, merged: string): void {
+    if (!this.active) return;
+    this.#userFlags = canonicalFlags(flags);
+    this.#flags = merged;
+    this.#confirm("set");
+    // what is needed may have changed meanwhile
+    this.#setMerged(this.#userFlags);
+  }
+
+  /** A client has set {@link PARAMETER} among others, and the engine has accepted it: ours are added again. */
   learnUserFlags(): void {
     this.#userFlags = undefined;
     if (this.active) this.#applyFlags();
@@ -208,7 +223,7 @@ export class KeyEvents {
 
   #setFlags(flags: string): void {
     const before = this.#flags;
-    if (flags === before) {
+    if (sameFlags(flags, before)) {
       this.#confirm("set");
       return;
     }
@@ -414,6 +429,13 @@ const mergeFlags = (user: string, ours: string): string => [...new Set([...user,
 
 /** The letters that the engine sums up as `A`. */
 const ALL = "g$lshzxetd";
+
+/** A setting as CONFIG GET gives it (`keyspaceEventsFlagsToString` in notify.c). */
+export function canonicalFlags(flags: string): string {
+  const there = singleFlags(flags);
+  const of = (letters: string): string => [...letters].filter((flag) => there.has(flag)).join("");
+  return ([...ALL].every((flag) => there.has(flag)) ? "A" : of(`${ALL}n`)) + of("KEm");
+}
 
 const singleFlags = (flags: string): Set<string> => new Set(flags.replace("A", ALL));
 
