@@ -463,14 +463,15 @@ export class EmbeddedEngine implements Engine {
   }
 
   /**
-   * Valkey's log: `1:M 02 Jan 2030 03:04:05.678 * text`, where `#` marks a warning. Its warnings while it boots are about
+   * Valkey's log: `1:M 02 Jan 2030 03:04:05.678 * text`, where `#` marks a warning. The date is not to be relied on: it is reckoned
+   * with a time zone that Valkey takes from memory which this platform's C library has not filled. Its warnings while it boots are about
    * its own command line.
    */
   #print(text: string): void {
     const lines = (this.#line + text).split("\n");
     this.#line = lines.pop() ?? "";
     for (const line of lines) {
-      const [, mark, message] = /^\d+:\w \d+ \w+ \d+ [\d:.]+ ([.\-*#]) (.*)$/.exec(line) ?? [];
+      const [, mark, message] = /^\d+:\w \S+ \w+ \S+ \S+ ([.\-*#]) (.*)$/.exec(line) ?? [];
       if (message === undefined) {
         if (line.trim() !== "") this.#log.debug(line);
       } else if (mark === "#" && this.#host !== undefined && !KNOWN_FAILURE.test(message)) this.#log.warn(message);

@@ -1,5 +1,5 @@
 /** Nobody holds the engine, an interpreter's event loop or a client for ever: each hold has an end, is shown, and can be aborted. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 import { ATTACKS, servesDuring } from "../support/serving.ts";
@@ -128,6 +128,35 @@ async function start(port: number, code: string): Promise<Client> {
   return client;
 }
 
+describe("a time event whose interpreter is busy", () => {
+  let server: RunningRegears;
+  let client: Client;
+  let other: Client;
+  // a server of its own for each: nothing else is to run there
+  beforeEach(async () => {
+    server = await startRegears(["--script-time-limit", String(LIMIT_MS)]);
+    [client, other] = [await connectClient(server.port), await connectClient(server.port)];
+  });
+  afterEach(async () => {
+    client.close();
+    other.close();
+    await server.stop();
+  });
+
+  it.each(LOOPS)("with %s does not hold the engine", async (_what, code) => {
+    const author = await start(server.port, `${code}\nregisterTE(0, lambda: execute('INCR', 'fired') and None)`);
+    const id = await until(async () => (await running(client))[0]);
+    for (let i = 0; i < 50; i++) {
+      expect(await other.call("SET", "k", "v")).toBe("OK");
+      // it may run on top of what can be interrupted
+      if (/call of C/.test(_what)) expect(await holder(client)).toBeUndefined();
+    }
+    await client.call("RG.ABORTEXECUTION", id);
+    author.close();
+    await until(async () => ((await running(client)).length === 0 ? true : undefined));
+  });
+});
+
 describe("with a limit", () => {
   let server: RunningRegears;
   let client: Client;
@@ -182,19 +211,6 @@ describe("with a limit", () => {
       await client.call("RG.UNREGISTERALL");
     },
   );
-
-  it.each(LOOPS)("a time event whose interpreter is busy with %s does not hold the engine", async (_what, code) => {
-    const author = await start(server.port, `${code}\nregisterTE(0, lambda: execute('INCR', 'fired') and None)`);
-    const id = await until(async () => (await running(client))[0]);
-    for (let i = 0; i < 50; i++) {
-      expect(await other.call("SET", "k", "v")).toBe("OK");
-      // it may run on top of what can be interrupted
-      if (/call of C/.test(_what)) expect(await holder(client)).toBeUndefined();
-    }
-    await client.call("RG.ABORTEXECUTION", id);
-    author.close();
-    await until(async () => ((await running(client)).length === 0 ? true : undefined));
-  });
 
   it("a hook that calls the command which it hooks for ever ends", async () => {
     const forever = "def f(x):\n  while True: call_next(*x[1:])";
