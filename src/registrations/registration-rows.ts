@@ -3,6 +3,7 @@ import { ReplyError } from "../errors.ts";
 import { NODE_ID } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { Session } from "../executions/session.ts";
+import { inTurns } from "./in-turns.ts";
 import type { Registration } from "./registration.ts";
 import type { RegistrationRegistry } from "./registration-registry.ts";
 import type { Triggers } from "./triggers.ts";
@@ -54,13 +55,10 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       syntax: "",
       run: async () => {
         const sessions = new Map<Session, string>();
-        const described: Reply[] = [];
-        for (const [at, registration] of registrations.list().entries()) {
-          // others have their turn
-          if (at % DESCRIBED_AT_ONCE === DESCRIBED_AT_ONCE - 1) await new Promise((resolve) => setImmediate(resolve));
-          described.push(describeRegistration(registration, { compat: options.compat, sessions }));
-        }
-        return array(described);
+        const { compat } = options;
+        const describe = (registration: Registration): Reply =>
+          describeRegistration(registration, { compat, sessions });
+        return array(await inTurns(registrations.list(), describe));
       },
     },
     {
@@ -188,8 +186,6 @@ function pause(
   return OK;
 }
 
-/** Registrations that are described in a row. */
-const DESCRIBED_AT_ONCE = 64;
 /** Registrations that the text about a session names. */
 const LISTED = 100;
 

@@ -3,6 +3,7 @@ import { arityError, ReplyError } from "../errors.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { Requirements } from "../executions/requirements.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
+import { inTurns } from "./in-turns.ts";
 import type { RegistrationRegistry } from "./registration-registry.ts";
 import { array, integer, nil, type Reply, status, text } from "../resp/reply.ts";
 import type { CommandRow } from "../commands/command.ts";
@@ -46,7 +47,7 @@ export function sessionCommands(options: SessionCommandsOptions): CommandRow[] {
   ];
 }
 
-function dumpSessions(args: readonly Buffer[], options: SessionCommandsOptions): Reply {
+async function dumpSessions(args: readonly Buffer[], options: SessionCommandsOptions): Promise<Reply> {
   const { sessions } = options;
   let verbose = false;
   let dead = false;
@@ -60,29 +61,38 @@ function dumpSessions(args: readonly Buffer[], options: SessionCommandsOptions):
         dead = true;
         break;
       case "SESSIONS":
-        return array(
-          args.slice(at + 1).map((id) => {
-            const session = sessions.find(id.toString("utf8"));
-            return session
-              ? describeSession(session, verbose, options)
-              : text(`Session ${id.toString("utf8")} does not exists`);
-          }),
+        return describeAll(
+          args.slice(at + 1).map((id) => sessions.find(id.toString("utf8")) ?? id.toString("utf8")),
+          verbose,
+          options,
         );
       default:
         throw new ReplyError(`Unknown option ${word}`);
     }
   }
   const listed = dead ? sessions.dead() : sessions.live();
-  return array(listed.map((session) => describeSession(session, verbose, options)));
+  return describeAll(listed, verbose, options);
 }
 
-function describeSession(session: Session, verbose: boolean, options: SessionCommandsOptions): Reply {
+/** @param all sessions, and ids that are none of a session */
+async function describeAll(
+  all: readonly (Session | string)[],
+  verbose: boolean,
+  options: SessionCommandsOptions,
+): Promise<Reply> {
+  const describe = (one: Session | string): Reply | Promise<Reply> =>
+    typeof one === "string" ? text(`Session ${one} does not exists`) : describeSession(one, verbose, options);
+  return array(await inTurns(all, describe));
+}
+
+async function describeSession(session: Session, verbose: boolean, options: SessionCommandsOptions): Promise<Reply> {
   const { registrations, requirements, compat } = options;
-  const owned = [...session.registrations.values()].flatMap(({ id }) => {
+  const describe = ({ id }: { readonly id: string }): Reply[] => {
     const registration = registrations.find(Buffer.from(id));
     if (!registration) return [];
     return [verbose ? describeRegistration(registration, { compat, sessions: undefined }) : text(id)];
-  });
+  };
+  const owned = (await inTurns([...session.registrations.values()], describe)).flat();
   return array([
     text("ID"),
     text(session.id),
