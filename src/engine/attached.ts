@@ -65,6 +65,7 @@ export class AttachedEngine {
     this.#words = share.words;
     this.#lock = new EngineLock(share.words, share.thread);
     this.#mine = new ThreadWords(share.words, share.thread);
+    this.#mine.noteSystemThread();
     this.#memory = new SharedMemoryView(share.memory);
     const internals = Internals.ofBuild(share.build, this.#memory);
     if (internals === undefined) throw new Error("an unknown build of Valkey");

@@ -5,6 +5,7 @@
  * instances of its module but the stack pointer, which is at its base while nobody is inside, and the table of functions,
  * which is the same in all.
  */
+import { existsSync, readlinkSync } from "node:fs";
 import { InternalError } from "../errors.ts";
 import { MemoryView, wasm, type WasmMemory } from "./wasm.ts";
 
@@ -29,7 +30,9 @@ const Word = {
   loss: 256,
   /** The only one who may use the engine in a thread, by a number that both sides know; 0: everybody there. */
   only: 320,
-  count: 384,
+  /** The number of a thread for the operating system, 0 where that is not told. */
+  system: 384,
+  count: 448,
 } as const;
 
 /** What can be wrong with a thread's connection: `closed` by Valkey in that thread, or closed in the main thread, or silent. */
@@ -42,6 +45,8 @@ const SPINS = 2_000;
 const LOOK_AGAIN_MS = 100;
 /** A thread that is inside for longer than this has most probably died there. No command is known that takes so long. */
 const LONGEST_STEP_MS = 120_000;
+/** After this time it is asked whether the thread is still there, in milliseconds. */
+const DOUBTFUL_STEP_MS = 1_000;
 
 export type SharedWords = Int32Array<SharedArrayBuffer>;
 
@@ -62,7 +67,7 @@ export class EngineLock {
 
   /**
    * Gets in, and waits for it. A thread that is revoked meanwhile never comes back from here: it is about to be ended.
-   * @throws InternalError on the main thread, when it has waited for so long that the other one must have died inside
+   * @throws InternalError on the main thread, when the other one has died inside
    */
   take(): void {
     if (this.#depth++ > 0) return;
@@ -107,7 +112,7 @@ export class EngineLock {
       if (Atomics.load(words, Word.lock) === 0 && Atomics.compareExchange(words, Word.lock, 0, this.#self) === 0)
         return;
     }
-    const deadline = performance.now() + LONGEST_STEP_MS;
+    const since = performance.now();
     for (;;) {
       const seen = Atomics.load(words, Word.lock);
       const holder = (seen & ~ASLEEP) - 1;
@@ -120,12 +125,19 @@ export class EngineLock {
         if (Atomics.compareExchange(words, Word.lock, seen, mine) === seen) return;
       } else if ((seen & ASLEEP) !== 0 || Atomics.compareExchange(words, Word.lock, seen, seen | ASLEEP) === seen) {
         Atomics.wait(words, Word.lock, seen | ASLEEP, LOOK_AGAIN_MS);
-        if (this.#thread === 0 && performance.now() > deadline) {
+        if (this.#thread === 0 && this.#isLost(holder, performance.now() - since)) {
           this.#depth = 0;
-          throw new InternalError("a thread does not leave the engine");
+          throw new InternalError("a thread has died inside the engine");
         }
       }
     }
+  }
+
+  /** Has the holder died inside? Its end is an event, and the main thread, which waits here, hears of none. */
+  #isLost(holder: number, waitedMs: number): boolean {
+    if (waitedMs < DOUBTFUL_STEP_MS) return false;
+    const system = Atomics.load(this.#words, Word.system + holder);
+    return waitedMs > LONGEST_STEP_MS || (system > 0 && !existsSync(`/proc/self/task/${system}`));
   }
 
   #park(): never {
@@ -160,6 +172,17 @@ export class ThreadWords {
 
   set open(value: boolean) {
     Atomics.store(this.#words, Word.open + this.#thread, value ? 1 : 0);
+  }
+
+  /** To be called in the thread itself: notes under which number the operating system knows it (Linux only). */
+  noteSystemThread(): void {
+    try {
+      // such as 1234/task/1240
+      const number = Number(readlinkSync("/proc/thread-self").split("/").at(-1));
+      if (number > 0) Atomics.store(this.#words, Word.system + this.#thread, number);
+    } catch {
+      // elsewhere nobody can tell
+    }
   }
 
   get only(): number {
