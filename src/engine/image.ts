@@ -3,32 +3,17 @@
  * so that they can be called; and its memory becomes one that is given to it and that several threads share. Then the data
  * that the file brings are taken out, since each thread's instance would write them into that memory anew. Everything else
  * stays byte for byte: V8 takes plain loads and stores for shared memory.
- *
- * The file says in its name section (https://webassembly.github.io/spec/core/appendix/custom.html) which function has which
- * name. A section is its kind, its length and its bytes; numbers are LEB128.
  */
+import { bodyOf, functionNames, HEADER_BYTES, Reader, SECTION, type Section, sectionsOf } from "./wasm-file.ts";
 
-const HEADER_BYTES = 8;
-const CUSTOM = 0;
-const IMPORT = 2;
-const MEMORY = 5;
-const EXPORT = 7;
-const DATA = 11;
 /** Kind and flags of an imported memory that is shared and has a maximum. */
 const SHARED_MEMORY = [2, 3];
 /** A data segment for the memory at an address that is a constant. */
 const ACTIVE = 0;
 const I32_CONST = 0x41;
 const END = 0x0b;
-/** Of the parts of the name section. */
-const FUNCTION_NAMES = 1;
 /** The kind of an export. */
 const FUNCTION = 0;
-
-interface Section {
-  readonly id: number;
-  readonly body: Uint8Array;
-}
 
 /** A part of the memory's first contents. */
 export interface Segment {
@@ -66,17 +51,17 @@ export function withSharedMemory(
   maximumPages: number,
 ): SharedImage | undefined {
   const sections = sectionsOf(file);
-  const pages = initialPages(bodyOf(sections, MEMORY));
-  const segments = segmentsOf(bodyOf(sections, DATA));
-  const imports = new Reader(bodyOf(sections, IMPORT));
+  const pages = initialPages(bodyOf(sections, SECTION.memory));
+  const segments = segmentsOf(bodyOf(sections, SECTION.data));
+  const imports = new Reader(bodyOf(sections, SECTION.import));
   const memory = [...text("env"), ...text("memory"), ...SHARED_MEMORY, ...number(pages), ...number(maximumPages)];
   const body = Buffer.concat([
     Buffer.from([...number(imports.number() + 1), ...memory]),
-    bodyOf(sections, IMPORT).subarray(imports.at),
+    bodyOf(sections, SECTION.import).subarray(imports.at),
   ]);
   const others = sections
-    .filter(({ id }) => id !== MEMORY && id !== DATA)
-    .map((section) => (section.id === IMPORT ? { id: IMPORT, body } : section));
+    .filter(({ id }) => id !== SECTION.memory && id !== SECTION.data)
+    .map((section) => (section.id === SECTION.import ? { id: SECTION.import, body } : section));
   const image = rewritten(others, file, names);
   return image && { file: image, segments, pages };
 }
@@ -91,16 +76,10 @@ function rewritten(sections: readonly Section[], file: Uint8Array, names: readon
   }
   const parts: Uint8Array[] = [file.subarray(0, HEADER_BYTES)];
   for (const { id, body } of sections) {
-    if (id === CUSTOM && new Reader(body).text() !== "name") continue;
-    parts.push(section(id, id === EXPORT ? moreExports(body, names.length, added) : body));
+    if (id === SECTION.custom && new Reader(body).text() !== "name") continue;
+    parts.push(section(id, id === SECTION.export ? moreExports(body, names.length, added) : body));
   }
   return Buffer.concat(parts);
-}
-
-function bodyOf(sections: readonly Section[], id: number): Uint8Array {
-  const found = sections.find((section) => section.id === id);
-  if (found === undefined) throw new Error(`the module has no section ${id}`);
-  return found.body;
 }
 
 /** The size of the one memory there is. */
@@ -127,82 +106,6 @@ function moreExports(body: Uint8Array, count: number, added: readonly number[]):
   const reader = new Reader(body);
   const before = reader.number();
   return Buffer.concat([Buffer.from(number(before + count)), body.subarray(reader.at), Buffer.from(added)]);
-}
-
-function sectionsOf(file: Uint8Array): Section[] {
-  const reader = new Reader(file, HEADER_BYTES);
-  const sections: Section[] = [];
-  while (reader.hasMore) {
-    const id = reader.byte();
-    sections.push({ id, body: reader.bytes(reader.number()) });
-  }
-  return sections;
-}
-
-/** Indices of the functions by their names; of functions that share a name, the last one's. */
-function functionNames(sections: readonly Section[]): Map<string, number> {
-  const names = new Map<string, number>();
-  for (const { id, body } of sections) {
-    const reader = new Reader(body);
-    if (id !== CUSTOM || reader.text() !== "name") continue;
-    while (reader.hasMore) {
-      const kind = reader.byte();
-      const part = new Reader(reader.bytes(reader.number()));
-      if (kind !== FUNCTION_NAMES) continue;
-      for (let left = part.number(); left > 0; left--) {
-        const index = part.number();
-        names.set(part.text(), index);
-      }
-    }
-  }
-  return names;
-}
-
-class Reader {
-  readonly #bytes: Uint8Array;
-  at: number;
-
-  constructor(bytes: Uint8Array, at = 0) {
-    this.#bytes = bytes;
-    this.at = at;
-  }
-
-  get hasMore(): boolean {
-    return this.at < this.#bytes.length;
-  }
-
-  byte(): number {
-    const byte = this.#bytes[this.at++];
-    if (byte === undefined) throw new RangeError("the module ends too early");
-    return byte;
-  }
-
-  /** An unsigned LEB128 number. */
-  number(): number {
-    let value = 0;
-    for (let factor = 1; ; factor *= 128) {
-      const byte = this.byte();
-      value += (byte & 127) * factor;
-      if (byte < 128) return value;
-    }
-  }
-
-  /** A signed LEB128 number of 32 bits, which here is never below zero. */
-  signed(): number {
-    const value = this.number();
-    if (value >= 2 ** 31) throw new RangeError("a number below zero");
-    return value;
-  }
-
-  bytes(length: number): Uint8Array {
-    if (length > this.#bytes.length - this.at) throw new RangeError("the module ends too early");
-    this.at += length;
-    return this.#bytes.subarray(this.at - length, this.at);
-  }
-
-  text(): string {
-    return Buffer.from(this.bytes(this.number())).toString();
-  }
 }
 
 /** An unsigned number as LEB128. */
