@@ -274,41 +274,29 @@ export class EmbeddedEngine implements Engine {
   #runDirect(socket: VirtualSocket): boolean {
     const [host, direct] = [this.#host, this.#direct];
     if (host === undefined || direct === undefined || !host.mayGoDirect(socket)) return false;
-    let done = false;
-    this.#inStep = true;
-    try {
-      this.#threads?.lock.take();
-      if (this.#threads?.isBroken) throw new Error("a thread has failed inside of it");
+    const done = this.#inside(() => {
       host.beginDirect();
-      done = direct.run(socket.descriptor, () => socket.closed) && socket.unread === 0;
+      const isAll = direct.run(socket.descriptor, () => socket.closed) && socket.unread === 0;
       host.endStep();
-    } catch (error) {
-      this.#die(error);
-      return true;
-    } finally {
-      this.#threads?.lock.give();
-      this.#inStep = false;
-    }
-    this.#turnSoon();
+      return isAll;
+    });
+    if (done === undefined) return true;
+    this.turnSoon();
     if (done) this.#deliver();
     return done;
   }
 
   /** Commands were carried out without a turn of Valkey's event loop, in whatever thread: it turns soon. */
   turnSoon(): void {
-    this.#turnSoon();
+    this.#turn ??= setTimeout(() => {
+      this.#turn = undefined;
+      this.#drive();
+    }, TURN_MS).unref();
   }
 
   /** Somebody waits for what such commands have brought: it turns next. */
   turnNext(): void {
     this.#schedule();
-  }
-
-  #turnSoon(): void {
-    this.#turn ??= setTimeout(() => {
-      this.#turn = undefined;
-      this.#drive();
-    }, TURN_MS).unref();
   }
 
   #configure(host: VirtualHost): void {
@@ -388,16 +376,24 @@ export class EmbeddedEngine implements Engine {
   #step(only: VirtualSocket | undefined): boolean {
     const host = this.#host;
     if (host === undefined || this.#inStep || this.#end !== undefined) return false;
+    const more = this.#inside(() => {
+      host.beginStep(only);
+      this.#rkStep();
+      return host.endStep();
+    });
+    return more === true;
+  }
+
+  /** Runs something of Valkey's; no other thread does meanwhile. @returns what it gives; undefined: the engine has ended by it */
+  #inside(run: () => boolean): boolean | undefined {
     this.#inStep = true;
     try {
       this.#threads?.lock.take();
       if (this.#threads?.isBroken) throw new Error("a thread has failed inside of it");
-      host.beginStep(only);
-      this.#rkStep();
-      return host.endStep();
+      return run();
     } catch (error) {
       this.#die(error);
-      return false;
+      return undefined;
     } finally {
       this.#threads?.lock.give();
       this.#inStep = false;
@@ -463,9 +459,9 @@ export class EmbeddedEngine implements Engine {
   }
 
   /**
-   * Valkey's log: `1:M 02 Jan 2030 03:04:05.678 * text`, where `#` marks a warning. The date is not to be relied on: it is reckoned
-   * with a time zone that Valkey takes from memory which this platform's C library has not filled. Its warnings while it boots are about
-   * its own command line.
+   * Valkey's log: `1:M 02 Jan 2030 03:04:05.678 * text`, where `#` marks a warning. The date is not to be relied on:
+   * it is reckoned with a time zone that Valkey takes from memory which this platform's C library has not filled. Its warnings
+   * while it boots are about its own command line.
    */
   #print(text: string): void {
     const lines = (this.#line + text).split("\n");
