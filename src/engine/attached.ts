@@ -7,7 +7,7 @@
  * none of them has a say, see `threads.ts`.
  */
 import { DIRECT_FUNCTIONS, type DirectFunctions } from "./direct-entry.ts";
-import { Internals } from "./internals.ts";
+import { Internals, OWN_OUTPUT_LIMIT } from "./internals.ts";
 import { EngineLock, Loss, noteBroken, SharedMemoryView, type SharedWords, ThreadWords } from "./shared-memory.ts";
 import { wasiImports } from "./wasi.ts";
 import { wasm } from "./wasm.ts";
@@ -40,8 +40,6 @@ const WOULD_BLOCK = -1;
 const NOTHING_WRITTEN = 0;
 /** Valkey writes about so much at a time (NET_MAX_WRITES_PER_EVENT), and has to be asked again for more. */
 const WRITTEN_AT_ONCE = 64 * 1024;
-/** Most bytes that Valkey itself may hold of a reply, as on the main thread. */
-const OUTPUT_LIMIT = 1024 * 1024 * 1024;
 
 export class AttachedEngine {
   readonly #words: SharedWords;
@@ -113,7 +111,7 @@ export class AttachedEngine {
     this.#input = request;
     this.#size = 0;
     this.#closed = false;
-    internals.outputLimit = OUTPUT_LIMIT;
+    internals.outputLimit = OWN_OUTPUT_LIMIT;
     const { connection, client } = internals.clientOf(this.#mine.descriptor);
     while (this.#input !== undefined && !this.#closed) this.#functions.readQueryFromClient(connection);
     for (let written = WRITTEN_AT_ONCE; written >= WRITTEN_AT_ONCE && !this.#closed; ) {

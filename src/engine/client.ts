@@ -3,7 +3,7 @@ import RedisParser from "redis-parser";
 import { InternalError, ReplyError } from "../errors.ts";
 import type { Maybe } from "../maybe.ts";
 import { type CommandArgument, encodeCommand, encodeCommands } from "./encode.ts";
-import type { EngineConnection } from "./engine.ts";
+import { type EngineConnection, MAX_REPLY, replyTooLong } from "./engine.ts";
 import { ReplyEnds } from "./reply-ends.ts";
 import type { LentConnection } from "./threads.ts";
 import { traitsOf } from "./traits.ts";
@@ -24,12 +24,9 @@ export class EngineClosed extends InternalError {
 class ReplyTooLong extends EngineClosed {
   override name = "ReplyTooLong";
   constructor(limit: number) {
-    super(`ERR the reply is longer than ${limit} bytes`);
+    super(replyTooLong(limit));
   }
 }
-
-/** Longest reply to the server itself unless said otherwise, in bytes. */
-const MAX_REPLY = 256 * 1024 * 1024;
 
 /**
  * A reply. Simple strings are Buffers like bulk strings, both kinds of nil are null, integers above 2^53 lose their last

@@ -1,5 +1,6 @@
 /** What the engine's commands are: what its COMMAND table tells, and what follows from that together with their traits. */
 import type { EngineClient, EngineValue } from "./client.ts";
+import { arityFits } from "./engine.ts";
 import { type Traits, traitsOf } from "./traits.ts";
 
 /** One command, in the terms of COMMAND. */
@@ -55,7 +56,7 @@ export class EngineCommand {
 
   /** True when a command of so many words, the name included, has a right number of them. */
   arityFits(words: number): boolean {
-    return this.arity >= 0 ? words === this.arity : words >= -this.arity;
+    return arityFits(this.arity, words);
   }
 
   /** The positions of its keys among so many words, the name being 0; only those that fixed positions tell. */

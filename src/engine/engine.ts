@@ -71,3 +71,12 @@ export const DOWN = new Error(ENGINE_DOWN);
 
 /** Most commands of a client in one piece: the embedded engine carries out a piece without looking up. */
 export const FULL_COMMANDS = 32;
+
+/** Longest reply to the server itself unless said otherwise, in bytes. */
+export const MAX_REPLY = 256 * 1024 * 1024;
+
+/** The error of whoever asked for a reply that is longer. @param limit bytes */
+export const replyTooLong = (limit: number): string => `ERR the reply is longer than ${limit} bytes`;
+
+/** May a command have so many words, its name included? @param arity as in COMMAND: negative is at least so many */
+export const arityFits = (arity: number, words: number): boolean => (arity >= 0 ? words === arity : words >= -arity);

@@ -50,6 +50,9 @@ const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
 export const READABLE = 1;
 export const WRITABLE = 2;
 
+/** Most bytes of a reply to the server itself that Valkey may hold, so that its memory lasts. */
+export const OWN_OUTPUT_LIMIT = 1024 * 1024 * 1024;
+
 const WORD = 2 ** 32;
 const GROWTH = 4 * 1024 * 1024;
 // struct aeEventLoop: { int maxfd; ...; aeFileEvent *events (at 16) }, aeFileEvent: 16 bytes, its mask first, and its

@@ -2,7 +2,7 @@
  * What Valkey's WebAssembly believes to be the network: virtual sockets, and the poll of its event loop. Nothing here
  * calls anybody outside while Valkey runs; what it produced is fetched by the engine after each step.
  */
-import { type Internals, READABLE, WRITABLE } from "./internals.ts";
+import { type Internals, OWN_OUTPUT_LIMIT, READABLE, WRITABLE } from "./internals.ts";
 import { FULL_READ, MIN_READ, NOTHING_WRITTEN, type VirtualSocket } from "./virtual-socket.ts";
 import type { MemoryView } from "./wasm.ts";
 
@@ -11,8 +11,6 @@ const FIRST_DESCRIPTOR = 4096;
 const WOULD_BLOCK = -1;
 const BROKEN_PIPE = -1;
 
-/** Most bytes of a reply to the server itself that Valkey may hold, so that its memory lasts. */
-const OWN_OUTPUT_LIMIT = 1024 * 1024 * 1024;
 /** What is longer may need more than one read. */
 const DIRECT_BYTES = 8 * 1024;
 /** Valkey counts what it has sent of the replies that wait in 32 bits, and would send other bytes beyond that. */

@@ -6,6 +6,7 @@
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { AttachedEngine, type EngineShare } from "../engine/attached.ts";
 import { encodeCommand } from "../engine/encode.ts";
+import { arityFits, MAX_REPLY, replyTooLong } from "../engine/engine.ts";
 import { ReplyError } from "../errors.ts";
 import { type SharedMemoryWords, Word } from "./channel.ts";
 import { engineReply, errorReply, replyMessage } from "./call-reply.ts";
@@ -14,8 +15,6 @@ import { BadMessage, type CallMessage, decodeMessage } from "./messages.ts";
 
 /** Longer messages take the other way, on which they cost no more. */
 const LONGEST_MESSAGE = 64 * 1024;
-/** Longest reply, as for what the main thread asks (`engine/client.ts`). */
-const LONGEST_REPLY = 256 * 1024 * 1024;
 /** Longest name of a command. */
 const LONGEST_NAME = 32;
 
@@ -51,19 +50,19 @@ export class DirectCalls {
     const share = receiveMessageOnPort(this.#port)?.message as EngineShare | undefined;
     if (share === undefined) return;
     this.#share = share;
-    this.#engine = new AttachedEngine(share, LONGEST_REPLY);
+    this.#engine = new AttachedEngine(share, MAX_REPLY);
   }
 
   #run(engine: AttachedEngine, args: readonly Buffer[], task: number): CallReply | undefined {
     const name = args[0] as Buffer;
     if (name.length > LONGEST_NAME) return undefined;
     const arity = this.#share?.commands.get(name.toString("latin1").toLowerCase());
-    if (arity === undefined || (arity >= 0 ? args.length !== arity : args.length < -arity)) return undefined;
+    if (arity === undefined || !arityFits(arity, args.length)) return undefined;
     const outcome = engine.execute(encodeCommand(args), task);
     if (outcome === "closed") return undefined;
     Atomics.add(this.#words, Word.directCalls, 1);
     Atomics.store(this.#words, Word.engineUsed, 1);
-    if (outcome === "too long") return errorReply(`ERR the reply is longer than ${LONGEST_REPLY} bytes`);
+    if (outcome === "too long") return errorReply(replyTooLong(MAX_REPLY));
     if (outcome === "lost") return errorReply("the engine closed the connection");
     if (outcome.othersWait) Atomics.store(this.#words, Word.engineOwes, 1);
     return converted(outcome.reply);

@@ -56,6 +56,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
     "python/direct-calls.ts",
     [
       "engine/attached.ts",
+      "engine/engine.ts",
       "engine/encode.ts",
       ...["channel", "call-reply", "python-host", "messages"].map((name) => `python/${name}.ts`),
     ],
