@@ -11,6 +11,7 @@ import type { InternalConnections } from "../engine/internal.ts";
 import type { UserRights } from "../engine/rights.ts";
 import type { EngineThreads } from "../engine/threads.ts";
 import { wordOf } from "../engine/traits.ts";
+import type { CallContext } from "./python-host.ts";
 
 export interface DirectAccessOptions {
   readonly engine: EmbeddedEngine;
@@ -21,12 +22,6 @@ export interface DirectAccessOptions {
   readonly rights: Pick<UserRights, "isFree">;
   /** Does somebody want to know of key events? Then the main thread sees each command and what it causes. */
   readonly wantsEvents: () => boolean;
-}
-
-/** An interpreter, as far as it matters here. */
-export interface DirectUser {
-  /** Lets the interpreter's thread use the engine. @param only the task that may; 0: whatever runs there */
-  useEngine(threads: EngineThreads, only: number): void;
 }
 
 /** What the engine's COMMAND table says of commands that are none for another thread. */
@@ -58,16 +53,17 @@ export class DirectAccess {
   /**
    * An interpreter has asked for a command of a user's: may its thread do the next ones by itself? While somebody holds the
    * gate only the holder's task may: it is the one thing that the others wait for.
+   * @param caller the interpreter
    * @param owner in whose name the command was sent
    * @param task the number of the task that has sent it; 0 for none
    */
-  consider(interpreter: DirectUser, user: string, owner: object, task: number): void {
+  consider(caller: Pick<CallContext, "useEngine" | "user">, owner: object, task: number): void {
     const { gate, path, rights, wantsEvents } = this.#options;
-    if (path.isActiveFor("python") || wantsEvents() || rights.isFree(user) !== true) return;
+    if (path.isActiveFor("python") || wantsEvents() || rights.isFree(caller.user ?? "") !== true) return;
     const isOfHolder = gate.held && gate.isOpenFor(owner) && task > 0 && task <= LAST_NUMBER;
     if (gate.held && !isOfHolder) return;
     const threads = this.#threads ?? this.#share();
-    if (threads) interpreter.useEngine(threads, gate.held ? task : 0);
+    if (threads) caller.useEngine?.(threads, gate.held ? task : 0);
   }
 
   /** Sees what makes Valkey put commands off: then a thread would get no reply. */

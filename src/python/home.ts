@@ -3,6 +3,7 @@ import type { EngineThreads } from "../engine/threads.ts";
 import { ReplyError } from "../errors.ts";
 import type {
   CallContext,
+  CallReply,
   FlowOutcome,
   Interruptible,
   InterpreterFigures,
@@ -150,9 +151,9 @@ export class Home implements CallContext {
   }
 
   /** Answers a call of its code. */
-  reply(seq: number, status: number, value: Buffer): void {
+  reply(seq: number, reply: CallReply): void {
     this.calls--;
-    const message = replyMessage(seq, { status, value });
+    const message = replyMessage(seq, reply);
     // it is copied once more: others have a turn in between
     if (message.length > LARGE_ANSWER) setImmediate(() => this.worker.post(message, true));
     else this.worker.post(message, true);

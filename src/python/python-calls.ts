@@ -17,7 +17,7 @@ import { andThen, type Maybe } from "../maybe.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
 import { engineReply, okReply, ownReply } from "./call-reply.ts";
-import type { DirectAccess, DirectUser } from "./direct-access.ts";
+import type { DirectAccess } from "./direct-access.ts";
 import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./python-host.ts";
 import { shownTo } from "./identity.ts";
 import { convertInTurns, LARGE_REPLY } from "./large-replies.ts";
@@ -140,7 +140,7 @@ export class PythonCalls {
     const task = caller.task(handle);
     const owner = task?.owner ?? caller.home;
     const reply = this.run(caller, owner, args, task, true);
-    this.#options.direct?.consider(caller.home as DirectUser, caller.user ?? "", owner, handle);
+    this.#options.direct?.consider(caller, owner, handle);
     return reply;
   }
 

@@ -1,6 +1,7 @@
 /**
  * What the rest of the server knows of Python: sessions that live in some interpreter, and tasks that run in them.
  */
+import type { EngineThreads } from "../engine/threads.ts";
 import type { Maybe } from "../maybe.ts";
 import type { MarshalReader, MarshalValue } from "./marshal.ts";
 import type { CallArgs, CallOp, PostArgs } from "./messages.ts";
@@ -194,6 +195,8 @@ export interface CallContext {
   readonly user?: string | undefined;
   /** False while it has not taken the answers that it has: large ones should wait. */
   readonly mayAnswer?: boolean;
+  /** Lets its thread use the engine by itself. @param only the task that may; 0: whatever runs there */
+  useEngine?(threads: EngineThreads, only: number): void;
   /** A large answer is being made: of one interpreter there is one at a time. */
   prepares?(answer: Promise<unknown>): void;
   /** In whose names its tasks send commands; the call may be on top of any of them. */

@@ -1,11 +1,10 @@
 /** What interpreters send: each message is decoded, and handed to whom it concerns. */
 import { InternalError, ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import { errorReply } from "./call-reply.ts";
 import type { Home } from "./home.ts";
 import type { CallHandler, CallHandlers, CallReply, PostHandlers, PythonTask } from "./python-host.ts";
-import { encodeMarshal } from "./marshal.ts";
 import { BadMessage, type CallMessage, type CallOp, decodeMessage, type PostMessage } from "./messages.ts";
-import { ReplyStatus } from "./protocol.ts";
 import type { Tally } from "./tally.ts";
 
 /** What a task tells of itself. */
@@ -57,7 +56,7 @@ export class Reception {
     if (!handler) throw new InternalError(`nobody answers ${op}`);
     tally.countCall(op);
     home.calls++;
-    const answer = ({ status, value }: CallReply): void => home.reply(seq, status, value);
+    const answer = (reply: CallReply): void => home.reply(seq, reply);
     try {
       const reply = handler(home, args);
       if (reply instanceof Promise) reply.then(answer, (error: unknown) => this.#failed(home, seq, op, error));
@@ -73,7 +72,7 @@ export class Reception {
       return;
     }
     if (!(error instanceof ReplyError)) this.#options.log.error({ err: error, op }, "a call from Python failed");
-    home.reply(seq, ReplyStatus.error, encodeMarshal(error instanceof Error ? error.message : String(error)));
+    home.reply(seq, errorReply(error instanceof Error ? error.message : String(error)));
   }
 
   #post(home: Home, message: PostMessage): void {
