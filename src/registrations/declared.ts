@@ -8,9 +8,6 @@ export class Declared {
   readonly #triggers = new Set<string>();
   readonly #asyncHooks = new Set<string>();
 
-  /** None. To be left empty. */
-  static readonly NOTHING = new Declared();
-
   add(registration: Registration): void {
     const { spec, blob } = registration;
     this.list.push(registration);

@@ -130,8 +130,8 @@ export class RegistrationRegistry {
    */
   async add(session: Session, spec: RegistrationSpec): Promise<Registration> {
     const side = this.#reader(spec);
-    side.check(spec, Declared.NOTHING, undefined);
-    this.#checkRoom(0, spec, Declared.NOTHING);
+    side.check(spec, new Declared(), undefined);
+    this.#checkRoom(0, spec, new Declared());
     const registration = this.#create(session, spec);
     this.#enter(registration);
     await this.kept();
@@ -139,7 +139,7 @@ export class RegistrationRegistry {
     if (!this.#all.has(registration.number)) return registration;
     try {
       // Another may have taken its place meanwhile.
-      side.check(spec, Declared.NOTHING, undefined);
+      side.check(spec, new Declared(), undefined);
     } catch (error) {
       this.remove(registration, false);
       await this.kept();
