@@ -2,6 +2,7 @@
  * Large replies of the engine, as Python gets them: converted a little at a time, for others are to be served meanwhile.
  * Scripts can ask for hundreds of megabytes and millions of elements.
  */
+import { others, Slices } from "../in-turns.ts";
 import type { CallReply } from "./python-host.ts";
 import { MarshalWriter } from "./marshal.ts";
 import { ReplyStatus } from "./protocol.ts";
@@ -9,13 +10,8 @@ import { RespReader } from "./transcode.ts";
 
 /** Bytes of a reply above which that is done. */
 export const LARGE_REPLY = 1024 * 1024;
-/** Milliseconds in a row. */
-const SLICE_MS = 5;
 /** Values between two looks at the clock. */
 const LOOK_EVERY = 1024;
-
-/** Everybody else has a turn. */
-const others = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** @param bytes no error reply */
 export async function convertInTurns(bytes: Buffer): Promise<CallReply> {
@@ -31,7 +27,7 @@ export async function convertInTurns(bytes: Buffer): Promise<CallReply> {
 async function writeInTurns(reply: RespReader, out: MarshalWriter): Promise<void> {
   /** Of each array that has begun: how many of its elements are missing. */
   const missing = [1];
-  let began = performance.now();
+  const slices = new Slices();
   for (let count = 1; missing.length > 0; count++) {
     const left = missing.pop() as number;
     if (left === 0) continue;
@@ -41,8 +37,6 @@ async function writeInTurns(reply: RespReader, out: MarshalWriter): Promise<void
       out.list(length);
       missing.push(length);
     } else reply.transcode(out);
-    if (count % LOOK_EVERY !== 0 || performance.now() - began < SLICE_MS) continue;
-    await others();
-    began = performance.now();
+    if (count % LOOK_EVERY === 0) await slices.next();
   }
 }

@@ -3,7 +3,7 @@ import { ReplyError } from "../errors.ts";
 import { NODE_ID } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { Session } from "../executions/session.ts";
-import { inTurns } from "./in-turns.ts";
+import { inTurns } from "../in-turns.ts";
 import type { Registration } from "./registration.ts";
 import type { RegistrationRegistry } from "./registration-registry.ts";
 import type { Triggers } from "./triggers.ts";

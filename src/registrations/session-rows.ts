@@ -3,7 +3,7 @@ import { arityError, ReplyError } from "../errors.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { Requirements } from "../executions/requirements.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
-import { inTurns } from "./in-turns.ts";
+import { inTurns } from "../in-turns.ts";
 import type { RegistrationRegistry } from "./registration-registry.ts";
 import { array, integer, nil, type Reply, status, text } from "../resp/reply.ts";
 import type { CommandRow } from "../commands/command.ts";

@@ -1,6 +1,7 @@
 /** Hears from the engine which keys were changed, in whatever way: by commands, scripts, expiry or eviction. */
 import type { EngineClient } from "../engine/client.ts";
 import type { InternalConnections } from "../engine/internal.ts";
+import { others } from "../in-turns.ts";
 
 /** The channel on which the engine tells a connection that speaks RESP2. */
 const CHANNEL = "__redis__:invalidate";
@@ -58,7 +59,7 @@ export class ChangedKeys {
     // The engine tells of changes after the pass in which they were made, and hands that over one pass later.
     await this.#reader.call("PING");
     await this.#reader.call("PING");
-    await new Promise((resolve) => setImmediate(resolve));
+    await others();
   }
 
   close(): void {
