@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
-import { type Client, connectClient } from "../support/client.ts";
+import { type Client, connectClient, withClient } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
 import { request } from "../support/plain-client.ts";
 import { startRegears } from "../support/regears.ts";
@@ -16,7 +16,6 @@ import {
   residentMb,
   sockets,
   startServer,
-  withClient,
   withoutProc,
 } from "./support.ts";
 

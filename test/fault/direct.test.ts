@@ -3,10 +3,10 @@
  * others, from the reply on that says so.
  */
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Client, callOnce, connectClient } from "../support/client.ts";
+import { type Client, callOnce, connectClient, withClient } from "../support/client.ts";
 import { connectPlain } from "../support/plain-client.ts";
 import type { RunningRegears } from "../support/regears.ts";
-import { endServersAfterEach, errorOf, eventually, startServer, withClient } from "./support.ts";
+import { endServersAfterEach, errorOf, eventually, startServer } from "./support.ts";
 
 endServersAfterEach();
 

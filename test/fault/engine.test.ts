@@ -1,11 +1,11 @@
 /** An engine by URL that is killed and comes back. It keeps its data by itself, in an append-only file. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Client, connectClient, type Value } from "../support/client.ts";
+import { type Client, connectClient, type Value, withClient } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
 import { connectPlain } from "../support/plain-client.ts";
 import { findRedisServer, freePort } from "../support/redis-server.ts";
-import { endServersAfterEach, errorOf, eventually, newFolder, startServer, withClient } from "./support.ts";
+import { endServersAfterEach, errorOf, eventually, newFolder, startServer } from "./support.ts";
 
 const redis = findRedisServer();
 

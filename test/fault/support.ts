@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
-import { type Client, connectClient, type Value } from "../support/client.ts";
+import type { Client, Value } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 
 const running: RunningRegears[] = [];
@@ -50,16 +50,6 @@ export async function eventually(
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(`not within ${timeout} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-}
-
-/** Runs something with a client of its own. */
-export async function withClient<T>(port: number, use: (client: Client) => Promise<T>): Promise<T> {
-  const client = await connectClient(port);
-  try {
-    return await use(client);
-  } finally {
-    client.close();
   }
 }
 

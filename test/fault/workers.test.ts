@@ -1,8 +1,8 @@
 /** Interpreters that die: by a fatal error of Python, or because nothing else stops a script. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Client, callOnce, connectClient } from "../support/client.ts";
+import { type Client, callOnce, connectClient, withClient } from "../support/client.ts";
 import type { RunningRegears } from "../support/regears.ts";
-import { endServersAfterEach, errorOf, eventually, startServer, withClient } from "./support.ts";
+import { endServersAfterEach, errorOf, eventually, startServer } from "./support.ts";
 
 /** Hashing nested tuples recurses in C without a limit, so that the stack of WebAssembly ends first. */
 const FATAL = `

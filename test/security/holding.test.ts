@@ -128,20 +128,26 @@ async function start(port: number, code: string): Promise<Client> {
   return client;
 }
 
+let server: RunningRegears;
+let client: Client;
+let other: Client;
+
+/** Starts a server with two clients. @param limitMs its `script-time-limit` */
+async function startServer(limitMs: number, ...args: readonly string[]): Promise<void> {
+  server = await startRegears(["--script-time-limit", String(limitMs), ...args]);
+  [client, other] = [await connectClient(server.port), await connectClient(server.port)];
+}
+
+async function endServer(): Promise<void> {
+  client.close();
+  other.close();
+  await server.stop();
+}
+
 describe("a time event whose interpreter is busy", () => {
-  let server: RunningRegears;
-  let client: Client;
-  let other: Client;
   // a server of its own for each: nothing else is to run there
-  beforeEach(async () => {
-    server = await startRegears(["--script-time-limit", String(LIMIT_MS)]);
-    [client, other] = [await connectClient(server.port), await connectClient(server.port)];
-  });
-  afterEach(async () => {
-    client.close();
-    other.close();
-    await server.stop();
-  });
+  beforeEach(() => startServer(LIMIT_MS));
+  afterEach(endServer);
 
   it.each(LOOPS)("with %s does not hold the engine", async (_what, code) => {
     const author = await start(server.port, `${code}\nregisterTE(0, lambda: execute('INCR', 'fired') and None)`);
@@ -158,18 +164,8 @@ describe("a time event whose interpreter is busy", () => {
 });
 
 describe("with a limit", () => {
-  let server: RunningRegears;
-  let client: Client;
-  let other: Client;
-  beforeAll(async () => {
-    server = await startRegears(["--script-time-limit", String(LIMIT_MS)]);
-    [client, other] = [await connectClient(server.port), await connectClient(server.port)];
-  });
-  afterAll(async () => {
-    client.close();
-    other.close();
-    await server.stop();
-  });
+  beforeAll(() => startServer(LIMIT_MS));
+  afterAll(endServer);
 
   it.each(HOLDERS)("%s ends, and is shown meanwhile", async (_what, code) => {
     const author = await start(server.port, code);
@@ -250,19 +246,11 @@ describe("with a limit", () => {
 });
 
 describe.skipIf(!ATTACKS)("without a limit", () => {
-  let server: RunningRegears;
-  let client: Client;
-  let other: Client;
   beforeAll(async () => {
-    server = await startRegears(["--script-time-limit", "0", "--requirepass", "secret"]);
-    [client, other] = [await connectClient(server.port), await connectClient(server.port)];
+    await startServer(0, "--requirepass", "secret");
     for (const one of [client, other]) await one.call("AUTH", "secret");
   });
-  afterAll(async () => {
-    client.close();
-    other.close();
-    await server.stop();
-  });
+  afterAll(endServer);
 
   const authenticated = async (code: string): Promise<Client> => {
     const author = await connectClient(server.port);

@@ -46,12 +46,16 @@ export function connectClient(port: number): Promise<Client> {
   });
 }
 
-/** Sends one command over a connection of its own: one connection's scripts run in their order. */
-export async function callOnce(port: number, ...args: readonly (string | Uint8Array)[]): Promise<Value> {
+/** Runs something with a client of its own. */
+export async function withClient<T>(port: number, use: (client: Client) => Promise<T>): Promise<T> {
   const client = await connectClient(port);
   try {
-    return await client.call(...args);
+    return await use(client);
   } finally {
     client.close();
   }
 }
+
+/** Sends one command over a connection of its own: one connection's scripts run in their order. */
+export const callOnce = (port: number, ...args: readonly (string | Uint8Array)[]): Promise<Value> =>
+  withClient(port, (client) => client.call(...args));
