@@ -274,13 +274,18 @@ export class EmbeddedEngine implements Engine {
   #runDirect(socket: VirtualSocket): boolean {
     const [host, direct] = [this.#host, this.#direct];
     if (host === undefined || direct === undefined || !host.mayGoDirect(socket)) return false;
-    const done = this.#inside(() => {
+    let done = false;
+    try {
+      this.#enter();
       host.beginDirect();
-      const isAll = direct.run(socket.descriptor, () => socket.closed) && socket.unread === 0;
+      done = direct.run(socket.descriptor, () => socket.closed) && socket.unread === 0;
       host.endStep();
-      return isAll;
-    });
-    if (done === undefined) return true;
+    } catch (error) {
+      this.#die(error);
+      return true;
+    } finally {
+      this.#leave();
+    }
     this.turnSoon();
     if (done) this.#deliver();
     return done;
@@ -376,28 +381,29 @@ export class EmbeddedEngine implements Engine {
   #step(only: VirtualSocket | undefined): boolean {
     const host = this.#host;
     if (host === undefined || this.#inStep || this.#end !== undefined) return false;
-    const more = this.#inside(() => {
+    try {
+      this.#enter();
       host.beginStep(only);
       this.#rkStep();
       return host.endStep();
-    });
-    return more === true;
-  }
-
-  /** Runs something of Valkey's; no other thread does meanwhile. @returns what it gives; undefined: the engine has ended by it */
-  #inside(run: () => boolean): boolean | undefined {
-    this.#inStep = true;
-    try {
-      this.#threads?.lock.take();
-      if (this.#threads?.isBroken) throw new Error("a thread has failed inside of it");
-      return run();
     } catch (error) {
       this.#die(error);
-      return undefined;
+      return false;
     } finally {
-      this.#threads?.lock.give();
-      this.#inStep = false;
+      this.#leave();
     }
+  }
+
+  /** To be called before anything of Valkey's runs, and `#leave` after it. @throws Error when it may not run any more */
+  #enter(): void {
+    this.#inStep = true;
+    this.#threads?.lock.take();
+    if (this.#threads?.isBroken) throw new Error("a thread has failed inside of it");
+  }
+
+  #leave(): void {
+    this.#threads?.lock.give();
+    this.#inStep = false;
   }
 
   #noteOutput(socket: VirtualSocket): void {
