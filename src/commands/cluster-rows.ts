@@ -13,7 +13,7 @@ export function clusterCommands(): CommandRow[] {
     minArgs: 0,
     maxArgs: Number.POSITIVE_INFINITY,
     syntax,
-    testedBy: "test/unit/commands.test.ts",
+    testedBy: "test/commands/table.test.ts",
     run: () => reply,
   });
   const ok = status("OK");

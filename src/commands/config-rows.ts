@@ -3,7 +3,7 @@ import type { RuntimeConfig, SetOutcome } from "../config.ts";
 import { array, bulk, error, integer, type Reply, status, text } from "../resp/reply.ts";
 import type { CommandRow } from "./command.ts";
 
-const TESTS = "test/unit/commands.test.ts";
+const TESTS = "test/commands/table.test.ts";
 
 /** The commands that read and change the configuration. */
 export function configCommands({ config }: { config: RuntimeConfig }): CommandRow[] {

@@ -11,7 +11,7 @@ const COMPILED_OS = "emscripten-wasm32";
 
 /** The rows of this file. */
 export function requirementCommands({ requirements }: { readonly requirements: Requirements }): CommandRow[] {
-  const common = { testedBy: "test/events/requirements.test.ts", since: "1.0", group: "requirements" } as const;
+  const common = { testedBy: "test/executions/requirements.test.ts", since: "1.0", group: "requirements" } as const;
   return [
     {
       ...common,

@@ -88,7 +88,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       minArgs: 0,
       maxArgs: 1,
       syntax: "[ABORTPENDING]",
-      testedBy: "test/gateway/registrations.test.ts",
+      testedBy: "test/registrations/registration-rows.test.ts",
       run: async ([option]) => {
         const all = registrations.list();
         const abortPending = option?.toString("latin1").toUpperCase() === "ABORTPENDING";

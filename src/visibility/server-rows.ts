@@ -12,7 +12,7 @@ const ANY = { minArgs: 0, maxArgs: Number.POSITIVE_INFINITY };
 
 /** Commands about the server. */
 export function serverCommands({ memory, regears }: ServerCommandDeps): CommandRow[] {
-  const base = { testedBy: "test/unit/commands.test.ts", since: "1.0", syntax: "" };
+  const base = { testedBy: "test/commands/table.test.ts", since: "1.0", syntax: "" };
   const gone = (name: string, what: string): CommandRow => ({
     ...base,
     ...ANY,

@@ -1,6 +1,6 @@
 /** A server that is killed right after an answer: what was answered is there when it starts again. */
 import { describe, expect, it } from "vitest";
-import { fields } from "../events/support.ts";
+import { fields } from "../support/use-server.ts";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { endServersAfterEach, errorOf, eventually, newFolder, startServer } from "./support.ts";
 

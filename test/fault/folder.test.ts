@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { appendFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { fields } from "../events/support.ts";
+import { fields } from "../support/use-server.ts";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { runRegears } from "../support/regears.ts";
 import { endServersAfterEach, errorOf, eventually, newFolder, startServer } from "./support.ts";

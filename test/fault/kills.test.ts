@@ -1,6 +1,6 @@
 /** A server that is killed at any moment while clients register and unregister: what it has answered is there afterwards. */
 import { describe, expect, it } from "vitest";
-import { fields, registrations } from "../events/support.ts";
+import { fields, registrations } from "../support/use-server.ts";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";

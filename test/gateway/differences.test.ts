@@ -1,6 +1,6 @@
 /** Where Regears differs from RedisGears 1.2 on purpose, and what it answers where RedisGears ends or breaks its replies. */
 import { describe, expect, it } from "vitest";
-import { executions, fields, onlyRegistration, useServer, type Value } from "../events/support.ts";
+import { executions, fields, onlyRegistration, useServer, type Value } from "../support/use-server.ts";
 import { connectPlain } from "../support/plain-client.ts";
 import { reply } from "../support/replies.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { CallReply } from "../../src/python/python-host.ts";
 import { decodeMarshal, encodeMarshal, MarshalReader, type MarshalValue } from "../../src/python/marshal.ts";
-import type { FlowFunction, FlowRun } from "./fake-host.ts";
+import type { FlowFunction, FlowRun } from "../support/fake-host.ts";
 import { counts, createWorld, noting, plain, sendLines, type TestClient, useWorld, type World } from "./set-up.ts";
 
 let world: World;

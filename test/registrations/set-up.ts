@@ -18,7 +18,7 @@ import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/r
 import type { Clock } from "../../src/registrations/stream-state.ts";
 import { callerOf, pathOf, sendThrough } from "../support/path.ts";
 import { spec } from "../support/spec.ts";
-import { FakeHost, type FlowFunction, type Record } from "./fake-host.ts";
+import { FakeHost, type FlowFunction, type Record } from "../support/fake-host.ts";
 
 /** Time that stands still until a test moves it. */
 export class FakeClock implements Clock {

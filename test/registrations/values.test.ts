@@ -1,0 +1,64 @@
+/** When an event's value is read: docs/events.md. */
+import { describe, expect, it } from "vitest";
+import { useServer } from "../support/use-server.ts";
+
+const setting = useServer();
+
+async function until(isTrue: () => Promise<boolean>): Promise<void> {
+  while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+/** Notes what it gets of each event of the keys `k:…`. */
+const NOTING =
+  "GB('KeysReader').foreach(lambda r: execute('RPUSH', 'seen', '{event} {type} {value}'.format(**r))).register('k:*', mode='async_local', eventTypes=['set', 'hset', 'del'])";
+
+const seen = async (count: number): Promise<unknown> => {
+  const { client } = setting();
+  await until(async () => Number(await client.call("LLEN", "seen")) >= count);
+  return client.call("LRANGE", "seen", "0", "-1");
+};
+
+describe("the value of an event that a script's body causes", () => {
+  it.each([
+    [
+      "is as the body leaves it",
+      "execute('HSET', 'k:1', 'f', 'v')\nexecute('DEL', 'k:1')",
+      ["hset empty None", "del empty None"],
+    ],
+    [
+      "is that of a key which is there again",
+      "execute('SET', 'k:1', 'a')\nexecute('DEL', 'k:1')\nexecute('SET', 'k:1', 'b')",
+      ["set string b", "del string b", "set string b"],
+    ],
+    [
+      "is read when a body fails, too",
+      "execute('SET', 'k:1', 'a')\nexecute('SET', 'k:1', 'b')\n1 / 0",
+      ["set string b", "set string b"],
+    ],
+  ])("%s", async (_what, body, expected) => {
+    const { client, connect } = setting();
+    await client.call("RG.PYEXECUTE", NOTING);
+    // in an interpreter of its own, so that the registration's is free while the body runs
+    const slow = `import time\n${body.replaceAll("\n", "\ntime.sleep(0.05)\n")}`;
+    const author = await connect();
+    await author.call("RG.PYEXECUTE", slow).catch(() => {});
+    expect(await seen(expected.length)).toEqual(expected);
+  });
+
+  it("waits in a list where it can be seen and aborted", async () => {
+    const { client, connect } = setting();
+    await client.call("RG.PYEXECUTE", NOTING);
+    const author = await connect();
+    const body = "import time\nexecute('SET', 'k:1', 'a')\nwhile execute('GET', 'go') is None: time.sleep(0.01)";
+    const done = author.call("RG.PYEXECUTE", body);
+    await until(async () => (await client.call("EXISTS", "k:1")) === 1);
+    const waiting = (await client.call("RG.DUMPEXECUTIONS")) as string[][];
+    const created = waiting.find(([, , , status, , registered]) => status === "created" && Number(registered) === 1);
+    expect(created).toBeDefined();
+    expect(await client.call("RG.ABORTEXECUTION", created?.[1] ?? "")).toBe("OK");
+    await client.call("SET", "go", "1");
+    await done;
+    await client.call("SET", "k:1", "marker");
+    expect(await seen(1)).toEqual(["set string marker"]);
+  });
+});
