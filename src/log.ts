@@ -1,8 +1,9 @@
 /** The log: lines for people on a terminal, JSON elsewhere; the four levels of Redis. */
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { type DestinationStream, destination, type Logger as PinoLogger, levels, pino, stdTimeFunctions } from "pino";
 import { PinoPretty } from "pino-pretty";
 import { ConfigError } from "./config.ts";
+import { makeFolder } from "./folder.ts";
 
 /**
  * What the other parts need of a log. Redis' `debug`, `verbose`, `notice` and `warning` are `trace`, `debug`, `info` and
@@ -72,9 +73,10 @@ export function openLog(options: LogOptions): OpenLog {
 }
 
 function openOutput(file: string): Output {
-  const common = { sync: true, mkdir: true, maxLength: MOST_WAITING_BYTES, retryEAGAIN: () => false };
+  const common = { sync: true, maxLength: MOST_WAITING_BYTES, retryEAGAIN: () => false };
   if (file === "") return destination({ ...common, dest: 1 });
   try {
+    makeFolder(dirname(resolve(file)));
     // the name has to mean the same file when it is opened again
     return destination({ ...common, dest: resolve(file) });
   } catch (error) {

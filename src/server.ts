@@ -1,5 +1,4 @@
 /** The composition root: which rooms there are, who knows whom, and in which order they start and stop. */
-import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { clusterCommands } from "./commands/cluster-rows.ts";
 import { commandRoom } from "./commands/command-room.ts";
@@ -9,6 +8,7 @@ import { engineRoom } from "./engine/engine-room.ts";
 import { executionCommands } from "./executions/execution-rows.ts";
 import { executionRoom } from "./executions/execution-room.ts";
 import { requirementCommands } from "./executions/requirement-rows.ts";
+import { makeFolder } from "./folder.ts";
 import { gatewayRoom } from "./gateway/gateway-room.ts";
 import { type Logger, openLog } from "./log.ts";
 import { pythonRoom } from "./python/python-room.ts";
@@ -33,18 +33,18 @@ import { SlowExecutions, Visibility } from "./visibility/visibility.ts";
 export async function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
   const config = completeConfig(options);
   const { log } = openLog({ level: config.loglevel, file: config.logfile });
-  return startServer({ ...config, dir: config.dir === "" ? "" : madeFolder(config.dir) }, log);
+  return startServer({ ...config, dir: madeFolder("dir", config.dir) }, log);
 }
 
 /** Absolute, as the program may go to another directory while the server runs. @throws ConfigError when it is no folder */
-function madeFolder(dir: string): string {
-  const path = resolve(dir);
+function madeFolder(option: string, folder: string): string {
+  if (folder === "") return "";
   try {
-    mkdirSync(path, { recursive: true });
+    makeFolder(folder);
   } catch (error) {
-    throw new ConfigError(`option 'dir': '${dir}' can not be used (${(error as NodeJS.ErrnoException).code})`);
+    throw new ConfigError(`option '${option}': '${folder}' can not be used (${(error as NodeJS.ErrnoException).code})`);
   }
-  return path;
+  return resolve(folder);
 }
 
 /** Serialised functions load in this minor version of Python only. */
@@ -52,12 +52,13 @@ const PYTHON_VERSION = "3.14";
 
 /** The same with a whole configuration, and a log that is the caller's. */
 export async function startServer(config: Config, log: Logger): Promise<RegearsServer> {
+  madeFolder("cache-dir", config.cacheDir);
   // Each room is built on those before it, and adds to them what it has to do with their work.
   const runtime = new RuntimeConfig(config);
   const base = { config, runtime, log };
   const data = engineRoom(config, log);
   const { engine, connections, gate } = data;
-  const commands = commandRoom(data.users, log);
+  const commands = commandRoom(data, log);
   const python = pythonRoom(data, commands, base);
   const { host } = python;
   const slow = new SlowExecutions(() => runtime.get("SlowExecutionMs"), log);

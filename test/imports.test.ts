@@ -10,7 +10,7 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" })
   .filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
 
 /** Open to all. */
-const COMMON = ["base.ts", "errors.ts", "config.ts", "log.ts", "in-turns.ts", "maybe.ts", "timer.ts"];
+const COMMON = ["base.ts", "errors.ts", "config.ts", "log.ts", "folder.ts", "in-turns.ts", "maybe.ts", "timer.ts"];
 /** What may be imported of a room besides by those who build it: for the others of its files nobody has a use. */
 const ENGINE = [
   ...[
@@ -45,7 +45,7 @@ const PYTHON = [
 const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = [
   ["resp/", []],
   ["engine/", ["resp/"]],
-  ["commands/", [...ENGINE, "resp/"]],
+  ["commands/", [...ENGINE, "engine/debug.ts", "engine/own-settings.ts", "resp/"]],
   ["python/realm/", ["python/protocol.ts", "python/channel.ts", "python/direct-calls.ts"]],
   [
     "python/worker.ts",
@@ -71,6 +71,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["config", ["config/"]],
   ["log.ts", []],
   ["errors.ts", []],
+  ["folder.ts", []],
   ["in-turns.ts", []],
   ["maybe.ts", []],
   ["version.ts", []],

@@ -9,4 +9,6 @@ export interface Caller {
   readonly canWait: boolean;
   /** Registrations that are linked to the command run for it. They do not where a hook passes the command on. */
   readonly links: boolean;
+  /** It is on this machine, as scripts are. */
+  readonly local: boolean;
 }

@@ -3,7 +3,8 @@
  */
 import type { UserRights } from "../engine/rights.ts";
 import { andThen, type Maybe } from "../maybe.ts";
-import type { Access, CommandTable } from "./command.ts";
+import type { Caller } from "./caller.ts";
+import type { Access, CommandRow, CommandTable } from "./command.ts";
 
 interface Probe {
   readonly request: Buffer;
@@ -43,26 +44,32 @@ export function refusal(answer: string | undefined, asked: Probe, commandName: s
 
 /** May a user run a command, be it the engine's or ours? For commands that do not pass on the user's own connection. */
 export class CommandRights {
-  readonly #users: Pick<UserRights, "refusal">;
+  readonly #users: Pick<UserRights, "isFree" | "refusal" | "refusalInStead">;
   readonly #commands: Pick<CommandTable, "find">;
 
   /** @param commands ours */
-  constructor(users: Pick<UserRights, "refusal">, commands: Pick<CommandTable, "find">) {
+  constructor(users: Pick<UserRights, "isFree" | "refusal" | "refusalInStead">, commands: Pick<CommandTable, "find">) {
     this.#users = users;
     this.#commands = commands;
   }
 
-  /** @returns the text of the error reply, or undefined when the user may */
-  refusal(
-    user: string,
-    args: readonly Buffer[],
-    ask = this.#users.refusal.bind(this.#users),
-  ): Maybe<string | undefined> {
-    const row = this.#commands.find(args[0]?.toString("latin1") ?? "");
-    if (!row) return ask(user, args);
-    if (row.access === "any") return undefined;
-    const asked = PROBES[row.access];
-    const answer = this.#users.refusal(user, asked.args);
-    return andThen(answer, (text) => refusal(text, asked, row.name));
+  /**
+   * @param args must not change before an answer that comes later
+   * @returns the text of the error reply, or undefined when the user may
+   */
+  refusal({ kind, user }: Pick<Caller, "kind" | "user">, args: readonly Buffer[]): Maybe<string | undefined> {
+    return andThen(this.#users.isFree(user), (free) => {
+      if (free) return undefined;
+      const row = this.#commands.find(args[0]?.toString("latin1") ?? "");
+      if (row) return this.#ofOurs(user, row);
+      // what Python sends goes over a connection with more rights than its user has
+      return kind === "python" ? this.#users.refusalInStead(user, args) : this.#users.refusal(user, args);
+    });
+  }
+
+  #ofOurs(user: string, { access, name }: Pick<CommandRow, "access" | "name">): Maybe<string | undefined> {
+    if (access === "any") return undefined;
+    const asked = PROBES[access];
+    return andThen(this.#users.refusal(user, asked.args), (text) => refusal(text, asked, name));
   }
 }

@@ -1,28 +1,25 @@
-/** The room of commands: the table of ours, the way that all commands take, and who may run which. */
-import type { UserRights } from "../engine/rights.ts";
+/** The room of commands: the table of ours, and the way that all commands take. */
+import type { EngineRoom } from "../engine/engine-room.ts";
 import type { Logger } from "../log.ts";
-import type { Maybe } from "../maybe.ts";
 import type { CommandTable } from "./command.ts";
 import { CommandRights } from "./command-rights.ts";
 import { Path } from "./path.ts";
 import { createCommandTable } from "./table.ts";
+import { engineTranslators } from "./translators.ts";
 
 export interface CommandRoom {
   /** Empty at first: other rooms add their rows. */
   readonly table: CommandTable;
-  /** Other rooms add their middlewares. */
+  /** Other rooms add their middlewares and translators. */
   readonly path: Path;
-  readonly permissions: CommandRights;
-  /** May this user's code run this command, on a connection of the server's? */
-  readonly scriptRefusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
 }
 
-export function commandRoom(users: UserRights, log: Logger): CommandRoom {
+export function commandRoom(
+  { users, rights, settings }: Pick<EngineRoom, "users" | "rights" | "settings">,
+  log: Logger,
+): CommandRoom {
   const table = createCommandTable([], log);
-  const permissions = new CommandRights(users, table);
-  return {
-    ...{ table, permissions, path: new Path(table) },
-    scriptRefusal: (user, args) =>
-      permissions.refusal(user, args, (name, command) => users.refusalInStead(name, command)),
-  };
+  const path = new Path(table, new CommandRights(users, table));
+  path.useTranslators(...engineTranslators({ settings, rights }));
+  return { table, path };
 }

@@ -1,16 +1,25 @@
 /**
- * The way of a command, whoever sends it, between the question whether its caller may and the engine: what takes the place
- * of the command (a hook, a command of ours), and what watches it (key events, saving, users over restarts). Each is a
- * middleware; the rooms that have some add them when the server is built.
+ * The way of a command, whoever sends it:
+ *
+ * 1. May its user run it? {@link Path.refusal}. What a client sends on its own connection, the engine checks itself.
+ * 2. What takes the place of the command (a hook, a command of ours), and what watches it (key events, saving, users over
+ *    restarts)? Each is a {@link Middleware}.
+ * 3. Does the engine get something else, or has its reply to be changed? Each such rule is a {@link Translator}.
+ * 4. The engine carries it out, and the reply goes back through 3 and 2.
+ *
+ * The rooms that have middlewares and translators add them when the server is built.
  *
  * A client's command may have to take its place in a transaction first, so the question what to do comes apart from doing
- * it: {@link Middleware.handle} looks at the command as it lies in the decoder, {@link Handling.run} runs in its time.
+ * it: {@link Middleware.handle} looks at the command as it lies in the decoder, {@link Handling.run} runs in its time. A
+ * script's command takes the whole way at once: {@link Path.decide}.
  */
+import { encodeCommand } from "../engine/encode.ts";
 import { wordOf } from "../engine/traits.ts";
-import type { Maybe } from "../maybe.ts";
-import { encodeWhole, type Reply, raw } from "../resp/reply.ts";
+import { andThen, type Maybe } from "../maybe.ts";
+import { encodeWhole, error, type Protocol, type Reply, raw } from "../resp/reply.ts";
 import type { Caller } from "./caller.ts";
 import type { CommandTable } from "./command.ts";
+import type { CommandRights } from "./command-rights.ts";
 
 /** A command as it came: valid only during the call. */
 export interface RequestView {
@@ -26,7 +35,7 @@ export interface RequestView {
  * Has the engine carry the command out, or `request` in its place: with the caller's rights and in the caller's database.
  * @returns the engine's reply
  */
-export type Next = (request?: Buffer) => Promise<Buffer>;
+export type Next = (request?: Buffer) => Maybe<Buffer>;
 
 /** What is done about one command. */
 export interface Handling {
@@ -43,7 +52,7 @@ export interface Handling {
 }
 
 /** Who asks, as far as it matters for what is to be done. */
-type Asking = Pick<Caller, "kind" | "links">;
+export type Asking = Pick<Caller, "kind" | "links" | "local">;
 
 export interface Middleware {
   /** Whose commands it sees. */
@@ -60,14 +69,49 @@ export interface Middleware {
   settle?(owner: object): Promise<void> | undefined;
 }
 
+/** What the engine gets in place of a command, and what its caller gets in place of the reply. */
+export type Translation =
+  | {
+      /** Undefined: the command as it is. */
+      readonly request?: Buffer;
+      /** Takes note of the engine's reply, and gives the one to be seen. */
+      readonly settle: (frame: Buffer, protocol: Protocol) => Buffer;
+    }
+  | Refusal;
+
+/** The command is refused, whoever sends it. */
+interface Refusal {
+  /** The text of the error. */
+  readonly refused: string;
+  /**
+   * For a sender whose rights only the engine knows: a command that the engine refuses as well, after the question whether
+   * its sender has the right to the real one. @param queued in a transaction, which such a command is to spoil
+   */
+  probe(queued: boolean): Buffer;
+}
+
+export interface Translator {
+  /** Whose commands it sees. Lua scripts send theirs by themselves. */
+  readonly of: readonly ("client" | "python")[];
+  /** Of the commands that it sees, in lower case. Each has one translator at most. */
+  readonly names: readonly string[];
+  /** @returns undefined: the engine gets the command, and the caller its reply */
+  translate(name: string, request: RequestView, caller: Asking): Translation | undefined;
+}
+
+/** What is to be done about a script's command. */
+interface Decision {
+  /** The engine does not see the command, and so does not say either whether its sender may run it. */
+  readonly instead: boolean;
+  /** @param send has the engine carry a request out. @returns what the script gets, in RESP2 where it is encoded */
+  run(send: (request: Buffer) => Maybe<Buffer>): Maybe<Reply>;
+}
+
 /** Looks at the engine's reply. @param settle gives what the caller gets in its place, undefined: nothing else */
 export function after(settle: (reply: Buffer, caller: Caller) => Maybe<Reply | undefined>): Handling {
   return {
     way: "after",
-    run: async (caller, next) => {
-      const reply = await next();
-      return (await settle(reply, caller)) ?? raw(reply);
-    },
+    run: (caller, next) => andThen(next(), (reply) => andThen(settle(reply, caller), (shown) => shown ?? raw(reply))),
   };
 }
 
@@ -75,18 +119,31 @@ const NEVER = new AbortController().signal;
 
 export class Path {
   readonly #commands: CommandTable;
+  readonly #rights: Pick<CommandRights, "refusal"> | undefined;
   readonly #all: Middleware[] = [];
   readonly #of: Readonly<Record<Caller["kind"], Middleware[]>> = { client: [], lua: [], python: [] };
+  readonly #translators = new Map<string, Translator>();
 
-  /** @param commands ours */
-  constructor(commands: CommandTable) {
+  /** @param commands ours @param rights says who may run what; undefined: everybody everything */
+  constructor(commands: CommandTable, rights?: Pick<CommandRights, "refusal">) {
     this.#commands = commands;
+    this.#rights = rights;
   }
 
   /** Adds middlewares; those that were added before come before them. */
   use(...middlewares: readonly Middleware[]): void {
     this.#all.push(...middlewares);
     for (const middleware of middlewares) for (const kind of middleware.of) this.#of[kind].push(middleware);
+  }
+
+  /** Adds translators. @throws Error when a command has one already: a mistake of ours */
+  useTranslators(...translators: readonly Translator[]): void {
+    for (const translator of translators) {
+      for (const name of translator.names) {
+        if (this.#translators.has(name)) throw new Error(`two translators of ${name}`);
+        this.#translators.set(name, translator);
+      }
+    }
   }
 
   /** Is a client's command to be asked about, whatever its name is? */
@@ -105,9 +162,23 @@ export class Path {
     return this.#of.client.flatMap(({ always = [] }) => always);
   }
 
+  /** The names of the commands that may have to be translated. */
+  get translated(): string[] {
+    return [...this.#translators.keys()];
+  }
+
   /** The names of the commands that Lua scripts are not to send by themselves; `*` is all. */
   get ofLua(): string[] {
     return this.#of.lua.flatMap(({ ofLua = [] }) => ofLua);
+  }
+
+  /**
+   * May this caller's user run this command, be it the engine's or ours?
+   * @param args must not change before an answer that comes later
+   * @returns the text of the error reply, or undefined when the user may
+   */
+  refusal(caller: Pick<Caller, "kind" | "user">, args: readonly Buffer[]): Maybe<string | undefined> {
+    return this.#rights?.refusal(caller, args);
   }
 
   /**
@@ -126,30 +197,42 @@ export class Path {
     return outer;
   }
 
-  /**
-   * Finds what runs in place of a script's command: a hook, or a command of ours.
-   * @returns runs it; undefined when the command is the engine's
-   */
-  own(args: readonly Buffer[], caller: Caller): (() => Maybe<Reply>) | undefined {
-    const typedName = args[0]?.toString("utf8") ?? "";
-    const found = this.find(typedName.toLowerCase(), viewOf(args), caller);
-    if (found?.way === "instead") return () => found.run(caller, nothing);
-    const row = this.#commands.find(typedName);
-    if (!row) return undefined;
-    return () => this.#commands.run(row, args.slice(1), { caller, clientId: 0, signal: NEVER, typedName });
+  /** What the engine gets in place of a command, and what is made of its reply; undefined: nothing else. */
+  translate(name: string, request: RequestView, caller: Asking): Translation | undefined {
+    const translator = this.#translators.get(name);
+    return translator?.of.some((kind) => kind === caller.kind)
+      ? translator.translate(name, request, caller)
+      : undefined;
   }
 
   /**
-   * Finds what has to be done around a script's command of the engine.
-   * @returns does it, when told how the command is sent, and gives the reply in RESP2; undefined: nothing
+   * What is to be done about a script's command, whose user may run it.
+   * @returns undefined when it is the engine's and nothing is to be done about it
    */
-  watched(
-    args: readonly Buffer[],
-    caller: Caller,
-  ): ((send: (request?: Buffer) => Maybe<Buffer>) => Promise<Buffer>) | undefined {
-    const found = this.find(wordOf(args[0]), viewOf(args), caller);
-    if (!found || found.way === "instead") return undefined;
-    return async (send) => encodeWhole(await found.run(caller, async (request) => send(request)), 2);
+  decide(args: readonly Buffer[], caller: Caller): Decision | undefined {
+    const name = wordOf(args[0]);
+    const view = viewOf(args);
+    const found = this.find(name, view, caller);
+    if (found?.way === "instead") return { instead: true, run: () => found.run(caller, nothing) };
+    const row = this.#commands.find(name);
+    if (row) {
+      const context = { caller, clientId: 0, signal: NEVER, typedName: args[0]?.toString("utf8") ?? "" };
+      return { instead: true, run: () => this.#commands.run(row, args.slice(1), context) };
+    }
+    const translation = this.translate(name, view, caller);
+    if (translation && "refused" in translation) return { instead: true, run: () => error(translation.refused) };
+    if (!found && !translation) return undefined;
+    return {
+      instead: false,
+      run(send) {
+        const next: Next = (request) => {
+          if (request) return send(request);
+          const reply = send(translation?.request ?? encodeCommand(args));
+          return translation ? andThen(reply, (frame) => translation.settle(frame, 2)) : reply;
+        };
+        return found ? found.run(caller, next) : andThen(next(), raw);
+      },
+    };
   }
 
   /** Deals with what the commands have caused that `owner`'s Lua script has sent by itself. */
@@ -161,7 +244,7 @@ export class Path {
 /** Two that look at the engine's reply. A reply that is made here for the outer one is in RESP2. */
 const around = (outer: Handling, inner: Handling): Handling => ({
   way: "after",
-  run: (caller, next) => outer.run(caller, async () => encodeWhole(await inner.run(caller, next), 2)),
+  run: (caller, next) => outer.run(caller, () => andThen(inner.run(caller, next), (reply) => encodeWhole(reply, 2))),
 });
 
 /** Words that may be views of a message which does not outlive the call. */

@@ -10,6 +10,14 @@ const HARMLESS: ReadonlySet<string> = new Set([
   ...["dict-resizing", "hashtable-can-abort-shrink", "client-enforce-reply-list", "replybuffer", "pause-cron"],
   ...["quicklist-packed-threshold", "stringmatch-len"],
 ]);
+/** What ends the engine, or spoils its data or its files. */
+const HARMFUL: ReadonlySet<string> = new Set([
+  ...["segfault", "panic", "assert", "oom", "restart", "crash-and-recover", "leak", "reload", "loadaof", "replicate"],
+  ...["config-rewrite-force-all", "aof-flush-sleep", "set-skip-checksum-validation", "set-disable-deny-scripts"],
+  ...["drop-cluster-packet-filter", "close-cluster-link-on-packet-drop", "disable-cluster-random-ping"],
+  ...["disable-cluster-reconnection", "clusterlink", "slotmigration", "force-free-primary-async", "protect-client"],
+  ...["pause-after-fork", "delay-rdb-client-free-second", "stringmatch-test", "mallctl", "mallctl-str"],
+]);
 /** Most bytes that DEBUG POPULATE may ask for: `maxmemory` does not count for it. */
 const MOST_POPULATED = 256 * 1024 ** 2;
 /** What a key takes besides its value. */
@@ -32,8 +40,14 @@ export function debugRefusal(args: readonly Buffer[], allowed: boolean): string 
   if (!allowed) return DEBUG_NOT_ALLOWED;
   if (HARMLESS.has(name)) return undefined;
   if (name === "populate") return populates(args) ? undefined : "ERR DEBUG POPULATE of so many keys is not available";
+  // not the engine's own answer: a name that is new in it may be that of something harmful
+  if (!HARMFUL.has(name)) return unknownSubcommand(args[1]);
   return `ERR DEBUG ${name.toUpperCase()} is not available: it could end the server, or damage its data`;
 }
+
+/** Redis' words. */
+const unknownSubcommand = (typed: Buffer | undefined): string =>
+  `ERR unknown subcommand or wrong number of arguments for '${typed?.toString("latin1", 0, 128)}'. Try DEBUG HELP.`;
 
 function populates(args: readonly Buffer[]): boolean {
   const [count = 0, size = 0] = [args[2], args[4]].map((arg) => Number(arg?.toString("latin1") ?? 0));

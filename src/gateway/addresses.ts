@@ -3,7 +3,7 @@
  * CLIENT INFO get the addresses put in, and CLIENT KILL finds clients by them.
  */
 import type { Socket } from "node:net";
-import type { Middleware, Next, RequestView } from "../commands/path.ts";
+import type { Middleware, Next, Translator } from "../commands/path.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { ClientAddresses, Engine } from "../engine/engine.ts";
 import { wordOf } from "../engine/traits.ts";
@@ -27,13 +27,17 @@ function written(address: string, port = 0): string {
   return plain.includes(":") ? `[${plain}]:${port}` : `${plain}:${port}`;
 }
 
-/** Does a CLIENT command's reply describe clients? */
-export function describesClients(request: RequestView): boolean {
-  return /^(?:list|info)$/i.test(request.view(1).toString("latin1"));
-}
+/** Puts addresses into the replies of CLIENT LIST and CLIENT INFO. */
+export const addressTranslator = (engine: Finder): Translator => ({
+  of: ["client", "python"],
+  names: ["client"],
+  translate(_name, request) {
+    if (!engine.addressesOf || !["list", "info"].includes(wordOf(request.view(1)))) return undefined;
+    return { settle: (frame) => withAddresses(frame, engine) };
+  },
+});
 
-/** The reply of CLIENT LIST or CLIENT INFO with addresses. */
-export function withAddresses(frame: Buffer, engine: Finder): Buffer {
+function withAddresses(frame: Buffer, engine: Finder): Buffer {
   if (isError(frame)) return frame;
   const fill = (line: string, start: string, _id: string, descriptor: string): string => {
     const found = engine.addressesOf?.(Number(descriptor));

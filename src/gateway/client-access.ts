@@ -50,6 +50,6 @@ export class ClientAccess {
       : await this.refusal({ access: "any", name: args[0]?.toString("latin1").toLowerCase() ?? "" });
     // users who may not even PING are no strangers
     if (stranger !== undefined && !stranger.startsWith("NOPERM")) return stranger;
-    return this.#gateway.permissions?.refusal(this.#state.user, args);
+    return this.#gateway.path.refusal({ kind: "client", user: this.#state.user }, args);
   }
 }

@@ -5,7 +5,7 @@ import { encode, error, type Reply } from "../resp/reply.ts";
 import type { ClientState } from "./client-state.ts";
 import type { EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
-import type { Plan } from "./special.ts";
+import type { Plan } from "./planners.ts";
 import { isQueued, NO_SUBSCRIPTIONS, type Stage, StagedTransaction } from "./transaction.ts";
 
 interface TransactionOptions {

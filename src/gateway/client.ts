@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import type { Caller } from "../commands/caller.ts";
 import type { CommandContext, CommandRow } from "../commands/command.ts";
 import { accessProbe, refusal } from "../commands/command-rights.ts";
-import type { Handling } from "../commands/path.ts";
+import type { Asking, Handling } from "../commands/path.ts";
 import { type ClientAddresses, DOWN, ENGINE_DOWN, FULL_COMMANDS } from "../engine/engine.ts";
 import { traitsOf, wordOf } from "../engine/traits.ts";
 import type { Maybe } from "../maybe.ts";
@@ -25,14 +25,13 @@ import { ClientOutput } from "./output.ts";
 import { isLocal } from "./protected.ts";
 import { Replies } from "./replies.ts";
 import type { Route } from "./router.ts";
-import { PLAIN, type Plan, type SpecialContext } from "./special.ts";
+import { PLAIN, type Plan, type PlanContext, translated } from "./planners.ts";
 import type { Stage } from "./transaction.ts";
 
 /** Undecoded bytes above which a client that has to wait is no longer read. */
 const BACKLOG_HIGH_WATER = 1024 * 1024;
 const INTERNAL_ERROR: Reply = error("ERR internal error");
 const NOTHING = Buffer.alloc(0);
-const ASKING = { kind: "client", links: true } as const;
 
 export class Client {
   /** Called once, when the client has gone. */
@@ -48,8 +47,9 @@ export class Client {
   readonly #engine: EngineLink;
   readonly #access: ClientAccess;
   readonly #transaction: ClientTransaction;
-  readonly #special: SpecialContext;
+  readonly #special: PlanContext;
   readonly #watcher: Watcher;
+  readonly #asking: Asking;
   #pumping = false;
   /** An exclusive command is waiting or running. */
   #busy = false;
@@ -70,6 +70,7 @@ export class Client {
     this.#id = id;
     this.#addresses = addresses;
     this.#socket = socket;
+    this.#asking = { kind: "client", links: true, local: isLocal(socket) };
     this.#gateway = gateway;
     this.#decoder = new RequestDecoder(gateway.limits);
     this.#decoder.authenticated = !gateway.authRequired;
@@ -88,15 +89,10 @@ export class Client {
     });
     this.#special = {
       state: this.#state,
-      engine: gateway.engine,
-      rights: gateway.rights,
-      sources: gateway.sources,
       identified: (authenticated) => {
         this.#access.forget();
         this.#decoder.authenticated = authenticated || !gateway.authRequired;
       },
-      settings: gateway.settings,
-      local: isLocal(socket),
       monitors: () => gateway.monitors.add(this.#watcher),
       asksToMonitor: (on) => this.#engine.monitor(on),
     };
@@ -266,16 +262,18 @@ export class Client {
       return;
     }
     const name = route?.name ?? wordOf(this.#decoder.view(0));
-    const handling = watching && !traitsOf(name).unqueued ? path.find(name, this.#decoder, ASKING) : undefined;
+    const handling = watching && !traitsOf(name).unqueued ? path.find(name, this.#decoder, this.#asking) : undefined;
     if (handling) this.#handled(handling, this.#planFor(name, route));
     else if (route?.row) this.#own(route.row);
     else this.#pass(name, this.#planFor(name, route));
   }
 
   #planFor(name: string, route: Route | undefined): Plan {
-    if (!route?.plan) return PLAIN;
+    if (!route) return PLAIN;
     if (traitsOf(name).commits) this.#engine.commit();
-    return route.plan(this.#decoder, this.#special, name);
+    const plan = route.plan?.(this.#decoder, this.#special, name) ?? PLAIN;
+    const translation = this.#gateway.path.translate(name, this.#decoder, this.#asking);
+    return translation ? translated(plan, translation, this.#state) : plan;
   }
 
   /** A command of the engine. */
@@ -324,9 +322,8 @@ export class Client {
   }
 
   #carryOut(row: CommandRow, args: readonly Buffer[], canWait: boolean, typedName: string): Maybe<Reply> {
-    const { sources } = this.#gateway;
     this.#showToMonitors(() => [Buffer.from(typedName), ...args]);
-    return sources.commands.run(row, args, this.#contextOf(canWait, typedName, args));
+    return this.#gateway.commands.run(row, args, this.#contextOf(canWait, typedName, args));
   }
 
   #showToMonitors(words: () => readonly Buffer[]): void {
@@ -358,7 +355,7 @@ export class Client {
   }
 
   #runApart({ whole, run }: Handling, caller: Caller, bytes: Buffer): Maybe<Reply> {
-    const next = (request = bytes): Promise<Buffer> => this.#engine.askUrgently(request, 1);
+    const next = (request = bytes): Maybe<Buffer> => this.#engine.askUrgently(request, 1);
     return whole ? this.#engine.toItsEnd(async () => run(caller, next)) : run(caller, next);
   }
 
@@ -395,7 +392,7 @@ export class Client {
 
   /** @param canWait false for the commands of a transaction */
   #caller(canWait: boolean): Caller {
-    return { kind: "client", owner: this, user: this.#state.user, canWait, links: true };
+    return { ...this.#asking, owner: this, user: this.#state.user, canWait };
   }
 
   /** What a handler may know of this client. */

@@ -27,7 +27,7 @@ const SETTINGS_LIFETIME_MS = 1000;
 
 export function gatewayRoom(
   { engine, connections, gate, rights, settings }: EngineRoom,
-  { table: commands, path, permissions }: CommandRoom,
+  { table: commands, path }: CommandRoom,
   { config, log }: Base,
 ): GatewayRoom {
   const slowlog = new Slowlog({
@@ -38,7 +38,6 @@ export function gatewayRoom(
   const lua = new LuaBridge({
     limitMs: config.scriptTimeLimit,
     open: () => connections.open(),
-    refusal: (user, args) => permissions.refusal(user, args),
     ...{ path, gate },
   });
   const correctedInfo = (listener: Listener, info: Buffer): Buffer => {
@@ -57,7 +56,7 @@ export function gatewayRoom(
           unixSocket: config.unixsocket === "" ? undefined : config.unixsocket,
         },
         {
-          ...{ engine, gate, log, rights, permissions, settings, slowlog, commands, path, infoSections },
+          ...{ engine, gate, log, rights, settings, slowlog, commands, path, infoSections },
           limits: {
             maxOutput: config.clientOutputLimit,
             maxBulk: config.protoMaxBulkLen,

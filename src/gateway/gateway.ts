@@ -1,16 +1,18 @@
 /** What all clients of a server share. */
-import { Path } from "../commands/path.ts";
+import type { CommandTable } from "../commands/command.ts";
+import type { Path } from "../commands/path.ts";
 import { EngineClient } from "../engine/client.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { Engine } from "../engine/engine.ts";
-import { OwnSettings } from "../engine/own-settings.ts";
-import { AccessEpoch } from "../engine/rights.ts";
+import type { OwnSettings } from "../engine/own-settings.ts";
+import type { AccessEpoch } from "../engine/rights.ts";
 import { scalarText } from "../resp/frames.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import { GATEWAY_LIMITS, type GatewayDeps, type GatewayLimits } from "./limits.ts";
 import { Monitors } from "./monitors.ts";
 import { Router } from "./router.ts";
-import type { SpliceSources } from "./splice.ts";
+import { splices } from "./splice.ts";
+import { addressTranslator } from "./addresses.ts";
 import { Verdicts } from "./verdicts.ts";
 
 /** How long a verdict about rights is trusted when others can change them, in milliseconds. */
@@ -21,12 +23,11 @@ export class Gateway {
   readonly gate: EngineGate;
   readonly limits: GatewayLimits;
   readonly log: GatewayDeps["log"];
+  readonly commands: CommandTable;
   readonly path: Path;
   readonly rights: AccessEpoch;
-  readonly permissions: GatewayDeps["permissions"];
   readonly slowlog: GatewayDeps["slowlog"];
   readonly router: Router;
-  readonly sources: SpliceSources;
   readonly settings: OwnSettings;
   readonly monitors = new Monitors();
   readonly #now: () => number;
@@ -39,20 +40,18 @@ export class Gateway {
     this.gate = deps.gate;
     this.limits = { ...GATEWAY_LIMITS, ...deps.limits };
     this.log = deps.log;
-    this.path = deps.path ?? new Path(deps.commands);
-    const { maxClients } = this.limits;
-    this.settings = deps.settings ?? new OwnSettings({ protectedMode: false, maxClients }, deps.engine.embedded);
-    this.rights = deps.rights ?? new AccessEpoch();
+    this.commands = deps.commands;
+    this.path = deps.path;
+    this.settings = deps.settings;
+    this.rights = deps.rights;
     this.rights.onChanged = () => void this.learnAccess();
-    this.permissions = deps.permissions;
     this.slowlog = deps.slowlog;
-    this.router = new Router(deps.commands, this.path.always);
-    this.sources = {
-      commands: deps.commands,
-      infoSections: deps.infoSections ?? (() => ""),
-      correctedInfo: deps.correctedInfo,
-      moduleArgs: deps.moduleArgs ?? [],
-    };
+    const { infoSections = () => "", correctedInfo, moduleArgs = [] } = deps;
+    this.path.useTranslators(
+      splices({ commands: deps.commands, infoSections, correctedInfo, moduleArgs }),
+      addressTranslator(deps.engine),
+    );
+    this.router = new Router(deps.commands, this.path);
     this.#now = deps.now ?? (() => performance.now());
   }
 

@@ -30,8 +30,6 @@ interface LuaBridgeOptions {
   readonly limitMs: number;
   /** What a script's commands pass that it does not send itself. */
   readonly path: Path;
-  /** May this user's script run this command, which the engine does not see? */
-  readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
 }
 
 /** Scripts remembered for EVALSHA; more are forgotten, oldest first. */
@@ -103,13 +101,13 @@ export class LuaBridge implements Middleware {
    * @returns the reply in RESP2; undefined when the script is to send the command
    */
   async #carryOut(args: readonly Buffer[], caller: Caller, ask: Next | undefined): Promise<Buffer | undefined> {
-    const { path, refusal } = this.#options;
-    const own = path.own(args, caller);
-    if (own) {
-      const refused = await refusal(caller.user, args);
-      return encodeWhole(refused === undefined ? await own() : error(refused), 2);
-    }
-    return ask && path.watched(args, caller)?.(() => ask(encodeCommand(args)));
+    const { path } = this.#options;
+    const decision = path.decide(args, caller);
+    if (!decision || (!decision.instead && !ask)) return undefined;
+    const refused = decision.instead ? await path.refusal(caller, args) : undefined;
+    const send = (request: Buffer): Maybe<Buffer> =>
+      ask ? ask(request) : Promise.reject(new Error("nothing is sent"));
+    return encodeWhole(refused === undefined ? await decision.run(send) : error(refused), 2);
   }
 
   #noteLoad(request: RequestView): void {

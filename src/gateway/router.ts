@@ -1,15 +1,16 @@
 /** Which commands are not simply passed on. Most are, so the question has to be cheap: a bitmap answers it for nearly all. */
 import type { CommandRow, CommandTable } from "../commands/command.ts";
+import type { Path } from "../commands/path.ts";
 import { traitsOf, wordOf } from "../engine/traits.ts";
 import { nameHash, type RequestDecoder } from "../resp/request.ts";
-import { PLANNERS, type Planner } from "./special.ts";
+import { PLANNERS, type Planner } from "./planners.ts";
 
 export interface Route {
   readonly name: string;
   readonly row: CommandRow | undefined;
-  /** For a command of the engine that the gateway takes note of. */
+  /** For a command of the engine that has to do with the state of its connection. */
   readonly plan: Planner | undefined;
-  /** Something has always to be done about it. */
+  /** A middleware has always something to do with it. */
   readonly watched: boolean;
 }
 
@@ -17,12 +18,14 @@ export class Router {
   readonly #mayBeSpecial = new Uint8Array(32768);
   readonly #routes = new Map<string, Route>();
 
-  /** @param watched names of commands about which {@link Path.find} is always asked */
-  constructor(commands: CommandTable, watched: readonly string[] = []) {
-    for (const name of new Set([...PLANNERS.keys(), ...commands.rows.map((row) => row.name), ...watched])) {
-      const row = commands.find(name);
-      this.#add({ name, row, plan: PLANNERS.get(name), watched: watched.includes(name) });
-    }
+  constructor(commands: CommandTable, { always, translated }: Pick<Path, "always" | "translated">) {
+    for (const name of new Set([
+      ...PLANNERS.keys(),
+      ...translated,
+      ...commands.rows.map(({ name }) => name),
+      ...always,
+    ]))
+      this.#add({ name, row: commands.find(name), plan: PLANNERS.get(name), watched: always.includes(name) });
   }
 
   /** Finds the route of the present command; undefined when it is any other command of the engine. */

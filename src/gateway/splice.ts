@@ -1,5 +1,6 @@
 /** COMMAND, MODULE LIST, INFO and HELLO: the engine's own replies with Regears beside it. */
 import type { CommandRow, CommandTable } from "../commands/command.ts";
+import type { Translator } from "../commands/path.ts";
 import { isError, joinAggregate, rewriteText, scalarText, splitAggregate } from "../resp/frames.ts";
 import { array, bulk, encodeWhole, error, integer, map, type Protocol, type Reply, text } from "../resp/reply.ts";
 import { aclCategories, docsEntry, infoEntry } from "./command-info.ts";
@@ -23,8 +24,17 @@ const MODULE_VERSION = 10213;
 /** Elements of a COMMAND INFO entry since Redis 7, when the engine's own reply does not show how many it has. */
 const INFO_ELEMENTS = 10;
 
+export const splices = (sources: SpliceSources): Translator => ({
+  of: ["client", "python"],
+  names: ["command", "module", "info", "hello"],
+  translate(name, request) {
+    const settle = spliceFor(name, request.copy(1), sources);
+    return settle && { settle };
+  },
+});
+
 /** Finds the change for a command's reply, by its name in lower case and its arguments without the name. */
-export function spliceFor(name: string, args: readonly Buffer[], sources: SpliceSources): Splice | undefined {
+function spliceFor(name: string, args: readonly Buffer[], sources: SpliceSources): Splice | undefined {
   const words = args.slice(0, 64).map((arg) => arg.toString().toLowerCase());
   switch (name) {
     case "command":
@@ -35,10 +45,8 @@ export function spliceFor(name: string, args: readonly Buffer[], sources: Splice
         : undefined;
     case "info":
       return goodOnly((frame) => wholeInfo(frame, sources.infoSections(words), sources.correctedInfo));
-    case "hello":
-      return goodOnly((frame, protocol) => withModule(frame, moduleEntry(sources, protocol)));
     default:
-      return undefined;
+      return goodOnly((frame, protocol) => withModule(frame, moduleEntry(sources, protocol)));
   }
 }
 

@@ -3,14 +3,12 @@ import type { Caller } from "../commands/caller.ts";
 import type { Path } from "../commands/path.ts";
 import { type EngineClient, EngineClosed, encodeCommand } from "../engine/client.ts";
 import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
-import { debugRefusal } from "../engine/debug.ts";
 import type { InternalConnections } from "../engine/internal.ts";
-import type { OwnSettings } from "../engine/own-settings.ts";
-import { makesReplica, REPLICATION_REFUSED } from "../engine/replication.ts";
 import type { UserRights } from "../engine/rights.ts";
 import { LastingClient } from "../engine/lasting-client.ts";
 import { hasForm, traitsOf, wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
+import { encodeWhole } from "../resp/reply.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { Logger } from "../log.ts";
 import { andThen, type Maybe } from "../maybe.ts";
@@ -33,10 +31,8 @@ export interface PythonCallsOptions {
   readonly connections: InternalConnections;
   readonly engineCommands: EngineCommands;
   readonly gate: EngineGate;
-  /** What takes the place of commands, and what watches them. */
-  readonly path: Pick<Path, "own" | "watched">;
-  /** May this user's code run this command? @returns the error reply's text if it may not */
-  readonly refusal: (user: string, args: readonly Buffer[]) => Maybe<string | undefined>;
+  /** The way of all commands. */
+  readonly path: Pick<Path, "refusal" | "decide">;
   readonly rights: Pick<UserRights, "isFree" | "mayRead">;
   /** `configGet`: docs/spec/python.md, section 11. */
   readonly option: (key: string) => Buffer | undefined;
@@ -46,9 +42,6 @@ export interface PythonCallsOptions {
   readonly onIdle: (task: PythonTask, error: string) => void;
   /** Is told which script's body the next command comes from, and (undefined) that it was sent. */
   readonly onBodyCommand: (body: PythonTask | undefined) => void;
-  /** Told of commands that may change users' rights: before the engine gets them, and when they were carried out. */
-  readonly epoch: { advance(): void; changed(): void };
-  readonly settings: OwnSettings;
   /** Lets interpreters use the engine by themselves; undefined: it is not in this process. */
   readonly direct: Pick<DirectAccess, "consider"> | undefined;
   /** Takes what scripts log. */
@@ -156,60 +149,45 @@ export class PythonCalls {
     task: PythonTask | undefined,
     links: boolean,
   ): Maybe<CallReply> {
-    const { user = "" } = context;
-    const caller: Caller = { kind: "python", owner, user, canWait: false, links };
-    const act = (): Maybe<CallReply> => {
-      const own = this.#options.path.own(args, caller);
-      if (!own) return this.#engine(context, caller, args, task);
-      return andThen(own(), ownReply);
-    };
-    return this.#ifAllowed(user, args, act, task);
-  }
-
-  /**
-   * Does something with a command if the user, whose code wants it, has the right to run it.
-   * @param task who waits for the engine meanwhile
-   * @throws ReplyError with the engine's refusal
-   */
-  #ifAllowed(
-    user: string,
-    args: readonly Buffer[],
-    act: () => Maybe<CallReply>,
-    task: PythonTask | undefined,
-  ): Maybe<CallReply> {
-    const free = this.#options.rights.isFree(user);
-    if (free === true) return act();
-    return andThen(this.#watched(task, this.#options.refusal(user, args)), (refused) => {
+    const { path } = this.#options;
+    const caller: Caller = { kind: "python", owner, user: context.user ?? "", canWait: false, links, local: true };
+    return andThen(this.#watched(task, path.refusal(caller, args)), (refused) => {
       if (refused !== undefined) throw new ReplyError(refused);
-      return act();
+      const send = (request: Buffer): Maybe<Buffer> => this.#send(context, caller, args, request, task);
+      const decision = path.decide(args, caller);
+      if (decision?.instead) return andThen(decision.run(send), ownReply);
+      const reply = decision
+        ? andThen(decision.run(send), (shown) => encodeWhole(shown, 2))
+        : send(encodeCommand(args));
+      return andThen(reply, (frame) => {
+        const answer = converted(frame);
+        if (answer instanceof Promise) context.prepares?.(answer);
+        return answer;
+      });
     });
   }
 
-  /** @throws ReplyError with the engine's error */
-  #engine(context: Asking, caller: Caller, args: readonly Buffer[], task: PythonTask | undefined): Maybe<CallReply> {
-    const { home } = context;
-    const { owner, user } = caller;
+  /**
+   * Has the engine carry out a command of Python code.
+   * @param request what the engine gets for it
+   * @throws ReplyError when it is none for scripts
+   */
+  #send(
+    { home }: Asking,
+    { owner, user }: Caller,
+    args: readonly Buffer[],
+    request: Buffer,
+    task: PythonTask | undefined,
+  ): Maybe<Buffer> {
     const name = wordOf(args[0]);
     const { flags } = this.#known(name, args.length);
-    const shownToUser = shownTo(user, name, args);
-    if (this.#needsOwnConnection(name, args)) return this.#onFreshConnection(encodeCommand(args), owner, shownToUser);
-    const own = name === "config" ? this.#options.settings.translate(args) : undefined;
-    const bytes = encodeCommand(own?.args ?? args);
-    const changes = hasForm(traitsOf(name).changesRights, args);
-    if (changes) this.#options.epoch.advance();
-    const settle = (frame: Buffer): Maybe<CallReply> => {
-      const shown = own ? own.settle(frame) : frame;
-      if (changes) this.#options.epoch.changed();
-      const answer = converted(shownToUser?.(shown) ?? shown);
-      if (answer instanceof Promise) context.prepares?.(answer);
-      return answer;
-    };
-    const send = (request = bytes): Maybe<Buffer> =>
-      flags.has("blocking")
+    const reply = this.#needsOwnConnection(name, args)
+      ? this.#onFreshConnection(request, owner)
+      : flags.has("blocking")
         ? this.#unblocked(home, owner, request, task)
         : this.#raw(home, owner, request, 1, task, true);
-    const watched = this.#options.path.watched(args, caller);
-    return andThen(watched ? watched(send) : send(), settle);
+    const shownToUser = shownTo(user, name, args);
+    return shownToUser ? andThen(reply, shownToUser) : reply;
   }
 
   /** RedisGears asks the command table before it runs a command; Python has its words for these two errors. */
@@ -228,11 +206,7 @@ export class PythonCalls {
     const traits = traitsOf(name);
     if (traits.ends) throw new ReplyError("ERR a script can not shut the server down");
     if (traits.feeds) throw new ReplyError(`ERR ${name.toUpperCase()} isn't allowed for DENY BLOCKING client`);
-    if (this.#options.settings.embedded && makesReplica(name, args)) throw new ReplyError(REPLICATION_REFUSED);
     if (hasForm(traits.silent, args)) throw new ReplyError(NO_REPLY);
-    const { embedded, debug } = this.#options.settings;
-    const noDebug = embedded && name === "debug" ? debugRefusal(args, debug !== "no") : undefined;
-    if (noDebug !== undefined) throw new ReplyError(noDebug);
     // replies are read as RESP2
     if (name === "hello" && args[1]?.toString("latin1") === "3")
       throw new ReplyError("NOPROTO unsupported protocol version");
@@ -252,15 +226,11 @@ export class PythonCalls {
     return replies.source.subarray(replies.at);
   }
 
-  async #onFreshConnection(
-    bytes: Buffer,
-    owner: object,
-    shown: (frame: Buffer) => Buffer = (frame) => frame,
-  ): Promise<CallReply> {
+  async #onFreshConnection(bytes: Buffer, owner: object): Promise<Buffer> {
     await new Promise<void>((resolve) => this.#options.gate.whenOpen(owner, resolve));
     const client = this.#options.connections.open();
     try {
-      return await converted(shown(await client.rawCall(bytes, 1)));
+      return await client.rawCall(bytes, 1);
     } finally {
       client.close();
     }
@@ -337,9 +307,10 @@ export class PythonCalls {
     const call = async (bytes: Buffer, replies: number): Promise<Buffer> =>
       this.#raw(caller.home, owner, bytes, replies, task);
     const user = caller.user ?? "";
-    const { rights, refusal } = this.#options;
+    const { rights, path } = this.#options;
     const free = await this.#watched(task, rights.isFree(user));
-    const refused = free ? undefined : await refusal(user, [Buffer.from("SCAN"), Buffer.from("0")]);
+    const scan0 = [Buffer.from("SCAN"), Buffer.from("0")];
+    const refused = free ? undefined : await path.refusal({ kind: "python", user }, scan0);
     if (refused !== undefined) throw new ReplyError(refused);
     const mayRead = free ? undefined : async (key: Buffer): Promise<boolean> => rights.mayRead(user, key);
     const cursor = ++this.#lastWalk;

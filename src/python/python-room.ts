@@ -43,8 +43,8 @@ const MB = 1024 * 1024;
 
 /** Builds the pool of interpreters; starts none. */
 export function pythonRoom(
-  { engine, connections, engineCommands, gate, rights, users: userRights, settings }: EngineRoom,
-  { path, scriptRefusal }: CommandRoom,
+  { engine, connections, engineCommands, gate, rights, users: userRights }: EngineRoom,
+  { path }: CommandRoom,
   { config, runtime, log }: Base,
 ): PythonRoom {
   const users: PythonUsers = {
@@ -66,12 +66,9 @@ export function pythonRoom(
   const scriptLog = new LimitedLog(log, config.scriptLogRate);
   const calls = new PythonCalls({
     ...{ path, connections, engineCommands, gate },
-    refusal: scriptRefusal,
     rights: userRights,
     option: (key) => runtime.forScripts(key),
     onBodyCommand: (body) => users.bodyCommand(body),
-    epoch: rights,
-    settings,
     direct,
     atomics: {
       limitMs: config.scriptTimeLimit,

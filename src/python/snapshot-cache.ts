@@ -3,10 +3,11 @@
  * It is kept in a file whose name depends on everything it was made of.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { InternalError } from "../errors.ts";
+import { makeFolder } from "../folder.ts";
 import { createShared } from "./channel.ts";
 import { spawnWorker } from "./spawn.ts";
 import { compile } from "./wasm-memory.ts";
@@ -121,7 +122,7 @@ function write(folders: readonly string[], name: string, snapshot: Snapshot, log
   for (const folder of folders) {
     const temporary = join(folder, `${name}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`);
     try {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeFolder(folder, 0o700);
       writeFileSync(temporary, Buffer.concat([checksum, content]), { mode: 0o600 });
       renameSync(temporary, join(folder, name));
       removeStale(folder, name);

@@ -27,7 +27,7 @@ interface RegistrationRoom {
 /** Builds all kinds of registrations; nothing happens before the engine and Python have started. */
 export function registrationRoom(
   { engine, connections, engineCommands, gate, users }: EngineRoom,
-  { table, scriptRefusal }: CommandRoom,
+  { table, path }: CommandRoom,
   python: PythonRoom,
   { ids, sessions, runner }: ExecutionRoom,
   { config, runtime, log }: Base,
@@ -56,7 +56,7 @@ export function registrationRoom(
     limitMs: config.scriptTimeLimit,
     watchCall: (options) => runner.watchCall(options),
     max: config.maxRegistrations,
-    refusal: scriptRefusal,
+    refusal: (user, args) => path.refusal({ kind: "python", user }, args),
   });
   const registrations = new RegistrationRegistry({
     ...{ ids, host, sessions, log },

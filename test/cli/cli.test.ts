@@ -36,6 +36,8 @@ describe("without a server", () => {
     [["--engine", "rediss://h", "--engine-tls-ca", join(folder, "none")], "engine-tls-ca can not be read: ENOENT"],
     [["--save", "often", "--dir", folder], "save: 'often' is not pairs of seconds and changes"],
     [["--dir", join(folder, "none")], `option 'dir': '${join(folder, "none")}' can not be entered (ENOENT)`],
+    [["--cache-dir", "/proc/none/cache"], "option 'cache-dir': '/proc/none/cache' can not be used (ENOENT)"],
+    [["--logfile", "/proc/none/log"], "option 'logfile': ENOENT"],
   ])("ends with 2 and a line also when that shows later: %s", async (args, text) => {
     const { code, output } = await finish("--port", "0", ...args);
     expect({ code, lines: output.trim().split("\n").length }).toEqual({ code: 2, lines: 2 });

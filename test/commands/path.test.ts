@@ -3,9 +3,10 @@ import { describe, expect, it } from "vitest";
 import type { Caller } from "../../src/commands/caller.ts";
 import { after, type Handling, type Middleware, Path } from "../../src/commands/path.ts";
 import { createCommandTable } from "../../src/commands/table.ts";
-import { encodeWhole, raw, status } from "../../src/resp/reply.ts";
+import { encodeCommand } from "../../src/engine/encode.ts";
+import { raw, status } from "../../src/resp/reply.ts";
 import { row } from "../support/gateway.ts";
-import { callerOf, pathOf, sendThrough, viewOf } from "../support/path.ts";
+import { callerOf, pathOf, runThrough, sendThrough, viewOf } from "../support/path.ts";
 
 const words = (text: string): Buffer[] => text.split(" ").map((word) => Buffer.from(word));
 const OK = Buffer.from("+OK\r\n");
@@ -76,8 +77,8 @@ describe("a client's command", () => {
     const seen: unknown[] = [];
     const noting = all(undefined, { handle: (name, { count }, { kind }) => void seen.push([name, count, kind]) });
     pathOf(noting).find("set", viewOf(words("SET k v")), callerOf());
-    pathOf(noting).own(words("SeT k v"), PYTHON);
-    pathOf(noting).watched(words("SET k v"), LUA);
+    pathOf(noting).decide(words("SeT k v"), PYTHON);
+    pathOf(noting).decide(words("SET k v"), LUA);
     expect(seen).toEqual([
       ["set", 3, "client"],
       ["set", 3, "python"],
@@ -89,35 +90,69 @@ describe("a client's command", () => {
 describe("a script's command", () => {
   const table = createCommandTable([row("rg.echo", (_args, { caller }) => status(caller.kind))], { error: () => {} });
 
+  /** What the script gets, and whether somebody has to ask first whether its user may. */
+  const run = async (path: Path, text: string, caller: Caller): Promise<string> => {
+    const reply = await runThrough(path, words(text), caller, (request) => Buffer.concat([SENT, request]));
+    return `${path.decide(words(text), caller)?.instead ? "instead: " : ""}${String(reply).trim()}`;
+  };
+  const SENT = Buffer.from("+sent");
+  const sent = (text: string): string => `+sent${String(encodeCommand(words(text))).trim()}`;
+
   it.each([PYTHON, LUA])("is run in its place by a hook, or is one of ours ($kind)", async (caller) => {
     const path = new Path(table);
-    const own = async (text: string) => encodeWhole((await path.own(words(text), caller)?.()) ?? status("none"), 2);
-    expect([String(await own("RG.ECHO")), String(await own("GET k"))]).toEqual([`+${caller.kind}\r\n`, "+none\r\n"]);
+    expect(await run(path, "RG.ECHO", caller)).toBe(`instead: +${caller.kind}`);
+    expect(await run(path, "GET k", caller)).toBe(sent("GET k"));
     path.use(all(instead("hook")));
-    expect([String(await own("RG.ECHO")), String(await own("GET k"))]).toEqual(["+hook\r\n", "+hook\r\n"]);
+    for (const text of ["RG.ECHO", "GET k"]) expect(await run(path, text, caller)).toBe("instead: +hook");
   });
 
   it("is not seen by middlewares for clients", () => {
     const path = pathOf(all(instead("client"), { of: ["client"] }), all(alone, { of: ["client"] }));
-    expect([path.own(words("GET k"), PYTHON), path.watched(words("GET k"), PYTHON)]).toEqual([undefined, undefined]);
+    expect(path.decide(words("GET k"), PYTHON)).toBeUndefined();
   });
 
-  it("is watched on its way to the engine, and what takes its place is not that", async () => {
-    expect(pathOf(all(instead("hook"))).watched(words("GET k"), PYTHON)).toBeUndefined();
-    expect(pathOf(all(alone)).own(words("GET k"), PYTHON)).toBeUndefined();
+  it("is watched on its way to the engine", async () => {
     for (const [handling, reply] of [
       [alone, "+aloneOK\r\n"],
       [marks("!"), "+OK!\r\n"],
     ] as const)
-      expect(String(await pathOf(all(handling)).watched(words("GET k"), PYTHON)?.(() => OK))).toBe(reply);
+      expect(String(await runThrough(pathOf(all(handling)), words("GET k"), PYTHON, () => OK))).toBe(reply);
   });
 
   it("can be kept by what handles it, though its bytes are somebody else's", async () => {
     const kept: Buffer[] = [];
     const args = words("GET k");
-    pathOf(all(undefined, { handle: (_name, request) => void kept.push(...request.copy(0)) })).own(args, PYTHON);
+    pathOf(all(undefined, { handle: (_name, request) => void kept.push(...request.copy(0)) })).decide(args, PYTHON);
     for (const arg of args) arg.fill(0);
     expect(kept.map(String)).toEqual(["GET", "k"]);
+  });
+
+  it("is translated before the engine gets it, and its reply before those that watch it see it", async () => {
+    const path = pathOf(all(marks("!")));
+    path.useTranslators({
+      of: ["python"],
+      names: ["get", "gone"],
+      translate: (name) =>
+        name === "gone"
+          ? { refused: "ERR gone", probe: () => OK }
+          : {
+              request: encodeCommand(["OTHER"]),
+              settle: (frame) => Buffer.from(`${String(frame).replace(/\r\n/g, " ")}\r\n`),
+            },
+    });
+    expect(await run(path, "GET k", PYTHON)).toBe("+sent*1 $5 OTHER!");
+    expect(await run(path, "GONE", PYTHON)).toBe("instead: -ERR gone");
+    expect(await run(path, "SET k", PYTHON)).toBe(`${sent("SET k")}!`);
+    expect(await run(path, "GET k", LUA)).toBe(`${sent("GET k")}!`);
+    expect(path.translated).toEqual(["get", "gone"]);
+    const second = { of: ["client"] as const, names: ["get"], translate: () => undefined };
+    expect(() => path.useTranslators(second)).toThrow("two translators of get");
+  });
+
+  it("is refused if its user may not run it", async () => {
+    const path = new Path(table, { refusal: ({ kind, user }, args) => `NOPERM ${kind} ${user} ${args.join(" ")}` });
+    expect(await path.refusal({ kind: "python", user: "bob" }, words("GET k"))).toBe("NOPERM python bob GET k");
+    expect(await new Path(table).refusal(PYTHON, words("GET k"))).toBeUndefined();
   });
 
   it("of Lua is brought by the script if somebody wants it, and settled afterwards in any case", async () => {

@@ -4,7 +4,7 @@ import { EngineClient } from "../../src/engine/client.ts";
 import { EngineCommand, EngineCommands } from "../../src/engine/engine-commands.ts";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
 import { hasForm, TRAITS, type Traits, traitsOf, wordOf } from "../../src/engine/traits.ts";
-import { PLANNERS } from "../../src/gateway/special.ts";
+import { PLANNERS } from "../../src/gateway/planners.ts";
 
 const commands = new EngineCommands();
 const engine = new EmbeddedEngine();

@@ -1,5 +1,6 @@
 /** DEBUG of the embedded engine, and what CONFIG GET, INFO and BGSAVE say of it. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { debugRefusal } from "../../src/engine/debug.ts";
 import { type Client, connectClient } from "../support/client.ts";
 import { connectPlain } from "../support/plain-client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
@@ -38,7 +39,6 @@ describe("DEBUG", () => {
     ["POPULATE", "100000000"],
     ["POPULATE", "10", "p", "1000000000"],
     ["CONFIG-REWRITE-FORCE-ALL"],
-    ["FOO"],
   ])("%s is refused, to clients, in transactions and to scripts", async (...words) => {
     await expect(client.call("DEBUG", ...words)).rejects.toThrow("not available");
     await client.call("MULTI");
@@ -49,6 +49,29 @@ describe("DEBUG", () => {
     const [, errors] = (await client.call("RG.PYEXECUTE", script)) as [unknown, string[]];
     expect(String(errors)).toContain("not available");
     expect(await client.call("PING")).toBe("PONG");
+  });
+
+  it("has Redis' words for subcommands that there are not", async () => {
+    const text = (word: string): string =>
+      `ERR unknown subcommand or wrong number of arguments for '${word.slice(0, 128)}'. Try DEBUG HELP.`;
+    for (const word of ["FOO", "segfaults", "x".repeat(200)])
+      await expect(client.call("DEBUG", word, "1")).rejects.toThrow(text(word));
+    const script = `GB('ShardsIDReader').map(lambda _: execute('DEBUG', 'Foo')).run()`;
+    const [, errors] = (await client.call("RG.PYEXECUTE", script)) as [unknown, string[]];
+    expect(String(errors)).toContain(text("Foo"));
+  });
+
+  it("refuses all subcommands of the engine by name that it does not let through", async () => {
+    const help = (await client.call("DEBUG", "HELP")) as string[];
+    const names = help.flatMap((line) => /^([A-Z-]+)(?: |$)/.exec(line)?.[1] ?? []).slice(1);
+    expect(names.length).toBeGreaterThan(30);
+    const unknown = names.filter((name) =>
+      debugRefusal(
+        ["DEBUG", name].map((word) => Buffer.from(word)),
+        true,
+      )?.includes("unknown"),
+    );
+    expect(unknown).toEqual([]);
   });
 
   it("is refused to users without the right to it", async () => {
@@ -97,6 +120,20 @@ describe("without DEBUG and without a folder", () => {
     await expect(client.call("CONFIG", "SET", "timeout", "5", "maxmemory", "5gb")).rejects.toThrow(range);
     expect(await shown("timeout")).toBe("0");
     await expect(client.call("CONFIG", "SET", "maxmemory", "much")).rejects.toThrow("CONFIG SET failed");
+  });
+
+  it("a script gets what a client gets", async () => {
+    const asked =
+      "str(execute('INFO', 'server', 'regears')), str(execute('CLIENT', 'LIST')), execute('COMMAND', 'INFO', 'rg.pyexecute')[0][0]";
+    const script = `GB('ShardsIDReader').map(lambda _: [${asked}, str(execute('MODULE', 'LIST'))]).run()`;
+    const [[shown]] = (await client.call("RG.PYEXECUTE", script)) as [string[], string[]];
+    expect(shown).toContain(`tcp_port:${server.port}`);
+    expect(shown).toContain("addr=127.0.0.1:");
+    expect(shown).toContain("rg.pyexecute");
+    expect(shown).toContain("'rg', 'ver', 10213");
+    const refused = "GB('ShardsIDReader').map(lambda _: execute('REPLICAOF', '127.0.0.1', '1')).run()";
+    const [, errors] = (await client.call("RG.PYEXECUTE", refused)) as [unknown, string[]];
+    expect(String(errors)).toContain("ERR replication is not available through this server");
   });
 
   it("INFO tells of this server", async () => {

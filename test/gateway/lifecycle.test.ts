@@ -9,6 +9,7 @@ import type { Engine, EngineConnection } from "../../src/engine/engine.ts";
 import { status } from "../../src/resp/reply.ts";
 import { describeEachEngine } from "../support/engines.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
+import { wayOf } from "../support/path.ts";
 import { connectPlain, request } from "../support/plain-client.ts";
 import { freePort } from "../support/redis-server.ts";
 import { TcpEngine } from "../support/tcp-engine.ts";
@@ -165,7 +166,7 @@ describe("limits", () => {
   });
 
   it("refuses more clients than maxClients", async () => {
-    const { connect } = await embedded({ limits: { maxClients: 2 } });
+    const { connect } = await embedded((commands) => wayOf(commands, true, 2));
     const first = await connect();
     await connect();
     const third = await connect();
@@ -183,7 +184,7 @@ describe("limits", () => {
   });
 
   it("takes another limit from CONFIG SET, for clients and not for the server's own connections", async () => {
-    const { connect } = await embedded({ limits: { maxClients: 1 } });
+    const { connect } = await embedded((commands) => wayOf(commands, true, 1));
     const first = await connect();
     first.write("CONFIG SET maxclients 2\r\nCONFIG GET maxclients\r\n");
     await first.expect("+OK\r\n*2\r\n$10\r\nmaxclients\r\n$1\r\n2\r\n");
@@ -361,10 +362,10 @@ describe("the listener", () => {
     stops.push(() => engine.stop());
     const { commands, gate, log } = await startGateway(engine);
     const { Listener } = await import("../../src/gateway/listener.ts");
-    const deps = { engine, commands, gate, log };
-    const first = new Listener({ unixSocket: path }, deps);
+    const deps = () => ({ engine, commands, gate, log, ...wayOf(commands, true) });
+    const first = new Listener({ unixSocket: path }, deps());
     await first.listen();
-    const second = new Listener({ unixSocket: path, port: 0, bind: ["127.0.0.1"] }, deps);
+    const second = new Listener({ unixSocket: path, port: 0, bind: ["127.0.0.1"] }, deps());
     await second.listen();
     const client = await connectPlain(path);
     client.write("RG.ECHO unix\r\n");
@@ -374,14 +375,15 @@ describe("the listener", () => {
     await second.close();
     await first.close();
     writeFileSync(join(folder, "file"), "precious");
-    await expect(new Listener({ unixSocket: join(folder, "file") }, deps).listen()).rejects.toThrow("EADDRINUSE");
+    await expect(new Listener({ unixSocket: join(folder, "file") }, deps()).listen()).rejects.toThrow("EADDRINUSE");
     expect(existsSync(join(folder, "file"))).toBe(true);
   });
 
   it("tells when its port is taken", async () => {
     const { listener, engine, commands, gate, log } = await embedded();
     const { Listener } = await import("../../src/gateway/listener.ts");
-    const second = new Listener({ port: listener.port }, { engine, commands, gate, log });
+    const deps = { engine, commands, gate, log, ...wayOf(commands, true) };
+    const second = new Listener({ port: listener.port }, deps);
     await expect(second.listen()).rejects.toThrow("EADDRINUSE");
   });
 });

@@ -21,10 +21,9 @@ function setUp() {
     connections: { open },
     engineCommands: { find: (name: string) => new EngineCommand(name, [Buffer.from(name), -1, [], 0, 0, 0]) },
     gate,
-    path: { own: () => undefined, watched: () => undefined },
+    path: { refusal: () => undefined, decide: () => undefined },
     rights: { isFree: () => true },
     maxIdleMs: () => 0,
-    settings: { translate: () => undefined, embedded: true },
   } as unknown as PythonCallsOptions;
   const calls = new PythonCalls(options);
   const home = {};

@@ -1,6 +1,6 @@
 /** Registrations on a real engine, with functions of the test in place of Python. */
 import { afterEach, beforeEach, expect } from "vitest";
-import { EngineClient, EngineError, type EngineValue, encodeCommand } from "../../src/engine/client.ts";
+import { EngineClient, EngineError, type EngineValue } from "../../src/engine/client.ts";
 import type { Path } from "../../src/commands/path.ts";
 import { EngineCommands } from "../../src/engine/engine-commands.ts";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
@@ -16,7 +16,7 @@ import { EventStarter } from "../../src/registrations/event-starter.ts";
 import type { RegisterReader, Registration, RegistrationSpec } from "../../src/registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registration-registry.ts";
 import type { Clock } from "../../src/registrations/stream-state.ts";
-import { callerOf, pathOf, sendThrough } from "../support/path.ts";
+import { callerOf, pathOf, runThrough, sendThrough } from "../support/path.ts";
 import { spec } from "../support/spec.ts";
 import { FakeHost, type FlowFunction, type Record } from "../support/fake-host.ts";
 
@@ -115,12 +115,11 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
   const execute = async (owner: object, ...words: (string | Buffer)[]): Promise<EngineValue> => {
     const args = words.map((word) => Buffer.from(word as string));
     const caller = callerOf({ kind: "python", owner, canWait: false });
-    const send = async (): Promise<Buffer> => {
+    const send = async (request: Buffer): Promise<Buffer> => {
       await new Promise<void>((resolve) => gate.whenOpen(owner, resolve));
-      return admin.rawCall(encodeCommand(args), 1);
+      return admin.rawCall(request, 1);
     };
-    const watched = path.watched(args, caller);
-    return decode(await (watched ? watched(send) : send()));
+    return decode(await runThrough(path, args, caller, send));
   };
 
   return {

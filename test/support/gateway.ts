@@ -6,6 +6,7 @@ import { EngineGate } from "../../src/engine/gate.ts";
 import type { GatewayDeps } from "../../src/gateway/limits.ts";
 import { Listener } from "../../src/gateway/listener.ts";
 import { array, bulk, type Reply, status } from "../../src/resp/reply.ts";
+import { wayOf } from "./path.ts";
 import { connectPlain, type PlainClient } from "./plain-client.ts";
 
 /** A log that remembers the texts of warnings and errors. */
@@ -101,7 +102,10 @@ export async function startGateway(
   const commands = createCommandTable(gears.rows(), log);
   const { moreRows = [], ...deps } = typeof more === "function" ? { ...more(commands), moreRows: [] } : more;
   commands.add(moreRows);
-  const listener = new Listener({ port: 0 }, { engine, commands, gate, log, ...deps });
+  const listener = new Listener(
+    { port: 0 },
+    { engine, commands, gate, log, ...wayOf(commands, engine.embedded), ...deps },
+  );
   await listener.listen();
   const clients: PlainClient[] = [];
   return {
