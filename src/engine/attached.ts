@@ -70,11 +70,8 @@ export class AttachedEngine {
     this.#internals = internals;
     const { exports } = new wasm.Instance(share.module, {
       host: this.#host(),
-      wasi_snapshot_preview1: wasiImports(
-        this.#memory,
-        () => {},
-        () => {},
-      ),
+      // files are the main thread's alone: what Valkey does with them it does in its event loop, or in commands of clients
+      wasi_snapshot_preview1: wasiImports(this.#memory, {}),
       env: { memory: share.memory, __c_longjmp: new wasm.Tag({ parameters: ["i32"] }) },
     });
     for (const name of DIRECT_FUNCTIONS) if (typeof exports[name] !== "function") throw new Error(`no ${name}`);

@@ -13,9 +13,15 @@ export interface DirectFunctions {
   readQueryFromClient(connection: number): void;
   /** Writes a client's replies. */
   writeToClient(client: number): number;
+  /** Brings what was changed into the append-only file, and to the disk when that is to be done always (aof.c). */
+  flushAppendOnlyFile(force: number): void;
 }
 
-export const DIRECT_FUNCTIONS: readonly (keyof DirectFunctions)[] = ["readQueryFromClient", "writeToClient"];
+export const DIRECT_FUNCTIONS: readonly (keyof DirectFunctions)[] = [
+  "readQueryFromClient",
+  "writeToClient",
+  "flushAppendOnlyFile",
+];
 
 export class DirectEntry {
   readonly #functions: DirectFunctions;
@@ -34,6 +40,8 @@ export class DirectEntry {
   run(descriptor: number, isClosed: () => boolean): boolean {
     const { connection, client } = this.#internals.clientOf(descriptor);
     this.#functions.readQueryFromClient(connection);
+    // in a turn of the loop this comes before the replies, too
+    if (this.#internals.syncsAlways) this.#functions.flushAppendOnlyFile(0);
     if (!isClosed()) this.#functions.writeToClient(client);
     // this client itself stays in the list until the loop turns
     return this.#internals.pendingWrites <= 1;

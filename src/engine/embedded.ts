@@ -18,20 +18,19 @@ import { type HostEvents, VirtualHost } from "./virtual-host.ts";
 import { EmbeddedConnection, HIGH_WATER } from "./embedded-connection.ts";
 import { buildOf, Internals } from "./internals.ts";
 import { plainImage, prepareImage } from "./prepared-image.ts";
+import { type EngineLog, EngineOutput } from "./engine-output.ts";
+import { SETTINGS_FILE, settingsFile } from "./boot-settings.ts";
+import { type BackgroundWork, EngineFiles, type EngineFilesOptions } from "./engine-files.ts";
 import { EngineThreads, type ThreadsOptions } from "./threads.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
 import { wasm, type WasmMemory } from "./wasm.ts";
 
-/** Where the engine's messages go; texts have no line end. */
-export interface EngineLog {
-  debug(text: string): void;
-  warn(text: string): void;
-}
-
 export interface EmbeddedOptions {
-  /** Pairs for `CONFIG SET` after the boot, such as `maxmemory` or `requirepass`. */
+  /** Settings with which Valkey boots, such as `maxmemory` or `requirepass`. */
   readonly config?: Readonly<Record<string, string>>;
+  /** Where its files are; nowhere unless given. */
+  readonly files?: EngineFilesOptions;
   readonly log?: EngineLog;
   /**
    * A Lua script or function that runs longer than this is stopped, even if it has written; 0 lets it run for ever.
@@ -64,13 +63,6 @@ const DEFAULT_OUTPUT_LIMIT = 1024 * MB;
 const MUCH_MEMORY = 2560 * MB;
 const CLIENTS_MEMORY = 640 * MB;
 const TIGHT_OUTPUT_LIMIT = 256 * MB;
-/** What it warns of because it has neither files nor processes: others save for it, and log whether they could. */
-const KNOWN_FAILURE =
-  /^(?:Failed opening the temp RDB file|Can't save in background: fork|Error trying to save the DB|Errors trying to shut down|Failed to load static module|Module \w+ OnUnload failed|Failed to unload module|Valkey is now ready to exit)/;
-
-/** Only the server is to say that: programs wait for it, and nobody is listened to yet. */
-const READY = "Ready to accept connections";
-
 /** Valkey's own guards against deep recursion count on a native stack, which is larger than the one of Node.js. */
 function explain(error: unknown): string {
   if (!(error instanceof RangeError)) return "";
@@ -91,6 +83,8 @@ export class EmbeddedEngine implements Engine {
   readonly #options: EmbeddedOptions;
   readonly #log: EngineLog;
   readonly #connections = new Map<VirtualSocket, EmbeddedConnection>();
+  #internals: Internals | undefined;
+  #files: EngineFiles | undefined;
   #host: VirtualHost | undefined;
   #direct: DirectEntry | undefined;
   #shared: Pick<ThreadsOptions, "module" | "memory" | "build"> | undefined;
@@ -108,7 +102,6 @@ export class EmbeddedEngine implements Engine {
   #timer: NodeJS.Timeout | undefined;
   #end: { code: number; reason?: InternalError } | undefined;
   #tight = false;
-  #line = "";
 
   constructor(options: EmbeddedOptions = {}) {
     this.#options = options;
@@ -124,7 +117,10 @@ export class EmbeddedEngine implements Engine {
     const { image, memory, shared } = portable ? plainImage(code) : prepareImage(code, this.#log);
     const known = Internals.ofBuild(build, memory);
     const internals = portable ? undefined : known;
-    if (known === undefined) this.#log.warn(`unknown build of Valkey in ${file.pathname}: it will run more slowly`);
+    if (known === undefined)
+      this.#log.warn(
+        `unknown build of Valkey in ${file.pathname}: it runs more slowly, and its settings reach it after its start`,
+      );
     const events: HostEvents = {
       onOutput: (socket) => this.#noteOutput(socket),
       onEndlessOutput: () => this.#log.warn("a client was disconnected, whose replies are longer than 4 GiB"),
@@ -134,20 +130,26 @@ export class EmbeddedEngine implements Engine {
       },
     };
     const host = new VirtualHost(memory, internals, events, this.#options.clientOutputLimit ?? DEFAULT_OUTPUT_LIMIT);
+    const settings = this.#settings(host);
+    const virtual = new Map([[SETTINGS_FILE, settingsFile(settings)]]);
+    const files = new EngineFiles(this.#options.files ?? { directory: undefined }, virtual, memory, this.#log);
+    const output = new EngineOutput(this.#log);
     try {
       const module = await wasm.compile(image);
       const instance = await wasm.instantiate(module, {
         host: host.imports(),
-        wasi_snapshot_preview1: wasiImports(
-          memory,
-          (text) => this.#print(text),
-          () => host.clockAsked(),
-        ),
+        wasi_snapshot_preview1: wasiImports(memory, {
+          onOutput: (text) => output.take(text),
+          onClock: () => host.clockAsked(),
+          onHook: (hook, argument) => files.onHook(hook, argument),
+          files: files.imports,
+        }),
         env: { ...(shared && { memory: shared }), __c_longjmp: new wasm.Tag({ parameters: ["i32"] }) },
       });
       const { memory: wasmMemory, _initialize, rk_boot, rk_step, rk_next_timeout_ms } = instance.exports;
       if (!shared) memory.attach(wasmMemory as WasmMemory);
       (_initialize as () => void)();
+      internals?.include(`/${SETTINGS_FILE}`);
       (rk_boot as (port: number) => number)(6379);
       internals?.booted(this.#options.debugCommand === true);
       if (internals && image !== code) {
@@ -157,10 +159,15 @@ export class EmbeddedEngine implements Engine {
       this.#rkStep = rk_step as () => number;
       this.#rkNextTimeout = rk_next_timeout_ms as () => number;
     } catch (error) {
-      throw new InternalError("the embedded engine does not boot", { cause: error });
+      files.close();
+      throw output.failure() ?? new InternalError("the embedded engine does not boot", { cause: error });
     }
+    output.booted();
+    if (internals) files.report(internals);
+    this.#internals = internals;
+    this.#files = files;
     this.#host = host;
-    this.#configure(host);
+    if (internals === undefined) this.#configure(settings);
     this.#tick();
   }
 
@@ -186,14 +193,28 @@ export class EmbeddedEngine implements Engine {
    */
   share(commands: ThreadsOptions["commands"], connect: ThreadsOptions["connect"]): EngineThreads | undefined {
     this.#threads ??=
-      this.#shared &&
-      new EngineThreads({ ...this.#shared, commands, connect, mayOpen: () => this.#host?.isMonitored === false });
+      this.#shared && new EngineThreads({ ...this.#shared, commands, connect, mayOpen: () => this.#mayUseThreads() });
     return this.#threads;
+  }
+
+  /** Nobody looks at each command, and none has to be on the disk before it is answered: files are this thread's. */
+  #mayUseThreads(): boolean {
+    return this.#host?.isMonitored === false && this.#internals?.syncsAlways !== true;
   }
 
   /** A thread has ended inside the engine. */
   endBroken(): void {
     this.#die(new Error("a thread has ended inside of it"));
+  }
+
+  /** Who does what Valkey would do in processes of its own. */
+  set background(work: BackgroundWork) {
+    if (this.#files) this.#files.background = work;
+  }
+
+  /** What went wrong last with its files, see {@link EngineFiles.takeFailure}. */
+  takeFileFailure(): string | undefined {
+    return this.#files?.takeFailure();
   }
 
   addressesOf(descriptor: number): ClientAddresses | undefined {
@@ -204,6 +225,7 @@ export class EmbeddedEngine implements Engine {
     if (this.#end === undefined) {
       this.#end = { code: 0 };
       this.#closeAll();
+      this.#files?.close();
     }
     return Promise.resolve();
   }
@@ -304,25 +326,30 @@ export class EmbeddedEngine implements Engine {
     this.#schedule();
   }
 
-  #configure(host: VirtualHost): void {
+  /** What it boots with. */
+  #settings(host: VirtualHost): Record<string, string> {
     const limit = this.#options.scriptTimeLimitMs ?? DEFAULT_SCRIPT_LIMIT_MS;
     host.scriptTimeLimitMs = limit;
     // Valkey lets the host look in only after this threshold.
     const threshold: Record<string, string> = limit === 0 ? {} : { "busy-reply-threshold": String(limit) };
-    // Saving always fails here; somebody who tries must not stop all writes.
+    // Saving always fails without a folder; somebody who tries must not stop all writes.
     const saving = { "stop-writes-on-bgsave-error": "no" };
     // A client could forge a payload for RESTORE that ends the engine, and here the server with it.
     const checking = { "sanitize-dump-payload": "clients" };
     // Of a build that is not known the limit holds for the server's own connections too.
     const output = host.limitsOutput ? {} : { "client-output-buffer-limit": `normal ${DEFAULT_OUTPUT_LIMIT} 0 0` };
     const always = { maxclients: String(ENGINE_CLIENTS), ...saving, ...checking, ...output };
-    const config = { ...always, ...threshold, ...this.#options.config };
+    return { ...always, ...threshold, ...this.#options.config };
+  }
+
+  /** For a build that is not known to take them when it boots. */
+  #configure(settings: Readonly<Record<string, string>>): void {
     const connection = this.connect();
     let replies = "";
     connection.onData = (bytes) => {
       replies += bytes.toString();
     };
-    for (const [name, value] of Object.entries(config)) {
+    for (const [name, value] of Object.entries(settings)) {
       replies = "";
       connection.write(encodeCommand(["CONFIG", "SET", name, value]));
       connection.flushNow();
@@ -402,6 +429,8 @@ export class EmbeddedEngine implements Engine {
   }
 
   #leave(): void {
+    // CONFIG SET may just have made it so
+    if (this.#threads?.hasOpen && this.#internals?.syncsAlways) this.#threads.closeAll();
     this.#threads?.lock.give();
     this.#inStep = false;
   }
@@ -451,6 +480,7 @@ export class EmbeddedEngine implements Engine {
     this.#end = reason === undefined ? { code } : { code, reason };
     if (reason !== undefined) this.#log.warn(`${reason.message}: ${String(error)}`);
     this.#closeAll();
+    this.#files?.close();
     this.onExit(code, reason);
   }
 
@@ -462,22 +492,5 @@ export class EmbeddedEngine implements Engine {
       this.#noteOutput(socket);
     }
     this.#deliver();
-  }
-
-  /**
-   * Valkey's log: `1:M 02 Jan 2030 03:04:05.678 * text`, where `#` marks a warning. The date is not to be relied on:
-   * it is reckoned with a time zone that Valkey takes from memory which this platform's C library has not filled. Its warnings
-   * while it boots are about its own command line.
-   */
-  #print(text: string): void {
-    const lines = (this.#line + text).split("\n");
-    this.#line = lines.pop() ?? "";
-    for (const line of lines) {
-      const [, mark, message] = /^\d+:\w \S+ \w+ \S+ \S+ ([.\-*#]) (.*)$/.exec(line) ?? [];
-      if (message === undefined) {
-        if (line.trim() !== "") this.#log.debug(line);
-      } else if (mark === "#" && this.#host !== undefined && !KNOWN_FAILURE.test(message)) this.#log.warn(message);
-      else if (!message.startsWith(READY)) this.#log.debug(message);
-    }
   }
 }

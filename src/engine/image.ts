@@ -1,10 +1,20 @@
 /**
  * The file of the engine's WebAssembly, rewritten in memory: functions of Valkey that the file only has inside are exported,
- * so that they can be called; and its memory becomes one that is given to it and that several threads share. Then the data
+ * so that they can be called; some get the host's bodies (see `hooks.ts`); and its memory becomes one that is given to it and that several threads share. Then the data
  * that the file brings are taken out, since each thread's instance would write them into that memory anew. Everything else
  * stays byte for byte: V8 takes plain loads and stores for shared memory.
  */
-import { bodyOf, functionNames, HEADER_BYTES, Reader, SECTION, type Section, sectionsOf } from "./wasm-file.ts";
+import { withHooks } from "./hooks.ts";
+import {
+  bodyOf,
+  functionNames,
+  HEADER_BYTES,
+  Reader,
+  SECTION,
+  type Section,
+  sectionsOf,
+  unsigned,
+} from "./wasm-file.ts";
 
 /** Kind and flags of an imported memory that is shared and has a maximum. */
 const SHARED_MEMORY = [2, 3];
@@ -54,9 +64,9 @@ export function withSharedMemory(
   const pages = initialPages(bodyOf(sections, SECTION.memory));
   const segments = segmentsOf(bodyOf(sections, SECTION.data));
   const imports = new Reader(bodyOf(sections, SECTION.import));
-  const memory = [...text("env"), ...text("memory"), ...SHARED_MEMORY, ...number(pages), ...number(maximumPages)];
+  const memory = [...text("env"), ...text("memory"), ...SHARED_MEMORY, ...unsigned(pages), ...unsigned(maximumPages)];
   const body = Buffer.concat([
-    Buffer.from([...number(imports.number() + 1), ...memory]),
+    Buffer.from([...unsigned(imports.number() + 1), ...memory]),
     bodyOf(sections, SECTION.import).subarray(imports.at),
   ]);
   const others = sections
@@ -66,13 +76,14 @@ export function withSharedMemory(
   return image && { file: image, segments, pages };
 }
 
-function rewritten(sections: readonly Section[], file: Uint8Array, names: readonly string[]): Uint8Array | undefined {
+function rewritten(given: readonly Section[], file: Uint8Array, names: readonly string[]): Uint8Array | undefined {
+  const sections = withHooks(given) ?? given;
   const known = functionNames(sections);
   const added: number[] = [];
   for (const name of names) {
     const index = known.get(name);
     if (index === undefined) return undefined;
-    added.push(...text(name), FUNCTION, ...number(index));
+    added.push(...text(name), FUNCTION, ...unsigned(index));
   }
   const parts: Uint8Array[] = [file.subarray(0, HEADER_BYTES)];
   for (const { id, body } of sections) {
@@ -105,19 +116,10 @@ function segmentsOf(body: Uint8Array): Segment[] {
 function moreExports(body: Uint8Array, count: number, added: readonly number[]): Uint8Array {
   const reader = new Reader(body);
   const before = reader.number();
-  return Buffer.concat([Buffer.from(number(before + count)), body.subarray(reader.at), Buffer.from(added)]);
+  return Buffer.concat([Buffer.from(unsigned(before + count)), body.subarray(reader.at), Buffer.from(added)]);
 }
 
-/** An unsigned number as LEB128. */
-function number(value: number): number[] {
-  const bytes: number[] = [];
-  let left = value;
-  for (; left > 127; left = Math.floor(left / 128)) bytes.push((left % 128) + 128);
-  bytes.push(left);
-  return bytes;
-}
-
-const text = (value: string): number[] => [...number(Buffer.byteLength(value)), ...Buffer.from(value)];
+const text = (value: string): number[] => [...unsigned(Buffer.byteLength(value)), ...Buffer.from(value)];
 
 const section = (id: number, body: Uint8Array): Buffer =>
-  Buffer.concat([Buffer.from([id, ...number(body.length)]), body]);
+  Buffer.concat([Buffer.from([id, ...unsigned(body.length)]), body]);

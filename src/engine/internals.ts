@@ -22,6 +22,14 @@ interface EngineLayout {
   readonly growth: number;
   /** Of the setting `server.enable_debug_cmd`, which CONFIG SET does not change. */
   readonly debugCommand: number;
+  /** Of the pointers to the arguments that `rk_boot` gives to `main`: a name, and eight options with a value each. */
+  readonly bootArguments: number;
+  /** Of the number `server.aof_state`. */
+  readonly aofState: number;
+  /** Of the setting `server.aof_fsync`. */
+  readonly aofSync: number;
+  /** Of `server.aof_bio_fsync_status`; `aof_bio_fsync_errno` follows it. */
+  readonly aofSyncStatus: number;
   /**
    * Of function pointers whose functions are called with another signature than they have. Native machines let that pass,
    * WebAssembly ends the engine. Each with the address of a pointer to take instead.
@@ -40,6 +48,10 @@ const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
     currentClient: 1695624,
     growth: 1748616,
     debugCommand: 1696028,
+    bootArguments: 1392224,
+    aofState: 1698532,
+    aofSync: 1698536,
+    aofSyncStatus: 1698704,
     // ValkeyModule_FreeModuleUser, at the end of Lua's acl_check_cmd; for users that a name was given for it does what
     // ValkeyModule_Free does
     replaced: [[1689340, 1688016]],
@@ -52,6 +64,15 @@ export const WRITABLE = 2;
 
 /** Most bytes of a reply to the server itself that Valkey may hold, so that its memory lasts. */
 export const OWN_OUTPUT_LIMIT = 1024 * 1024 * 1024;
+
+/** Of `server.aof_state` and `server.aof_fsync`. */
+const AOF_OFF = 0;
+const SYNC_ALWAYS = 1;
+const FAILED = -1;
+/** The option of `rk_boot` that says what is so already (`--logfile ""`), the last one, so that ours win over the others. */
+const LAST_OPTION = 15;
+/** The deepest end of the stack, which nothing has reached when Valkey has just begun. */
+const UNUSED_MEMORY = 1024;
 
 const WORD = 2 ** 32;
 const GROWTH = 4 * 1024 * 1024;
@@ -88,6 +109,40 @@ export class Internals {
   private constructor(layout: EngineLayout, memory: MemoryView) {
     this.#layout = layout;
     this.#memory = memory;
+  }
+
+  /**
+   * Must be called before Valkey boots, when its memory has its first contents: it reads this file of its settings.
+   * @param path as Valkey is to open it
+   */
+  include(path: string): void {
+    const { bytes, words } = this.#memory;
+    const table = this.#layout.bootArguments >> 2;
+    let at = UNUSED_MEMORY;
+    for (const [index, text] of ["--include", path].entries()) {
+      const encoded = Buffer.from(`${text}\0`);
+      bytes.set(encoded, at);
+      words[table + LAST_OPTION + index] = at;
+      at += encoded.length;
+    }
+  }
+
+  /** Is there an append-only file? */
+  get hasAof(): boolean {
+    return this.#memory.words[this.#layout.aofState >> 2] !== AOF_OFF;
+  }
+
+  /** Must what a command has changed be on the disk before it is answered? */
+  get syncsAlways(): boolean {
+    return this.hasAof && this.#memory.words[this.#layout.aofSync >> 2] === SYNC_ALWAYS;
+  }
+
+  /** Tells Valkey what has become of what it left to others. @param errno 0: all is well */
+  noteAofSync(errno: number): void {
+    const { words } = this.#memory;
+    const status = this.#layout.aofSyncStatus >> 2;
+    if (errno !== 0) words[status + 1] = errno;
+    words[status] = errno === 0 ? 0 : FAILED;
   }
 
   /** Must be called once, when Valkey has booted. */

@@ -89,6 +89,11 @@ export class EngineThreads {
     return isBroken(this.words);
   }
 
+  /** May any thread use it now? */
+  get hasOpen(): boolean {
+    return this.#open.size > 0;
+  }
+
   /** Nobody but the main thread uses the engine any more, until the way is opened again. */
   closeAll(): void {
     if (this.#open.size === 0) return;

@@ -1,16 +1,15 @@
 /**
- * The system calls that Valkey's WebAssembly makes, as far as it needs them: clocks, its log on stdout, random bytes and
- * exit. There is no file system; the only file is `/dev/urandom`, without which Valkey would seed its hashes by the clock.
+ * The system calls that Valkey's WebAssembly makes, as far as it needs them: clocks, its log on stdout, random bytes, exit,
+ * and files, which are in `files/`. Where there are none the only file is `/dev/urandom`, without which Valkey would seed its
+ * hashes by the clock.
  * Node's own `node:wasi` is not used because its clock allocates several objects per call, and Valkey asks for the time
  * a few times per command.
  */
 import { randomBytes } from "node:crypto";
+import { Errno } from "./files/errno.ts";
 import { type MemoryView, wasm } from "./wasm.ts";
 
-const SUCCESS = 0;
-const EBADF = 8;
-const ENOENT = 44;
-const ENOSYS = 52;
+const { success: SUCCESS, badDescriptor: EBADF, noEntry: ENOENT, notImplemented: ENOSYS } = Errno;
 
 const CLOCK_REALTIME = 0;
 /** `poll_oneoff`: of a clock; and where in a subscription its time is, in nanoseconds. */
@@ -35,16 +34,27 @@ export class EngineExit extends Error {
   }
 }
 
+/** Functions of WASI about files, for other descriptors than those of this file; each gives the number of an error. */
+export type FileImports = Readonly<Record<string, (...args: never[]) => number>>;
+
+/** What stands behind the system calls; what is left out is not there. */
+export interface WasiHost {
+  /** Gets what the engine prints, cut anywhere. */
+  readonly onOutput?: (text: string) => void;
+  /** Is called whenever the engine asks for the time. */
+  readonly onClock?: () => void;
+  readonly files?: FileImports;
+  /** Does what Valkey leaves to others, see `hooks.ts`. */
+  readonly onHook?: (hook: number, argument: number) => number;
+}
+
 /**
  * The functions of `wasi_snapshot_preview1`.
  * @param memory the engine's memory
- * @param onOutput gets what the engine prints, cut anywhere
- * @param onClock is called whenever the engine asks for the time
  */
 export function wasiImports(
   memory: MemoryView,
-  onOutput: (text: string) => void,
-  onClock: () => void,
+  { onOutput = () => {}, onClock = () => {}, files = {}, onHook = () => -1 }: WasiHost,
 ): Record<string, unknown> {
   const setWord = (address: number, value: number): void => {
     memory.words[address >> 2] = value;
@@ -62,7 +72,7 @@ export function wasiImports(
   };
 
   const fdstat = (fd: number, pointer: number): number => {
-    if (fd > URANDOM) return EBADF;
+    if (fd > URANDOM) return ofFile("fd_fdstat_get", fd, pointer);
     memory.bytes.fill(0, pointer, pointer + 24);
     memory.bytes[pointer] = fd === ROOT ? FILETYPE_DIRECTORY : FILETYPE_CHARACTER_DEVICE;
     setWord(pointer + 8, READ_RIGHTS);
@@ -70,7 +80,10 @@ export function wasiImports(
     return SUCCESS;
   };
 
+  const ofFile = (name: string, ...args: unknown[]): number => files[name]?.(...(args as never[])) ?? EBADF;
+
   const known: Record<string, unknown> = {
+    ...files,
     environ_sizes_get: (count: number, size: number) => {
       setWord(count, 0);
       setWord(size, 0);
@@ -94,7 +107,8 @@ export function wasiImports(
     },
     fd_fdstat_get: fdstat,
     fd_fdstat_set_flags: () => SUCCESS,
-    fd_close: (fd: number) => (fd === URANDOM ? SUCCESS : EBADF),
+    sock_shutdown: (fd: number, how: number) => (fd < 0 ? onHook(fd, how) : ENOSYS),
+    fd_close: (fd: number) => (fd === URANDOM ? SUCCESS : ofFile("fd_close", fd)),
     fd_prestat_get: (fd: number, pointer: number) => {
       if (fd !== ROOT) return EBADF;
       setWord(pointer, 0);
@@ -106,23 +120,26 @@ export function wasiImports(
       return SUCCESS;
     },
     path_open: (
-      _dir: number,
-      _lookup: number,
+      dir: number,
+      lookup: number,
       path: number,
       length: number,
-      _flags: number,
-      _rights: bigint,
-      _inheriting: bigint,
-      _fdflags: number,
+      flags: number,
+      rights: bigint,
+      inheriting: bigint,
+      fdflags: number,
       result: number,
     ) => {
       const name = Buffer.from(memory.bytes.subarray(path, path + length)).toString();
-      if (name !== "dev/urandom") return ENOENT;
+      if (name !== "dev/urandom") {
+        if (files.path_open === undefined) return ENOENT;
+        return ofFile("path_open", dir, lookup, path, length, flags, rights, inheriting, fdflags, result);
+      }
       setWord(result, URANDOM);
       return SUCCESS;
     },
     fd_read: (fd: number, list: number, count: number, result: number) => {
-      if (fd !== URANDOM) return EBADF;
+      if (fd !== URANDOM) return ofFile("fd_read", fd, list, count, result);
       const fill = (start: number, length: number): void => {
         // it does not fill a memory that threads share
         memory.bytes.set(randomBytes(length), start);
@@ -131,7 +148,7 @@ export function wasiImports(
       return SUCCESS;
     },
     fd_write: (fd: number, list: number, count: number, result: number) => {
-      if (fd !== STDOUT && fd !== STDERR) return EBADF;
+      if (fd !== STDOUT && fd !== STDERR) return ofFile("fd_write", fd, list, count, result);
       let text = "";
       const take = (start: number, length: number): void => {
         text += Buffer.from(memory.bytes.subarray(start, start + length)).toString();

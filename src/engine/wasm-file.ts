@@ -51,6 +51,28 @@ export function functionNames(sections: readonly Section[]): Map<string, number>
   return names;
 }
 
+/** Kinds of imports. */
+const [FUNCTION, TABLE, MEMORY, GLOBAL] = [0, 1, 2, 3];
+
+/** How many functions are imported; they are counted before the others. @param imports the section of imports */
+export function importedFunctions(imports: Reader): number {
+  let functions = 0;
+  for (let left = imports.number(); left > 0; left--) {
+    imports.text();
+    imports.text();
+    const kind = imports.byte();
+    if (kind === FUNCTION) functions++;
+    if (kind === TABLE) imports.byte();
+    if (kind === TABLE || kind === MEMORY) {
+      if ((imports.byte() & 1) === 1) imports.number();
+      imports.number();
+    } else if (kind === GLOBAL) imports.bytes(2);
+    else if (kind === FUNCTION) imports.number();
+    else imports.bytes(2); // the tag of an exception
+  }
+  return functions;
+}
+
 export class Reader {
   readonly #bytes: Uint8Array;
   at: number;
@@ -96,4 +118,13 @@ export class Reader {
   text(): string {
     return Buffer.from(this.bytes(this.number())).toString();
   }
+}
+
+/** An unsigned number as LEB128. */
+export function unsigned(value: number): number[] {
+  const bytes: number[] = [];
+  let left = value;
+  for (; left > 127; left = Math.floor(left / 128)) bytes.push((left % 128) + 128);
+  bytes.push(left);
+  return bytes;
 }

@@ -280,10 +280,13 @@ describe("settings", () => {
 
   it("that are wrong keep it from starting", async () => {
     await expect(start({ config: { maxmemory: "much" } })).rejects.toThrow(
-      "the engine refuses maxmemory: ERR CONFIG SET failed",
+      "the engine refuses maxmemory: argument must be a memory value",
     );
     await expect(start({ config: { nonsense: "1" } })).rejects.toThrow(
-      "the engine refuses nonsense: ERR Unknown option",
+      "the engine refuses nonsense: Bad directive or wrong number of arguments",
+    );
+    await expect(start({ portable: true, config: { maxmemory: "much" } })).rejects.toThrow(
+      "the engine refuses maxmemory: ERR CONFIG SET failed",
     );
   });
 

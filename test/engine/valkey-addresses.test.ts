@@ -26,6 +26,14 @@ describe("addresses in the installed build of Valkey", () => {
   it("are named by the functions that use them", () => {
     expect(code.functionsOf(known("outputLimit"))).toEqual(["initServerConfig"]);
     expect(code.functionsOf(known("debugCommand"))).toEqual(["processCommand"]);
+    expect(code.functionsOf(known("bootArguments"))).toEqual(["rk_boot"]);
+    expect(code.functionsOf(known("aofState"))).toEqual(
+      expect.arrayContaining(["allPersistenceDisabled", "loadDataFromDisk", "propagateNow"]),
+    );
+    expect(code.functionsOf(known("aofSync"))).toEqual(["beforeSleep"]);
+    expect(code.functionsOf(known("aofSyncStatus"))).toEqual(
+      expect.arrayContaining(["writeCommandsDeniedByDiskError", "processCommand", "genValkeyInfoString"]),
+    );
     expect(code.functionsOf(known("replaced"))).toContain("luaRedisAclCheckCmdPermissionsCommand");
   });
 

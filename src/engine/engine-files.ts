@@ -1,0 +1,93 @@
+/** The engine's files, and what it leaves to others to do with them. */
+import type { BackgroundSync } from "./files/background-sync.ts";
+import { FileDescriptors } from "./files/descriptors.ts";
+import { errnoOf } from "./files/errno.ts";
+import { EngineFolder, type FileCalls } from "./files/folder.ts";
+import { AOF_SYNC, Hook } from "./hooks.ts";
+import type { Internals } from "./internals.ts";
+import type { FileImports } from "./wasi.ts";
+import type { MemoryView } from "./wasm.ts";
+
+export interface EngineFilesOptions {
+  /** The folder that the engine has for itself; undefined: none, nothing is kept. */
+  readonly directory: string | undefined;
+  /** The system's calls; tests put faults in. */
+  readonly calls?: FileCalls;
+}
+
+/** What was asked for and has to be done by somebody. */
+export interface BackgroundWork {
+  /** @returns whether it has begun or will begin */
+  save(): boolean;
+  rewrite(): boolean;
+}
+
+const DONE = 0;
+const REFUSED = -1;
+
+export class EngineFiles {
+  /** Does what the engine would do in a process of its own. */
+  background: BackgroundWork = { save: () => false, rewrite: () => false };
+  readonly #descriptors: FileDescriptors;
+  readonly #sync: BackgroundSync;
+  readonly #log: { warn(text: string): void };
+  #lastFailure: string | undefined;
+
+  /** @param virtual files that are not on the disk, see {@link EngineFolder} */
+  constructor(
+    { directory, calls }: EngineFilesOptions,
+    virtual: ReadonlyMap<string, Buffer>,
+    memory: MemoryView,
+    log: { warn(text: string): void },
+  ) {
+    this.#descriptors = new FileDescriptors(new EngineFolder(directory, virtual, calls), memory);
+    this.#sync = this.#descriptors.sync;
+    this.#log = log;
+    this.#descriptors.onFailure = (operation, name, error) => {
+      this.#lastFailure = `${operation} ${name}: ${String(error instanceof Error && "code" in error ? error.code : error)}`;
+    };
+  }
+
+  get imports(): FileImports {
+    return this.#descriptors.imports();
+  }
+
+  /** What went wrong last, for who is told only that something did; it is forgotten then. */
+  takeFailure(): string | undefined {
+    const failure = this.#lastFailure;
+    this.#lastFailure = undefined;
+    return failure;
+  }
+
+  /** Tells the engine what becomes of the append-only file. */
+  report(internals: Internals): void {
+    this.#sync.onDone = (error) => {
+      internals.noteAofSync(error === undefined ? 0 : errnoOf(error));
+      if (error !== undefined) this.#log.warn(`the append-only file can not be brought to the disk: ${String(error)}`);
+    };
+  }
+
+  /** Answers the engine, see `hooks.ts`. */
+  onHook(hook: number, argument: number): number {
+    switch (hook) {
+      case Hook.pendingJobs:
+        return argument === AOF_SYNC ? this.#sync.pending : 0;
+      case Hook.syncInBackground:
+        return this.#descriptors.syncInBackground(argument) ? DONE : REFUSED;
+      case Hook.drainJobs:
+        if (argument === AOF_SYNC) this.#sync.finishAll();
+        return DONE;
+      case Hook.saveInBackground:
+        return this.background.save() ? DONE : REFUSED;
+      case Hook.rewriteInBackground:
+        return this.background.rewrite() ? DONE : REFUSED;
+      default:
+        return REFUSED;
+    }
+  }
+
+  /** The engine has ended. What was on its way to the disk is there when this returns. */
+  close(): void {
+    this.#descriptors.closeAll();
+  }
+}

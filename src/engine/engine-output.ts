@@ -1,0 +1,62 @@
+/** What Valkey prints: its log, and what it says of its settings when it does not boot. */
+import { BootLog } from "./boot-log.ts";
+
+/** Where the engine's messages go; texts have no line end. */
+export interface EngineLog {
+  debug(text: string): void;
+  warn(text: string): void;
+}
+
+/** What it warns of because it has no processes: others save for it, and log whether they could. */
+const KNOWN_FAILURE =
+  /^(?:Failed opening the temp RDB file|Can't save in background: fork|Error trying to save the DB|Errors trying to shut down|Failed to load static module|Module \w+ OnUnload failed|Failed to unload module|Valkey is now ready to exit)/;
+
+/** Only the server is to say that: programs wait for it, and nobody is listened to yet. */
+const READY = "Ready to accept connections";
+
+/**
+ * A line of its log: `1:M 02 Jan 2030 03:04:05.678 * text`, where `#` marks a warning. The date is not to be relied on:
+ * it is reckoned with a time zone that Valkey takes from memory which this platform's C library has not filled.
+ */
+const MESSAGE = /^\d+:\w \S+ \w+ \S+ \S+ ([.\-*#]) (.*)$/;
+
+export class EngineOutput {
+  readonly #log: EngineLog;
+  #boot: BootLog | undefined = new BootLog();
+  #line = "";
+
+  constructor(log: EngineLog) {
+    this.#log = log;
+  }
+
+  /** Why Valkey has not booted, if it has said that. */
+  failure(): Error | undefined {
+    return this.#boot?.failure();
+  }
+
+  /** Its warnings count from now on. */
+  booted(): void {
+    this.#boot = undefined;
+  }
+
+  /** @param text cut anywhere */
+  take(text: string): void {
+    const lines = (this.#line + text).split("\n");
+    this.#line = lines.pop() ?? "";
+    for (const line of lines) this.#takeLine(line);
+  }
+
+  #takeLine(line: string): void {
+    const [, mark, message] = MESSAGE.exec(line) ?? [];
+    if (message === undefined) {
+      this.#boot?.noteLine(line);
+      if (line.trim() !== "") this.#log.debug(line);
+    } else if (mark !== "#" || KNOWN_FAILURE.test(message)) {
+      if (!message.startsWith(READY)) this.#log.debug(message);
+    } else if (this.#boot) {
+      // those while it boots are about its own command line, unless it ends
+      this.#boot.noteWarning(message);
+      this.#log.debug(message);
+    } else this.#log.warn(message);
+  }
+}

@@ -1,0 +1,338 @@
+/**
+ * Files as WebAssembly's system interface (WASI, preview 1) sees them: descriptors, and functions that take and give
+ * numbers in the engine's memory. Everything is done within the call, as it would be in a process of Valkey's own.
+ *
+ * The memory may be one that threads share. Node's calls take views of such a memory as they are.
+ */
+import type { BigIntStats } from "node:fs";
+import type { MemoryView } from "../wasm.ts";
+import { BackgroundSync } from "./background-sync.ts";
+import { BufferedFile } from "./buffered-file.ts";
+import { Errno, errnoOf, fileError } from "./errno.ts";
+import type { EngineFolder, OpenFile } from "./folder.ts";
+
+/** The number of the folder itself, and the first one that a file can get. */
+const ROOT = 3;
+const FIRST_FILE = 5;
+
+/** `oflags`, `fdflags` and the rights that tell how a file is to be opened. */
+const CREATE = 1;
+const DIRECTORY = 2;
+const EXCLUSIVE = 4;
+const TRUNCATE = 8;
+const APPEND = 1;
+const RIGHT_READ = 2n;
+const RIGHT_WRITE = 64n;
+const ALL_RIGHTS = 0x1fffffff;
+
+const TYPE_DIRECTORY = 3;
+const TYPE_FILE = 4;
+
+/** Where `fd_seek` counts from. */
+const FROM_PRESENT = 1;
+const FROM_END = 2;
+
+const DIRENT_BYTES = 24;
+const STAT_BYTES = 64;
+const WORD = 2 ** 32;
+
+interface Descriptor extends OpenFile {
+  readonly append: boolean;
+  /** What is on the disk. */
+  readonly file?: BufferedFile;
+  /** Where it is read or written next; not of files that are only appended to. */
+  position: number;
+  /** What `fd_readdir` has begun to tell. */
+  listed?: readonly { readonly name: string; readonly isDirectory: boolean }[];
+}
+
+export class FileDescriptors {
+  /** What goes on in the background. */
+  readonly sync: BackgroundSync;
+  /** Told of each failure but that something is not there, with what was being done. */
+  onFailure: (operation: string, name: string, error: unknown) => void = () => {};
+  readonly #folder: EngineFolder;
+  readonly #memory: MemoryView;
+  readonly #open: (Descriptor | undefined)[] = [];
+
+  constructor(folder: EngineFolder, memory: MemoryView) {
+    this.#folder = folder;
+    this.#memory = memory;
+    this.sync = new BackgroundSync(folder.calls);
+  }
+
+  /** The functions of WASI. Those about descriptors answer for files only. */
+  imports(): Record<string, (...args: never[]) => number> {
+    return {
+      path_open: this.#wrap("open", this.#pathOpen),
+      path_filestat_get: this.#wrap("stat", (_fd: number, _flags: number, path: number, length: number, to: number) =>
+        this.#writeStat(to, this.#folder.stat(this.#text(path, length))),
+      ),
+      path_rename: this.#wrap("rename", (_fd: number, from: number, size: number, _to: number, to: number, n: number) =>
+        this.#folder.rename(this.#text(from, size), this.#text(to, n)),
+      ),
+      path_unlink_file: this.#wrap("unlink", (_fd: number, path: number, length: number) =>
+        this.#folder.unlink(this.#text(path, length)),
+      ),
+      path_create_directory: this.#wrap("mkdir", (_fd: number, path: number, length: number) =>
+        this.#folder.makeDirectory(this.#text(path, length)),
+      ),
+      fd_close: this.#wrap("close", this.#close),
+      fd_fdstat_get: this.#wrap("fdstat", this.#fdstat),
+      fd_filestat_get: this.#wrap("stat", this.#filestat),
+      fd_filestat_set_size: this.#wrap("truncate", (fd: number, size: bigint) => {
+        const file = this.#real(fd);
+        file.flush();
+        this.#folder.calls.ftruncateSync(file.fd, Number(size));
+      }),
+      fd_read: this.#wrap("read", (fd: number, list: number, count: number, to: number) => {
+        const file = this.#of(fd);
+        const done = this.#read(file, list, count, file.position);
+        file.position += done;
+        this.#setWord(to, done);
+      }),
+      fd_pread: this.#wrap("read", (fd: number, list: number, count: number, offset: bigint, to: number) =>
+        this.#setWord(to, this.#read(this.#of(fd), list, count, Number(offset))),
+      ),
+      fd_write: this.#wrap("write", this.#write),
+      fd_seek: this.#wrap("seek", this.#seek),
+      fd_sync: this.#wrap("fsync", (fd: number) => this.#syncNow(this.#of(fd))),
+      fd_readdir: this.#wrap("readdir", this.#readdir),
+      fd_renumber: this.#wrap("renumber", this.#renumber),
+    };
+  }
+
+  /** Is it one of a file? */
+  has(fd: number): boolean {
+    return this.#open[fd] !== undefined;
+  }
+
+  /** Brings a file to the disk while everybody is served. @returns false when there is no such file */
+  syncInBackground(fd: number): boolean {
+    const file = this.#open[fd];
+    if (file === undefined || file.fd < 0) return false;
+    this.sync.begin(file.fd);
+    return true;
+  }
+
+  /** Names of files that are open, for tests and the log. */
+  get names(): string[] {
+    return this.#open.flatMap((file) => (file ? [file.name] : []));
+  }
+
+  /** The engine has ended: what it has left open is closed, and on the disk what was on its way there. */
+  closeAll(): void {
+    for (const [fd, file] of this.#open.entries()) if (file) this.#wrap("close", this.#close)(fd as never);
+  }
+
+  /** Makes a function of WASI of one that throws. */
+  #wrap<Args extends unknown[]>(operation: string, act: (...args: Args) => void): (...args: never[]) => number {
+    const run = act.bind(this);
+    return (...args) => {
+      try {
+        run(...(args as unknown as Args));
+        return Errno.success;
+      } catch (error) {
+        const errno = errnoOf(error);
+        if (errno !== Errno.noEntry && errno !== Errno.badDescriptor) {
+          const [first] = args as unknown[];
+          this.onFailure(operation, this.#open[Number(first)]?.name ?? "", error);
+        }
+        return errno;
+      }
+    };
+  }
+
+  #pathOpen(
+    _directory: number,
+    _lookup: number,
+    path: number,
+    length: number,
+    oflags: number,
+    rights: bigint,
+    _inheriting: bigint,
+    fdflags: number,
+    result: number,
+  ): void {
+    const append = (fdflags & APPEND) !== 0;
+    const opened = this.#folder.open(this.#text(path, length), {
+      append,
+      read: (rights & RIGHT_READ) !== 0n,
+      write: (rights & RIGHT_WRITE) !== 0n && (oflags & DIRECTORY) === 0,
+      create: (oflags & CREATE) !== 0,
+      exclusive: (oflags & EXCLUSIVE) !== 0,
+      truncate: (oflags & TRUNCATE) !== 0,
+      directory: (oflags & DIRECTORY) !== 0,
+    });
+    let fd = FIRST_FILE;
+    while (this.#open[fd] !== undefined) fd++;
+    const file =
+      opened.isDirectory || opened.fd < 0 ? {} : { file: new BufferedFile(this.#folder.calls, opened.fd, append) };
+    this.#open[fd] = { ...opened, ...file, append, position: 0 };
+    this.#setWord(result, fd);
+  }
+
+  #close(fd: number): void {
+    const { file, fd: real } = this.#of(fd);
+    this.#open[fd] = undefined;
+    try {
+      file?.flush();
+    } finally {
+      if (real >= 0) this.sync.close(real);
+    }
+  }
+
+  #renumber(from: number, to: number): void {
+    const file = this.#of(from);
+    if (this.#open[to] !== undefined) this.#close(to);
+    this.#open[to] = file;
+    this.#open[from] = undefined;
+  }
+
+  #fdstat(fd: number, to: number): void {
+    const { isDirectory, append } = this.#of(fd);
+    this.#memory.bytes.fill(0, to, to + DIRENT_BYTES);
+    this.#memory.bytes[to] = isDirectory ? TYPE_DIRECTORY : TYPE_FILE;
+    this.#memory.bytes[to + 2] = append ? APPEND : 0;
+    this.#setWord(to + 8, ALL_RIGHTS);
+    this.#setWord(to + 16, ALL_RIGHTS);
+  }
+
+  #filestat(fd: number, to: number): void {
+    const file = this.#of(fd);
+    file.file?.flush();
+    this.#writeStat(to, file.content?.length ?? this.#folder.calls.fstatSync(file.fd, { bigint: true }));
+  }
+
+  #read(file: Descriptor, list: number, count: number, from: number): number {
+    if (file.isDirectory) throw fileError("EISDIR", file.name);
+    let done = 0;
+    for (let at = 0; at < count; at++) {
+      const { start, length } = this.#buffer(list, at);
+      const taken = this.#readInto(file, start, length, from + done);
+      done += taken;
+      if (taken < length) break;
+    }
+    return done;
+  }
+
+  #readInto({ file, content }: Descriptor, start: number, length: number, from: number): number {
+    if (length === 0) return 0;
+    const { bytes } = this.#memory;
+    if (file) return file.read(bytes, start, length, from);
+    const part = (content ?? Buffer.alloc(0)).subarray(from, from + length);
+    bytes.set(part, start);
+    return part.length;
+  }
+
+  /** What could be written before an error is told as such: the error comes back with the next call. */
+  #write(fd: number, list: number, count: number, to: number): void {
+    const descriptor = this.#of(fd);
+    const file = this.#real(fd);
+    let done = 0;
+    for (let at = 0; at < count; at++) {
+      const { start, length } = this.#buffer(list, at);
+      if (length === 0) continue;
+      try {
+        const written = file.write(this.#memory.bytes, start, length, descriptor.position);
+        done += written;
+        descriptor.position += written;
+        if (written < length) break;
+      } catch (error) {
+        if (done === 0) throw error;
+        break;
+      }
+    }
+    this.#setWord(to, done);
+  }
+
+  #seek(fd: number, offset: bigint, from: number, to: number): void {
+    const file = this.#of(fd);
+    let base = 0;
+    if (from === FROM_PRESENT) base = file.position;
+    if (from === FROM_END) {
+      file.file?.flush();
+      base = file.content?.length ?? this.#folder.calls.fstatSync(file.fd).size;
+    }
+    const position = base + Number(offset);
+    if (position < 0) throw fileError("EINVAL", file.name);
+    file.position = position;
+    this.#setLong(to, BigInt(position));
+  }
+
+  #syncNow(file: Descriptor): void {
+    if (file.fd < 0) return;
+    file.file?.flush();
+    // of a file its content and length count, of a directory its names
+    if (file.isDirectory) this.#folder.calls.fsyncSync(file.fd);
+    else this.#folder.calls.fdatasyncSync(file.fd);
+  }
+
+  #readdir(fd: number, buffer: number, size: number, cookie: bigint, to: number): void {
+    const file = this.#of(fd);
+    if (cookie === 0n || file.listed === undefined) file.listed = this.#folder.list(file.name);
+    let used = 0;
+    for (let at = Number(cookie); at < file.listed.length && used < size; at++) {
+      const { name, isDirectory } = file.listed[at] as { name: string; isDirectory: boolean };
+      const bytes = Buffer.from(name);
+      const entry = Buffer.alloc(DIRENT_BYTES + bytes.length);
+      entry.writeBigUInt64LE(BigInt(at + 1), 0);
+      entry.writeBigUInt64LE(1n, 8);
+      entry.writeUInt32LE(bytes.length, 16);
+      entry[20] = isDirectory ? TYPE_DIRECTORY : TYPE_FILE;
+      bytes.copy(entry, DIRENT_BYTES);
+      // what does not fit is cut off, and asked for again
+      const part = entry.subarray(0, size - used);
+      this.#memory.bytes.set(part, buffer + used);
+      used += part.length;
+    }
+    this.#setWord(to, used);
+  }
+
+  #writeStat(to: number, stat: BigIntStats | number): void {
+    this.#memory.bytes.fill(0, to, to + STAT_BYTES);
+    if (typeof stat === "number") {
+      this.#memory.bytes[to + 16] = TYPE_FILE;
+      this.#setLong(to + 32, BigInt(stat));
+      return;
+    }
+    this.#memory.bytes[to + 16] = stat.isDirectory() ? TYPE_DIRECTORY : TYPE_FILE;
+    const fields = [stat.dev, stat.ino, undefined, stat.nlink, stat.size, stat.atimeNs, stat.mtimeNs, stat.ctimeNs];
+    for (const [at, value] of fields.entries()) if (value !== undefined) this.#setLong(to + at * 8, value);
+  }
+
+  /** @throws EBADF */
+  #of(fd: number): Descriptor {
+    if (fd === ROOT) return { fd: -1, isDirectory: true, name: "", append: false, position: 0 };
+    const file = this.#open[fd];
+    if (file === undefined) throw fileError("EBADF", String(fd));
+    return file;
+  }
+
+  /** One that is on the disk, and no directory. */
+  #real(fd: number): BufferedFile {
+    const { file, name } = this.#of(fd);
+    if (file === undefined) throw fileError("EBADF", name);
+    return file;
+  }
+
+  #buffer(list: number, at: number): { readonly start: number; readonly length: number } {
+    const { words } = this.#memory;
+    const index = (list >>> 2) + at * 2;
+    return { start: (words[index] ?? 0) >>> 0, length: (words[index + 1] ?? 0) >>> 0 };
+  }
+
+  #text(path: number, length: number): string {
+    return Buffer.from(this.#memory.bytes.subarray(path, path + length)).toString();
+  }
+
+  #setWord(address: number, value: number): void {
+    this.#memory.words[address >>> 2] = value;
+  }
+
+  #setLong(address: number, value: bigint): void {
+    const unsigned = BigInt.asUintN(64, value);
+    this.#memory.words[address >>> 2] = Number(unsigned % BigInt(WORD)) | 0;
+    this.#memory.words[(address >>> 2) + 1] = Number(unsigned / BigInt(WORD)) | 0;
+  }
+}
