@@ -1,5 +1,5 @@
 /** Calls of the file system that fail, for what the engine does with its files. */
-import * as fs from "node:fs";
+import fs from "node:fs";
 import { constants } from "node:os";
 import type { FileCalls } from "../../src/engine/files/folder.ts";
 
