@@ -1,6 +1,7 @@
 /** The program: command line and environment to a running server, signals to a clean stop, failures to exit codes. */
 import { type Config, ConfigError, helpText, loadStart, type Start } from "./config.ts";
 import { InternalError } from "./errors.ts";
+import { garbageCollector } from "./garbage.ts";
 import { ping } from "./healthcheck.ts";
 import { type Logger, openLog } from "./log.ts";
 import type { RegearsServer } from "./running.ts";
@@ -12,6 +13,8 @@ import { version } from "./version.ts";
 type ExitCode = 0 | 1 | 2;
 
 const HEALTHCHECK_TIMEOUT_MS = 5000;
+/** What starting has left behind is collected so long after it, in milliseconds: it takes about 20. */
+const COLLECT_AFTER_MS = 2000;
 
 async function main(args: readonly string[]): Promise<ExitCode | undefined> {
   let start: Start;
@@ -78,6 +81,8 @@ async function serve({ config, warnings }: Start): Promise<undefined> {
   const { startServer } = await import("./server.ts");
   begin(startServer({ ...config, dir: config.dir === "" ? "" : "." }, log));
   const server = await started;
+  // not in a program that others have written and this server is a part of: its heap may be large
+  setTimeout(garbageCollector(), COLLECT_AFTER_MS).unref();
   server.stopped.then(() => process.exit(0), fail);
 }
 

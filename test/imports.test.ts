@@ -10,7 +10,17 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" })
   .filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
 
 /** Open to all. */
-const COMMON = ["base.ts", "errors.ts", "config.ts", "log.ts", "folder.ts", "in-turns.ts", "maybe.ts", "timer.ts"];
+const COMMON = [
+  "base.ts",
+  "errors.ts",
+  "config.ts",
+  "log.ts",
+  "folder.ts",
+  "garbage.ts",
+  "in-turns.ts",
+  "maybe.ts",
+  "timer.ts",
+];
 /** What may be imported of a room besides by those who build it: for the others of its files nobody has a use. */
 const ENGINE = [
   ...[
@@ -46,10 +56,13 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["resp/", []],
   ["engine/", ["resp/"]],
   ["commands/", [...ENGINE, "engine/debug.ts", "engine/own-settings.ts", "resp/"]],
-  ["python/realm/", ["python/protocol.ts", "python/channel.ts", "python/direct-calls.ts"]],
+  ["python/realm/", ["python/protocol.ts", "python/channel.ts", "python/direct-calls.ts", "python/memory-image.ts"]],
   [
     "python/worker.ts",
-    ["python/realm/", "python/protocol.ts", "python/channel.ts", "python/direct-calls.ts", "python/wasm-memory.ts"],
+    [
+      ...["python/realm/", "python/protocol.ts", "python/channel.ts", "python/direct-calls.ts"],
+      ...["python/memory-image.ts", "python/wasm-memory.ts", "garbage.ts"],
+    ],
   ],
   // the one file through which a worker knows the engine
   [
@@ -73,6 +86,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["errors.ts", []],
   ["folder.ts", []],
   ["in-turns.ts", []],
+  ["garbage.ts", []],
   ["maybe.ts", []],
   ["version.ts", []],
   ["stack.ts", []],

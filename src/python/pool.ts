@@ -81,6 +81,8 @@ export class Pool implements PythonHost {
     this.#background.close();
     clearTimeout(this.#growTimer);
     await Promise.all([...this.#homes].map((home) => home.worker.terminate()));
+    this.#assets?.close();
+    this.#assets = undefined;
   }
 
   nextHandle(): number {

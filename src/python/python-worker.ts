@@ -74,12 +74,10 @@ export class PythonWorker {
       module: assets.moduleFor(memoryLimitMb),
       input: {
         shared: this.#shared,
-        scripts: {
-          module: { source: scripts.module, cachedData: snapshot.moduleCache },
-          loader: { source: scripts.loader, cachedData: snapshot.loaderCache },
-        },
+        scripts,
+        caches: { module: snapshot.moduleCache, loader: snapshot.loaderCache },
         stdlib: assets.stdlib,
-        snapshot: snapshot.memory,
+        image: snapshot.image,
         spinning,
         options: {
           makeSnapshot: false,

@@ -3,28 +3,52 @@
  * It is kept in a file whose name depends on everything it was made of.
  */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { InternalError } from "../errors.ts";
 import { makeFolder } from "../folder.ts";
 import { createShared } from "./channel.ts";
+import { type MemoryImage, type PackedMemory, packMemory, sizeOf } from "./memory-image.ts";
+import { readMapped } from "./mapped.ts";
 import { spawnWorker } from "./spawn.ts";
 import { compile } from "./wasm-memory.ts";
-import type { CodeCaches } from "./worker.ts";
+import type { CodeCaches, PyodideScripts } from "./worker.ts";
 import type { WorkerNotice } from "./protocol.ts";
 
 export interface Snapshot {
-  readonly memory: Uint8Array<SharedArrayBuffer>;
+  /** Of a snapshot in a file it says where that is: the memory itself lies nowhere but in the interpreters. */
+  readonly image: MemoryImage;
   /** V8's code caches of the two scripts. */
   readonly moduleCache: Uint8Array<SharedArrayBuffer>;
   readonly loaderCache: Uint8Array<SharedArrayBuffer>;
 }
 
+/** One that is in no file. */
+interface MadeSnapshot extends Snapshot {
+  readonly image: PackedMemory;
+}
+
+/** No interpreter can be booted from it any more. */
+export function closeSnapshot({ image: { pages } }: Snapshot): void {
+  if (!(pages instanceof Uint8Array)) closeSync(pages.file);
+}
+
 export interface SnapshotParts {
   readonly wasm: Uint8Array;
-  readonly scripts: { readonly module: string; readonly loader: string };
-  readonly stdlib: Uint8Array;
+  readonly scripts: PyodideScripts;
+  /** Path of the archive with Python's library. */
+  readonly stdlib: string;
   /** The runtime package: module names to source texts. */
   readonly modules: Readonly<Record<string, string>>;
   /** Pyodide's. */
@@ -37,7 +61,7 @@ interface Log {
 }
 
 /** To be raised when the format of the file changes. */
-const FORMAT = 1;
+const FORMAT = 2;
 const SUFFIX = ".snapshot";
 /** A file of another version that nobody has used for so long is removed. */
 const STALE_MS = 30 * 24 * 3600 * 1000;
@@ -57,14 +81,14 @@ export async function obtainSnapshot(
   const start = performance.now();
   const snapshot = await build(parts);
   options.log.info(`made the snapshot of Python in ${Math.round(performance.now() - start)} ms`);
-  write(folders, key + SUFFIX, snapshot, options.log);
-  return snapshot;
+  const file = write(folders, key + SUFFIX, snapshot, options.log);
+  return (file === undefined ? undefined : read(file, options.log)) ?? snapshot;
 }
 
 function keyOf(parts: SnapshotParts): string {
   const hash = createHash("sha256");
   const texts = [String(FORMAT), parts.version, process.versions.v8, process.arch, JSON.stringify(parts.modules)];
-  for (const part of [...texts, parts.wasm, parts.scripts.module, parts.scripts.loader, parts.stdlib]) {
+  for (const part of [...texts, parts.wasm, parts.scripts.module, parts.scripts.loader, readMapped(parts.stdlib)]) {
     hash.update(`${part.length}:`).update(part);
   }
   return hash.digest("hex").slice(0, 32);
@@ -79,54 +103,92 @@ function userId(): string {
   return String(process.getuid?.() ?? "cache");
 }
 
-// The file: sha256 of the rest (32 bytes), three lengths (4 bytes each), three byte strings.
+// The file: sha256 of the rest (32 bytes), five lengths (4 bytes each), and the byte strings: Pyodide's preface, the runs of
+// pages, two code caches, the pages.
 
+const CHECKSUM_BYTES = 32;
+const LENGTHS = 5;
+const HEAD_BYTES = CHECKSUM_BYTES + LENGTHS * 4;
+const CHUNK_BYTES = 64 * 1024;
+
+/** The snapshot in a file, which stays open. @returns undefined when there is none or it is no good, which is logged */
 function read(file: string, log: Log): Snapshot | undefined {
-  let bytes: Buffer;
+  let descriptor: number;
   try {
-    // Whoever may write the file decides what the interpreter runs.
-    const owner = statSync(file).uid;
-    if (process.getuid !== undefined && owner !== process.getuid() && owner !== 0) {
-      log.warn(`ignored ${file}: it belongs to somebody else`);
-      return undefined;
-    }
-    bytes = readFileSync(file);
+    descriptor = openSync(file, "r");
   } catch {
     return undefined;
   }
-  const snapshot = decode(bytes);
-  if (snapshot === undefined) log.warn(`ignored ${file}: it is damaged`);
-  return snapshot;
+  const result = examine(descriptor);
+  if (typeof result !== "string") return result;
+  closeSync(descriptor);
+  log.warn(`ignored ${file}: ${result}`);
+  return undefined;
 }
 
-function decode(file: Buffer): Snapshot | undefined {
-  if (file.length < 44) return undefined;
-  const checksum = createHash("sha256").update(file.subarray(32)).digest();
-  if (!checksum.equals(file.subarray(0, 32))) return undefined;
-  let at = 44;
-  const part = (index: number): Uint8Array<SharedArrayBuffer> => {
-    const length = file.readUInt32LE(32 + index * 4);
+/** @returns what is wrong with it, or the snapshot */
+function examine(descriptor: number): Snapshot | string {
+  try {
+    // Whoever may write the file decides what the interpreter runs.
+    const owner = fstatSync(descriptor).uid;
+    if (process.getuid !== undefined && owner !== process.getuid() && owner !== 0) return "it belongs to somebody else";
+    return isWhole(descriptor) ? decode(descriptor) : "it is damaged";
+  } catch (error) {
+    return String(error);
+  }
+}
+
+function isWhole(descriptor: number): boolean {
+  const hash = createHash("sha256");
+  const chunk = Buffer.alloc(CHUNK_BYTES);
+  for (let at = CHECKSUM_BYTES; ; ) {
+    const length = readSync(descriptor, chunk, 0, CHUNK_BYTES, at);
+    if (length === 0) break;
+    hash.update(chunk.subarray(0, length));
     at += length;
-    return share(file.subarray(at - length, at));
-  };
-  return { memory: part(0), moduleCache: part(1), loaderCache: part(2) };
+  }
+  return bytesAt(descriptor, 0, CHECKSUM_BYTES).equals(hash.digest());
 }
 
-function write(folders: readonly string[], name: string, snapshot: Snapshot, log: Log): void {
-  const body = [snapshot.memory, snapshot.moduleCache, snapshot.loaderCache];
-  const lengths = Buffer.alloc(12);
+function decode(file: number): Snapshot {
+  const head = bytesAt(file, 0, HEAD_BYTES);
+  let offset = HEAD_BYTES;
+  const part = (index: number): Uint8Array<SharedArrayBuffer> => {
+    const bytes = new Uint8Array(new SharedArrayBuffer(head.readUInt32LE(CHECKSUM_BYTES + index * 4)));
+    readSync(file, bytes, 0, bytes.length, offset);
+    offset += bytes.length;
+    return bytes;
+  };
+  const preface = part(0);
+  const runs = new Uint32Array(part(1).buffer);
+  const [moduleCache, loaderCache] = [part(2), part(3)];
+  return { image: { size: sizeOf(runs), preface, runs, pages: { file, offset } }, moduleCache, loaderCache };
+}
+
+/** Fewer where the file ends. */
+function bytesAt(file: number, offset: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  return bytes.subarray(0, readSync(file, bytes, 0, length, offset));
+}
+
+/** @returns the file; undefined when it can be written nowhere, which is logged */
+function write(folders: readonly string[], name: string, made: MadeSnapshot, log: Log): string | undefined {
+  const { preface, runs, pages } = made.image;
+  const body = [preface, new Uint8Array(runs.buffer), made.moduleCache, made.loaderCache, pages];
+  const lengths = Buffer.alloc(LENGTHS * 4);
   for (const [index, part] of body.entries()) lengths.writeUInt32LE(part.length, index * 4);
   const content = Buffer.concat([lengths, ...body]);
   const checksum = createHash("sha256").update(content).digest();
   let trouble: unknown;
   for (const folder of folders) {
-    const temporary = join(folder, `${name}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`);
+    const file = join(folder, name);
+    const temporary = `${file}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
     try {
       makeFolder(folder, 0o700);
       writeFileSync(temporary, Buffer.concat([checksum, content]), { mode: 0o600 });
-      renameSync(temporary, join(folder, name));
+      renameSync(temporary, file);
       removeStale(folder, name);
-      return;
+      return file;
     } catch (error) {
       trouble ??= error;
       try {
@@ -137,6 +199,7 @@ function write(folders: readonly string[], name: string, snapshot: Snapshot, log
     }
   }
   log.warn(`the snapshot of Python can not be kept, so the next start will be slow: ${trouble}`);
+  return undefined;
 }
 
 function removeStale(folder: string, current: string): void {
@@ -148,16 +211,17 @@ function removeStale(folder: string, current: string): void {
 }
 
 /** Boots Python in a worker of its own, imports the runtime and takes the memory. */
-function build(parts: SnapshotParts): Promise<Snapshot> {
+function build(parts: SnapshotParts): Promise<MadeSnapshot> {
   return new Promise((resolve, reject) => {
     const { loader, ...modules } = parts.modules;
     const { worker } = spawnWorker({
       module: compile(parts.wasm),
       input: {
         shared: createShared(),
-        scripts: { module: { source: parts.scripts.module }, loader: { source: parts.scripts.loader } },
+        scripts: parts.scripts,
+        caches: undefined,
         stdlib: parts.stdlib,
-        snapshot: undefined,
+        image: undefined,
         spinning: false,
         options: {
           makeSnapshot: true,
@@ -185,7 +249,7 @@ function build(parts: SnapshotParts): Promise<Snapshot> {
       else if (notice.kind === "snapshot") memory = notice.bytes;
       else if (notice.kind === "caches" && memory !== undefined) {
         const snapshot = {
-          memory: share(memory),
+          image: packMemory(memory),
           moduleCache: share(notice.module),
           loaderCache: share(notice.loader),
         };

@@ -6,7 +6,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { obtainSnapshot, type Snapshot, type SnapshotParts } from "./snapshot-cache.ts";
+import { closeSnapshot, obtainSnapshot, type Snapshot, type SnapshotParts } from "./snapshot-cache.ts";
+import type { PyodideScripts } from "./worker.ts";
+import { readMapped } from "./mapped.ts";
 import { compile, WASM_PAGE, type WasmModule, withMemoryLimits } from "./wasm-memory.ts";
 
 /** Where messages about the worker machinery go. */
@@ -17,12 +19,15 @@ interface AssetsLog {
 
 export interface PythonAssets {
   readonly snapshot: Snapshot;
-  readonly scripts: { readonly module: string; readonly loader: string };
-  readonly stdlib: Uint8Array;
+  readonly scripts: PyodideScripts;
+  /** Path of the archive with Python's library. */
+  readonly stdlib: string;
   /** The compiled interpreter whose memory can not grow beyond the limit. Compiles it (about 50 ms) the first time. */
   moduleFor(memoryLimitMb: number): WasmModule;
   /** True once for each limit: the first worker has to bring V8 to optimise the interpreter. */
   takeWarmUp(memoryLimitMb: number): boolean;
+  /** No worker is started any more. */
+  close(): void;
 }
 
 /** Room above the snapshot before the memory has to grow for the first time, in pages. */
@@ -41,28 +46,36 @@ export async function loadAssets(options: {
   log: AssetsLog;
 }): Promise<PythonAssets> {
   const folder = dirname(createRequire(import.meta.url).resolve("pyodide/package.json"));
-  const wasm = readFileSync(join(folder, "pyodide.asm.wasm"));
+  const read = (name: string): Buffer => readMapped(join(folder, name));
+  const scripts: PyodideScripts = {
+    module: shareText(moduleScript(read("pyodide.asm.mjs").toString())),
+    loader: shareText(read("pyodide.js").toString()),
+  };
+  const stdlib = join(folder, "python_stdlib.zip");
   const parts: SnapshotParts = {
-    wasm,
-    scripts: {
-      module: moduleScript(readFileSync(join(folder, "pyodide.asm.mjs"), "utf8")),
-      loader: readFileSync(join(folder, "pyodide.js"), "utf8"),
-    },
-    stdlib: new Uint8Array(readFileSync(join(folder, "python_stdlib.zip"))),
+    wasm: read("pyodide.asm.wasm"),
+    scripts,
+    stdlib,
     modules: readRuntime(options.runtimeDir ?? join(here, "runtime")),
-    version: (JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version: string }).version,
+    version: (JSON.parse(read("package.json").toString()) as { version: string }).version,
   };
   const snapshot = await obtainSnapshot(parts, options);
   const compiled = new Map<number, WasmModule>();
   const warmed = new Set<number>();
+  // Of these 10 MB V8 keeps a copy of its own, so they are read again for a further limit, of which there hardly ever is one.
+  let wasm: Uint8Array | undefined = parts.wasm;
   return {
     snapshot,
-    scripts: parts.scripts,
-    stdlib: parts.stdlib,
+    scripts,
+    stdlib,
+    close: () => closeSnapshot(snapshot),
     moduleFor(limitMb) {
-      const minimum = Math.ceil(snapshot.memory.length / WASM_PAGE) + HEADROOM_PAGES;
+      const minimum = Math.ceil(snapshot.image.size / WASM_PAGE) + HEADROOM_PAGES;
       const maximum = Math.max(minimum, Math.floor((limitMb * 1024 * 1024) / WASM_PAGE));
-      const module = compiled.get(maximum) ?? compile(withMemoryLimits(wasm, { minimum, maximum }));
+      const known = compiled.get(maximum);
+      if (known !== undefined) return known;
+      const module = compile(withMemoryLimits(wasm ?? read("pyodide.asm.wasm"), { minimum, maximum }));
+      wasm = undefined;
       compiled.set(maximum, module);
       return module;
     },
@@ -80,6 +93,13 @@ function moduleScript(source: string): string {
     .replaceAll("import.meta.url", '"regears:/pyodide.asm.mjs"')
     .replace(/export default _createPyodideModule;\s*$/, "globalThis.createPyodideModule = _createPyodideModule;");
   return `(function () { "use strict"; ${classic}\n})()`;
+}
+
+/** All workers read the same bytes: as messages the texts would be copied for each. */
+function shareText(text: string): Uint8Array<SharedArrayBuffer> {
+  const bytes = new Uint8Array(new SharedArrayBuffer(Buffer.byteLength(text)));
+  Buffer.from(bytes.buffer).write(text);
+  return bytes;
 }
 
 function readRuntime(folder: string): Record<string, string> {

@@ -12,6 +12,8 @@ const workerFile = new URL(
 /** Memory for JavaScript's own objects: Python's memory and files are outside of it, and limited elsewhere. */
 const resourceLimits = {
   maxOldGenerationSizeMb: 256,
+  // Python's garbage is not in this heap. Booting would make it as large as it may become, and it stays so.
+  maxYoungGenerationSizeMb: 6,
   // Python's guard counts its own C stack (10 MB), but wasm's frames also lie here and are larger: with 64, deep destructors
   // or a high recursion limit would end the worker and not the script. Only what is used is ever allocated.
   stackSizeMb: 256,

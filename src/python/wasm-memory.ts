@@ -3,6 +3,7 @@
  * the maximum written in the binary, so a smaller one is a hard cap that Python sees as MemoryError.
  */
 import { InternalError } from "../errors.ts";
+import { mapped } from "./mapped.ts";
 
 /** A compiled wasm binary; Node's type declarations do not know the WebAssembly API. */
 export interface WasmModule {
@@ -40,10 +41,7 @@ interface Section {
  * @param limits pages of 64 KiB; what is left out stays as it is. The minimum is lowered to the maximum if it is above it.
  * @throws InternalError when the binary defines no such memory.
  */
-export function withMemoryLimits(
-  wasm: Uint8Array,
-  limits: { minimum?: number; maximum?: number },
-): Uint8Array<ArrayBuffer> {
+export function withMemoryLimits(wasm: Uint8Array, limits: { minimum?: number; maximum?: number }): Uint8Array {
   const section = memorySection(wasm);
   const [count, flagsAt] = readLeb(wasm, section.body);
   const flags = wasm[flagsAt] ?? 0;
@@ -54,7 +52,7 @@ export function withMemoryLimits(
   const minimum = Math.min(limits.minimum ?? oldMinimum, maximum);
   const body = [1, HAS_MAXIMUM, ...leb(minimum), ...leb(maximum)];
   const replacement = [MEMORY_SECTION, ...leb(body.length), ...body];
-  const out = new Uint8Array(wasm.length - (section.end - section.start) + replacement.length);
+  const out = mapped(wasm.length - (section.end - section.start) + replacement.length);
   out.set(wasm.subarray(0, section.start));
   out.set(replacement, section.start);
   out.set(wasm.subarray(section.end), section.start + replacement.length);

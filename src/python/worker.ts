@@ -11,17 +11,19 @@ import {
   receiveMessageOnPort,
   workerData,
 } from "node:worker_threads";
+import { garbageCollector } from "../garbage.ts";
 import type { Shared } from "./channel.ts";
 import { DirectCalls } from "./direct-calls.ts";
+import type { MemoryImage } from "./memory-image.ts";
 import type { BootOptions, Host } from "./realm/host.ts";
 import type { WasmModule } from "./wasm-memory.ts";
 import type { WorkerNotice } from "./protocol.ts";
 import { createHost } from "./realm/outside.ts";
 
-/** A script of Pyodide's, with V8's code cache for it. */
-interface CachedScript {
-  readonly source: string;
-  readonly cachedData?: Uint8Array;
+/** Pyodide's two scripts, as UTF-8. */
+export interface PyodideScripts {
+  readonly module: Uint8Array<SharedArrayBuffer>;
+  readonly loader: Uint8Array<SharedArrayBuffer>;
 }
 
 export interface WorkerInput {
@@ -32,9 +34,12 @@ export interface WorkerInput {
   readonly enginePort: MessagePort;
   /** Holds one message: the compiled module. */
   readonly modulePort: MessagePort;
-  readonly scripts: { readonly module: CachedScript; readonly loader: CachedScript };
-  readonly stdlib: Uint8Array;
-  readonly snapshot: Uint8Array | undefined;
+  readonly scripts: PyodideScripts;
+  /** V8's code caches for them. */
+  readonly caches: PyodideScripts | undefined;
+  /** Path of the archive with Python's library. */
+  readonly stdlib: string;
+  readonly image: MemoryImage | undefined;
   readonly options: BootOptions;
   /** May the worker spin for replies? */
   readonly spinning: boolean;
@@ -59,22 +64,26 @@ try {
   // Older versions would give a realm whose global object is backed by one of ours.
   if (vm.constants?.DONT_CONTEXTIFY === undefined) throw new Error("Node 20.18, 22.8 or later is needed");
 
+  const collectGarbage = garbageCollector();
   // 1. A realm without anything of Node's, where no text can become code
   const realm = vm.createContext(vm.constants.DONT_CONTEXTIFY, { codeGeneration: { strings: false, wasm: true } });
-  const files = new Map([["stdlib", input.stdlib]]);
-  if (input.snapshot !== undefined) files.set("snapshot", input.snapshot);
-  const direct = new DirectCalls(input.shared.words, input.enginePort);
-  const host = createHost({ shared: input.shared, port: input.port, notify, files, direct }, input.spinning);
+  const { shared, port, image } = input;
+  const files = new Map<string, Uint8Array | string>([["stdlib", input.stdlib]]);
+  if (image !== undefined) files.set("preface", image.preface);
+  const direct = new DirectCalls(shared.words, input.enginePort);
+  const host = createHost({ shared, port, notify, files, image, direct, collectGarbage }, input.spinning);
 
   // 2. Our code for the realm, then Pyodide's scripts
   const prepare = vm.runInContext(realmSource(), realm, { filename: "regears-realm.js" }) as (host: Host) => Boot;
   const boot = prepare(host);
-  const scripts = [input.scripts.module, input.scripts.loader].map(({ source, cachedData }, index) => {
-    const filename = ["pyodide.asm.js", "pyodide.js"][index] ?? "";
-    const script = new vm.Script(source, { filename, ...(cachedData && { cachedData: Buffer.from(cachedData) }) });
+  const load = (name: keyof PyodideScripts, filename: string): vm.Script => {
+    const cached = input.caches?.[name].buffer;
+    const cachedData = cached && { cachedData: Buffer.from(cached) };
+    const script = new vm.Script(Buffer.from(input.scripts[name].buffer).toString(), { filename, ...cachedData });
     script.runInContext(realm);
     return script;
-  });
+  };
+  const scripts = [load("module", "pyodide.asm.js"), load("loader", "pyodide.js")];
 
   // 3. The module, received through the realm so that it is an object of the realm's
   const module = receiveMessageOnPort(moveMessagePortToContext(input.modulePort, realm))?.message as WasmModule;

@@ -48,24 +48,29 @@ async function boot(
       return host.die(`the interpreter can not be instantiated: ${error}`);
     }
   };
-  const snapshot = options.makeSnapshot ? undefined : takeSnapshot(host);
+  const preface = options.makeSnapshot ? undefined : readPreface(host);
   const python = await realm.loadPyodide({
     indexURL: "regears:/",
     packageBaseUrl: "regears:/",
     lockFileContents: emptyLockFile,
     jsglobals: Object.create(null),
-    createPyodideModule: realm.createPyodideModule,
+    createPyodideModule: async (settings: object) => {
+      const module = await realm.createPyodideModule(settings);
+      if (preface !== undefined && !host.restoreMemory(module.HEAP8.buffer)) host.die("the snapshot can not be read");
+      return module;
+    },
     env: { HOME: "/home/pyodide", PYTHONUTF8: "1" },
     stdin: () => null,
     stdout: (text: string) => host.log(text),
     stderr: (text: string) => host.log(text),
-    ...(options.makeSnapshot ? { _makeSnapshot: true } : { _loadSnapshot: snapshot }),
+    // It takes a snapshot that ends after its head for one of an empty memory, and leaves the memory as it is.
+    ...(options.makeSnapshot ? { _makeSnapshot: true } : { _loadSnapshot: preface }),
   });
   removeBootGlobals();
   python._api.on_fatal = (error) => host.die(`Python failed beyond repair: ${describeFatal(error)}`);
 
   // 2. The runtime package; it is part of the snapshot
-  if (snapshot === undefined) installRuntime(python, options);
+  if (preface === undefined) installRuntime(python, options);
   if (options.makeSnapshot) {
     host.saveSnapshot(python.makeMemorySnapshot());
     return () => {};
@@ -92,13 +97,12 @@ async function boot(
   python.runPython("import regears.loader, regears.bridge; regears.loader.harden(); regears.bridge.open()");
   limitFileSystem(python.FS, options.memfsBytes, options.memfsNodes);
 
-  // 4. Machine code for the interpreter's loop; the engine shares it between workers
-  if (options.warmUp) warmUp(python, host);
-
-  // 5. Python has the thread from here on
+  // 4. Python has the thread from here on; until somebody has work for it, it makes ready
   const serve = python._module.PyProxy_getPtr(python.runPython("import regears.main; regears.main.serve") as object);
   return () => {
+    if (options.warmUp) warmUp(python, host);
     lock();
+    if (!host.isWanted()) host.collectGarbage();
     try {
       if (python._module._PyObject_CallNoArgs(serve) === 0) python._module._PyErr_Print();
       host.die("the runtime's loop ended");
@@ -113,11 +117,11 @@ const emptyLockFile = JSON.stringify({
   packages: {},
 });
 
-function takeSnapshot(host: Host): Uint8Array | undefined {
-  const size = host.fileSize("snapshot");
+function readPreface(host: Host): Uint8Array | undefined {
+  const size = host.fileSize("preface");
   if (size < 0) return undefined;
   const bytes = new Uint8Array(size);
-  host.takeFile("snapshot", bytes);
+  if (!host.readFile("preface", bytes)) host.die("the snapshot can not be read");
   return bytes;
 }
 
@@ -133,13 +137,14 @@ function installRuntime(python: Pyodide, options: BootOptions): void {
 /**
  * The first calls of the wasm's functions make the engine optimise them, in the background. For the interpreter's loop, a very
  * large function, that takes about 300 ms. It is taken to be over when the same work has many times in a row taken hardly
- * longer than the shortest time measured.
+ * longer than the shortest time measured. All interpreters have that machine code in common.
  */
 function warmUp(python: Pyodide, host: Host): void {
   const start = host.now();
   let shortest = Number.POSITIVE_INFINITY;
   let stable = 0;
   for (let now = start; now < start + 300 || (stable < 3 && now < start + 800); ) {
+    if (host.isWanted()) return;
     const before = now;
     python.runPython("import regears.loader; regears.loader.exercise()");
     now = host.now();

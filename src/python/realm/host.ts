@@ -14,10 +14,16 @@ export interface Host {
   /** Sets what is called with a timer's id when it is due. Timers only work until `serve` is entered. */
   onTimer(fire: (id: number) => void): void;
   setTimer(id: number, milliseconds: number): void;
-  /** Size of a file given to the worker (`stdlib`, `snapshot`), -1 when there is none. */
+  /** Size of a file given to the worker, -1 when there is none: `stdlib`, and `preface`, the head of Pyodide's snapshot. */
   fileSize(name: string): number;
-  /** Copies such a file and forgets it. */
-  takeFile(name: string, into: Uint8Array): void;
+  /** Copies such a file. @returns false when it could not be read */
+  readFile(name: string, into: Uint8Array): boolean;
+  /** Makes the interpreter's memory that of the snapshot. @returns false when it could not be read */
+  restoreMemory(memory: ArrayBufferLike): boolean;
+  /** Has main something to do for it? */
+  isWanted(): boolean;
+  /** Gives back the memory that booting has used. */
+  collectGarbage(): void;
   /** Keeps the memory snapshot that was asked for. */
   saveSnapshot(bytes: Uint8Array): void;
   /** A line of Pyodide's own, for the log. */

@@ -4,9 +4,11 @@
  * realm would be a way out.
  */
 import { randomFillSync } from "node:crypto";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { Gamble, OUTBOX_LIMIT, Receiver, Sender, type Shared, Word } from "../channel.ts";
 import type { DirectCalls } from "../direct-calls.ts";
+import { type MemoryImage, restoreMemory } from "../memory-image.ts";
 import { BACKGROUND, type WorkerNotice } from "../protocol.ts";
 import type { Host } from "./host.ts";
 import { OutputLines } from "./output.ts";
@@ -18,8 +20,11 @@ export interface HostParts {
   readonly notify: (notice: WorkerNotice, transfer?: ArrayBuffer[]) => void;
   /** Answers what the main thread need not. */
   readonly direct: Pick<DirectCalls, "answer">;
-  /** Files the realm may take once. */
-  readonly files: Map<string, Uint8Array>;
+  readonly collectGarbage: () => void;
+  /** Files the realm may read while it boots: their bytes, or where they are. */
+  readonly files: ReadonlyMap<string, Uint8Array | string>;
+  /** What the memory is to be made before Python begins; undefined when Python is to make it. */
+  readonly image: MemoryImage | undefined;
 }
 
 const EINTR = 27;
@@ -34,7 +39,7 @@ const SPIN_MS = 0.05;
 const IDLE_SPIN_MS = 0.25;
 
 export function createHost(parts: HostParts, spinning: boolean): Host {
-  const { shared, port, notify, files, direct } = parts;
+  const { shared, port, notify, files, image, direct } = parts;
   const { words } = shared;
   const sender = new Sender(shared, "outbox", port);
   const receiver = new Receiver(shared, "inbox");
@@ -184,14 +189,16 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
       fire = callback;
     }, undefined),
     setTimer: guard((id, milliseconds) => void setTimeout(() => fire(id), milliseconds), undefined),
-    fileSize: guard((name) => files.get(name)?.length ?? -1, -1),
-    takeFile: guard((name, into) => {
-      const bytes = files.get(name);
-      if (bytes !== undefined) outerView(into).set(bytes);
-      files.delete(name);
-    }, undefined),
+    fileSize: guard((name) => sizeOf(files.get(name)), -1),
+    readFile: guard((name, into) => readInto(files.get(name), outerView(into)), false),
+    restoreMemory: guard((memory) => {
+      if (image !== undefined) restoreMemory(image, memory);
+      return image !== undefined;
+    }, false),
+    isWanted: () => receiver.oldest !== undefined,
+    collectGarbage: () => parts.collectGarbage(),
     saveSnapshot: guard((bytes) => {
-      const copy = new Uint8Array(trimmed(outerView(bytes)));
+      const copy = new Uint8Array(outerView(bytes));
       notify({ kind: "snapshot", bytes: copy }, [copy.buffer]);
     }, undefined),
     log: guard((text) => {
@@ -292,9 +299,22 @@ function decodeText(encoding: string, fatal: boolean, bytes: Buffer): string {
   return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
 }
 
-/** Most of a snapshot's end is memory that was never used. */
-function trimmed(snapshot: Buffer): Buffer {
-  let length = snapshot.length;
-  while (length > 0 && snapshot[length - 1] === 0) length--;
-  return snapshot.subarray(0, Math.min(snapshot.length, Math.ceil(length / 65536) * 65536));
+function sizeOf(file: Uint8Array | string | undefined): number {
+  if (file === undefined) return -1;
+  return typeof file === "string" ? statSync(file).size : file.length;
+}
+
+/** Straight into the realm's memory: a copy on this side would stay until a garbage collection that may never come. */
+function readInto(file: Uint8Array | string | undefined, into: Buffer): boolean {
+  if (file === undefined) return false;
+  if (typeof file !== "string") {
+    into.set(file);
+    return true;
+  }
+  const descriptor = openSync(file, "r");
+  try {
+    return readSync(descriptor, into) === into.length;
+  } finally {
+    closeSync(descriptor);
+  }
 }

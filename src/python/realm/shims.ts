@@ -83,7 +83,7 @@ export function installShims(host: Host): () => void {
     const name = String(url);
     if (name.endsWith(".wasm")) return { url: name };
     const bytes = new Uint8Array(host.fileSize("stdlib"));
-    host.takeFile("stdlib", bytes);
+    if (!host.readFile("stdlib", bytes)) return host.die("Python's library can not be read");
     return Promise.resolve({ ok: true, status: 200, arrayBuffer: () => Promise.resolve(bytes.buffer) });
   };
 
@@ -113,7 +113,7 @@ export function installShims(host: Host): () => void {
   };
   Object.assign(globalThis, bootOnly);
   return () => {
-    for (const name of [...Object.keys(bootOnly), "loadPyodide", "createPyodideModule"])
+    for (const name of [...Object.keys(bootOnly), "loadPyodide", "createPyodideModule", "gc"])
       Reflect.deleteProperty(globalThis, name);
   };
 }
