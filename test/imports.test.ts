@@ -70,8 +70,9 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
     [
       "engine/attached.ts",
       "engine/engine.ts",
-      "engine/encode.ts",
-      ...["channel", "call-reply", "python-host", "messages"].map((name) => `python/${name}.ts`),
+      ...["channel", "call-reply", "command-names", "python-host", "marshal", "protocol"].map(
+        (name) => `python/${name}.ts`,
+      ),
     ],
   ],
   ["python/", ["engine/", "resp/", ...COMMANDS]],
@@ -98,7 +99,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
 /** Files that put the parts together and may know them all. */
 const ROOTS = ["server.ts", "cli.ts", "index.ts", "healthcheck.ts"];
 /** The worker's side runs where there is neither configuration nor log. */
-const WORKER_SIDE = /^python\/(worker\.ts|direct-calls\.ts|realm\/)/;
+const WORKER_SIDE = /^python\/(worker\.ts|direct-calls\.ts|command-names\.ts|realm\/)/;
 
 /** The files of src that a file imports, dynamic imports and re-exports included. */
 function importsOf(file: string): string[] {

@@ -28,7 +28,8 @@ export interface EngineShare {
 
 /** What became of a command. */
 export type Outcome =
-  | { readonly reply: Buffer; readonly othersWait: boolean }
+  /** {@link AttachedEngine.reply} is its reply. */
+  | "replied"
   /** The reply is longer than the limit, and lost. */
   | "too long"
   /** Nothing was done: this way is not open now. */
@@ -40,6 +41,12 @@ const WOULD_BLOCK = -1;
 const NOTHING_WRITTEN = 0;
 /** Valkey writes about so much at a time (NET_MAX_WRITES_PER_EVENT), and has to be asked again for more. */
 const WRITTEN_AT_ONCE = 64 * 1024;
+/** Replies of up to this size, and what they are made of, lie in a buffer that is used again and again. */
+const USUAL_REPLY = 64 * 1024;
+/** Up to so many bytes are copied one by one: the views that it takes otherwise cost more. */
+const FEW_BYTES = 64;
+
+const NOTHING = new Uint8Array(0);
 
 export class AttachedEngine {
   readonly #words: SharedWords;
@@ -49,10 +56,16 @@ export class AttachedEngine {
   readonly #internals: Internals;
   readonly #functions: DirectFunctions;
   readonly #maxReply: number;
-  #input: Buffer | undefined;
-  #output: Buffer[] = [];
+  /** The command: of {@link #input} what lies between these. */
+  #input: Uint8Array = NOTHING;
+  #inputAt = 0;
+  #inputEnd = 0;
+  readonly #usual = Buffer.allocUnsafeSlow(USUAL_REPLY);
+  /** A longer reply, in pieces. */
+  #pieces: Buffer[] = [];
   #size = 0;
   #closed = false;
+  #othersWait = false;
 
   /**
    * @param maxReply longest reply in bytes
@@ -83,17 +96,36 @@ export class AttachedEngine {
     return this.#mine.open;
   }
 
+  /** Its size. */
+  get replySize(): number {
+    return this.#size;
+  }
+
+  /** The last command's reply begins this; valid until the next command. */
+  get reply(): Buffer {
+    return this.#pieces.length === 0 ? this.#usual : Buffer.concat(this.#pieces, this.#size);
+  }
+
+  /** Has the last command brought others something, which the main thread has to give them? */
+  get othersWait(): boolean {
+    return this.#othersWait;
+  }
+
   /**
    * Carries one command out.
+   * @param request begins with the command
+   * @param size of the command, in bytes
    * @param who a number of the code that wants it, see {@link EngineThread.open}
    * @throws whatever went wrong inside Valkey, which must not be used any more then
    */
-  execute(request: Buffer, who = 0): Outcome {
+  execute(request: Uint8Array, size: number, who: number): Outcome {
     this.#lock.take();
     try {
-      const { open, only, loss } = this.#mine;
-      if (!open || loss !== Loss.none || (only !== 0 && only !== who)) return "closed";
-      return this.#run(request);
+      const mine = this.#mine;
+      if (!mine.open || mine.loss !== Loss.none) return "closed";
+      const { only } = mine;
+      if (only !== 0 && only !== who) return "closed";
+      return this.#run(request, size);
     } catch (error) {
       noteBroken(this.#words);
       throw error;
@@ -102,31 +134,60 @@ export class AttachedEngine {
     }
   }
 
-  #run(request: Buffer): Outcome {
+  #run(request: Uint8Array, size: number): Outcome {
     const internals = this.#internals;
     const limit = internals.outputLimit;
     this.#input = request;
+    this.#inputAt = 0;
+    this.#inputEnd = size;
     this.#size = 0;
+    if (this.#pieces.length > 0) this.#pieces = [];
     this.#closed = false;
     internals.outputLimit = OWN_OUTPUT_LIMIT;
     const { connection, client } = internals.clientOf(this.#mine.descriptor);
-    while (this.#input !== undefined && !this.#closed) this.#functions.readQueryFromClient(connection);
+    while (this.#inputAt < this.#inputEnd && !this.#closed) this.#functions.readQueryFromClient(connection);
     for (let written = WRITTEN_AT_ONCE; written >= WRITTEN_AT_ONCE && !this.#closed; ) {
       const before = this.#size;
       this.#functions.writeToClient(client);
       written = this.#size - before;
     }
     internals.outputLimit = limit;
-    const output = this.#output;
-    this.#output = [];
     if (this.#closed || this.#size === 0) {
       this.#mine.loss = this.#closed ? Loss.closed : Loss.other;
       return "lost";
     }
-    if (this.#size > this.#maxReply) return "too long";
-    const reply = output.length === 1 ? (output[0] as Buffer) : Buffer.concat(output, this.#size);
     // this client itself stays in Valkey's list until the main thread lets its event loop turn
-    return { reply, othersWait: internals.pendingWrites > 1 };
+    this.#othersWait = internals.pendingWrites > 1;
+    return this.#size > this.#maxReply ? "too long" : "replied";
+  }
+
+  /** Valkey reads. @returns how many bytes */
+  #give(pointer: number, length: number): number {
+    const at = this.#inputAt;
+    const size = Math.min(length, this.#inputEnd - at);
+    const { bytes } = this.#memory;
+    if (size > FEW_BYTES) bytes.set(this.#input.subarray(at, at + size), pointer);
+    else for (let i = 0; i < size; i++) bytes[pointer + i] = this.#input[at + i] as number;
+    this.#inputAt = at + size;
+    return size;
+  }
+
+  /** Valkey writes. */
+  #take(pointer: number, length: number): void {
+    const before = this.#size;
+    this.#size += length;
+    const { bytes } = this.#memory;
+    if (this.#size <= USUAL_REPLY) {
+      if (length > FEW_BYTES) this.#usual.set(bytes.subarray(pointer, pointer + length), before);
+      else for (let i = 0; i < length; i++) this.#usual[before + i] = bytes[pointer + i] as number;
+      return;
+    }
+    if (this.#size > this.#maxReply) {
+      this.#pieces = [];
+      return;
+    }
+    if (this.#pieces.length === 0) this.#pieces.push(Buffer.from(this.#usual.subarray(0, before)));
+    this.#pieces.push(Buffer.from(bytes.subarray(pointer, pointer + length)));
   }
 
   /** What Valkey believes to be the network: one connection, in this thread. */
@@ -136,20 +197,14 @@ export class AttachedEngine {
       listen: () => WOULD_BLOCK,
       accept: () => WOULD_BLOCK,
       poll: () => 0,
-      read: (descriptor: number, pointer: number, length: number) => {
-        const input = this.#input;
-        if (input === undefined || descriptor !== this.#mine.descriptor) return WOULD_BLOCK;
-        const size = Math.min(length, input.length);
-        this.#memory.bytes.set(size === input.length ? input : input.subarray(0, size), pointer);
-        this.#input = size === input.length ? undefined : input.subarray(size);
-        return size;
-      },
+      read: (descriptor: number, pointer: number, length: number) =>
+        this.#inputAt < this.#inputEnd && descriptor === this.#mine.descriptor
+          ? this.#give(pointer, length)
+          : WOULD_BLOCK,
       write: (descriptor: number, pointer: number, length: number) => {
         // commands that make Valkey write to others at once do not come this way; it would keep the bytes
         if (descriptor !== this.#mine.descriptor) return NOTHING_WRITTEN;
-        this.#size += length;
-        if (this.#size > this.#maxReply) this.#output.length = 0;
-        else this.#output.push(Buffer.from(this.#memory.bytes.subarray(pointer, pointer + length)));
+        this.#take(pointer, length);
         return length;
       },
       close: (descriptor: number) => {

@@ -49,13 +49,11 @@ export const Word = {
   asleep: 19,
   /** 1 when the port for it has brought the worker what it needs to use the engine itself. */
   engineOffered: 20,
-  /** 1 when the worker has carried commands out, of which main has not heard. */
-  engineUsed: 21,
-  /** 1 when others have to get something for such a command, which main has to bring about. */
-  engineOwes: 22,
+  /** 1 when others have to get something for a command of the worker's, which main has to bring about. */
+  engineOwes: 21,
   /** Counts the calls of `execute()` that the worker has answered itself. */
-  directCalls: 23,
-  count: 24,
+  directCalls: 22,
+  count: 23,
 } as const;
 
 /** Offsets from {@link Word.inbox} or {@link Word.outbox}. Positions in the ring count on, modulo 2^32. */

@@ -1,28 +1,56 @@
 /**
- * Calls of `execute()` that a worker answers itself, by the engine in its own thread. Runs in the worker, outside the realm:
- * the messages come from scripts, so each is decoded as the main thread would. What is not plainly a call that may go this
- * way is left to the main thread, which also knows what to do with a message that is none.
+ * Commands of `execute()` that a worker carries out itself, by the engine in its own thread. Runs in the worker, outside the
+ * realm: the requests come from scripts, so nothing in them is believed. What is not plainly a command that may go this way
+ * is not carried out, and Python then asks the main thread, which also knows what is wrong with it.
+ *
+ * A loop of `execute()` is as fast as this file: a request is read where it lies in Python's memory, the reply is written
+ * there, and no object is made on the way.
  */
+import { isUtf8 } from "node:buffer";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { AttachedEngine, type EngineShare } from "../engine/attached.ts";
-import { encodeCommand } from "../engine/encode.ts";
 import { arityFits, MAX_REPLY, replyTooLong } from "../engine/engine.ts";
 import { ReplyError } from "../errors.ts";
 import { type SharedMemoryWords, Word } from "./channel.ts";
-import { engineReply, errorReply, replyMessage } from "./call-reply.ts";
+import { engineReply, errorReply } from "./call-reply.ts";
+import { CommandNames } from "./command-names.ts";
 import type { CallReply } from "./python-host.ts";
-import { BadMessage, type CallMessage, decodeMessage } from "./messages.ts";
+import { MARSHAL_TYPE, MarshalWriter } from "./marshal.ts";
+import { DIRECT_OUTCOME, ReplyStatus } from "./protocol.ts";
 
-/** Longer messages take the other way, on which they cost no more. */
-const LONGEST_MESSAGE = 64 * 1024;
-/** Longest name of a command. */
-const LONGEST_NAME = 32;
+/** Where in Python's memory answers go. */
+export interface AnswerPlace {
+  readonly start: number;
+  readonly size: number;
+}
+
+/** Longer requests take the other way, on which they cost no more. */
+const LONGEST_REQUEST = 64 * 1024;
+/** A word of a request, which has five bytes more than its own, takes three times as much as RESP at most (a number). */
+const LONGEST_COMMAND = LONGEST_REQUEST * 4;
+/** Bytes before the words of a request: a tuple of two, the task, and the head of the list of words. */
+const REQUEST_HEAD = 15;
+/** Bytes of the type and the length of a value. */
+const VALUE_HEAD = 5;
+/** Up to so many bytes are copied one by one: the views that it takes otherwise cost more. */
+const FEW_BYTES = 64;
+/** Most digits of an integer reply that is told by the outcome itself. */
+const MOST_DIGITS = 8;
+
+/** In place of a command's size: it is none for this way; and it may be one when its words are made into texts and bytes. */
+const REFUSED = 0;
+const UNSURE = -1;
+
+const [PLUS, COLON, DOLLAR, STAR, MINUS, ZERO, CR, LF] = [0x2b, 0x3a, 0x24, 0x2a, 0x2d, 0x30, 0x0d, 0x0a] as const;
 
 export class DirectCalls {
   readonly #words: SharedMemoryWords;
   readonly #port: MessagePort;
-  #share: EngineShare | undefined;
+  readonly #command = Buffer.allocUnsafeSlow(LONGEST_COMMAND);
+  #names = new CommandNames(new Map());
   #engine: AttachedEngine | undefined;
+  #task = 0;
+  #long: Buffer | undefined;
 
   /** @param port brings what is needed for the engine, when {@link Word.engineOffered} says that it does */
   constructor(words: SharedMemoryWords, port: MessagePort) {
@@ -30,42 +58,186 @@ export class DirectCalls {
     this.#port = port;
   }
 
+  /** An answer that did not fit into its place, once. */
+  takeLong(): Buffer | undefined {
+    const long = this.#long;
+    this.#long = undefined;
+    return long;
+  }
+
   /**
-   * Answers a message of Python's.
-   * @param message may be changed or freed after the call
-   * @returns the message that is the answer; undefined when the main thread is to have the message
+   * Carries a command out.
+   * @param heap Python's memory
+   * @param start where the request begins, `(task, words)` in marshal's format; a list of words is known to hold texts and bytes
+   * @param end where it ends; both lie in the memory
+   * @param place gets the answer, and lies in the memory too
+   * @returns one of {@link DIRECT_OUTCOME}
    * @throws whatever went wrong inside the engine
    */
-  answer(message: Uint8Array): Buffer | undefined {
+  carryOut(heap: Uint8Array, start: number, end: number, place: AnswerPlace): number {
     if (Atomics.load(this.#words, Word.engineOffered) === 1) this.#attach();
-    if (this.#engine?.isOpen !== true || message.length > LONGEST_MESSAGE) return undefined;
-    const call = executeCall(message);
-    if (call === undefined) return undefined;
-    const reply = this.#run(this.#engine, call.args.args, call.args.task);
-    return reply && replyMessage(call.seq, reply);
+    const engine = this.#engine;
+    if (engine?.isOpen !== true || end - start > LONGEST_REQUEST) return DIRECT_OUTCOME.notHere;
+    const size = this.#encode(heap, start, end);
+    if (size <= 0) return size === UNSURE ? DIRECT_OUTCOME.unsure : DIRECT_OUTCOME.notHere;
+    const outcome = engine.execute(this.#command, size, this.#task);
+    if (outcome === "closed") return DIRECT_OUTCOME.notHere;
+    Atomics.add(this.#words, Word.directCalls, 1);
+    if (outcome === "too long") return this.#answer(errorReply(replyTooLong(MAX_REPLY)), heap, place);
+    if (outcome === "lost") return this.#answer(errorReply("the engine closed the connection"), heap, place);
+    if (engine.othersWait) Atomics.store(this.#words, Word.engineOwes, 1);
+    return this.#convert(engine.reply, engine.replySize, heap, place);
   }
 
   #attach(): void {
     Atomics.store(this.#words, Word.engineOffered, 0);
     const share = receiveMessageOnPort(this.#port)?.message as EngineShare | undefined;
     if (share === undefined) return;
-    this.#share = share;
+    this.#names = new CommandNames(share.commands);
     this.#engine = new AttachedEngine(share, MAX_REPLY);
   }
 
-  #run(engine: AttachedEngine, args: readonly Buffer[], task: number): CallReply | undefined {
-    const name = args[0] as Buffer;
-    if (name.length > LONGEST_NAME) return undefined;
-    const arity = this.#share?.commands.get(name.toString("latin1").toLowerCase());
-    if (arity === undefined || !arityFits(arity, args.length)) return undefined;
-    const outcome = engine.execute(encodeCommand(args), task);
-    if (outcome === "closed") return undefined;
-    Atomics.add(this.#words, Word.directCalls, 1);
-    Atomics.store(this.#words, Word.engineUsed, 1);
-    if (outcome === "too long") return errorReply(replyTooLong(MAX_REPLY));
-    if (outcome === "lost") return errorReply("the engine closed the connection");
-    if (outcome.othersWait) Atomics.store(this.#words, Word.engineOwes, 1);
-    return converted(outcome.reply);
+  /** Makes RESP of a request. @returns its size, or {@link REFUSED}, or {@link UNSURE} */
+  #encode(heap: Uint8Array, start: number, end: number): number {
+    const list = start + REQUEST_HEAD - VALUE_HEAD;
+    if (end - start < REQUEST_HEAD || numberAt(heap, start + 1) !== 2) return REFUSED;
+    if (heap[start] !== MARSHAL_TYPE.tuple || heap[start + VALUE_HEAD] !== MARSHAL_TYPE.int) return REFUSED;
+    const isChecked = heap[list] === MARSHAL_TYPE.list;
+    if (!isChecked && heap[list] !== MARSHAL_TYPE.tuple) return REFUSED;
+    this.#task = numberAt(heap, start + VALUE_HEAD + 1);
+    const count = numberAt(heap, list + 1);
+    let from = list + VALUE_HEAD;
+    let at = this.#head(0, STAR, count);
+    for (let i = 0; i < count; i++) {
+      if (end - from < VALUE_HEAD) return i === 0 ? REFUSED : UNSURE;
+      const type = heap[from];
+      const length = numberAt(heap, from + 1);
+      from += VALUE_HEAD;
+      if (type === MARSHAL_TYPE.int && i > 0 && !isChecked) {
+        at = this.#decimal(at, length);
+        continue;
+      }
+      // what is written as bytes may be anything that has some
+      if (type !== MARSHAL_TYPE.text && (type !== MARSHAL_TYPE.bytes || !isChecked)) return UNSURE;
+      if (length < 0 || length > end - from) return REFUSED;
+      if (i === 0 && !this.#isKnown(heap, from, length, count)) return REFUSED;
+      at = this.#head(at, DOLLAR, length);
+      // marshal lets lone surrogates pass
+      const isFine = this.#copy(heap, from, length, at) || type === MARSHAL_TYPE.bytes || this.#isText(at, at + length);
+      if (!isFine) return UNSURE;
+      from += length;
+      at = this.#lineEnd(at + length);
+    }
+    return count > 0 ? at : REFUSED;
+  }
+
+  #isKnown(heap: Uint8Array, start: number, length: number, words: number): boolean {
+    const arity = this.#names.arityOf(heap, start, length);
+    return arity !== 0 && arityFits(arity, words);
+  }
+
+  /** Writes the head of a list or string. @returns where it ends */
+  #head(start: number, type: number, value: number): number {
+    const command = this.#command;
+    command[start] = type;
+    let end = start + 2;
+    for (let limit = 10; value >= limit; limit *= 10) end++;
+    for (let at = end - 1, rest = value; at > start; at--) {
+      const next = (rest / 10) | 0;
+      command[at] = ZERO + rest - next * 10;
+      rest = next;
+    }
+    return this.#lineEnd(end);
+  }
+
+  /** Writes a number as a word. @returns where it ends */
+  #decimal(start: number, value: number): number {
+    const text = String(value);
+    let at = this.#head(start, DOLLAR, text.length);
+    for (let i = 0; i < text.length; i++) this.#command[at++] = text.charCodeAt(i);
+    return this.#lineEnd(at);
+  }
+
+  #lineEnd(at: number): number {
+    this.#command[at] = CR;
+    this.#command[at + 1] = LF;
+    return at + 2;
+  }
+
+  /** @returns true when all of it is known to be ASCII */
+  #copy(heap: Uint8Array, start: number, length: number, to: number): boolean {
+    if (length > FEW_BYTES) {
+      this.#command.set(heap.subarray(start, start + length), to);
+      return false;
+    }
+    let bits = 0;
+    for (let i = 0; i < length; i++) {
+      const byte = heap[start + i] as number;
+      this.#command[to + i] = byte;
+      bits |= byte;
+    }
+    return bits < 128;
+  }
+
+  #isText(start: number, end: number): boolean {
+    return isUtf8(this.#command.subarray(start, end));
+  }
+
+  /** Gives Python the engine's reply, the usual ones without a value in between. */
+  #convert(reply: Buffer, size: number, heap: Uint8Array, place: AnswerPlace): number {
+    const type = reply[0];
+    if (type === COLON && size <= MOST_DIGITS + 3 && reply[1] !== MINUS) {
+      let value = 0;
+      for (let at = 1; at < size - 2; at++) value = value * 10 + (reply[at] as number) - ZERO;
+      return DIRECT_OUTCOME.whole + value;
+    }
+    if (type === PLUS) {
+      if (size === 5 && reply[1] === 0x4f && reply[2] === 0x4b) return DIRECT_OUTCOME.ok;
+      return this.#text(reply, 1, size - 2, heap, place);
+    }
+    if (type === DOLLAR) {
+      if (reply[1] === MINUS) return DIRECT_OUTCOME.none;
+      let start = 1;
+      while (reply[start] !== CR) start++;
+      return this.#text(reply, start + 2, size - 2, heap, place);
+    }
+    return this.#answer(converted(reply.subarray(0, size)), heap, place);
+  }
+
+  #text(reply: Buffer, start: number, end: number, heap: Uint8Array, { start: to, size }: AnswerPlace): number {
+    const length = end - start;
+    // a place that is full would look as if more followed
+    if (length + VALUE_HEAD >= size) return this.#keep(converted(reply.subarray(0, end + 2)));
+    let isText = true;
+    if (length > FEW_BYTES) {
+      const bytes = reply.subarray(start, end);
+      isText = isUtf8(bytes);
+      heap.set(bytes, to + VALUE_HEAD);
+    } else {
+      let bits = 0;
+      for (let i = 0; i < length; i++) {
+        const byte = reply[start + i] as number;
+        heap[to + VALUE_HEAD + i] = byte;
+        bits |= byte;
+      }
+      if (bits > 127) isText = isUtf8(reply.subarray(start, end));
+    }
+    heap[to] = isText ? MARSHAL_TYPE.text : MARSHAL_TYPE.bytes;
+    for (let i = 0; i < 4; i++) heap[to + 1 + i] = length >>> (i * 8);
+    return isText ? DIRECT_OUTCOME.value : DIRECT_OUTCOME.withBytes;
+  }
+
+  #answer(answer: CallReply, heap: Uint8Array, { start, size }: AnswerPlace): number {
+    const { status, value } = answer;
+    if (value.length >= size) return this.#keep(answer);
+    heap.set(value, start);
+    if (status === ReplyStatus.error) return DIRECT_OUTCOME.error;
+    return status === ReplyStatus.withBytes ? DIRECT_OUTCOME.withBytes : DIRECT_OUTCOME.value;
+  }
+
+  #keep({ status, value }: CallReply): number {
+    this.#long = new MarshalWriter(value.length + 32).list(2).int(status).encoded(value).finish();
+    return DIRECT_OUTCOME.long;
   }
 }
 
@@ -78,24 +250,9 @@ function converted(reply: Buffer): CallReply {
   }
 }
 
-/** A call of `execute()`; undefined for any other message. */
-function executeCall(message: Uint8Array): Extract<CallMessage, { op: "execute" }> | undefined {
-  if (!isExecute(message)) return undefined;
-  try {
-    const decoded = decodeMessage(message);
-    return decoded.kind === "call" && decoded.op === "execute" ? decoded : undefined;
-  } catch (error) {
-    if (error instanceof BadMessage) return undefined;
-    throw error;
-  }
-}
-
-/** The operation as it stands in such a message, after the kind and a number, both of which are short. */
-const OPERATION = Buffer.from("execute");
-const OPERATION_WITHIN = 40;
-
-/** Does it look like such a call? Most other messages are found out here. */
-function isExecute(message: Uint8Array): boolean {
-  const start = Buffer.from(message.buffer, message.byteOffset, Math.min(message.length, OPERATION_WITHIN));
-  return start.includes(OPERATION);
-}
+/** A number of 32 bits, signed. */
+const numberAt = (bytes: Uint8Array, at: number): number =>
+  (bytes[at] as number) |
+  ((bytes[at + 1] as number) << 8) |
+  ((bytes[at + 2] as number) << 16) |
+  ((bytes[at + 3] as number) << 24);

@@ -28,7 +28,8 @@ export class Encoded {
   }
 }
 
-const T = {
+/** The byte with which a value begins, by its type. */
+export const MARSHAL_TYPE = {
   none: 0x4e,
   true: 0x54,
   false: 0x46,
@@ -62,17 +63,17 @@ export class MarshalWriter {
   }
 
   none(): this {
-    return this.#byte(T.none);
+    return this.#byte(MARSHAL_TYPE.none);
   }
 
   bool(value: boolean): this {
-    return this.#byte(value ? T.true : T.false);
+    return this.#byte(value ? MARSHAL_TYPE.true : MARSHAL_TYPE.false);
   }
 
   int(value: number | bigint): this {
     if (value >= -0x80000000 && value <= 0x7fffffff) {
       this.#need(5);
-      this.#bytes[this.#at] = T.int;
+      this.#bytes[this.#at] = MARSHAL_TYPE.int;
       this.#bytes.writeInt32LE(Number(value), this.#at + 1);
       this.#at += 5;
       return this;
@@ -82,7 +83,7 @@ export class MarshalWriter {
 
   float(value: number): this {
     this.#need(9);
-    this.#bytes[this.#at] = T.float;
+    this.#bytes[this.#at] = MARSHAL_TYPE.float;
     this.#bytes.writeDoubleLE(value, this.#at + 1);
     this.#at += 9;
     return this;
@@ -90,38 +91,38 @@ export class MarshalWriter {
 
   text(value: string): this {
     const size = Buffer.byteLength(value);
-    this.#sized(T.text, size);
+    this.#sized(MARSHAL_TYPE.text, size);
     this.#bytes.write(value, this.#at, size, "utf8");
     this.#at += size;
     return this;
   }
 
   bytes(value: Uint8Array): this {
-    return this.#raw(T.bytes, value, 0, value.length);
+    return this.#raw(MARSHAL_TYPE.bytes, value, 0, value.length);
   }
 
   /** A str whose UTF-8 bytes stand at `start…end` of `source`; the caller knows that they are UTF-8. */
   textBytes(source: Uint8Array, start: number, end: number): this {
-    return this.#raw(T.text, source, start, end);
+    return this.#raw(MARSHAL_TYPE.text, source, start, end);
   }
 
   /** A bytes object from `start…end` of `source`. */
   bytesSlice(source: Uint8Array, start: number, end: number): this {
-    return this.#raw(T.bytes, source, start, end);
+    return this.#raw(MARSHAL_TYPE.bytes, source, start, end);
   }
 
   /** Begins a list: exactly `length` values must follow. */
   list(length: number): this {
-    return this.#sized(T.list, length);
+    return this.#sized(MARSHAL_TYPE.list, length);
   }
 
   /** Begins a dict: keys and values alternate until `dictEnd`. */
   dict(): this {
-    return this.#byte(T.dict);
+    return this.#byte(MARSHAL_TYPE.dict);
   }
 
   dictEnd(): this {
-    return this.#byte(T.dictEnd);
+    return this.#byte(MARSHAL_TYPE.dictEnd);
   }
 
   /** Any value; plain objects are not accepted, a Map becomes a dict. */
@@ -203,7 +204,7 @@ export class MarshalWriter {
     const digits: number[] = [];
     for (let rest = value < 0n ? -value : value; rest > 0n; rest >>= 15n) digits.push(Number(rest & 0x7fffn));
     this.#need(5 + digits.length * 2);
-    this.#bytes[this.#at] = T.long;
+    this.#bytes[this.#at] = MARSHAL_TYPE.long;
     this.#bytes.writeInt32LE(value < 0n ? -digits.length : digits.length, this.#at + 1);
     this.#at += 5;
     for (const digit of digits) this.#at = this.#bytes.writeUInt16LE(digit, this.#at);
@@ -260,44 +261,44 @@ export class MarshalReader {
   /** Begins a list or tuple and gives its length. */
   list(): number {
     const type = this.#type();
-    if (type !== T.list && type !== T.tuple) throw broken("a list", type);
+    if (type !== MARSHAL_TYPE.list && type !== MARSHAL_TYPE.tuple) throw broken("a list", type);
     return this.#size();
   }
 
   /** Begins a dict; keys and values follow until {@link dictEnds}. */
   dict(): void {
     const type = this.#type();
-    if (type !== T.dict) throw broken("a dict", type);
+    if (type !== MARSHAL_TYPE.dict) throw broken("a dict", type);
   }
 
   /** Is the dict over? Its end is read then. */
   dictEnds(): boolean {
-    return this.#skips(T.dictEnd);
+    return this.#skips(MARSHAL_TYPE.dictEnd);
   }
 
   /** Is the next value None? It is read then. */
   none(): boolean {
-    return this.#skips(T.none);
+    return this.#skips(MARSHAL_TYPE.none);
   }
 
   /** A bool, and nothing that Python would take for one. */
   bool(): boolean {
     const type = this.#type();
-    if (type !== T.true && type !== T.false) throw broken("a bool", type);
-    return type === T.true;
+    if (type !== MARSHAL_TYPE.true && type !== MARSHAL_TYPE.false) throw broken("a bool", type);
+    return type === MARSHAL_TYPE.true;
   }
 
   /** An integer, however large: no float and no bool. */
   int(): number | bigint {
     const type = this.#type();
-    if (type === T.int) return this.#int32();
-    if (type === T.long) return this.#long();
+    if (type === MARSHAL_TYPE.int) return this.#int32();
+    if (type === MARSHAL_TYPE.long) return this.#long();
     throw broken("an int", type);
   }
 
   /** A float or an integer. */
   float(): number {
-    if (this.peek() !== T.float) return Number(this.int());
+    if (this.peek() !== MARSHAL_TYPE.float) return Number(this.int());
     this.#at++;
     return this.#float();
   }
@@ -305,7 +306,7 @@ export class MarshalReader {
   /** @param maxBytes the longest that is taken */
   text(maxBytes = Number.POSITIVE_INFINITY): string {
     const type = this.#type();
-    if (type !== T.text && type !== T.interned) throw broken("text", type);
+    if (type !== MARSHAL_TYPE.text && type !== MARSHAL_TYPE.interned) throw broken("text", type);
     const bytes = this.#view();
     if (bytes.length > maxBytes) throw new InternalError(`marshal: text of more than ${maxBytes} bytes`);
     this.#textLeft -= bytes.length;
@@ -316,20 +317,21 @@ export class MarshalReader {
   /** Bytes, or the UTF-8 of a text: what a command's argument is. A view into the message. */
   bytes(): Buffer {
     const type = this.#type();
-    if (type !== T.bytes && type !== T.text && type !== T.interned) throw broken("bytes", type);
+    if (type !== MARSHAL_TYPE.bytes && type !== MARSHAL_TYPE.text && type !== MARSHAL_TYPE.interned)
+      throw broken("bytes", type);
     return this.#view();
   }
 
   /** Is the next value a list or tuple? */
   get isList(): boolean {
     const type = this.peek();
-    return type === T.list || type === T.tuple;
+    return type === MARSHAL_TYPE.list || type === MARSHAL_TYPE.tuple;
   }
 
   /** Is it bytes or text? */
   get isBytes(): boolean {
     const type = this.peek();
-    return type === T.bytes || type === T.text || type === T.interned;
+    return type === MARSHAL_TYPE.bytes || type === MARSHAL_TYPE.text || type === MARSHAL_TYPE.interned;
   }
 
   /** Reads over bytes or text. */
@@ -348,27 +350,27 @@ export class MarshalReader {
   value(depth = 0): MarshalValue {
     const type = this.#type();
     switch (type) {
-      case T.none:
+      case MARSHAL_TYPE.none:
         return null;
-      case T.true:
+      case MARSHAL_TYPE.true:
         return true;
-      case T.false:
+      case MARSHAL_TYPE.false:
         return false;
-      case T.int:
+      case MARSHAL_TYPE.int:
         return this.#int32();
-      case T.long:
+      case MARSHAL_TYPE.long:
         return this.#long();
-      case T.float:
+      case MARSHAL_TYPE.float:
         return this.#float();
-      case T.bytes:
+      case MARSHAL_TYPE.bytes:
         return this.#view();
-      case T.text:
-      case T.interned:
+      case MARSHAL_TYPE.text:
+      case MARSHAL_TYPE.interned:
         return this.#view().toString("utf8");
-      case T.list:
-      case T.tuple:
+      case MARSHAL_TYPE.list:
+      case MARSHAL_TYPE.tuple:
         return this.#items(depth);
-      case T.dict:
+      case MARSHAL_TYPE.dict:
         return this.#dict(depth);
       default:
         throw broken("a known type", type);

@@ -26,10 +26,37 @@
  *
  *   ["call", seq, op, ...args]
  *   ["post", op, ...args]
+ *
+ * A tuple is no message but a request for the engine, `(task, words)`: the worker itself carries it out, if it may, and tells by {@link DIRECT_OUTCOME} what has become of it.
  */
 
 /** Outcome of a call. `withBytes` is a good value that holds bytes which are not UTF-8: Python turns them into bytearrays. */
 export const ReplyStatus = { ok: 0, error: 1, withBytes: 2 } as const;
+
+/** The first byte of a request for the engine, and of no message. */
+export const BEGINS_REQUEST = 0x28;
+
+/** What became of a request for the engine: a number that the write of it gives. Mirrored in bridge.py. */
+export const DIRECT_OUTCOME = {
+  /** Nothing was done: the main thread has to be asked. */
+  notHere: 0,
+  /** The reply lies in the place for answers. */
+  value: 1,
+  /** The same, with bytes in it that are not UTF-8. */
+  withBytes: 2,
+  /** The text of an error lies there. */
+  error: 3,
+  /** The reply is nil. */
+  none: 4,
+  /** The reply is OK. */
+  ok: 5,
+  /** What is to be read next is `[status, value]`, see {@link ReplyStatus}. */
+  long: 6,
+  /** Nothing was done: words in a tuple are no plain texts and numbers. They are to be made into a list of texts and bytes. */
+  unsure: 7,
+  /** The reply is a number, added to this. */
+  whole: 2 ** 29,
+} as const;
 
 /** Bits of a job's `flags`. */
 export const JobFlag = {

@@ -53,6 +53,8 @@ export class PythonWorker {
   readonly #enginePort: MessagePort;
   /** Of the engine, when it uses that by itself. */
   #thread: EngineThread | undefined;
+  /** So many of its commands this thread has heard of. */
+  #knownCalls = 0;
   readonly #sender: Sender;
   readonly #intake: Intake;
   readonly #gamble = new Gamble(256);
@@ -242,8 +244,9 @@ export class PythonWorker {
   /** What it has done in the engine by itself may have brought something for others. */
   #noteEngine(): void {
     const { words } = this.#shared;
-    if (this.#thread === undefined || Atomics.load(words, Word.engineUsed) === 0) return;
-    Atomics.store(words, Word.engineUsed, 0);
+    const { directCalls } = this;
+    if (this.#thread === undefined || directCalls === this.#knownCalls) return;
+    this.#knownCalls = directCalls;
     this.#options.onEngineUsed?.(Atomics.exchange(words, Word.engineOwes, 0) === 1);
   }
 

@@ -5,7 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import { InternalError } from "../errors.ts";
 import type { Reply } from "../resp/reply.ts";
-import { Encoded, type MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
+import { Encoded, MARSHAL_TYPE, type MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
 
 const CR = 13;
 const [PLUS, MINUS, COLON, DOLLAR, STAR] = [0x2b, 0x2d, 0x3a, 0x24, 0x2a] as const;
@@ -214,7 +214,6 @@ export function replyToMarshal(reply: Reply, out: MarshalWriter): { wroteBytes: 
   }
 }
 
-const MARSHAL = { none: 0x4e, true: 0x54, false: 0x46, bytes: 0x73, text: 0x75, interned: 0x74 } as const;
 const INT64_MAX = 0x7fffffffffffffffn;
 const INT64_MIN = -0x8000000000000000n;
 
@@ -251,7 +250,7 @@ function writeResult(
   depth: number,
 ): void {
   const type = reader.peek();
-  if (type === MARSHAL.text || type === MARSHAL.interned) {
+  if (type === MARSHAL_TYPE.text || type === MARSHAL_TYPE.interned) {
     let bytes = reader.bytes();
     // marshal lets lone surrogates pass; a reply must not
     if (!wellFormed && !isUtf8(bytes)) bytes = Buffer.from(bytes.toString("utf8"), "utf8");
@@ -260,7 +259,7 @@ function writeResult(
     else out.bulk(bytes);
     return;
   }
-  if (type === MARSHAL.bytes) {
+  if (type === MARSHAL_TYPE.bytes) {
     out.bulk(reader.bytes());
     return;
   }

@@ -227,6 +227,88 @@ describe("what a script sends", () => {
   });
 });
 
+describe("words and replies of all kinds", () => {
+  const words = [
+    ...["'text'", "'h\\u00e9'", "''", "'x' * 63", "'x' * 65", "'x' * 70000", "'\\ud800'", "Text('sub')"],
+    ...["b''", "b'bytes'", "b'\\xff\\x00'", "bytearray(b'array')", "array.array('b', [1, 2])", "Shown()"],
+    ...["0", "7", "-5", "2**31 - 1", "2**31", "-2**31", "2**45 + 1", "10**30", "True", "None", "1.5", "Number.one"],
+    ...["[1, 'a']", "(1,)", "{'a': 1}", "str"],
+  ];
+  const replies = [
+    ...["'ECHO', ''", "'ECHO', 'x' * 65525", "'ECHO', 'x' * 65531", "'ECHO', 'x' * 65540", "'ECHO', b'\\xff' * 70"],
+    ...["'ECHO', b'\\xff'", "'TYPE', 'none'", "'GET', 'none'", "'INCRBY', 'i', 9 * 10**18", "'INCRBY', 'j', 99999999"],
+    ...["'INCRBY', 'k', 100000000", "'INCRBY', 'm', -3", "'INCRBY', 'o', 2**53 + 1", "'LRANGE', 'none', 0, -1"],
+    ...["'RPUSH', 'l', 'a', b'\\xfe', *'xyz'", "'LRANGE', 'l', 0, -1", "'APPEND', 'big', 'x' * 60000"],
+    ...["'APPEND', 'big', 'x' * 60000", "'GET', 'big'", "'SETRANGE', 'raw', 70000, b'\\xff'", "'GET', 'raw'"],
+    ...[
+      "'INCR', 'big'",
+      "'GET'",
+      "'NOSUCH'",
+      "b'GET', 'big'",
+      "5, 'big'",
+      "''",
+      "'get' * 40, 'x'",
+      "",
+      "'SET', 'k', 'v', 'XX', 'GET'",
+    ],
+  ];
+  const code = [
+    "import array, enum",
+    "class Text(str): pass",
+    "class Number(enum.IntEnum): one = 1",
+    "class Shown:",
+    "    def __str__(self): return 'shown'",
+    "    def __buffer__(self, flags): raise RuntimeError('no buffer')",
+    "def tried(f):",
+    "    try: return repr(f())",
+    "    except Exception as error: return repr(error)",
+    "def check(_):",
+    "    out = []",
+    ...words.map((word) => `    out.append(tried(lambda: (execute('SET', 'w', ${word}), execute('GET', 'w'))))`),
+    ...replies.map((args) => `    out.append(tried(lambda: execute(${args})))`),
+    "    return [text if len(text) < 200 else (len(text), text[:50], text[-50:]) for text in out]",
+    "execute('FLUSHALL')",
+    "execute('PING')",
+    "GB('ShardsIDReader').map(check).map(lambda text: str(text)).run()",
+  ].join("\n");
+
+  it("are the same whichever thread carries the command out", async () => {
+    const here = await client.call("RG.PYEXECUTE", code);
+    // while somebody wants to know of events, all commands are the main thread's
+    await client.call("RG.PYEXECUTE", "GB('KeysReader').foreach(lambda r: None).register('never', mode='async_local')");
+    const there = await client.call("RG.PYEXECUTE", code);
+    expect(here).toEqual(there);
+    expect(String(here)).toContain("'shown'");
+  });
+});
+
+describe("requests that a script writes itself", () => {
+  it("are carried out as they are, or not at all", async () => {
+    const code = [
+      "import os, random",
+      "from marshal import dumps",
+      "from regears import bridge",
+      "def check(_):",
+      "    execute('SET', 'k', 'v')",
+      "    fine = dumps((0, ('GET', 'k')), 2)",
+      "    strange = [fine[:n] for n in range(1, len(fine))]",
+      "    for at in range(1, len(fine)):",
+      "        for byte in (0, 1, 0x28, 0x5b, 0x69, 0x73, 0x75, 0x7f, 0x80, 0xff):",
+      "            strange.append(fine[:at] + bytes((byte,)) + fine[at + 1:])",
+      "    strange += [dumps(x, 2) for x in ((), (0,), (0, 1), (0, ()), (0, []), ((0, ('GET', 'k')),), (2**40, ('GET', 'k')))]",
+      "    for _ in range(2000):",
+      "        strange.append(b'(' + random.randbytes(random.randrange(60)))",
+      "        strange.append(fine[:15] + random.randbytes(random.randrange(60)))",
+      "    outcomes = {os.write(bridge.fd, request) for request in strange}",
+      "    return [sorted(outcomes - set(range(8))), execute('GET', 'k'), os.write(bridge.fd, fine), execute('DBSIZE')]",
+      "execute('PING')",
+      "GB('ShardsIDReader').map(check).map(lambda r: str(r)).run()",
+    ].join("\n");
+    expect(await client.call("RG.PYEXECUTE", code)).toEqual([["[[], 'v', 1, 1]"], []]);
+    expect(server.output()).not.toMatch(/"level":"(warning|error|fatal)"/);
+  });
+});
+
 describe("a server that stops", () => {
   it("does so while scripts send commands without an end", async () => {
     await startLoop();

@@ -113,7 +113,10 @@ describe("nonsense", () => {
     await using worker = await TestWorker.start(assets);
     const garbage: Uint8Array[] = [];
     worker.onMessage = (bytes) => garbage.push(bytes);
-    worker.post("run", "import os\nfor n in (1, 3, 70000): os.write(bridge._fd, os.urandom(n))\nbridge.send(['end'])");
+    worker.post(
+      "run",
+      "import os\nfor n in (1, 3, 70000): os.write(bridge.fd, b'\\xff' + os.urandom(n - 1))\nbridge.send(['end'])",
+    );
     await until(() => garbage.length === 5, "all of it arrives");
     expect(garbage.slice(0, 3).map((bytes) => bytes.length)).toEqual([1, 3, 70000]);
   });

@@ -90,7 +90,7 @@ describe("files", () => {
 
   it("leave the worker its own device", async () => {
     expect(await outcome("import os\nos.closerange(3, 100)\nresult = 1")).toBe("ok 1");
-    expect(await outcome("import os\nos.dup2(os.open('/tmp/x', os.O_CREAT), bridge._fd)")).toMatch(/^error OSError/);
+    expect(await outcome("import os\nos.dup2(os.open('/tmp/x', os.O_CREAT), bridge.fd)")).toMatch(/^error OSError/);
     expect(await outcome("open('/dev/gears', 'rb')")).toMatch(/^error PermissionError/);
   });
 });

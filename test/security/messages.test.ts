@@ -53,7 +53,7 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
     ["an answer without a question", "for n in range(50): calls.post('answer', n, 'ok', '')"],
     ["the cursor of another", "calls.call('keys_next', 10 ** 6)"],
     ["a cursor to close, of another", "calls.post('keys_close', 10 ** 6)"],
-    ["no message at all", "import os\nos.write(bridge._fd, os.urandom(100))"],
+    ["no message at all", "import os\nos.write(bridge.fd, b'\\xff' + os.urandom(100))"],
     ["an operation that there is not", "calls.call('shutdown')"],
     ["too many elements", "bridge.send(['call', 1, 'execute', [b''] * 30_000_000, 0])"],
     ["an integer of a megabyte", "calls.call('time_event', (1 << 5_000_000) - 1, None, b'', key, 0)"],

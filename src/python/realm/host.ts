@@ -31,7 +31,10 @@ export interface Host {
   /** Bytes printed by Python; gives their number. */
   output(stream: number, bytes: Uint8Array): number;
 
-  /** Sends a message to main; gives its length or a negative errno. */
+  /**
+   * Sends a message to main; gives its length or a negative errno. A request for the engine (it begins as a tuple) is carried
+   * out, if it may be; gives what has become of it, see `DIRECT_OUTCOME`.
+   */
   send(memory: ArrayBufferLike, offset: number, length: number): number;
   /** Receives a piece of a message, waiting for one; gives its length, 0 when none came in time, or a negative errno. */
   receive(memory: ArrayBufferLike, offset: number, length: number): number;
@@ -39,7 +42,8 @@ export interface Host {
    * Commands:
    * - 0 makes the last message unread again.
    * - 1 asks for a number: with argument 0 the flow that main wants interrupted (0 for none), with 1 the size of the last
-   *   message, with 2 whether main lends a thread (1, and it is taken).
+   *   message, with 2 whether main lends a thread (1, and it is taken), with 3 the size of an answer of the engine that is to be
+   *   read. With 4 the next read gets nothing, and tells where answers of the engine are to be put.
    * - 2 says that the last message is done with, and until when (in terms of `now`) the next one is awaited. Without it, and
    *   after a `send`, a message is awaited without a limit but soon. A negative time says that it is the event loop that
    *   waits, and that nothing else goes on meanwhile.

@@ -7,9 +7,9 @@ import { randomFillSync } from "node:crypto";
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { Gamble, OUTBOX_LIMIT, Receiver, Sender, type Shared, Word } from "../channel.ts";
-import type { DirectCalls } from "../direct-calls.ts";
+import type { AnswerPlace, DirectCalls } from "../direct-calls.ts";
 import { type MemoryImage, restoreMemory } from "../memory-image.ts";
-import { BACKGROUND, type WorkerNotice } from "../protocol.ts";
+import { BACKGROUND, BEGINS_REQUEST, DIRECT_OUTCOME, type WorkerNotice } from "../protocol.ts";
 import type { Host } from "./host.ts";
 import { OutputLines } from "./output.ts";
 
@@ -19,7 +19,7 @@ export interface HostParts {
   readonly port: MessagePort;
   readonly notify: (notice: WorkerNotice, transfer?: ArrayBuffer[]) => void;
   /** Answers what the main thread need not. */
-  readonly direct: Pick<DirectCalls, "answer">;
+  readonly direct: Pick<DirectCalls, "carryOut" | "takeLong">;
   readonly collectGarbage: () => void;
   /** Files the realm may read while it boots: their bytes, or where they are. */
   readonly files: ReadonlyMap<string, Uint8Array | string>;
@@ -70,6 +70,15 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     if (wanted < BACKGROUND) return wanted;
     return wanted === BACKGROUND + (Atomics.load(words, Word.turn) >>> 0) ? BACKGROUND : 0;
   };
+
+  /** Python's memory as it was last seen, and where in it answers of the engine go. */
+  let heap: Uint8Array = new Uint8Array(0);
+  let place: AnswerPlace = { start: 0, size: 0 };
+  /** The next read tells where that is. */
+  let placing = false;
+  /** An answer that is longer than its place, and how much of it is read. */
+  let long: Buffer | undefined;
+  let longRead = 0;
 
   const release = (): void => {
     if (message === undefined || unread) return;
@@ -146,23 +155,51 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     const mustRing = Atomics.load(words, Word.mainPolls) === 0;
     if (mustRing && Atomics.exchange(words, Word.doorbell, 1) === 0) port.postMessage(null);
   };
-  /** Answers a message without the main thread: Python reads the answer next. @returns false when main is to have it */
-  const answerHere = (sent: Uint8Array): boolean => {
-    const answer = answered(sent);
-    if (answer === undefined) return false;
-    if (Atomics.load(words, Word.engineOwes) === 1) ring();
-    message = answer;
-    fromRing = false;
-    read = 0;
-    unread = false;
-    return true;
-  };
-  const answered = (sent: Uint8Array): Buffer | undefined => {
+  const attempt = (start: number, end: number): number => {
     try {
-      return direct.answer(sent);
+      return direct.carryOut(heap, start, end, place);
     } catch (error) {
       // the main thread ends the engine when it sees what has happened
-      die(`the engine has failed in it: ${error instanceof Error ? error.message : String(error)}`);
+      return die(`the engine has failed in it: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  /** A request for the engine. @returns one of {@link DIRECT_OUTCOME} */
+  const carryOut = (start: number, end: number): number => {
+    const outcome = attempt(start, end);
+    if (outcome !== DIRECT_OUTCOME.notHere && Atomics.load(words, Word.engineOwes) === 1) ring();
+    long = direct.takeLong();
+    longRead = 0;
+    return outcome;
+  };
+  /** The next piece of an answer that is longer than its place. */
+  const readLong = (from: Buffer, offset: number, length: number): number => {
+    const size = Math.min(length, from.length - longRead);
+    heap.set(from.subarray(longRead, longRead + size), offset);
+    longRead += size;
+    if (longRead === from.length) long = undefined;
+    return size;
+  };
+  /** Python's memory, which may have grown. */
+  const see = (memory: ArrayBufferLike): void => {
+    if (heap.buffer === memory) return;
+    heap = new Uint8Array(memory);
+    Atomics.store(words, Word.heapPages, memory.byteLength / 65536);
+  };
+  const query = (argument: number): number => {
+    switch (argument) {
+      case 0:
+        return target();
+      case 1:
+        return message?.length ?? 0;
+      case 2:
+        return Atomics.exchange(words, Word.lentThread, 0);
+      case 3:
+        return long?.length ?? 0;
+      case 4:
+        placing = true;
+        return 0;
+      default:
+        return -EINVAL;
     }
   };
   const die = (reason: string): never => {
@@ -212,19 +249,20 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     send(memory, offset, length) {
       try {
         if (length <= 0 || length > MAX_MESSAGE) return -EINVAL;
+        see(memory);
+        if (!(offset >= 0 && offset + length <= heap.length)) return -EINVAL;
         if (turning) turn(false);
-        Atomics.store(words, Word.heapPages, memory.byteLength / 65536);
+        if (heap[offset] === BEGINS_REQUEST) return carryOut(offset, offset + length);
         release();
         deadline = undefined;
-        if (answerHere(new Uint8Array(memory, offset, length))) return length;
         if (sender.fits(length)) {
-          sender.sendByRing(new Uint8Array(memory, offset, length));
+          sender.sendByRing(heap.subarray(offset, offset + length));
           ring();
           return length;
         }
         const stalled = awaitRoom(Math.ceil(length / 1024));
         if (stalled < 0) return stalled;
-        sender.sendByPort(new Uint8Array(memory, offset, length));
+        sender.sendByPort(heap.subarray(offset, offset + length));
         return length;
       } catch {
         return -ENOMEM;
@@ -233,9 +271,16 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     receive(memory, offset, length) {
       try {
         if (length <= 0) return 0;
+        see(memory);
+        if (!(offset >= 0 && offset + length <= heap.length)) return -EINVAL;
+        if (placing) {
+          placing = false;
+          place = { start: offset, size: length };
+          return 0;
+        }
+        if (long !== undefined) return readLong(long, offset, length);
         if (message === undefined || (read === message.length && !unread)) {
           release();
-          Atomics.store(words, Word.heapPages, memory.byteLength / 65536);
           const outcome = waitForMessage();
           // an interrupted read is repeated
           if (turning && outcome >= 0) turn(false);
@@ -243,9 +288,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
         }
         unread = false;
         const size = Math.min(length, message.length - read);
-        new Uint8Array(memory, offset, size).set(
-          read === 0 && size === message.length ? message : message.subarray(read, read + size),
-        );
+        heap.set(read === 0 && size === message.length ? message : message.subarray(read, read + size), offset);
         read += size;
         return size;
       } catch {
@@ -259,9 +302,9 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
           read = 0;
           return 0;
         case 1:
-          if (argument === 0) return target();
-          return argument === 1 ? (message?.length ?? 0) : Atomics.exchange(words, Word.lentThread, 0);
+          return query(argument);
         case 2:
+          long = undefined;
           release();
           deadline = Math.abs(argument);
           turn(argument < 0);

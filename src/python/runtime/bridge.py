@@ -24,12 +24,23 @@ _AWAIT = 2
 _TARGET = 0
 _SIZE = 1
 _THREAD = 2
+_LONG_SIZE = 3
+_PLACE = 4
+
+# What became of a request for the engine; mirrors DIRECT_OUTCOME in protocol.ts.
+NOT_HERE, VALUE, BYTES, FAILED, NIL, DONE, LONG, UNSURE = range(8)
+WHOLE = 2**29
 
 _FOREVER = 1 << 52
 
-_fd = -1
-_piece = bytearray(_PIECE)
-_write = os.write
+# Status of an answer; mirrors ReplyStatus in protocol.ts.
+OK, ERROR, WITH_BYTES = 0, 1, 2
+_STATUS = {VALUE: OK, BYTES: WITH_BYTES, FAILED: ERROR}
+
+# The device, and the place for what comes from it.
+fd = -1
+piece = bytearray(_PIECE)
+write = os.write
 _readinto = os.readinto
 _lseek = os.lseek
 _monotonic = time.monotonic
@@ -37,13 +48,15 @@ _monotonic = time.monotonic
 
 def open():
     """Opens the device. To be called once in each worker, after the snapshot is restored."""
-    global _fd
-    _fd = os.open("/dev/gears", os.O_RDWR)
+    global fd
+    fd = os.open("/dev/gears", os.O_RDWR)
+    _lseek(fd, _PLACE, _QUERY)
+    _readinto(fd, piece)
 
 
 def send(message):
     """Sends a message and does not wait for anything, unless main is far behind."""
-    _write(_fd, _dumps(message, _MARSHAL_VERSION))
+    write(fd, _dumps(message, _MARSHAL_VERSION))
 
 
 def receive(timeout_ms=None, turn=False):
@@ -51,49 +64,82 @@ def receive(timeout_ms=None, turn=False):
     that nothing else is going on: main sees by it that the event loop turns."""
     # An absolute time, because a read that a signal interrupts is repeated by Python.
     until = _FOREVER if timeout_ms is None else int(_monotonic() * 1000 + max(timeout_ms, 0))
-    _lseek(_fd, -until if turn else until, _AWAIT)
+    _lseek(fd, -until if turn else until, _AWAIT)
     try:
-        size = _readinto(_fd, _piece)
+        size = _readinto(fd, piece)
         if size == 0:
             return None
-        return _loads(_piece) if size < _PIECE else _rest()
+        return _loads(piece) if size < _PIECE else _rest()
     except (MemoryError, ValueError, EOFError, TypeError):
         raise
     except BaseException:
-        _lseek(_fd, 0, _REWIND)
+        _lseek(fd, 0, _REWIND)
         raise
 
 
 def send_and_receive(message):
     """Sends a message and gives the next one from main."""
-    _write(_fd, _dumps(message, _MARSHAL_VERSION))
+    write(fd, _dumps(message, _MARSHAL_VERSION))
     try:
         # What follows the object in the buffer is ignored.
-        return _loads(_piece) if _readinto(_fd, _piece) < _PIECE else _rest()
+        return _loads(piece) if _readinto(fd, piece) < _PIECE else _rest()
     except (MemoryError, ValueError, EOFError, TypeError):
         raise
     except BaseException:
-        _lseek(_fd, 0, _REWIND)
+        _lseek(fd, 0, _REWIND)
         raise
+
+
+def ask_engine(task, words):
+    """Has a command carried out in this thread, if that is possible. Gives a number: what has become of it. Words in a list are
+    `str` and `bytes`; those in a tuple may be anything, and are not sent unless they are plainly `str` and `int`. Raises a
+    ValueError when they have no bytes at all."""
+    return write(fd, _dumps((task, words), _MARSHAL_VERSION))
+
+
+def answer(outcome):
+    """Status and value of the answer to a request that was carried out."""
+    if outcome >= WHOLE:
+        return OK, outcome - WHOLE
+    if outcome == DONE:
+        return OK, "OK"
+    if outcome == NIL:
+        return OK, None
+    if outcome == LONG:
+        return _loads(_read_whole(bytearray(_lseek(fd, _LONG_SIZE, _QUERY)), 0))
+    return _STATUS[outcome], _loads(piece)
 
 
 def interrupt_target():
     """Gives the handle of the flow that main wants interrupted, 0 for none. Never waits."""
-    return _lseek(_fd, _TARGET, _QUERY)
+    return _lseek(fd, _TARGET, _QUERY)
 
 
 def take_thread():
     """Takes the thread that main lends, if it does: then a flow may begin without asking. Never waits."""
-    return _lseek(_fd, _THREAD, _QUERY) == 1
+    return _lseek(fd, _THREAD, _QUERY) == 1
+
+
+def _unusual(outcome):
+    """What is to be made of a rarer outcome of a request."""
+    if outcome == _NOT_HERE:
+        return NOT_HERE
+    if outcome == _LONG:
+        status, value = _loads(_read_whole(bytearray(_lseek(fd, _LONG_SIZE, _QUERY)), 0))
+        return value if status == OK else Answer(status, value)
+    return Answer(ERROR if outcome == _ERROR else WITH_BYTES, _loads(piece))
 
 
 def _rest():
     """Decodes the message whose first piece fills the buffer."""
-    size = _lseek(_fd, _SIZE, _QUERY)
-    message = bytearray(size)
-    at = len(_piece)
-    message[:at] = _piece
+    message = bytearray(_lseek(fd, _SIZE, _QUERY))
+    message[:_PIECE] = piece
+    return _loads(_read_whole(message, _PIECE))
+
+
+def _read_whole(message, at):
+    """Reads what is missing of it."""
     view = memoryview(message)
-    while at < size:
-        at += _readinto(_fd, view[at:])
-    return _loads(message)
+    while at < len(message):
+        at += _readinto(fd, view[at:])
+    return message

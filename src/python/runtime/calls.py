@@ -6,12 +6,10 @@ import time
 from collections import deque
 
 from . import bridge
+from .bridge import OK, WITH_BYTES
 from .context import CONTEXT
 from .convert import revive
 from .errors import GearsError, GearsForceStopped
-
-# Outcomes of a call; they mirror ReplyStatus in protocol.ts.
-OK, ERROR, WITH_BYTES = 0, 1, 2
 
 # Characters of a line for the log; the main thread takes no longer ones.
 _LINE = 16384
@@ -54,10 +52,15 @@ def request(op, args):
     reply = bridge.send_and_receive(["call", sequence, op, *args])
     if reply is None or reply[1] != sequence or reply[0] != "reply":
         reply = _await_reply(sequence, reply)
+    heed_abort()
+    return reply[2], reply[3]
+
+
+def heed_abort():
+    """Raises `gears.forcestopped` when the running code is to stop."""
     context = CONTEXT.get()
     if context is not None and context.abort_requested:
         raise GearsForceStopped()
-    return reply[2], reply[3]
 
 
 def post(op, *args):
@@ -92,9 +95,7 @@ def sleep(seconds):
         message = bridge.receive(min(left, _LONG) * 1000)
         if message is not None:
             accept(message)
-        context = CONTEXT.get()
-        if context is not None and context.abort_requested:
-            raise GearsForceStopped()
+        heed_abort()
 
 
 def serve_nested():

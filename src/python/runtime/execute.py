@@ -1,38 +1,46 @@
 """Functions of a script's globals that reach the engine, the configuration and the log."""
 
-from . import calls
-from .context import CONTEXT
+from marshal import dumps as _dumps, loads as _loads
+
+from . import bridge, calls
+from .bridge import DONE, NIL, NOT_HERE, OK, UNSURE, VALUE, WHOLE, WITH_BYTES
+from .context import CONTEXT, Context
 from .convert import MAX_ELEMENTS, command, elements, revive, to_reply, word
-from .errors import GearsError, GearsFlatError, plain
+from .errors import GearsError, GearsFlatError, GearsForceStopped, plain
 from .native import in_c, in_python
 
+# The Context of code that has none.
+_NOBODY = Context(0, None, 0)
 _LEVELS = ("debug", "verbose", "notice", "warning")
 
 
 @in_c("executeCommand")
 def execute(*args):
     """Runs an engine command and gives its reply; an error reply raises `gears.error`."""
-    if not args:
-        return []
-    name = args[0]
-    if not isinstance(name, str):
-        raise GearsError("the given command must be a string")
-    context = CONTEXT.get()
-    status, value = calls.request("execute", (command(plain(name), args[1:]), context.handle if context else 0))
-    if status == calls.OK:
-        return value
-    if status == calls.WITH_BYTES:
-        return revive(value)
-    raise GearsError(_engine_error(value))
+    context = CONTEXT.get() or _NOBODY
+    try:
+        # bridge.ask_engine, written out: calls of functions are most of what a loop of execute() takes in Python
+        outcome = bridge.write(bridge.fd, _dumps((context.handle, args), 2))
+    except ValueError:
+        outcome = UNSURE
+    if context.abort_requested:
+        raise GearsForceStopped()
+    if outcome >= WHOLE:
+        return outcome - WHOLE
+    if outcome == VALUE:
+        return _loads(bridge.piece)
+    if outcome == DONE:
+        return "OK"
+    return None if outcome == NIL else _execute(args, context, outcome)
 
 
 @in_c("callNext")
 def call_next(*args):
     """Runs the next hook of the hooked command, or the command itself. Arguments without the command's name."""
     status, value = calls.request("call_next", (command("", args)[1:], _handle()))
-    if status == calls.OK:
+    if status == OK:
         return value
-    if status == calls.WITH_BYTES:
+    if status == WITH_BYTES:
         return revive(value)
     raise GearsError(_engine_error(value))
 
@@ -126,6 +134,29 @@ _OWN_ERRORS = frozenset(("Can not get CommandHook ctx", "Failed executing comman
 def _handle():
     context = CONTEXT.get()
     return context.handle if context is not None else 0
+
+
+def _execute(args, context, outcome):
+    """Goes on with a command that is not sent yet, or that has an unusual reply."""
+    if outcome == NOT_HERE or outcome == UNSURE:
+        if not args:
+            return []
+        name = args[0]
+        if not isinstance(name, str):
+            raise GearsError("the given command must be a string")
+        words = command(plain(name), args[1:])
+        if outcome == UNSURE:
+            outcome = bridge.ask_engine(context.handle, words)
+    if outcome == NOT_HERE or outcome == UNSURE:
+        status, value = calls.request("execute", (words, context.handle))
+    else:
+        status, value = bridge.answer(outcome)
+        calls.heed_abort()
+    if status == OK:
+        return value
+    if status == WITH_BYTES:
+        return revive(value)
+    raise GearsError(_engine_error(value))
 
 
 def _engine_error(text):
