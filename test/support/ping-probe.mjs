@@ -1,5 +1,6 @@
 /**
- * The child process of ping-probe.ts: sends one PING after the other to a server, and tells the slowest when its parent asks.
+ * The child process of ping-probe.ts: sends one PING after the other to a server, and tells how long they took when its parent
+ * asks.
  * Usage: node ping-probe.mjs PORT; the parent speaks to it by IPC.
  */
 import { connect } from "node:net";
@@ -9,7 +10,8 @@ const [port] = process.argv.slice(2);
 const socket = connect(Number(port), "127.0.0.1");
 socket.setNoDelay(true);
 
-let [slowest, count, sentAt] = [0, 0, 0];
+const times = [];
+let sentAt = 0;
 
 function ping() {
   sentAt = performance.now();
@@ -18,8 +20,8 @@ function ping() {
 
 socket.on("connect", ping);
 socket.on("data", () => {
-  slowest = Math.max(slowest, performance.now() - sentAt);
-  if (++count === 1) process.send({ kind: "ready" });
+  times.push(performance.now() - sentAt);
+  if (times.length === 1) process.send({ kind: "ready" });
   sentAt = 0;
   setTimeout(ping, PAUSE_MS);
 });
@@ -28,7 +30,9 @@ socket.on("error", () => {});
 
 process.on("message", () => {
   // A PING that is still without an answer counts with the time that it has waited.
-  const waiting = sentAt > 0 ? performance.now() - sentAt : 0;
-  process.send({ kind: "result", slowestMs: Math.max(slowest, waiting), count });
+  if (sentAt > 0) times.push(performance.now() - sentAt);
+  times.sort((one, other) => one - other);
+  const p99Ms = times[Math.floor((times.length - 1) * 0.99)];
+  process.send({ kind: "result", slowestMs: times.at(-1), p99Ms, count: times.length });
   process.exit(0);
 });
