@@ -26,6 +26,7 @@ const ENGINE = [
   ...[
     "engine.ts",
     "client.ts",
+    "lasting-client.ts",
     "encode.ts",
     "internal.ts",
     "engine-commands.ts",

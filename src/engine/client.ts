@@ -2,9 +2,10 @@
 import RedisParser from "redis-parser";
 import { InternalError, ReplyError } from "../errors.ts";
 import type { Maybe } from "../maybe.ts";
+import { Fifo } from "../resp/fifo.ts";
+import { FrameError, FrameSplitter } from "../resp/frames.ts";
 import { type CommandArgument, encodeCommand, encodeCommands } from "./encode.ts";
 import { type EngineConnection, MAX_REPLY, replyTooLong } from "./engine.ts";
-import { ReplyEnds } from "./reply-ends.ts";
 import type { LentConnection } from "./threads.ts";
 import { traitsOf } from "./traits.ts";
 
@@ -43,16 +44,55 @@ export interface DirectConnection extends EngineConnection {
 }
 
 /** What waits for replies, in the order of its commands. */
-interface Waiting {
+class Waiting {
   missing: number;
   /** Bytes that have come so far. */
-  size: number;
+  size = 0;
+  readonly chunks: Buffer[] = [];
   /** Undefined when the bytes themselves are wanted. */
   readonly values: EngineValue[] | undefined;
-  readonly chunks: Buffer[];
-  /** Called once, with undefined when all replies are there, or with the reason why they will not come. */
-  readonly settle: (waiting: Waiting, error: EngineClosed | undefined) => void;
+  isSettled = false;
+  /** Why the replies will not come. */
+  error: EngineClosed | undefined;
+  #onSettled: () => void = () => {};
+
+  constructor(replies: number, values: EngineValue[] | undefined) {
+    this.missing = replies;
+    this.values = values;
+  }
+
+  /** All replies are there, or (with the reason) will not come. */
+  settle(error?: EngineClosed): void {
+    this.error = error;
+    this.isSettled = true;
+    this.#onSettled();
+  }
+
+  /** The bytes of the replies. @throws EngineClosed */
+  get bytes(): Buffer {
+    if (this.error) throw this.error;
+    const [first] = this.chunks;
+    return this.chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.chunks);
+  }
+
+  /** Resolves, or rejects, with what `read` gives or throws when this is settled. */
+  later<T>(read: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const give = (): void => {
+        try {
+          resolve(read());
+        } catch (reason) {
+          reject(reason);
+        }
+      };
+      if (this.isSettled) give();
+      else this.#onSettled = give;
+    });
+  }
 }
+
+/** A long reply comes in parts, one with each flush: enough for the longest value. */
+const MAX_FLUSHES = 16_384;
 
 const MESSAGES = new Set(["message", "pmessage", "smessage"]);
 
@@ -66,13 +106,12 @@ export class EngineClient {
   onClose: (reason: EngineClosed) => void = () => {};
 
   readonly #connection: DirectConnection;
-  readonly #ends = new ReplyEnds();
+  readonly #ends = new FrameSplitter();
   readonly #parser: RedisParser;
-  readonly #queue: Waiting[] = [];
-  #head = 0;
+  readonly #queue = new Fifo<Waiting>();
   #closed: EngineClosed | undefined;
   #subscribed = false;
-  readonly #arrived: Buffer[] = [];
+  readonly #arrived = new Fifo<Buffer>();
   readonly #maxReply: number;
 
   /**
@@ -86,7 +125,7 @@ export class EngineClient {
       returnBuffers: true,
       returnReply: (reply) => this.#takeValue(toValue(reply)),
       returnError: (error) => this.#takeValue(toValue(error)),
-      returnFatalError: (error) => this.#fail(new EngineClosed("the engine's reply is not RESP", { cause: error })),
+      returnFatalError: (error) => this.#failUnreadable(error),
     });
     connection.onData = (bytes) => this.#take(bytes);
     connection.onClose = (reason) =>
@@ -123,49 +162,28 @@ export class EngineClient {
    * @returns the bytes of those replies
    * @throws EngineClosed when the connection ended first
    */
-  rawCall(bytes: Buffer, replies: number): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      this.#send(bytes, replies, undefined, (waiting, error) =>
-        error === undefined ? resolve(joined(waiting.chunks)) : reject(error),
-      );
-    });
+  async rawCall(bytes: Buffer, replies: number): Promise<Buffer> {
+    const waiting = this.#send(bytes, replies, undefined);
+    return waiting.later(() => waiting.bytes);
   }
 
   /**
-   * The same, at once where the engine can: then `done` is called before this returns. Otherwise later, exactly once.
-   * @param shown MONITOR shows it, though it comes from the server
-   */
-  rawCallNow(
-    bytes: Buffer,
-    replies: number,
-    done: (error: EngineClosed | undefined, reply: Buffer) => void,
-    shown = false,
-  ): void {
-    this.#send(bytes, replies, undefined, (waiting, error) =>
-      error === undefined ? done(undefined, joined(waiting.chunks)) : done(error, EMPTY),
-    );
-    if (shown) this.#connection.flushShown?.();
-    else this.#connection.flushNow?.();
-  }
-
-  /**
-   * The same with the reply as a value: there at once where the engine can answer within the call.
+   * The same, at once where the engine can answer within the call.
+   * @param way `shown`: MONITOR shows it, though it comes from the server; `whole`: also long replies come at once
    * @throws EngineClosed when the connection ended first
    */
-  ask(bytes: Buffer, replies: number, shown = false): Maybe<Buffer> {
-    let answer: Buffer | EngineClosed | undefined;
-    let settle: (() => void) | undefined;
-    const done = (error: EngineClosed | undefined, reply: Buffer): void => {
-      answer = error ?? reply;
-      settle?.();
-    };
-    this.rawCallNow(bytes, replies, done, shown);
-    const present = answer as Buffer | EngineClosed | undefined;
-    if (present instanceof EngineClosed) throw present;
-    if (present) return present;
-    return new Promise((resolve, reject) => {
-      settle = () => (answer instanceof EngineClosed ? reject(answer) : resolve(answer as Buffer));
-    });
+  ask(bytes: Buffer, replies = 1, way?: "shown" | "whole"): Maybe<Buffer> {
+    const waiting = this.#send(bytes, replies, undefined);
+    if (way === "shown") this.#connection.flushShown?.();
+    else this.flush();
+    if (way === "whole" && this.#connection.flushNow)
+      for (let flushes = 1; !waiting.isSettled && flushes < MAX_FLUSHES; flushes++) this.flush();
+    return waiting.isSettled ? waiting.bytes : waiting.later(() => waiting.bytes);
+  }
+
+  /** Has what was sent carried out within the call, where the engine can. */
+  flush(): void {
+    this.#connection.flushNow?.();
   }
 
   /** Ends the connection; what waits is rejected. */
@@ -175,32 +193,40 @@ export class EngineClient {
     this.#reject(new EngineClosed("the connection to the engine was closed"));
   }
 
-  #request(bytes: Buffer, replies: number): Promise<EngineValue[]> {
-    return new Promise((resolve, reject) => {
-      const values: EngineValue[] = [];
-      this.#send(bytes, replies, values, (_waiting, error) => (error === undefined ? resolve(values) : reject(error)));
+  async #request(bytes: Buffer, replies: number): Promise<EngineValue[]> {
+    const values: EngineValue[] = [];
+    const waiting = this.#send(bytes, replies, values);
+    return waiting.later(() => {
+      if (waiting.error) throw waiting.error;
+      return values;
     });
   }
 
-  #send(bytes: Buffer, replies: number, values: EngineValue[] | undefined, settle: Waiting["settle"]): void {
-    const waiting: Waiting = { missing: replies, size: 0, values, chunks: [], settle };
+  #send(bytes: Buffer, replies: number, values: EngineValue[] | undefined): Waiting {
+    const waiting = new Waiting(replies, values);
     if (this.#closed !== undefined) {
-      settle(waiting, this.#closed);
-      return;
+      waiting.settle(this.#closed);
+      return waiting;
     }
     if (values === undefined && this.#subscribed) {
       throw new InternalError("a connection that has subscribed can not be used for raw replies");
     }
     this.#queue.push(waiting);
     this.#connection.write(bytes);
+    return waiting;
   }
 
   /** Bytes may arrive while earlier ones are being taken, when a receiver makes a call that is answered at once. */
   #take(bytes: Buffer): void {
     this.#arrived.push(bytes);
     if (this.#arrived.length > 1) return;
-    for (let next = this.#arrived[0]; next !== undefined; next = this.#arrived[0]) {
-      this.#split(next);
+    for (let next = this.#arrived.first; next !== undefined; next = this.#arrived.first) {
+      try {
+        this.#split(next);
+      } catch (error) {
+        if (!(error instanceof FrameError)) throw error;
+        this.#failUnreadable(error);
+      }
       this.#arrived.shift();
     }
   }
@@ -209,14 +235,14 @@ export class EngineClient {
   #split(bytes: Buffer): void {
     let start = 0;
     while (start < bytes.length && this.#closed === undefined) {
-      const waiting = this.#queue[this.#head];
+      const waiting = this.#queue.first;
       if (waiting !== undefined && waiting.size + bytes.length - start > this.#maxReply) {
         // what follows it in these bytes counts too, which are few
         this.#fail(new ReplyTooLong(this.#maxReply));
       } else if (waiting !== undefined && waiting.values === undefined) {
         start = this.#takeRaw(waiting, bytes, start);
       } else {
-        const end = this.#ends.next(bytes, start);
+        const end = this.#ends.end(bytes, start);
         const until = end < 0 ? bytes.length : end;
         if (waiting !== undefined) waiting.size += until - start;
         this.#decode(bytes.subarray(start, until));
@@ -238,7 +264,7 @@ export class EngineClient {
   #takeRaw(waiting: Waiting, bytes: Buffer, start: number): number {
     let at = start;
     while (waiting.missing > 0) {
-      const end = this.#ends.next(bytes, at);
+      const end = this.#ends.end(bytes, at);
       if (end < 0) {
         waiting.size += bytes.length - start;
         waiting.chunks.push(bytes.subarray(start));
@@ -260,7 +286,7 @@ export class EngineClient {
         return;
       }
     }
-    const waiting = this.#queue[this.#head];
+    const waiting = this.#queue.first;
     // Nobody asked: the engine says why it closes the connection, such as `max number of clients reached`.
     if (waiting === undefined) {
       if (value instanceof EngineError) this.#fail(new EngineClosed(value.message));
@@ -271,15 +297,12 @@ export class EngineClient {
   }
 
   #settled(waiting: Waiting): void {
-    this.#head++;
-    if (this.#head === this.#queue.length) {
-      this.#queue.length = 0;
-      this.#head = 0;
-    } else if (this.#head > 1024) {
-      this.#queue.splice(0, this.#head);
-      this.#head = 0;
-    }
-    waiting.settle(waiting, undefined);
+    this.#queue.shift();
+    waiting.settle();
+  }
+
+  #failUnreadable(cause: Error): void {
+    this.#fail(new EngineClosed("the engine's reply is not RESP", { cause }));
   }
 
   #fail(reason: EngineClosed): void {
@@ -291,15 +314,8 @@ export class EngineClient {
 
   #reject(reason: EngineClosed): void {
     this.#closed = reason;
-    for (const waiting of this.#queue.splice(this.#head)) waiting.settle(waiting, reason);
+    for (const waiting of this.#queue.clear()) waiting.settle(reason);
   }
-}
-
-const EMPTY = Buffer.alloc(0);
-
-function joined(chunks: readonly Buffer[]): Buffer {
-  const [first] = chunks;
-  return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
 }
 
 function toValue(reply: unknown): EngineValue {

@@ -7,6 +7,7 @@
  * Valkey in the same step, and no reply is handed over while Valkey still holds bytes for a priority connection that is
  * not paused. So a priority connection learns of every event before the client that caused it gets its reply.
  */
+import { Fifo } from "../resp/fifo.ts";
 import { readFile } from "node:fs/promises";
 import { ConfigError } from "../config.ts";
 import { InternalError } from "../errors.ts";
@@ -93,8 +94,8 @@ export class EmbeddedEngine implements Engine {
   #rkStep: () => number = () => 0;
   #rkNextTimeout: () => number = () => 100;
   /** Sockets with something to deliver, priority ones apart. */
-  #urgent: VirtualSocket[] = [];
-  #ordinary: VirtualSocket[] = [];
+  readonly #urgent = new Fifo<VirtualSocket>();
+  readonly #ordinary = new Fifo<VirtualSocket>();
   /** Connections whose `write()` gave false. */
   readonly #full = new Set<EmbeddedConnection>();
   #inStep = false;
@@ -447,8 +448,7 @@ export class EmbeddedEngine implements Engine {
    */
   #deliver(): void {
     while (this.#urgent.length > 0 || this.#ordinary.length > 0) {
-      const list = this.#urgent.length > 0 ? this.#urgent : this.#ordinary;
-      const socket = list.shift();
+      const socket = this.#urgent.shift() ?? this.#ordinary.shift();
       if (socket !== undefined) this.#deliverTo(socket);
     }
     if (this.#full.size > 0) this.#tellDrained();

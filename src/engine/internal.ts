@@ -16,13 +16,6 @@ interface PriorityEngine extends Engine {
   connect(options?: ConnectOptions): DirectConnection;
 }
 
-/** A connection of the server's own whose commands can be carried out at once. */
-export interface DirectClient {
-  readonly client: EngineClient;
-  /** Carries out what was sent, within the call, where the engine can. */
-  flush(): void;
-}
-
 export class InternalConnections {
   readonly #engine: PriorityEngine;
   #password: string | undefined;
@@ -45,28 +38,19 @@ export class InternalConnections {
     this.#password = password;
   }
 
-  /** Opens a connection that may do everything. */
-  open(): EngineClient {
-    return this.openDirect().client;
+  /**
+   * Opens a connection that may do everything.
+   * @param options `priority`: it gets its bytes before all others, for listening to notifications
+   */
+  open(options: ConnectOptions = {}): EngineClient {
+    return this.#login(options).client;
   }
 
   /** Opens such a connection for a thread that uses the engine by itself; undefined when the engine does not answer. */
   lend(): LentConnection | undefined {
     const { connection, client } = this.#login({});
-    let answered = false;
-    client.rawCallNow(encodeCommand(["PING"]), 1, (error) => {
-      answered = error === undefined;
-    });
-    return answered ? connection.lend?.() : undefined;
-  }
-
-  /**
-   * The same, with a handle on when its commands are carried out.
-   * @param options `priority`: it gets its bytes before all others, for listening to notifications
-   */
-  openDirect(options: { readonly priority?: boolean } = {}): DirectClient {
-    const { connection, client } = this.#login(options);
-    return { client, flush: () => connection.flushNow?.() };
+    const answer = client.ask(encodeCommand(["PING"]));
+    return answer instanceof Promise ? undefined : connection.lend?.();
   }
 
   #login(options: ConnectOptions): { readonly connection: DirectConnection; readonly client: EngineClient } {

@@ -1,4 +1,5 @@
 /** A connection of the server's own that is opened when it is needed, and anew when it has ended. */
+import type { Maybe } from "../maybe.ts";
 import type { EngineClient } from "./client.ts";
 
 export class LastingClient {
@@ -9,8 +10,17 @@ export class LastingClient {
     this.#open = open;
   }
 
-  /** The present one. */
-  get(): EngineClient {
+  /** See {@link EngineClient.ask}. @throws EngineClosed when the connection ended first */
+  ask(...request: Parameters<EngineClient["ask"]>): Maybe<Buffer> {
+    return this.#get().ask(...request);
+  }
+
+  close(): void {
+    this.#client?.close();
+    this.#client = undefined;
+  }
+
+  #get(): EngineClient {
     if (this.#client) return this.#client;
     const client = this.#open();
     client.onClose = () => {
@@ -18,10 +28,5 @@ export class LastingClient {
     };
     this.#client = client;
     return client;
-  }
-
-  close(): void {
-    this.#client?.close();
-    this.#client = undefined;
   }
 }

@@ -142,7 +142,7 @@ export class UserRights {
   /** Gives the engine's reply; undefined when it can not be reached. */
   #ask(command: readonly (string | Uint8Array)[]): Maybe<Buffer | undefined> {
     try {
-      const reply = this.#client.get().ask(encodeCommand(command), 1);
+      const reply = this.#client.ask(encodeCommand(command));
       return reply instanceof Promise ? reply.catch(unreachable) : reply;
     } catch (reason) {
       return unreachable(reason);

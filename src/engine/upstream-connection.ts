@@ -2,10 +2,10 @@
 import { isIP, type Socket, connect as connectPlain } from "node:net";
 import { type SecureVersion, connect as connectTls } from "node:tls";
 import { InternalError } from "../errors.ts";
+import { FrameCollector } from "../resp/frames.ts";
 import { deadline } from "./deadline.ts";
 import { type CommandArgument, encodeCommands } from "./encode.ts";
 import type { EngineConnection } from "./engine.ts";
-import { ReplyEnds } from "./reply-ends.ts";
 import type { EngineAddress } from "./url.ts";
 
 /** PEM texts for `rediss://`, and how strict to be. */
@@ -35,13 +35,13 @@ export class UpstreamConnection implements EngineConnection {
 
   readonly #socket: Socket | undefined;
   readonly #greeting: readonly (readonly CommandArgument[])[] = [];
-  readonly #ends = new ReplyEnds();
+  /** Of the login's replies. */
+  readonly #collector = new FrameCollector();
   readonly #endDeadline: () => void = () => {};
   /** What was written before the login was done; undefined from then on. */
   #waiting: Uint8Array[] | undefined = [];
   #waitingBytes = 0;
   #wantsDrain = false;
-  #greetingReplies: Buffer[] = [];
   #open = true;
 
   /**
@@ -112,12 +112,19 @@ export class UpstreamConnection implements EngineConnection {
       this.onData(bytes);
       return;
     }
-    const end = this.#ends.next(bytes, 0);
-    this.#greetingReplies.push(end < 0 ? bytes : bytes.subarray(0, end));
+    const end = this.#endOfReply(bytes);
     if (end < 0) return;
-    const reply = Buffer.concat(this.#greetingReplies.splice(0));
-    this.#replied(reply);
+    this.#replied(this.#collector.take());
     if (end < bytes.length) this.#take(bytes.subarray(end));
+  }
+
+  #endOfReply(bytes: Buffer): number {
+    try {
+      return this.#collector.read(bytes, 0);
+    } catch (error) {
+      this.#fail(new InternalError("the engine's reply is not RESP", { cause: error }));
+      return -1;
+    }
   }
 
   #replies = 0;

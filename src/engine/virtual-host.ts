@@ -2,6 +2,7 @@
  * What Valkey's WebAssembly believes to be the network: virtual sockets, and the poll of its event loop. Nothing here
  * calls anybody outside while Valkey runs; what it produced is fetched by the engine after each step.
  */
+import { Fifo } from "../resp/fifo.ts";
 import { type Internals, OWN_OUTPUT_LIMIT, READABLE, WRITABLE } from "./internals.ts";
 import { FULL_READ, MIN_READ, NOTHING_WRITTEN, type VirtualSocket } from "./virtual-socket.ts";
 import type { MemoryView } from "./wasm.ts";
@@ -34,7 +35,7 @@ export class VirtualHost {
   readonly #freeDescriptors: number[] = [];
   #nextDescriptor = FIRST_DESCRIPTOR;
   #listener = -1;
-  #arrivals: VirtualSocket[] = [];
+  readonly #arrivals = new Fifo<VirtualSocket>();
   /** Sockets with unread input or an end to read; swept in each poll. */
   #readable: VirtualSocket[] = [];
   /** Sockets that Valkey wrote to since the last poll, and those for which it waits to be able to write. */

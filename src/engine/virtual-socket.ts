@@ -1,4 +1,5 @@
 /** The engine's end of a connection: what waits for Valkey, and what it wrote. */
+import { Fifo } from "../resp/fifo.ts";
 import type { ClientAddresses } from "./engine.ts";
 
 /** Room for Valkey's own answer to "not now"; any negative result means "broken pipe" for a write. */
@@ -64,13 +65,13 @@ export class VirtualSocket {
   /** The client monitors: whose commands its output tells of is noted with it, until nobody asks any more. */
   monitoring = false;
   /** Of each piece of output of a monitoring one. */
-  readonly #causes: (string | undefined)[] = [];
+  readonly #causes = new Fifo<string | undefined>();
   /** Of the output that was taken last: the address of the client that caused it; undefined: the server itself. */
   cause: string | undefined;
   /** Input that MONITOR does not show. */
   readonly #quiet = new Set<Uint8Array>();
   /** What Valkey wrote and nobody fetched. */
-  readonly #output: Buffer[] = [];
+  readonly #output = new Fifo<Buffer>();
   #outputBytes = 0;
   /** Member of the engine's list of sockets whose output waits for delivery. */
   undelivered = false;
@@ -91,8 +92,7 @@ export class VirtualSocket {
   /** Members of the host's lists of sockets that have something to do. */
   inReadable = false;
   inWriting = false;
-  readonly #input: Uint8Array[] = [];
-  #head = 0;
+  readonly #input = new Fifo<Uint8Array>();
   #offset = 0;
 
   constructor(priority: boolean, addresses?: ClientAddresses) {
@@ -112,7 +112,7 @@ export class VirtualSocket {
 
   setMonitoring(monitoring: boolean): void {
     this.monitoring = monitoring;
-    this.#causes.length = 0;
+    this.#causes.clear();
     if (monitoring) for (const _piece of this.#output) this.#causes.push(undefined);
   }
 
@@ -156,15 +156,14 @@ export class VirtualSocket {
     const few = this.#outputBytes <= (this.isOwn ? 2 * OWN_WRITE : CLIENT_WRITE);
     const whole = output.length > 1 && few && this.#causes.length === 0;
     this.cause = this.#causes.shift();
-    const bytes = whole ? Buffer.concat(output, this.#outputBytes) : (output.shift() ?? NOTHING);
-    if (whole) output.length = 0;
+    const bytes = whole ? Buffer.concat(output.clear(), this.#outputBytes) : (output.shift() ?? NOTHING);
     this.#outputBytes -= bytes.length;
     return bytes;
   }
 
   /** Forgets the output. */
   dropOutput(): void {
-    this.#output.length = 0;
+    this.#output.clear();
     this.#outputBytes = 0;
   }
 
@@ -197,8 +196,7 @@ export class VirtualSocket {
   /** Forgets what Valkey has not read. */
   drop(): void {
     this.#quiet.clear();
-    this.#input.length = 0;
-    this.#head = 0;
+    this.#input.clear();
     this.#offset = 0;
     this.unread = 0;
   }
@@ -210,18 +208,17 @@ export class VirtualSocket {
     const limit = length > USUAL_BUFFER && this.readLimit === FULL_READ ? length : Math.min(length, this.readLimit);
     if (limit <= FEW_BYTES) return limit;
     let bytes = -this.#offset;
-    for (let at = this.#head; at < this.#input.length && bytes < FEW_BYTES; at++)
-      bytes += (this.#input[at] as Uint8Array).length;
+    for (let at = 0; at < this.#input.length && bytes < FEW_BYTES; at++) bytes += this.#input.at(at)?.length ?? 0;
     return Math.min(limit, bytes);
   }
 
   /** Moves up to `length` bytes of the queue to `target`. @returns how many */
   take(target: Uint8Array, start: number, length: number): number {
     let done = 0;
-    const first = this.#input[this.#head];
+    const { first } = this.#input;
     this.isQuiet = this.#quiet.size > 0 && first !== undefined && this.#quiet.has(first);
     while (done < length) {
-      const chunk = this.#input[this.#head];
+      const chunk = this.#input.first;
       if (chunk === undefined || (this.#quiet.size > 0 && this.#quiet.has(chunk) !== this.isQuiet)) break;
       const left = chunk.length - this.#offset;
       const room = length - done;
@@ -229,20 +226,13 @@ export class VirtualSocket {
         target.set(this.#offset === 0 ? chunk : chunk.subarray(this.#offset), start + done);
         done += left;
         this.#offset = 0;
-        this.#head++;
+        this.#input.shift();
         if (this.isQuiet) this.#quiet.delete(chunk);
       } else {
         target.set(chunk.subarray(this.#offset, this.#offset + room), start + done);
         done += room;
         this.#offset += room;
       }
-    }
-    if (this.#head === this.#input.length) {
-      this.#input.length = 0;
-      this.#head = 0;
-    } else if (this.#head >= 1024) {
-      this.#input.splice(0, this.#head);
-      this.#head = 0;
     }
     this.unread -= done;
     this.#noteCommands(done);

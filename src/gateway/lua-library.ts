@@ -57,8 +57,8 @@ export class LuaLibrary {
     if (isError(reply)) throw new ReplyError(scalarText(reply));
   }
 
-  #ask(request: Buffer): Promise<Buffer> {
-    return this.#client.get().rawCall(request, 1);
+  async #ask(request: Buffer): Promise<Buffer> {
+    return this.#client.ask(request);
   }
 }
 

@@ -11,6 +11,7 @@ import {
   splitAggregate,
   wasTooLong,
 } from "../resp/frames.ts";
+import { Fifo } from "../resp/fifo.ts";
 import type { ClientState } from "./client-state.ts";
 import type { ReplyHandler } from "./transaction.ts";
 
@@ -18,7 +19,12 @@ type Owed =
   /** Replies of the engine that nobody needs to see. */
   | { readonly kind: "plain"; count: number }
   /** What does not fit into EXEC's array, see {@link Transaction.handlers}. */
-  | { readonly kind: "surplus"; readonly handlers: (ReplyHandler | undefined)[]; readonly muted: boolean }
+  | {
+      readonly kind: "surplus";
+      readonly handlers: readonly (ReplyHandler | undefined)[];
+      next: number;
+      readonly muted: boolean;
+    }
   | { readonly kind: "special"; readonly handle: ReplyHandler }
   | { readonly kind: "exec" }
   /** A reply for the server's own use: the client does not see it. */
@@ -60,8 +66,7 @@ export class Replies {
   readonly #sink: ReplySink;
   readonly #splitter = new FrameSplitter();
   readonly #collector = new FrameCollector();
-  #owed: Owed[] = [];
-  #first = 0;
+  readonly #owed = new Fifo<Owed>();
   #mode = FORWARD;
   #inside = false;
   /** Lines of MONITOR that came in the middle of a reply. */
@@ -75,7 +80,7 @@ export class Replies {
 
   /** True when the client is owed nothing. */
   get empty(): boolean {
-    return this.#first === this.#owed.length;
+    return this.#owed.length === 0;
   }
 
   /** True when a reply has been passed on in part. */
@@ -85,8 +90,8 @@ export class Replies {
 
   /** One reply of the engine will come that may pass as it is. */
   expect(): void {
-    const last = this.#owed.at(-1);
-    if (last?.kind === "plain" && !this.empty) last.count++;
+    const { last } = this.#owed;
+    if (last?.kind === "plain") last.count++;
     else this.#owed.push({ kind: "plain", count: 1 });
   }
 
@@ -173,8 +178,7 @@ export class Replies {
   /** The engine is gone: every reply that is owed becomes this error, our own ones stay what they are. */
   fail(reason: Error, errorReply: Buffer): void {
     this.#inside = false;
-    for (let owed = this.#owed[this.#first]; owed; owed = this.#owed[this.#first]) {
-      this.#first++;
+    for (let owed = this.#owed.shift(); owed; owed = this.#owed.shift()) {
       if (owed.kind === "private") owed.fail(reason);
       else if (owed.kind === "own") for (const chunk of owed.chunks) this.#give(chunk);
       else {
@@ -182,26 +186,17 @@ export class Replies {
         for (let given = 0; given < count; given++) this.#give(errorReply);
       }
     }
-    this.#owed = [];
-    this.#first = 0;
   }
 
   /** The connection is over: nothing is owed any more, and who waits for a private reply is told. */
   drop(reason: Error): void {
-    const owed = this.#owed.slice(this.#first);
-    this.#owed = [];
-    this.#first = 0;
     this.#inside = false;
-    for (const entry of owed) if (entry.kind === "private") entry.fail(reason);
-  }
-
-  get #head(): Owed | undefined {
-    return this.#owed[this.#first];
+    for (const entry of this.#owed.clear()) if (entry.kind === "private") entry.fail(reason);
   }
 
   /** A new frame begins; only its type is known. */
   #modeFor(type: number): number {
-    const head = this.#head;
+    const head = this.#owed.first;
     const state = this.#state;
     if (type === PUSH) return head?.kind === "subscription" || head?.kind === "surplus" ? COLLECT : FORWARD_UNASKED;
     if (state.monitoring && type === PLUS) return COLLECT;
@@ -219,30 +214,17 @@ export class Replies {
 
   /** A frame that was forwarded or dropped is complete; tells whether our own reply is next. */
   #passed(): boolean {
-    const head = this.#head;
+    const head = this.#owed.first;
     if (head?.kind === "exec") this.#state.transaction = undefined;
     if (head && "count" in head && head.count > 1) head.count--;
-    else this.#shift();
+    else this.#owed.shift();
     if (this.#mode === DROP && this.#state.replies === "skip") this.#state.replies = "on";
-    return this.#head?.kind === "own";
-  }
-
-  #shift(): Owed | undefined {
-    const head = this.#owed[this.#first];
-    if (head) this.#first++;
-    if (this.#first === this.#owed.length) {
-      this.#owed = [];
-      this.#first = 0;
-    } else if (this.#first > 1024) {
-      this.#owed = this.#owed.slice(this.#first);
-      this.#first = 0;
-    }
-    return head;
+    return this.#owed.first?.kind === "own";
   }
 
   #giveOwn(): void {
-    for (let head = this.#head; head?.kind === "own"; head = this.#head) {
-      this.#shift();
+    for (let head = this.#owed.first; head?.kind === "own"; head = this.#owed.first) {
+      this.#owed.shift();
       if (!this.#muted()) for (const chunk of head.chunks) this.#sink.send(chunk);
     }
   }
@@ -266,10 +248,10 @@ export class Replies {
       if (line) this.#sink.send(line);
       return;
     }
-    const head = this.#head;
+    const head = this.#owed.first;
     if (head?.kind === "surplus") {
-      this.#execChild(head.handlers.shift(), frame, head.muted);
-      if (head.handlers.length === 0) this.#shift();
+      this.#execChild(head.handlers[head.next++], frame, head.muted);
+      if (head.next === head.handlers.length) this.#owed.shift();
       this.#giveOwn();
       return;
     }
@@ -283,24 +265,24 @@ export class Replies {
         if (frame[0] === PLUS && state.transaction) state.transaction.queued++;
         this.#give(frame);
         if (head.count > 1) head.count--;
-        else this.#shift();
+        else this.#owed.shift();
         break;
       case "private":
-        this.#shift();
+        this.#owed.shift();
         head.handle(frame);
         break;
       case "exec":
-        this.#shift();
+        this.#owed.shift();
         this.#exec(frame);
         break;
       case "special":
-        this.#shift();
+        this.#owed.shift();
         // The handler comes first: it may end the suppression of replies (`CLIENT REPLY ON`).
         this.#give(this.#queuedFor(frame, head.handle) ? frame : head.handle(frame));
         break;
       case "subscription": {
         const { verb, missing } = head;
-        this.#shift();
+        this.#owed.shift();
         const frames = missing < 0 ? state.confirmations(verb) : missing;
         if (this.#queuedFor(frame, (child) => this.#confirm(child), frames) && state.transaction) {
           state.transaction.subscribes = true;
@@ -315,13 +297,13 @@ export class Replies {
   /** Messages and confirmations, which are sent even to clients that want no replies. */
   #subscriptionFrame(frame: Buffer): boolean {
     const first = scalarText(splitAggregate(frame)?.children[0]);
-    const head = this.#head;
+    const head = this.#owed.first;
     if (head?.kind === "subscription" && CONFIRMATIONS.test(first)) {
       if (head.missing < 0) head.missing = this.#state.confirmations(head.verb);
       this.#confirm(frame);
       this.#sink.send(frame);
       if (--head.missing === 0) {
-        this.#shift();
+        this.#owed.shift();
         // A SKIP is used up although confirmations are sent all the same.
         if (this.#state.replies === "skip") this.#state.replies = "on";
         this.#giveOwn();
@@ -360,7 +342,7 @@ export class Replies {
     const handlers = transaction.handlers();
     const rest = handlers.slice(aggregate.children.length);
     const muted = this.#muted();
-    if (rest.length > 0) this.#owed.splice(this.#first, 0, { kind: "surplus", handlers: rest, muted });
+    if (rest.length > 0) this.#owed.unshift({ kind: "surplus", handlers: rest, next: 0, muted });
     if (muted) {
       for (const [place, child] of aggregate.children.entries()) this.#execChild(handlers[place], child, true);
       return;

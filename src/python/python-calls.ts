@@ -258,7 +258,7 @@ export class PythonCalls {
     const isBody = task?.registers !== undefined;
     if (isBody) this.#options.onBodyCommand(task);
     try {
-      const reply = client.get().ask(bytes, replies, shown);
+      const reply = client.ask(bytes, replies, shown ? "shown" : undefined);
       return reply instanceof Promise ? this.#watched(task, reply.catch(failed)) : reply;
     } catch (reason) {
       return failed(reason);
@@ -268,9 +268,9 @@ export class PythonCalls {
   }
 
   #open(): EngineClient {
-    const { client, flush } = this.#options.connections.openDirect();
+    const client = this.#options.connections.open();
     // MONITOR is not to show how it logs in
-    flush();
+    client.flush();
     return client;
   }
 

@@ -10,8 +10,10 @@ import { idOf } from "../executions/ids.ts";
 import type { WaitingExecution } from "../executions/execution-registry.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { RunningBody, Stoppable } from "../executions/supervisor.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import type { MarshalValue } from "../python/marshal.ts";
 import { JobFlag } from "../python/protocol.ts";
+import { Fifo } from "../resp/fifo.ts";
 import type { Registration } from "./registration.ts";
 
 /** Where the engine can be held, so that nobody else's command passes. */
@@ -27,11 +29,8 @@ export interface Holdable {
 
 /** What an execution is started on. */
 export interface EventSource {
-  /**
-   * Reads the records, when the execution begins to read. `done` is called exactly once; with an engine in this process
-   * before this returns.
-   */
-  read(done: (records: MarshalValue) => void): void;
+  /** Reads the records, when the execution begins to read: at once with an engine in this process. */
+  read(): Maybe<MarshalValue>;
   /** Its execution has ended, or will never begin. The next one in order has not begun yet. */
   onEnd?(execution: Execution): void;
 }
@@ -116,31 +115,7 @@ class Turns {
   busy = false;
   /** Scripts whose bodies run and have caused events in it. */
   bodies = 0;
-  readonly #events: WaitingEvent[] = [];
-  #head = 0;
-
-  push(event: WaitingEvent): void {
-    this.#events.push(event);
-  }
-
-  shift(): WaitingEvent | undefined {
-    const event = this.#events[this.#head];
-    if (event === undefined) return undefined;
-    this.#head++;
-    if (this.#head > 1024 && this.#head * 2 > this.#events.length) {
-      this.#events.splice(0, this.#head);
-      this.#head = 0;
-    }
-    return event;
-  }
-
-  /** Takes all out. */
-  clear(): WaitingEvent[] {
-    const rest = this.#events.slice(this.#head);
-    this.#events.length = 0;
-    this.#head = 0;
-    return rest;
-  }
+  readonly events = new Fifo<WaitingEvent>();
 }
 
 export class EventStarter {
@@ -175,7 +150,7 @@ export class EventStarter {
    */
   async run(registration: Registration, records: MarshalValue, options: EventOptions = {}): Promise<Execution> {
     const { mode, inOrder } = registration.spec;
-    const source: EventSource = { read: (done) => done(records) };
+    const source: EventSource = { read: () => records };
     let execution: Execution;
     if (mode === "sync") execution = (await this.runInline(registration, source, options)).execution;
     else if (inOrder) execution = this.enqueue(registration, source, options).toExecution();
@@ -201,7 +176,7 @@ export class EventStarter {
       turns = new Turns();
       this.#turns.set(registration, turns);
     }
-    turns.push(event);
+    turns.events.push(event);
     if (this.#runner.presentBody) this.#waitForBody(this.#runner.presentBody, registration, turns);
     else this.#next(registration, turns);
     return event;
@@ -238,7 +213,7 @@ export class EventStarter {
   /** Ends everything of a registration that waits for its turn. */
   abortWaiting(registration: Registration): void {
     const turns = this.#turns.get(registration);
-    for (const event of turns?.clear() ?? []) this.#abort(event);
+    for (const event of turns?.events.clear() ?? []) this.#abort(event);
   }
 
   /**
@@ -262,7 +237,7 @@ export class EventStarter {
   /** Begins the next one whose turn it is. */
   #next(registration: Registration, turns: Turns): void {
     while (!turns.busy && turns.bodies === 0) {
-      const event = turns.shift();
+      const event = turns.events.shift();
       if (!event) {
         this.#turns.delete(registration);
         return;
@@ -326,7 +301,7 @@ export class EventStarter {
     const owner = options.owner ?? {};
     this.#gate.whenOpen(owner, () => {
       if (this.#readsAtOnce) start(() => readNow(source));
-      else source.read((records) => start(() => records));
+      else void andThen(source.read(), (records) => start(() => records));
     });
   }
 
@@ -384,9 +359,6 @@ export class EventStarter {
 }
 
 function readNow(source: EventSource): MarshalValue {
-  let result: MarshalValue | undefined;
-  source.read((records) => {
-    result = records;
-  });
-  return result ?? [];
+  const records = source.read();
+  return records instanceof Promise ? [] : records;
 }

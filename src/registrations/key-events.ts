@@ -8,10 +8,16 @@
  * What the engine does not tell is lost: it keeps no events. When the connection ends, or somebody changes the setting
  * behind our back, that is a gap: it is logged and counted, and closed as soon as possible.
  */
-import { type CommandArgument, encodeCommand, EngineError, type EngineValue } from "../engine/client.ts";
+import {
+  type CommandArgument,
+  encodeCommand,
+  type EngineClient,
+  EngineError,
+  type EngineValue,
+} from "../engine/client.ts";
 import { replaceConfigValue } from "../engine/config-reply.ts";
-import type { DirectClient } from "../engine/internal.ts";
 import type { Logger } from "../log.ts";
+import { andThen } from "../maybe.ts";
 import type { RespReader } from "../python/transcode.ts";
 import type { Connections, EngineCalls } from "./engine-calls.ts";
 import type { Holdable } from "./event-starter.ts";
@@ -52,7 +58,7 @@ export class KeyEvents {
 
   readonly #options: KeyEventsOptions;
   readonly #listeners: { readonly listener: KeyEventListener; wanted: Wanted }[] = [];
-  #listening: DirectClient | undefined;
+  #listening: EngineClient | undefined;
   #patterns: ReadonlySet<string> = new Set();
   /** What the users have set; undefined until it was asked for. */
   #userFlags: string | undefined;
@@ -102,7 +108,7 @@ export class KeyEvents {
   /** Resolves when the events of all that the engine has answered were delivered. Undefined: they were. */
   barrier(): Promise<void> | undefined {
     if (this.#options.calls.atOnce || !this.#listening) return undefined;
-    return this.#listening.client.call("PING").then(
+    return this.#listening.call("PING").then(
       () => {},
       () => {},
     );
@@ -142,7 +148,7 @@ export class KeyEvents {
     clearInterval(this.#checking);
     if (this.active) this.#restoreFlags();
     this.#patterns = new Set();
-    this.#listening?.client.close();
+    this.#listening?.close();
     this.#listening = undefined;
   }
 
@@ -158,7 +164,7 @@ export class KeyEvents {
     this.#patterns = patterns;
     if (!this.active) {
       if (wasActive) this.#restoreFlags();
-      this.#listening?.client.close();
+      this.#listening?.close();
       this.#listening = undefined;
       clearTimeout(this.#retry);
       clearInterval(this.#checking);
@@ -237,7 +243,7 @@ export class KeyEvents {
 
   #run(args: readonly CommandArgument[], done: (reply: RespReader | undefined) => void): void {
     this.#begin();
-    this.#options.calls.run(encodeCommand(args), 1, (reply) => {
+    void andThen(this.#options.calls.ask(encodeCommand(args)), (reply) => {
       done(reply);
       this.#end();
     });
@@ -258,11 +264,11 @@ export class KeyEvents {
   // ---- the connection ----
 
   #connect(): void {
-    const direct = this.#options.connections.openDirect({ priority: true });
-    this.#listening = direct;
-    direct.client.onPush = (_kind, [, channel, key]) => this.#onMessage(channel, key);
-    direct.client.onClose = () => {
-      if (this.#listening === direct) this.#lose("the engine has closed the connection on which it tells them");
+    const client = this.#options.connections.open({ priority: true });
+    this.#listening = client;
+    client.onPush = (_kind, [, channel, key]) => this.#onMessage(channel, key);
+    client.onClose = () => {
+      if (this.#listening === client) this.#lose("the engine has closed the connection on which it tells them");
     };
     this.#silent = 0;
     this.#tell("PSUBSCRIBE", ...this.#patterns);
@@ -305,14 +311,14 @@ export class KeyEvents {
   }
 
   #tell(...args: string[]): void {
-    const direct = this.#listening;
-    if (!direct) return;
+    const client = this.#listening;
+    if (!client) return;
     this.#begin();
-    direct.client
+    client
       .call(...args)
       .then(
         () => {
-          if (args[0] !== "PSUBSCRIBE" || this.#listening !== direct) return;
+          if (args[0] !== "PSUBSCRIBE" || this.#listening !== client) return;
           this.#retries = 0;
           this.#confirm("subscribed");
         },
@@ -321,7 +327,7 @@ export class KeyEvents {
         },
       )
       .finally(() => this.#end());
-    direct.flush();
+    client.flush();
   }
 
   // ---- gaps ----
@@ -368,16 +374,16 @@ export class KeyEvents {
     const expected = this.#flags;
     // something is being changed just now
     if (!listening || this.#underway > 0 || this.#userFlags === undefined) return;
-    listening.client.call("PING").then(
+    listening.call("PING").then(
       () => {
         if (this.#listening === listening) this.#silent = 0;
       },
       () => {},
     );
-    this.#options.calls.run(encodeCommand(["CONFIG", "GET", PARAMETER]), 1, (reply) => {
+    void andThen(this.#options.calls.ask(encodeCommand(["CONFIG", "GET", PARAMETER])), (reply) => {
       if (reply === undefined || !this.active || this.#listening !== listening) return;
       if (++this.#silent > MOST_SILENT) {
-        listening.client.close();
+        listening.close();
         this.#lose("the connection on which the engine tells them is dead");
       } else if (this.#flags === expected && this.#underway === 0) this.#checkFlags(flagsOf(reply), expected);
     });

@@ -1,5 +1,6 @@
 /** Reads a key for a KeysReader's filter and record: docs/spec/python.md, section 10. */
 import { encodeCommand, encodeCommands } from "../engine/client.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import { Encoded, MarshalWriter } from "../python/marshal.ts";
 import { RespReader } from "../python/transcode.ts";
 import type { EngineCalls } from "./engine-calls.ts";
@@ -55,12 +56,12 @@ export class KeyRecords {
   }
 
   /** Gives the key's type in the words of `keyTypes`. */
-  type(key: Buffer, done: (type: string) => void): void {
+  type(key: Buffer): Maybe<string> {
     const token = this.#misses.expect(key, 1);
-    this.#calls.run(encodeCommand(["TYPE", key]), 1, (reply) => {
+    return andThen(this.#calls.ask(encodeCommand(["TYPE", key])), (reply) => {
       const type = typeName(reply?.line());
       token.settle(type === "empty" ? 1 : 0);
-      done(type);
+      return type;
     });
   }
 
@@ -73,32 +74,28 @@ export class KeyRecords {
     event: string,
     key: Buffer,
     { readValue, atEvent }: { readonly readValue: boolean; readonly atEvent: boolean },
-    done: (record: Encoded) => void,
-  ): void {
-    if (!readValue) {
-      done(new Encoded(head(event, key).dictEnd().finish()));
-      return;
-    }
+  ): Maybe<Encoded> {
+    if (!readValue) return new Encoded(head(event, key).dictEnd().finish());
     const guess = GUESS_BY_EVENT[event];
     const guessed = guess === undefined ? [] : [(READ_BY_TYPE[guess] as ValueCommand)(key)];
     const commands = [["TYPE", key], ...guessed];
     const token = this.#misses.expect(key, commands.length);
-    this.#calls.run(encodeCommands(commands), commands.length, (reply) => {
+    return andThen(this.#calls.ask(encodeCommands(commands), commands.length), (reply) => {
       const type = typeName(reply?.line());
       token.settle(type === "empty" && reply ? commands.length : 0);
       const read = READ_BY_TYPE[type];
-      if (atEvent && type === "empty" && BEFORE_DELETION.has(event)) done(emptied(event, key));
-      else if (type === guess || !read) done(finish(event, key, type, type === guess ? reply : undefined));
-      else this.#value(event, key, type, read, done);
+      if (atEvent && type === "empty" && BEFORE_DELETION.has(event)) return emptied(event, key);
+      if (type === guess || !read) return finish(event, key, type, type === guess ? reply : undefined);
+      return this.#value(event, key, type, read);
     });
   }
 
-  #value(event: string, key: Buffer, type: string, read: ValueCommand, done: (record: Encoded) => void): void {
+  #value(event: string, key: Buffer, type: string, read: ValueCommand): Maybe<Encoded> {
     const token = this.#misses.expect(key, 1);
-    this.#calls.run(encodeCommand(read(key)), 1, (reply) => {
+    return andThen(this.#calls.ask(encodeCommand(read(key))), (reply) => {
       const gone = reply !== undefined && !reply.isError && isEmpty(reply);
       token.settle(gone ? 1 : 0);
-      done(finish(event, key, type, reply));
+      return finish(event, key, type, reply);
     });
   }
 }

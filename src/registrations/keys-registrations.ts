@@ -1,7 +1,9 @@
 /** KeysReader registrations: docs/spec/events.md, sections 3 to 5. */
 import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/rights.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import type { Encoded } from "../python/marshal.ts";
+import { Fifo } from "../resp/fifo.ts";
 import { type ClientCommand, checkCommands } from "./client-commands.ts";
 import { type EventSource, type EventStarter, KEPT } from "./event-starter.ts";
 import { KeyIndex } from "./key-index.ts";
@@ -62,7 +64,7 @@ export class KeysRegistrations implements ReaderSide {
   /** `sync` executions that hold the engine: what changes meanwhile fires nothing here. */
   #suppressing = 0;
   /** Events that wait for the type of an earlier one's key; undefined while nothing is asked for. */
-  #stalled: KeyEvent[] | undefined;
+  #stalled: Fifo<KeyEvent> | undefined;
   #onFlowing: (() => void)[] = [];
 
   constructor(options: KeysRegistrationsOptions) {
@@ -179,20 +181,23 @@ export class KeysRegistrations implements ReaderSide {
 
   /** @returns false when the answer comes later; then `goOn` is called */
   #askType(event: KeyEvent, goOn: () => void): boolean {
-    let later = false;
-    this.#options.reader.type(event.key, (type) => {
+    const type = this.#options.reader.type(event.key);
+    if (!(type instanceof Promise)) {
       event.type = type;
-      if (later) goOn();
+      return true;
+    }
+    this.#stalled ??= new Fifo();
+    void type.then((known) => {
+      event.type = known;
+      goOn();
     });
-    later = event.type === undefined;
-    if (later) this.#stalled ??= [];
-    return !later;
+    return false;
   }
 
   /** An event was tried to its end: the next ones follow. */
   #flow(): void {
-    const stalled = this.#stalled ?? [];
-    for (let event = stalled.shift(); event; event = stalled.shift()) {
+    const stalled = this.#stalled;
+    for (let event = stalled?.shift(); event; event = stalled?.shift()) {
       if (!this.#try(event, 0)) return;
     }
     this.#stalled = undefined;
@@ -278,8 +283,9 @@ class KeySource implements EventSource {
     this.#ended = ended;
   }
 
-  read(done: (records: [Encoded]) => void): void {
-    this.#reader.record(this.#event, Buffer.from(this.#key, "latin1"), this.#options, (record) => done([record]));
+  read(): Maybe<[Encoded]> {
+    const record = this.#reader.record(this.#event, Buffer.from(this.#key, "latin1"), this.#options);
+    return andThen(record, (read) => [read]);
   }
 
   onEnd(): void {

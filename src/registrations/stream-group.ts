@@ -3,6 +3,7 @@
  * and not acknowledged is delivered again to whoever reads the stream for the first time, also after a restart.
  */
 import { encodeCommand, encodeCommands } from "../engine/client.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import { Encoded, MarshalWriter } from "../python/marshal.ts";
 import type { RespReader } from "../python/transcode.ts";
 import type { EngineCalls } from "./engine-calls.ts";
@@ -48,112 +49,100 @@ export class StreamGroup {
   }
 
   /** Reads the messages that were delivered earlier, never acknowledged, and are in nobody's hands. */
-  readUnacknowledged(done: (batch: Batch) => void): void {
+  readUnacknowledged(): Maybe<Batch> {
     const token = this.#misses.expect(this.#key, 1);
     const read = ["XREADGROUP", "GROUP", GROUP, CONSUMER, "STREAMS", this.#key, "0"];
-    this.#calls.run(encodeCommands([this.#create(), read]), 2, (replies) => {
-      if (!replies) {
-        token.settle(0);
-        done(LOST);
-        return;
-      }
-      token.settle(isMissing(replies) ? 1 : 0);
-      done(this.#take(replies));
+    return andThen(this.#calls.ask(encodeCommands([this.#create(), read]), 2), (replies) => {
+      token.settle(replies && isMissing(replies) ? 1 : 0);
+      return replies ? this.#take(replies) : LOST;
     });
   }
 
   /** Reads up to `count` new messages. */
-  readNew(count: number, done: (batch: Batch) => void, again = true): void {
+  readNew(count: number, again = true): Maybe<Batch> {
     const token = this.#misses.expect(this.#key, 1);
     const read = ["XREADGROUP", "GROUP", GROUP, CONSUMER, "COUNT", String(count), "STREAMS", this.#key, ">"];
-    this.#calls.run(encodeCommand(read), 1, (reply) => {
+    return andThen(this.#calls.ask(encodeCommand(read)), (reply): Maybe<Batch> => {
       if (!reply?.isError) {
         token.settle(0);
-        done(reply ? this.#take(reply) : LOST);
-        return;
+        return reply ? this.#take(reply) : LOST;
       }
       const problem = reply.line();
       if (!problem.startsWith("NOGROUP") || !again) {
         token.settle(0);
-        done(UNREADY.test(problem) ? LOST : NOTHING);
-        return;
+        return UNREADY.test(problem) ? LOST : NOTHING;
       }
       // the stream was deleted, and perhaps made again
-      this.#calls.run(encodeCommand(this.#create()), 1, (created) => {
+      return andThen(this.#calls.ask(encodeCommand(this.#create())), (created) => {
         const missing = created !== undefined && isMissing(created);
         token.settle(missing ? 1 : 0);
         this.#unacknowledged.clear();
         this.#processed = "0-0";
-        if (!created) done(LOST);
-        else if (missing) done(NOTHING);
-        else this.readNew(count, done, false);
+        if (!created) return LOST;
+        return missing ? NOTHING : this.readNew(count, false);
       });
     });
   }
 
   /** Tells whether more than `count` messages were never delivered. */
-  hasMoreThan(count: number, done: (more: boolean) => void): void {
+  hasMoreThan(count: number): Maybe<boolean> {
     const token = this.#misses.expect(this.#key, 1);
-    this.#calls.run(encodeCommand(["XINFO", "GROUPS", this.#key]), 1, (reply) => {
+    return andThen(this.#calls.ask(encodeCommand(["XINFO", "GROUPS", this.#key])), (reply) => {
       if (!reply || reply.isError) {
         token.settle(reply?.line().startsWith("ERR no such key") ? 1 : 0);
-        done(false);
-        return;
+        return false;
       }
       token.settle(0);
       const last = lastDelivered(reply);
       const start = last === undefined ? "-" : `(${last}`;
       const range = encodeCommand(["XRANGE", this.#key, start, "+", "COUNT", String(count + 1)]);
-      this.#calls.run(range, 1, (messages) => {
-        done(messages !== undefined && !messages.isError && messages.arrayLength() > count);
-      });
+      return andThen(
+        this.#calls.ask(range),
+        (messages) => messages !== undefined && !messages.isError && messages.arrayLength() > count,
+      );
     });
   }
 
   /** Tells how many messages the stream has, whether they were delivered or not. */
-  length(done: (count: number) => void): void {
+  length(): Maybe<number> {
     const token = this.#misses.expect(this.#key, 1);
-    this.#calls.run(encodeCommand(["XINFO", "STREAM", this.#key]), 1, (reply) => {
+    return andThen(this.#calls.ask(encodeCommand(["XINFO", "STREAM", this.#key])), (reply) => {
       if (!reply || reply.isError) {
         token.settle(reply?.line().startsWith("ERR no such key") ? 1 : 0);
-        done(0);
-        return;
+        return 0;
       }
       token.settle(0);
       reply.arrayLength();
-      done(reply.bulk()?.toString("latin1") === "length" ? Number(reply.line()) : 0);
+      return reply.bulk()?.toString("latin1") === "length" ? Number(reply.line()) : 0;
     });
   }
 
   /** Messages were dealt with. @param trim they are not needed in the stream any more */
-  acknowledge(ids: readonly string[], trim: boolean, done: () => void): void {
+  acknowledge(ids: readonly string[], trim: boolean): Maybe<unknown> {
     this.giveBack(ids);
     for (const id of ids) this.#unacknowledged.delete(id);
     const last = ids.at(-1);
-    if (last === undefined) {
-      done();
-      return;
-    }
+    if (last === undefined) return undefined;
     const token = this.#misses.expect(this.#key, 1);
-    this.#calls.run(encodeCommand(["XACK", this.#key, GROUP, ...ids]), 1, (reply) => {
-      if (reply?.line() !== "0") {
-        token.settle(0);
-        if (trim) this.#trim(last, done);
-        else done();
-        return;
-      }
-      // The stream was deleted. If there is one of that name again, its messages are other ones: nothing is trimmed.
-      this.#calls.run(encodeCommand(["OBJECT", "ENCODING", this.#key]), 1, (encoding) => {
-        token.settle(encoding?.isNil ? 1 : 0);
-        done();
-      });
-    });
+    return andThen<RespReader | undefined, unknown>(
+      this.#calls.ask(encodeCommand(["XACK", this.#key, GROUP, ...ids])),
+      (reply) => {
+        if (reply?.line() !== "0") {
+          token.settle(0);
+          return trim ? this.#trim(last) : undefined;
+        }
+        // The stream was deleted. If there is one of that name again, its messages are other ones: nothing is trimmed.
+        return andThen(this.#calls.ask(encodeCommand(["OBJECT", "ENCODING", this.#key])), (encoding) =>
+          token.settle(encoding?.isNil ? 1 : 0),
+        );
+      },
+    );
   }
 
-  #trim(last: string, done: () => void): void {
+  #trim(last: string): Maybe<unknown> {
     const next = following(last);
     if (compareIds(next, this.#processed) > 0) this.#processed = next;
-    this.#calls.run(encodeCommand(["XTRIM", this.#key, "MINID", "=", this.#firstNeeded()]), 1, () => done());
+    return this.#calls.ask(encodeCommand(["XTRIM", this.#key, "MINID", "=", this.#firstNeeded()]));
   }
 
   /** An execution does not work on these any more; they stay unacknowledged. */

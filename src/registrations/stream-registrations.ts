@@ -2,8 +2,8 @@
 import { encodeCommand } from "../engine/client.ts";
 import type { UserRights } from "../engine/rights.ts";
 import { ReplyError } from "../errors.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import type { Execution } from "../executions/execution.ts";
-import type { Encoded } from "../python/marshal.ts";
 import type { EngineCalls } from "./engine-calls.ts";
 import { type EventSource, type EventStarter, KEPT } from "./event-starter.ts";
 import { KeyIndex } from "./key-index.ts";
@@ -170,7 +170,7 @@ export class StreamRegistrations implements ReaderSide {
       return;
     }
     state.active = true;
-    this.#decide(reading, state, (work) => {
+    void andThen(this.#decide(reading, state), (work) => {
       if (work === undefined) {
         state.active = false;
         return;
@@ -186,7 +186,7 @@ export class StreamRegistrations implements ReaderSide {
   async #runInline(reading: Reading, state: StreamState, owner: object): Promise<void> {
     const { starter } = this.#options;
     for (;;) {
-      const work = await new Promise<Work | undefined>((resolve) => this.#decide(reading, state, resolve));
+      const work = await this.#decide(reading, state);
       if (work === undefined) break;
       let dealtWith!: () => void;
       const done = new Promise<void>((resolve) => {
@@ -209,32 +209,32 @@ export class StreamRegistrations implements ReaderSide {
   }
 
   /** Finds out what to read next. Undefined: nothing, until more comes. */
-  #decide(reading: Reading, state: StreamState, done: (work: Work | undefined) => void): void {
+  #decide(reading: Reading, state: StreamState): Maybe<Work | undefined> {
     const { batch } = reading.registration.spec;
-    if (!isReading(reading)) done(undefined);
-    else if (!state.contacted) {
+    if (!isReading(reading)) return undefined;
+    if (!state.contacted) {
       state.contacted = true;
-      done("unacknowledged");
-    } else if (state.waiting >= batch) done(batch);
-    else if (state.flush) {
+      return "unacknowledged";
+    }
+    if (state.waiting >= batch) return batch;
+    if (state.flush) {
       // what comes while this is asked counts from zero
       const counted = state.waiting;
-      state.group.hasMoreThan(0, (more) => {
+      return andThen(state.group.hasMoreThan(0), (more) => {
         // RedisGears takes all that it has found for waiting, until it has read once and got nothing
         if (more || state.found > 0) {
           if (!more) state.found = 0;
-          return done(batch);
+          return batch;
         }
         state.flush = false;
         state.take(counted);
-        this.#decide(reading, state, done);
+        return this.#decide(reading, state);
       });
-    } else if (state.due && state.waiting > 0) done(batch);
-    else {
-      state.due = false;
-      this.#startTimer(reading, state);
-      done(undefined);
     }
+    if (state.due && state.waiting > 0) return batch;
+    state.due = false;
+    this.#startTimer(reading, state);
+    return undefined;
   }
 
   /** An incomplete batch does not wait longer than `duration`. */
@@ -263,15 +263,12 @@ export class StreamRegistrations implements ReaderSide {
       state.timer = undefined;
     }
     return {
-      read: (done: (records: Encoded[]) => void) => {
-        const take = (read: Batch): void => {
+      read: () =>
+        andThen(work === "unacknowledged" ? state.group.readUnacknowledged() : state.group.readNew(work), (read) => {
           batch = read;
           if (work !== "unacknowledged" && read.ids.length < work) state.drained();
-          done(read.records);
-        };
-        if (work === "unacknowledged") state.group.readUnacknowledged(take);
-        else state.group.readNew(work, take);
-      },
+          return read.records;
+        }),
       onEnd: (execution) => {
         if (since !== undefined && execution.status === "done") {
           reading.registration.statistics.lag(Math.round(this.#clock.now() - since));
@@ -288,7 +285,7 @@ export class StreamRegistrations implements ReaderSide {
 
   /** Goes on as soon as the engine answers again. */
   #whenReachable(goOn: () => void): void {
-    this.#options.calls.run(encodeCommand(["PING"]), 1, (reply) => {
+    void andThen(this.#options.calls.ask(encodeCommand(["PING"])), (reply) => {
       if (reply && !reply.isError) goOn();
       else this.#clock.setTimeout(() => this.#whenReachable(goOn), REACHABLE_AGAIN_MS);
     });
@@ -306,7 +303,7 @@ export class StreamRegistrations implements ReaderSide {
     const acknowledge = (): void => {
       state.losses = 0;
       state.found = Math.max(0, state.found - ids.length);
-      state.group.acknowledge(ids, spec.trimStream, dealtWith);
+      void andThen(state.group.acknowledge(ids, spec.trimStream), dealtWith);
     };
     if (execution.status === "done" && error === undefined) {
       acknowledge();
@@ -420,9 +417,9 @@ export class StreamRegistrations implements ReaderSide {
       this.#pump(reading, state);
     };
     // it has been met already: only if more waits than was noticed there is something to catch up with
-    if (known?.contacted) state.group.hasMoreThan(state.waiting, (more) => more && flush());
+    if (known?.contacted) void andThen(state.group.hasMoreThan(state.waiting), (more) => more && flush());
     else
-      state.group.length((count) => {
+      void andThen(state.group.length(), (count) => {
         state.found = count;
         flush();
       });

@@ -1,5 +1,6 @@
 /** The streams that are there already when a registration begins to read. */
 import { encodeCommand } from "../engine/client.ts";
+import { andThen } from "../maybe.ts";
 import type { EngineCalls } from "./engine-calls.ts";
 
 const SCAN_COUNT = "1000";
@@ -12,14 +13,14 @@ const GLOB = /[*?[\\]/;
  * @param found gets a view of the reply's bytes
  */
 export function findStreams(
-  calls: Pick<EngineCalls, "run">,
+  calls: Pick<EngineCalls, "ask">,
   prefix: Buffer,
   goesOn: () => boolean,
   found: (key: Buffer) => void,
 ): void {
   if (prefix.length === 0) return;
   if (!GLOB.test(prefix.toString("latin1"))) {
-    calls.run(encodeCommand(["OBJECT", "ENCODING", prefix]), 1, (encoding) => {
+    void andThen(calls.ask(encodeCommand(["OBJECT", "ENCODING", prefix])), (encoding) => {
       if (encoding && !encoding.isError && encoding.bulk()?.toString("latin1") === "stream") found(prefix);
     });
     return;
@@ -27,7 +28,7 @@ export function findStreams(
   const step = (cursor: Buffer | string): void => {
     if (!goesOn()) return;
     const command = ["SCAN", cursor, "MATCH", prefix, "COUNT", SCAN_COUNT, "TYPE", "stream"];
-    calls.run(encodeCommand(command), 1, (reply) => {
+    void andThen(calls.ask(encodeCommand(command)), (reply) => {
       if (!reply || reply.isError || !goesOn()) return;
       reply.arrayLength();
       const next = Buffer.from(reply.bulk() ?? "0");

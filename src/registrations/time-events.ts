@@ -15,6 +15,7 @@ import type {
   PythonHost,
 } from "../python/python-host.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "../python/messages.ts";
+import { Fifo } from "../resp/fifo.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import type { Holdable } from "./event-starter.ts";
 
@@ -100,7 +101,7 @@ export class TimeEvents {
   readonly #perUser = new Map<string, number>();
   /** The one that waits for the engine, and those after it. */
   #firing: TimeEvent | undefined;
-  readonly #due: (() => void)[] = [];
+  readonly #due = new Fifo<() => void>();
   #last = 0;
   #stopped = false;
   readonly handlers: Pick<CallHandlers, "time_event" | "timer_begin"> = {

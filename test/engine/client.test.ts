@@ -3,7 +3,6 @@ import { describe, expect, it } from "vitest";
 import { EngineClient, EngineClosed, encodeCommand, encodeCommands } from "../../src/engine/client.ts";
 import type { EngineConnection } from "../../src/engine/engine.ts";
 import { LastingClient } from "../../src/engine/lasting-client.ts";
-import { ReplyEnds } from "../../src/engine/reply-ends.ts";
 import { parseEngineUrl } from "../../src/engine/url.ts";
 import { ConfigError } from "../../src/config.ts";
 import { InternalError } from "../../src/errors.ts";
@@ -44,37 +43,6 @@ describe("encodeCommand", () => {
   });
 });
 
-describe("ReplyEnds", () => {
-  const replies = [
-    ..."+OK,-ERR no,:-12,$-1,*-1,*0,$0\r\n,$3\r\na\r\n,*2\r\n$1\r\nx\r\n*2\r\n:1\r\n*0"
-      .split(",")
-      .map((text) => `${text}\r\n`),
-    `$5000\r\n${"\r\n".repeat(2500)}\r\n`,
-    `${"*1\r\n".repeat(10_000)}+deep\r\n`,
-  ];
-  const stream = Buffer.from(replies.join(""));
-  const wanted = replies.map((_, i) => replies.slice(0, i + 1).join("").length);
-
-  it("finds every end in a whole stream", () => {
-    const ends = new ReplyEnds();
-    const found: number[] = [];
-    for (let at = ends.next(stream, 0); at >= 0; at = ends.next(stream, at)) found.push(at);
-    expect(found).toEqual(wanted);
-  });
-
-  it("finds them in pieces of any size", () => {
-    for (const size of [1, 2, 3, 7, 64, 1000]) {
-      const ends = new ReplyEnds();
-      const found: number[] = [];
-      for (let start = 0; start < stream.length; start += size) {
-        const piece = stream.subarray(start, start + size);
-        for (let at = ends.next(piece, 0); at >= 0; at = ends.next(piece, at)) found.push(start + at);
-      }
-      expect(found).toEqual(wanted);
-    }
-  });
-});
-
 describe("EngineClient", () => {
   it("gives each reply to its call, however the bytes are cut", async () => {
     for (const size of [1, 2, 5, 1000]) {
@@ -103,13 +71,16 @@ describe("EngineClient", () => {
     const { connection } = fakeConnection();
     const client = new EngineClient(connection);
     const got: string[] = [];
-    client.rawCallNow(encodeCommand(["A"]), 1, (_error, reply) => {
+    const first = client.rawCall(encodeCommand(["A"]), 1).then((reply) => {
       got.push(`a ${reply}`);
-      client.rawCallNow(encodeCommand(["C"]), 1, (_closed, other) => got.push(`c ${other}`));
+      const third = client.ask(encodeCommand(["C"]));
       connection.onData(Buffer.from("+C\r\n"));
+      return third;
     });
-    client.rawCallNow(encodeCommand(["B"]), 1, (_error, reply) => got.push(`b ${reply}`));
+    const second = client.rawCall(encodeCommand(["B"]), 1).then((reply) => got.push(`b ${reply}`));
     connection.onData(Buffer.from("+A\r\n+B\r\n"));
+    got.push(`c ${await first}`);
+    await second;
     expect(got).toEqual(["a +A\r\n", "b +B\r\n", "c +C\r\n"]);
   });
 
@@ -132,22 +103,32 @@ describe("EngineClient", () => {
     expect(() => client.ask(encodeCommand(["D"]), 1)).toThrow(EngineClosed);
   });
 
-  it("is opened anew when it has ended, if it is to last", () => {
+  it("gives all of a long reply within the call if it is to be whole", () => {
+    const { connection } = fakeConnection();
+    const parts = ["$6\r\n", "abc", "def\r\n"];
+    const flushNow = (): void => connection.onData(Buffer.from(parts.shift() ?? ""));
+    const client = new EngineClient(Object.assign(connection, { flushNow }));
+    expect(client.ask(encodeCommand(["A"]), 1, "whole")).toEqual(Buffer.from("$6\r\nabcdef\r\n"));
+  });
+
+  it("is opened anew when it has ended, if it is to last", async () => {
     const opened: ReturnType<typeof fakeConnection>[] = [];
     const lasting = new LastingClient(() => {
       const made = fakeConnection();
       opened.push(made);
       return new EngineClient(made.connection);
     });
+    const ask = (): unknown => void Promise.resolve(lasting.ask(encodeCommand(["A"]))).catch(() => {});
     expect(opened).toHaveLength(0);
-    const first = lasting.get();
-    expect(lasting.get()).toBe(first);
+    for (let count = 0; count < 2; count++) ask();
+    expect(opened.map(({ written }) => written.length)).toEqual([2]);
     opened[0]?.connection.onClose();
-    const second = lasting.get();
-    expect([second === first, opened.length]).toEqual([false, 2]);
+    ask();
+    expect(opened.map(({ written }) => written.length)).toEqual([2, 1]);
     lasting.close();
     expect(opened[1]?.closes).toBe(1);
-    expect(lasting.get()).not.toBe(second);
+    ask();
+    expect(opened).toHaveLength(3);
   });
 
   it("rejects what waits, and what comes later, when the connection ends", async () => {
@@ -161,11 +142,7 @@ describe("EngineClient", () => {
     connection.onClose(new InternalError("it burns"));
     expect((await settled).map((one) => one.status)).toEqual(["fulfilled", "rejected", "rejected"]);
     await expect(client.call("E")).rejects.toThrow(EngineClosed);
-    let late: unknown;
-    client.rawCallNow(encodeCommand(["F"]), 1, (error) => {
-      late = error;
-    });
-    expect(String(late)).toBe("EngineClosed: it burns");
+    expect(() => client.ask(encodeCommand(["F"]))).toThrow("it burns");
     expect(reasons).toEqual(["it burns"]);
   });
 

@@ -52,11 +52,7 @@ describe("flushNow", () => {
     connection.write(encodeCommand(["GET", "k"]));
     connection.flushNow();
     expect(got).toEqual(["new $1\r\nv\r\n"]);
-    let raw = "";
-    client.rawCallNow(encodeCommand(["INCR", "n"]), 1, (_error, reply) => {
-      raw = reply.toString();
-    });
-    expect(raw).toBe(":1\r\n");
+    expect(String(client.ask(encodeCommand(["INCR", "n"])))).toBe(":1\r\n");
   });
 
   it("carries out all that was written, after slow commands too", async () => {

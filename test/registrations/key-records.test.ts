@@ -60,11 +60,8 @@ describe("a record", () => {
       ["value", column(batch.values)],
     ]);
     for (const event of ["set", "hset", "lpush", "del", "sadd"]) {
-      let record: MarshalValue = null;
-      reader.record(event, key, { readValue: true, atEvent: false }, ({ bytes }) => {
-        record = decodeMarshal(bytes);
-      });
-      expect(record).toEqual(new Map([["event", event], ...expected]));
+      const record = await reader.record(event, key, { readValue: true, atEvent: false });
+      expect(decodeMarshal(record.bytes)).toEqual(new Map([["event", event], ...expected]));
     }
   });
 });
