@@ -11,6 +11,7 @@ import { requirementCommands } from "./executions/requirement-rows.ts";
 import { makeFolder } from "./folder.ts";
 import { gatewayRoom } from "./gateway/gateway-room.ts";
 import { type Logger, openLog } from "./log.ts";
+import { packagesRoom } from "./packages/packages-room.ts";
 import { pythonRoom } from "./python/python-room.ts";
 import { registrationCommands } from "./registrations/registration-rows.ts";
 import { registrationRoom } from "./registrations/registration-room.ts";
@@ -62,7 +63,7 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
   const python = pythonRoom(data, commands, base);
   const { host } = python;
   const slow = new SlowExecutions(() => runtime.get("SlowExecutionMs"), log);
-  const executions = executionRoom(python, base, slow);
+  const executions = executionRoom(python, base, packagesRoom(python, base), slow);
   const { ids, sessions, requirements, runner } = executions;
   const reactions = registrationRoom(data, commands, python, executions, base);
   const { registrations, timers, triggers, events } = reactions;
@@ -72,7 +73,7 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
     embedded: engine.embedded,
     versions: { regears: version(), python: PYTHON_VERSION },
     ...{ repair: config.repair, save: config.save },
-    ...{ connections, gate, registrations, sessions, ids, host, runner, timers, log },
+    ...{ connections, gate, registrations, sessions, ids, host, runner, timers, requirements, log },
   });
   const keptUsers = engine.embedded
     ? new KeptUsers({

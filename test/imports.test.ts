@@ -12,6 +12,7 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" })
 /** Open to all. */
 const COMMON = [
   "base.ts",
+  "cache-folders.ts",
   "errors.ts",
   "config.ts",
   "log.ts",
@@ -48,6 +49,7 @@ const PYTHON = [
   "call-reply.ts",
   "python-room.ts",
 ].map((file) => `python/${file}`);
+const PACKAGES = ["packages.ts", "packages-room.ts", "errors.ts", "transfer.ts"].map((file) => `packages/${file}`);
 
 /**
  * What the files under a path may import besides their own folder and what is common; the first match counts. The rooms are
@@ -57,7 +59,10 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["resp/", []],
   ["engine/", ["resp/"]],
   ["commands/", [...ENGINE, "engine/debug.ts", "engine/own-settings.ts", "resp/"]],
-  ["python/realm/", ["python/protocol.ts", "python/channel.ts", "python/direct-calls.ts", "python/memory-image.ts"]],
+  [
+    "python/realm/",
+    ["python/protocol.ts", "python/channel.ts", "python/direct-calls.ts", "python/memory-image.ts", "python/pack.ts"],
+  ],
   [
     "python/worker.ts",
     [
@@ -77,12 +82,14 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
     ],
   ],
   ["python/", ["engine/", "resp/", ...COMMANDS]],
-  ["executions/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/"]],
+  ["packages/", ["python/python-host.ts", "python/python-room.ts", "python/pack.ts"]],
+  ["executions/", [...ENGINE, ...COMMANDS, ...PYTHON, ...PACKAGES, "resp/"]],
   ["registrations/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/"]],
   ["store/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/", "registrations/"]],
   ["visibility/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/", "registrations/"]],
   ["gateway/", ["resp/", "engine/", ...COMMANDS]],
   ["base.ts", []],
+  ["cache-folders.ts", []],
   ["config", ["config/"]],
   ["log.ts", []],
   ["errors.ts", []],

@@ -411,8 +411,35 @@ export const OPTIONS = {
     min: 1,
     max: Number.MAX_SAFE_INTEGER,
     gears: python("PythonInstallReqMaxIdleTime", true),
-    noEffect: true,
     summary: "milliseconds without progress after which installing requirements fails",
+  },
+  "packages-dir": {
+    kind: "text",
+    section: "python",
+    default: "",
+    path: true,
+    summary: "folder of wheels, the first place where requirements are looked for",
+  },
+  "pyodide-packages": {
+    kind: "text",
+    section: "python",
+    default: "",
+    summary:
+      "folder or URL of the packages that are built for this Pyodide; `no` is none, empty is where Pyodide gets them itself",
+  },
+  "index-url": {
+    kind: "text",
+    section: "python",
+    default: "",
+    summary: "URL of a package index; `no` is none, empty is that of the variable `PIP_INDEX_URL`, if there is one",
+  },
+  "max-packages-size": {
+    kind: "bytes",
+    section: "python",
+    default: 512 * MB,
+    min: MB,
+    max: 2 * GB - 1,
+    summary: "most bytes that one installation of requirements downloads",
   },
   "gears-option": {
     kind: "list",

@@ -1,5 +1,6 @@
 /** The room of executions: what runs scripts and flows, and what is kept of them. */
 import type { Base } from "../base.ts";
+import type { Packages } from "../packages/packages.ts";
 import type { PythonRoom } from "../python/python-room.ts";
 import { Ids } from "./ids.ts";
 import { ExecutionRegistry } from "./execution-registry.ts";
@@ -21,6 +22,7 @@ export interface ExecutionRoom {
 export function executionRoom(
   { host, users }: PythonRoom,
   { config, runtime, log }: Base,
+  packages: Packages,
   slow: SlowLog,
 ): ExecutionRoom {
   const ids = new Ids();
@@ -49,5 +51,5 @@ export function executionRoom(
   users.bodyCommand = (body) => {
     runner.presentBody = body instanceof Script ? body : undefined;
   };
-  return { ids, sessions, requirements: new Requirements(sessions, log), executions, runner };
+  return { ids, sessions, requirements: new Requirements(sessions, packages, log), executions, runner };
 }

@@ -29,7 +29,6 @@ interface ExecutionCommandsOptions {
 
 const NOT_HERE = "Can not run gears inside a multi exec, lua, or when blocking is not allowed";
 const UNKNOWN = "execution plan does not exist";
-const UNSATISFIED = "Could not satisfy requirements (look at redis log file for more information)";
 
 const OK = status("OK");
 
@@ -179,6 +178,7 @@ interface ScriptOptions {
   upgrade: boolean;
   replaceWith: string | undefined;
   requirements: string[];
+  reinstall: boolean;
 }
 
 /** Most bytes of a script's options together. */
@@ -195,6 +195,7 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
     upgrade: false,
     replaceWith: undefined,
     requirements: [],
+    reinstall: false,
   };
   const bytes = args.reduce((sum, { length }) => sum + length, 0);
   if (bytes > MAX_OPTION_BYTES)
@@ -227,6 +228,7 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
         options.replaceWith = optionValue("REPLACE_WITH");
         break;
       case "FORCE_REINSTALL_REQUIREMENTS":
+        options.reinstall = true;
         break;
       case "REQUIREMENTS":
         options.requirements = args.slice(at + 1).map((requirement) => requirement.toString("utf8"));
@@ -240,7 +242,7 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
 
 function pyexecute(
   code: Buffer,
-  { unblocking, id, description, upgrade, replaceWith, requirements }: ScriptOptions,
+  { unblocking, id, description, upgrade, replaceWith, requirements, reinstall }: ScriptOptions,
   { caller: { user, owner }, ran }: Pick<CommandContext, "caller" | "ran">,
   { runner, sessions, registrations, requirements: known, limits }: ExecutionCommandsOptions,
 ): Reply | Promise<Reply> {
@@ -265,15 +267,10 @@ function pyexecute(
     return replaced;
   };
   const declare = (): Declarations => registrations.declare(session, replaces);
-  if (!known.areSatisfied(requirements)) {
-    declare();
-    // the command itself is well-formed: this is the outcome of its execution
-    if (unblocking) return runner.failScript(UNSATISFIED);
-    throw new ReplyError(UNSATISFIED);
-  }
   return runner.runScript({
     ...{ code, session, unblocking, declare },
     connection: owner,
+    prepare: () => known.prepare(session, reinstall),
     onEffect: () => known.note(session),
     ...(ran && !unblocking && { onRan: ran }),
   });

@@ -1,13 +1,13 @@
 /** Commands about the packages that scripts require: docs/spec/commands.md, section 12. */
+import { COMPILED_OS } from "../packages/transfer.ts";
 import { ReplyError } from "../errors.ts";
 import type { KnownRequirement, Requirements } from "./requirements.ts";
-import { array, integer, type Reply, text } from "../resp/reply.ts";
+import { array, bulk, integer, type Reply, text } from "../resp/reply.ts";
 import type { CommandRow } from "../commands/command.ts";
 import { blockingRefusal } from "../commands/table.ts";
 
+const NO_WHEELS = "Requirement was not yet downloaded so wheels are not available";
 const MANY = Number.POSITIVE_INFINITY;
-/** What Python runs on. */
-const COMPILED_OS = "emscripten-wasm32";
 
 /** The rows of this file. */
 export function requirementCommands({ requirements }: { readonly requirements: Requirements }): CommandRow[] {
@@ -26,15 +26,17 @@ export function requirementCommands({ requirements }: { readonly requirements: R
     {
       ...common,
       name: "rg.pyexportreq",
-      summary: "Returns a requirement in a form for RG.PYIMPORTREQ; there are only built-in ones, which it refuses.",
+      summary: "Returns a requirement with its packages, in a form for RG.PYIMPORTREQ.",
       access: "script",
       syntax: "requirement",
       minArgs: 1,
       maxArgs: 1,
-      run: ([name]) => {
-        const known = requirements.find(name?.toString("utf8") ?? "");
-        if (!known) throw new ReplyError("requirement does not exists");
-        throw new ReplyError(`ERR requirement '${known.name}' is part of the server: there is nothing to export`);
+      run: ([name], { caller }) => {
+        const requirement = requirements.exportable(name?.toString("utf8") ?? "");
+        if (!caller.canWait) throw new ReplyError(blockingRefusal(caller));
+        return requirements
+          .export(requirement)
+          .then((chunks) => array([describeRequirement(requirement), array(chunks.map(bulk))]));
       },
     },
     {
@@ -46,23 +48,25 @@ export function requirementCommands({ requirements }: { readonly requirements: R
       minArgs: 0,
       maxArgs: MANY,
       refusedWhenNotBlocking: blockingRefusal,
-      run: () => {
-        throw new ReplyError("Bad serialization format on reading requirement name");
+      run: async (chunks) => {
+        await requirements.import(chunks);
+        return bulk(Buffer.from("OK"));
       },
     },
   ];
 }
 
 /** The 18 fields of a requirement. */
-export function describeRequirement({ name, refCount }: KnownRequirement): Reply {
+export function describeRequirement({ name, refCount, installed, wheels, path }: KnownRequirement): Reply {
+  const isThere = text(installed ? "yes" : "no");
   const pairs: [string, Reply][] = [
     ["GearReqVersion", integer(2)],
     ["Name", text(name)],
-    ["IsDownloaded", text("yes")],
-    ["IsInstalled", text("yes")],
+    ["IsDownloaded", isThere],
+    ["IsInstalled", isThere],
     ["CompiledOs", text(COMPILED_OS)],
-    ["Wheels", array([])],
-    ["Path", text("")],
+    ["Wheels", installed ? array(wheels.map(text)) : text(NO_WHEELS)],
+    ["Path", text(path)],
     ["RefCount", integer(refCount)],
     ["IsInReqDictionary", text("yes")],
   ];
@@ -70,5 +74,10 @@ export function describeRequirement({ name, refCount }: KnownRequirement): Reply
 }
 
 /** A requirement's line of INFO. */
-export const requirementLine = ({ name, refCount }: KnownRequirement): string =>
-  `rg_${name}:IsDownloaded=yes,IsInstalled=yes,CompiledOs=${COMPILED_OS},Wheels=,Path=,RefCount=${refCount},IsInReqDictionary=yes`;
+export function requirementLine({ name, refCount, installed, wheels, path }: KnownRequirement): string {
+  const isThere = installed ? "yes" : "no";
+  return (
+    `rg_${name}:IsDownloaded=${isThere},IsInstalled=${isThere},CompiledOs=${COMPILED_OS},Wheels=${wheels.join(" ")},` +
+    `Path=${path},RefCount=${refCount},IsInReqDictionary=yes`
+  );
+}

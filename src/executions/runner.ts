@@ -86,15 +86,6 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
     return script.reply;
   }
 
-  /** Answers the id of an execution whose outcome is this error: an unblocked script that can not be run. */
-  failScript(text: string): Reply {
-    const execution = this.registry.create({ registered: false, kept: true });
-    execution.outcome = { type: "error", text };
-    execution.finish("done", [text]);
-    this.registry.settle(execution);
-    return { type: "bulk", bytes: Buffer.from(execution.id) };
-  }
-
   /** Queues a flow of an execution that was created for it, or runs it at once. */
   startFlow(options: FlowOptions): FlowTask {
     const flow = new FlowTask(options, this);

@@ -37,6 +37,11 @@ export interface ScriptRequest {
   readonly declare: () => Declarations;
   /** Answer with an id when the body is over, or after {@link PATIENCE_MS}, instead of waiting for a result. */
   readonly unblocking: boolean;
+  /**
+   * Gets what it needs before it runs; undefined: nothing is needed. A ReplyError is its outcome, as the command itself is
+   * well-formed.
+   */
+  readonly prepare?: () => Promise<void> | undefined;
   /** The script has registered or run something. */
   readonly onEffect?: () => void;
   /** Is told how long its body and its flow ran, before it is answered. */
@@ -132,6 +137,20 @@ export class Script implements PythonTask, InOrder, RunningBody {
       this.#refuseCommand(error.message);
       return;
     }
+    const preparing = this.#request.prepare?.();
+    if (!preparing) this.#submit();
+    else
+      preparing.then(
+        () => this.#submit(),
+        ({ message }: Error) => {
+          if (!this.#over) this.#fail(message);
+        },
+      );
+  }
+
+  #submit(): void {
+    // it may have been stopped meanwhile
+    if (this.#over) return;
     this.#submitted = true;
     this.#runner.host.submit(this);
   }

@@ -2,7 +2,7 @@
 import { v4 as uuid } from "uuid";
 import { DEFAULT_USER } from "../engine/rights.ts";
 import type { MarshalValue } from "../python/marshal.ts";
-import type { PythonSession } from "../python/python-host.ts";
+import type { PythonSession, SessionPackages } from "../python/python-host.ts";
 
 /** What a session needs to know of one of its registrations. */
 export interface OwnedRegistration {
@@ -35,6 +35,10 @@ export class Session implements PythonSession {
   dead = false;
   /** Requirements as given by REQUIREMENTS. */
   readonly requirements: readonly string[];
+  /** What was installed for them. */
+  packages: SessionPackages | undefined;
+  /** One of them was named for the first time, or is to be installed again. */
+  installationNeeded = false;
 
   constructor(
     id: string | undefined,

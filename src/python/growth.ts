@@ -13,6 +13,9 @@ export interface Demand {
   readonly orphans: ReadonlySet<PythonSession>;
 }
 
+/** Sets of packages that may have interpreters of their own at a time, besides what there would be without packages. */
+export const MAX_PACKAGE_SETS = 8;
+
 /**
  * Sessions of one user share interpreters: one for each script that waits, and a spare one while everybody is busy. Each
  * further user may bring one interpreter more than there would be.
@@ -23,14 +26,40 @@ export function missingShared({ homes, limit, queue, orphans }: Demand): number 
   // most of the time: this is asked after each message of an interpreter
   if (queue.length === 0 && orphans.size === 0 && homes.some((home) => home.idle)) return 0;
   const scripts = queue.map(({ session }) => session).filter((session) => session.home === undefined);
-  const foreign = [...orphans].filter(({ user }) => !homes.some((home) => home.suits(user)));
+  const foreign = [...orphans].filter((session) => !homes.some((home) => home.suits(session)));
   const waiting = [...scripts, ...foreign];
-  const unserved = waiting.filter(({ user }) => !homes.some((home) => home.idle && home.suits(user)));
+  const unserved = waiting.filter((session) => !homes.some((home) => home.idle && home.suits(session)));
   if (unserved.length === 0 && homes.some((home) => home.idle)) return 0;
   const booting = homes.filter((home) => !home.ready).length;
   const users = new Set([...homes, ...waiting].flatMap(({ user }) => user ?? []));
-  const room = limit + Math.max(users.size, 1) - 1 - homes.length;
+  const room = limit + Math.max(users.size, 1) - 1 + packageRoom(homes, waiting) - homes.length;
   return Math.min(Math.max(unserved.length, 1) - booting, room);
+}
+
+/** Each set of packages may bring one more, too, but there is a limit: scripts choose their packages as they like. */
+const packageRoom = (homes: readonly Home[], waiting: readonly PythonSession[]): number =>
+  Math.min(
+    new Set([...homes.flatMap(({ tenant }) => tenant ?? []), ...waiting].flatMap(({ packages }) => packages?.key ?? []))
+      .size,
+    MAX_PACKAGE_SETS,
+  );
+
+const NOBODY: ReadonlySet<PythonSession> = new Set();
+
+/**
+ * What is to be done for sessions that no interpreter takes when there can be no further one: an interpreter in which nobody
+ * lives gives way, or else those sessions that could wait for ever have to be refused.
+ */
+export function withoutRoom({ homes, queue, orphans }: Demand): {
+  readonly unused?: Home | undefined;
+  readonly hopeless: ReadonlySet<PythonSession>;
+} {
+  if (queue.length === 0 && orphans.size === 0) return { hopeless: NOBODY };
+  const waiting = [...queue.map(({ session }) => session).filter(({ home }) => home === undefined), ...orphans];
+  const unsuited = waiting.filter((session) => !homes.some((home) => home.suits(session)));
+  if (unsuited.length === 0) return { hopeless: NOBODY };
+  const unused = homes.find((home) => home.tenant !== undefined && home.abandoned);
+  return { unused, hopeless: homes.every((home) => home.sessions.size > 0) ? new Set(unsuited) : NOBODY };
 }
 
 /** Sessions do not share: one for each session that waits, and a spare one for the next. */

@@ -37,6 +37,9 @@ interface Handles {
   isStarted(handle: number): boolean;
 }
 
+/** By what sessions that can share an interpreter are the same. */
+export const kindOf = ({ user, packages }: PythonSession): string => `${packages?.key ?? ""} ${user}`;
+
 export class Home implements CallContext {
   readonly number: number;
   readonly worker: PythonWorker;
@@ -95,9 +98,22 @@ export class Home implements CallContext {
     return this.ready && this.current === undefined && !this.heldUp;
   }
 
-  /** May a session of this user come to live here, if sessions share at all? */
-  suits(user: string): boolean {
-    return this.tenant === undefined || this.tenant.user === user;
+  /** Which sessions it is for: those of one user, with the same packages. Undefined before the first one came. */
+  get kind(): string | undefined {
+    return this.tenant && kindOf(this.tenant);
+  }
+
+  /** May this session come to live here, if sessions share at all? */
+  suits(session: PythonSession): boolean {
+    return this.tenant === undefined || this.kind === kindOf(session);
+  }
+
+  /** The first session has come: what it can import is there before anything of it runs. */
+  settle(tenant: PythonSession): void {
+    this.tenant = tenant;
+    if (!tenant.packages) return;
+    this.worker.givePackages(tenant.packages.packs);
+    this.post(["packages"]);
   }
 
   /** Nothing runs here, waits or is remembered. */

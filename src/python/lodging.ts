@@ -39,8 +39,8 @@ export class Lodging {
   }
 
   /** May another session come to live there? */
-  #isOpen(home: Home, { user }: PythonSession): boolean {
-    return home.tenant === undefined || (!this.#options.isolation && home.suits(user));
+  #isOpen(home: Home, session: PythonSession): boolean {
+    return home.tenant === undefined || (!this.#options.isolation && home.suits(session));
   }
 
   /** The interpreter with the fewest sessions among those that will do. */

@@ -263,6 +263,8 @@ export const POSTS = {
   timer: { number: natural, outcome, text: error },
   restored: { number: natural, outcome, text: error },
   timer_restored: { number: natural, outcome, text: error },
+  /** The bytecode of a module, as a file of it would hold it; null when it does not compile. */
+  compiled: { number: natural, code: nullable(bytes(MAX_BLOB_BYTES)) },
 } as const satisfies Record<string, Fields>;
 
 export type CallOp = keyof typeof CALLS;

@@ -5,7 +5,7 @@
 import type { Logger } from "../log.ts";
 import { InternalError, ReplyError } from "../errors.ts";
 import { Background } from "./background.ts";
-import { type Demand, missingIsolated, missingShared } from "./growth.ts";
+import { type Demand, missingIsolated, missingShared, withoutRoom } from "./growth.ts";
 import { flowOutcome, Home, scriptOutcome } from "./home.ts";
 import type {
   Interruptible,
@@ -279,11 +279,34 @@ export class Pool implements PythonHost {
   }
 
   #grow(): void {
-    if (this.#missing() <= 0) return;
+    if (this.#missing() <= 0 && !this.#makeRoom()) return;
     this.#growTimer ??= setTimeout(() => {
       this.#growTimer = undefined;
       for (let missing = this.#missing(); missing > 0; missing--) this.#boot();
     }, GROW_AFTER_MS);
+  }
+
+  /** For sessions that no interpreter takes: ends one that nobody needs. @returns whether there is room now */
+  #makeRoom(): boolean {
+    if (this.#options.isolation || this.#stopped) return false;
+    const { unused, hopeless } = withoutRoom(this.#demand);
+    if (unused) {
+      this.#forget(unused);
+      this.#terminate(unused, "session ended");
+      return this.#missing() > 0;
+    }
+    const error = "ERR all Python interpreters belong to sessions with registrations and other packages";
+    if (hopeless.size > 0) this.#refuse((session) => hopeless.has(session), error);
+    return false;
+  }
+
+  /** Scripts that wait for an interpreter. */
+  #refuse(isMeant: (session: PythonSession) => boolean, error: string): void {
+    for (const task of this.#queue.filter(({ session }) => session.home === undefined && !session.revive())) {
+      if (!isMeant(task.session)) continue;
+      this.withdraw(task);
+      task.onScript({ ok: false, error, builders: 0 });
+    }
   }
 
   /** With isolation: ends interpreters whose session has ended, and refuses scripts that could wait for ever for one. */
@@ -298,29 +321,31 @@ export class Pool implements PythonHost {
     }
     const settled = (home: Home): boolean => home.sessions.size > 0;
     if (this.#homes.size < this.#limit || ![...this.#homes].every(settled)) return;
-    for (const task of this.#queue.filter(({ session }) => session.home === undefined && !session.revive())) {
-      this.withdraw(task);
-      const error = `ERR all ${this.#limit} Python interpreters belong to sessions with registrations (max-interpreters)`;
-      task.onScript({ ok: false, error, builders: 0 });
-    }
+    this.#refuse(
+      () => true,
+      `ERR all ${this.#limit} Python interpreters belong to sessions with registrations (max-interpreters)`,
+    );
   }
 
   #missing(): number {
     if (this.#stopped || !this.#assets) return 0;
-    const demand: Demand = {
+    return this.#options.isolation ? missingIsolated(this.#demand) : missingShared(this.#demand);
+  }
+
+  get #demand(): Demand {
+    return {
       homes: [...this.#homes],
       threads: this.#options.threads,
       limit: this.#limit,
       queue: this.#queue,
       orphans: this.#orphans,
     };
-    return this.#options.isolation ? missingIsolated(demand) : missingShared(demand);
   }
 
   /** The session lives here from now on; `messages` make it again when it lived elsewhere before. */
   #settleIn(session: PythonSession, home: Home, messages: readonly (readonly MarshalValue[])[] | undefined): void {
     session.home = home;
-    home.tenant ??= session;
+    if (!home.tenant) home.settle(session);
     this.#orphans.delete(session);
     if (!messages) return;
     home.sessions.add(session);

@@ -17,6 +17,9 @@
  *   ["restore", session, registration, blob]    make a registration again; `restore_timer` does so for a time event
  *   ["timer", number, handle]                   call a time event's function; `timer_drop` forgets it
  *   ["profile", question, session, action, order]     show or reset a session's profile
+ *   ["packages"]                                bring in the packages that the worker was given; comes before all else
+ *   ["compile", number, path, source]           compile a module; answered by the post `compiled`. Only interpreters that
+ *                                               never run a script are asked
  *   ["nested", message]                         one of the above, to be run now, while a call waits for its reply
  *
  * A `session` is the key of one, `number:id`: code of a session that was replaced may still run beside that of its successor.

@@ -40,6 +40,23 @@ interface DeclaredRun {
   readonly begun: boolean;
 }
 
+/** Packages that the code of a session can import. */
+export interface SessionPackages {
+  /** Sessions with the same packages can share an interpreter, those with others can not. */
+  readonly key: string;
+  /** Files of the host, each with the files of one package. */
+  readonly packs: readonly string[];
+}
+
+/** A module of a package. */
+export interface ModuleSource {
+  readonly path: string;
+  readonly source: Buffer;
+}
+
+/** Compiles modules. @returns the contents of their files of bytecode, by path; what does not compile is not there */
+export type CompileModules = (modules: readonly ModuleSource[]) => Promise<Map<string, Buffer>>;
+
 /** One script with its globals and registrations. It lives in one interpreter, chosen when its first task starts. */
 export interface PythonSession {
   readonly id: string;
@@ -47,6 +64,8 @@ export interface PythonSession {
   readonly key: string;
   /** The engine's user who submitted it; its code acts with that user's rights. */
   readonly user: string;
+  /** What it has asked for by REQUIREMENTS, besides what comes with the runtime. */
+  readonly packages?: SessionPackages | undefined;
   /** Opaque: the interpreter; undefined before the first task, and after the interpreter died. */
   home: object | undefined;
   /** Messages that make the session again in a fresh interpreter; undefined when it can not be made again. */

@@ -3,11 +3,13 @@ import type { Base } from "../base.ts";
 import type { CommandRoom } from "../commands/command-room.ts";
 import { EmbeddedEngine } from "../engine/embedded.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
+import { InternalError } from "../errors.ts";
+import { bytecodeCompiler } from "./bytecode.ts";
 import { PythonCalls } from "./python-calls.ts";
 import { DirectAccess } from "./direct-access.ts";
-import type { BackgroundRun, CallHandlers, PostHandlers, PythonTask } from "./python-host.ts";
+import type { BackgroundRun, CallHandlers, CompileModules, PostHandlers, PythonTask } from "./python-host.ts";
 import { Pool } from "./pool.ts";
-import { loadAssets } from "./python-worker.ts";
+import { loadAssets, type PythonAssets } from "./python-worker.ts";
 import { LimitedLog } from "./script-log.ts";
 
 export interface PythonRoom {
@@ -20,6 +22,8 @@ export interface PythonRoom {
   readonly posts: Partial<PostHandlers>;
   /** What else they do about Python; each sets what is its own. */
   readonly users: PythonUsers;
+  /** Makes bytecode of packages; to be used when the pool has started. */
+  readonly compile: CompileModules;
   /** Where scripts log, and their failures are told: with a limit. */
   readonly scriptLog: LimitedLog;
 }
@@ -83,6 +87,11 @@ export function pythonRoom(
   });
   const handlers: Partial<CallHandlers> = { ...calls.handlers };
   const posts: Partial<PostHandlers> = { ...calls.posts };
+  let assets: PythonAssets | undefined;
+  const compile = bytecodeCompiler(() => {
+    if (!assets) throw new InternalError("Python has not been started");
+    return assets;
+  }, log);
   const host = new Pool({
     threads: config.executionThreads,
     ...(config.isolation === "session" && {
@@ -93,7 +102,10 @@ export function pythonRoom(
     }),
     memoryLimitMb: config.pythonMemoryLimit / MB,
     memfsLimitMb: config.pythonMemfsLimit / MB,
-    assets: () => loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log }),
+    assets: async () => {
+      assets = await loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log });
+      return assets;
+    },
     calls: handlers,
     posts,
     onTaskEnd: (home, task) => calls.onTaskEnd(home, task),
@@ -109,5 +121,5 @@ export function pythonRoom(
     output: scriptLog,
     log,
   });
-  return { host, calls, direct, handlers, posts, users, scriptLog };
+  return { host, calls, direct, handlers, posts, users, compile, scriptLog };
 }

@@ -51,6 +51,7 @@ export class PythonWorker {
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #enginePort: MessagePort;
+  readonly #packagesPort: MessagePort;
   /** Of the engine, when it uses that by itself. */
   #thread: EngineThread | undefined;
   /** So many of its commands this thread has heard of. */
@@ -72,7 +73,7 @@ export class PythonWorker {
     this.#options = options;
     const { assets, memoryLimitMb } = options;
     const { snapshot, scripts } = assets;
-    const { worker, port, enginePort } = spawnWorker({
+    const { worker, port, enginePort, packagesPort } = spawnWorker({
       module: assets.moduleFor(memoryLimitMb),
       input: {
         shared: this.#shared,
@@ -94,7 +95,9 @@ export class PythonWorker {
     this.#worker = worker;
     this.#port = port;
     this.#enginePort = enginePort;
+    this.#packagesPort = packagesPort;
     enginePort.unref();
+    packagesPort.unref();
     this.#sender = new Sender(this.#shared, "inbox", port);
     this.#intake = new Intake({
       ...{ shared: this.#shared, sender: this.#sender },
@@ -125,6 +128,11 @@ export class PythonWorker {
   /** Number of what the event loop does now: odd while it waits for a job, even while something runs. */
   get turn(): number {
     return Atomics.load(this.#shared.words, Word.turn) >>> 0;
+  }
+
+  /** Gives it the packages in these packs, for life. The message `packages` has Python bring them in. */
+  givePackages(packs: readonly string[]): void {
+    if (!this.#closed && !this.#gone) this.#packagesPort.postMessage(packs);
   }
 
   /** False while it leaves too many answers lying about. */
@@ -300,6 +308,7 @@ export class PythonWorker {
     this.#ended = true;
     this.#port.close();
     this.#enginePort.close();
+    this.#packagesPort.close();
     const reason = this.#reason ?? "the thread ended";
     this.#settleReady?.reject(new InternalError(`the Python worker died: ${reason}`));
     this.#options.onExit(reason);

@@ -97,6 +97,8 @@ export class Reception {
       case "timer_restored":
         home.checkDue(message.op, message.args.number);
         break;
+      case "compiled":
+        throw new BadMessage("compiled: it was not asked to compile anything");
       default:
     }
     const take = posts[message.op] as ((home: object, args: PostMessage["args"]) => void) | undefined;

@@ -14,8 +14,8 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
+import { cacheFolders } from "../cache-folders.ts";
 import { InternalError } from "../errors.ts";
 import { makeFolder } from "../folder.ts";
 import { createShared } from "./channel.ts";
@@ -73,7 +73,7 @@ export async function obtainSnapshot(
   options: { cacheDir?: string; log: Log },
 ): Promise<Snapshot> {
   const key = keyOf(parts);
-  const folders = options.cacheDir === undefined ? defaultFolders() : [options.cacheDir];
+  const folders = cacheFolders(options.cacheDir);
   for (const folder of folders) {
     const cached = read(join(folder, key + SUFFIX), options.log);
     if (cached !== undefined) return cached;
@@ -92,15 +92,6 @@ function keyOf(parts: SnapshotParts): string {
     hash.update(`${part.length}:`).update(part);
   }
   return hash.digest("hex").slice(0, 32);
-}
-
-function defaultFolders(): string[] {
-  const { XDG_CACHE_HOME } = process.env;
-  return [join(XDG_CACHE_HOME || join(homedir(), ".cache"), "regears"), join(tmpdir(), `regears-${userId()}`)];
-}
-
-function userId(): string {
-  return String(process.getuid?.() ?? "cache");
 }
 
 // The file: sha256 of the rest (32 bytes), five lengths (4 bytes each), and the byte strings: Pyodide's preface, the runs of

@@ -25,23 +25,31 @@ interface Spawned {
   readonly port: MessagePort;
   /** Main's end of the port for what the worker needs to use the engine itself. */
   readonly enginePort: MessagePort;
+  /** Main's end of the port for the packages of the interpreter. */
+  readonly packagesPort: MessagePort;
 }
 
 /** Starts a worker; the module and the rest of its input are given to it at once. */
 export function spawnWorker(start: {
   module: WasmModule;
-  input: Omit<WorkerInput, "port" | "modulePort" | "enginePort">;
+  input: Omit<WorkerInput, "port" | "modulePort" | "enginePort" | "packagesPort">;
 }): Spawned {
   const messages = new MessageChannel();
   const modules = new MessageChannel();
   const engines = new MessageChannel();
+  const packages = new MessageChannel();
   modules.port1.postMessage(start.module);
-  const ports = { port: messages.port2, modulePort: modules.port2, enginePort: engines.port2 };
+  const ports = {
+    port: messages.port2,
+    modulePort: modules.port2,
+    enginePort: engines.port2,
+    packagesPort: packages.port2,
+  };
   const workerData: WorkerInput = { ...start.input, ...ports };
   const worker = new Worker(workerFile, {
     name: "regears-python",
     workerData,
-    transferList: [messages.port2, modules.port2, engines.port2],
+    transferList: Object.values(ports),
     resourceLimits,
     // Nothing of the process is the scripts' business.
     env: {},
@@ -49,5 +57,5 @@ export function spawnWorker(start: {
     execArgv: [],
     stdin: false,
   });
-  return { worker, port: messages.port1, enginePort: engines.port1 };
+  return { worker, port: messages.port1, enginePort: engines.port1, packagesPort: packages.port1 };
 }

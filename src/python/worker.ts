@@ -19,6 +19,7 @@ import type { BootOptions, Host } from "./realm/host.ts";
 import type { WasmModule } from "./wasm-memory.ts";
 import type { WorkerNotice } from "./protocol.ts";
 import { createHost } from "./realm/outside.ts";
+import { PackFiles } from "./realm/pack-files.ts";
 
 /** Pyodide's two scripts, as UTF-8. */
 export interface PyodideScripts {
@@ -32,6 +33,8 @@ export interface WorkerInput {
   readonly port: MessagePort;
   /** Brings an `EngineShare`, when the main thread lets this one use the engine. */
   readonly enginePort: MessagePort;
+  /** Brings the paths of the packs with this interpreter's packages. */
+  readonly packagesPort: MessagePort;
   /** Holds one message: the compiled module. */
   readonly modulePort: MessagePort;
   readonly scripts: PyodideScripts;
@@ -71,7 +74,8 @@ try {
   const files = new Map<string, Uint8Array | string>([["stdlib", input.stdlib]]);
   if (image !== undefined) files.set("preface", image.preface);
   const direct = new DirectCalls(shared.words, input.enginePort);
-  const host = createHost({ shared, port, notify, files, image, direct, collectGarbage }, input.spinning);
+  const packages = new PackFiles(input.packagesPort);
+  const host = createHost({ shared, port, notify, files, image, direct, packages, collectGarbage }, input.spinning);
 
   // 2. Our code for the realm, then Pyodide's scripts
   const prepare = vm.runInContext(realmSource(), realm, { filename: "regears-realm.js" }) as (host: Host) => Boot;
@@ -106,7 +110,7 @@ try {
 
 /** The files of realm/ as one script, whose value is the function `prepare`. */
 function realmSource(): string {
-  const sources = ["shims", "imports", "quota", "device", "boot"].map((name) =>
+  const sources = ["shims", "imports", "quota", "packages", "device", "boot"].map((name) =>
     readFileSync(new URL(`./realm/${name}.js`, import.meta.url), "utf8")
       .replace(/^import .*$/gm, "")
       .replace(/^export (?=(async )?(function|const|class))/gm, ""),

@@ -280,7 +280,7 @@ export function sessionText(session: Session): string {
   return (
     `{'sessionName':'${session.id}', 'sessionDescription':'${session.description ?? "null"}', ` +
     `'refCount': ${session.refCount}, 'linkedTo': ${session.dead ? "None" : "primary"}, 'dead': ${session.dead}, ` +
-    `'isInstallationNeeded':0, 'registrationsList':[${ids}], 'depsList':[${dependencies(session.requirements)}]}`
+    `'isInstallationNeeded':${session.installationNeeded ? 1 : 0}, 'registrationsList':[${ids}], 'depsList':[${dependencies(session.requirements)}]}`
   );
 }
 

@@ -105,7 +105,7 @@ async function describeSession(session: Session, verbose: boolean, options: Sess
     text("dead"),
     text(String(session.dead)),
     text("requirementInstallationNeeded"),
-    integer(0),
+    integer(session.installationNeeded ? 1 : 0),
     text("requirements"),
     array(
       session.requirements.map((name) => (verbose ? describeRequirement(requirements.describe(name)) : text(name))),

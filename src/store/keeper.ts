@@ -20,6 +20,8 @@ interface KeeperOptions {
   readonly timers: KeptTimers;
   /** How many snapshots of the data have been begun. */
   readonly snapshots: () => number;
+  /** Gets for sessions what their code needs, before they are made again. */
+  readonly prepareSessions?: (sessions: Iterable<Session>) => Promise<void>;
   readonly log: Pick<Logger, "info" | "error">;
   /** Milliseconds until a write that nobody waits for is tried again; 5000 unless given. */
   readonly retryMs?: number;
@@ -68,7 +70,7 @@ export class RegistrationKeeper {
   async restore(prepare: (timers: readonly StoredTimer[]) => Promise<void>): Promise<number> {
     const stored = await this.#options.store.load();
     await prepare(stored.filter((item) => item.kind === "timer"));
-    const count = this.#restore(stored);
+    const count = await this.#restore(stored);
     this.#watch();
     return count;
   }
@@ -86,7 +88,7 @@ export class RegistrationKeeper {
     for (const registration of registrations.list()) registrations.remove(registration, true);
     timers.forgetAll();
     await settle();
-    this.#restore(stored);
+    await this.#restore(stored);
     this.#watch();
   }
 
@@ -206,7 +208,7 @@ export class RegistrationKeeper {
    * them.
    * @returns how many registrations there were
    */
-  #restore(stored: readonly StoredItem[]): number {
+  async #restore(stored: readonly StoredItem[]): Promise<number> {
     const { registrations, ids, timers } = this.#options;
     const sessions = new Map<number, Session>();
     const sessionOf = ({ number, id, description, user, requirements }: StoredSession): Session => {
@@ -217,6 +219,7 @@ export class RegistrationKeeper {
       return session;
     };
     const inOrder = stored.toSorted((a, b) => a.number - b.number);
+    await this.#options.prepareSessions?.(new Set(inOrder.map(({ session }) => sessionOf(session))));
     for (const item of inOrder) if (item.kind === "timer") timers.restore(sessionOf(item.session), item.spec);
     const all = inOrder.flatMap((item) =>
       item.kind === "registration" ? [{ ...item, session: sessionOf(item.session) }] : [],

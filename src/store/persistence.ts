@@ -4,6 +4,7 @@ import type { InternalConnections } from "../engine/internal.ts";
 import { wordOf } from "../engine/traits.ts";
 import type { Ids } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
+import type { Requirements } from "../executions/requirements.ts";
 import type { SessionRegistry } from "../executions/session.ts";
 import type { Middleware } from "../commands/path.ts";
 import type { Logger } from "../log.ts";
@@ -34,6 +35,8 @@ interface PersistenceOptions {
   readonly gate: EngineGate;
   readonly registrations: RegistrationRegistry;
   readonly sessions: SessionRegistry;
+  /** What scripts require is there before their registrations are. */
+  readonly requirements: Pick<Requirements, "restore">;
   readonly ids: Ids;
   readonly host: PythonHost;
   readonly runner: ExecutionRunner;
@@ -69,7 +72,10 @@ export class Persistence {
     const store = lock ? new FileStore({ directory, versions, log, repair, ready }) : new NullStore(log);
     this.#lock = lock;
     const snapshots = (): number => this.#snapshots?.begun ?? 0;
-    this.#keeper = new RegistrationKeeper({ store, registrations, ids, timers, snapshots, log });
+    this.#keeper = new RegistrationKeeper({
+      ...{ store, registrations, ids, timers, snapshots, log },
+      prepareSessions: (restored) => options.requirements.restore(restored),
+    });
     this.#saves = points.length > 0;
     const reloading = debugReload((owner) => this.#reload(owner));
     if (directory === "" || !options.embedded) {

@@ -12,6 +12,7 @@ import { type Config, completeConfig, RuntimeConfig } from "../../src/config.ts"
 import { ReplyError } from "../../src/errors.ts";
 import type { Reply } from "../../src/resp/reply.ts";
 import { callerOf } from "../support/path.ts";
+import { noPackages } from "../support/wheels.ts";
 
 const context = (caller = callerOf()): CommandContext => ({
   caller,
@@ -48,7 +49,9 @@ function setup(given: Partial<Config> = {}) {
     ...configCommands({ config }),
     ...clusterCommands(),
     ...serverCommands({ memory, regears: () => ["version:1", "state:ready"] }),
-    ...requirementCommands({ requirements: new Requirements(new SessionRegistry(), { warn: () => {} }) }),
+    ...requirementCommands({
+      requirements: new Requirements(new SessionRegistry(), noPackages(), { warn: () => {}, error: () => {} }),
+    }),
   ];
   const table = createCommandTable(rows, { error: (entry: unknown) => logged.push(entry) });
   const ask = async (name: string, ...args: (string | Buffer)[]): Promise<unknown> => {

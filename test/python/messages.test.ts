@@ -50,6 +50,7 @@ const POST_ARGS: Record<keyof typeof POSTS, MarshalValue[]> = {
   timer: [1, "error", "text"],
   restored: [1, "ok", ""],
   timer_restored: [1, "ok", ""],
+  compiled: [1, Buffer.from("code")],
 };
 const CASES: [string, MarshalValue[]][] = [
   ...Object.entries(CALL_ARGS).map(([op, args]): [string, MarshalValue[]] => [op, ["call", 1, op, ...args]]),

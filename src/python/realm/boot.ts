@@ -3,8 +3,9 @@
  */
 import { installDevice } from "./device.ts";
 import type { BootOptions, Host } from "./host.ts";
-import { guardImports } from "./imports.ts";
+import { type Guards, guardImports } from "./imports.ts";
 import type { Pyodide, PyodideModule } from "./pyodide.ts";
+import { packageLoader } from "./packages.ts";
 import { limitFileSystem } from "./quota.ts";
 import { installShims } from "./shims.ts";
 
@@ -38,10 +39,10 @@ async function boot(
   removeBootGlobals: () => void,
 ): Promise<() => void> {
   // 1. Pyodide itself, from the snapshot if there is one
-  let lock = (): void => {};
+  let guards: Guards | undefined;
   const realm = globalThis as unknown as Realm;
   realm.WebAssembly.instantiateStreaming = async (_response, imports) => {
-    lock = guardImports(imports.env, host).lock;
+    guards = guardImports(imports.env, host);
     try {
       return { instance: new realm.WebAssembly.Instance(wasm, imports), module: wasm };
     } catch (error) {
@@ -80,7 +81,8 @@ async function boot(
   for (const name of ["NODEFS", "IDBFS", "PROXYFS", "WORKERFS"]) delete python.FS.filesystems[name];
   // Emscripten's terminals keep what is written to them, without a limit.
   for (const name of ["tty", "tty1"]) python.FS.unlink(`/dev/${name}`);
-  installDevice(python.FS, host);
+  const loadPackages = packageLoader(python, host, (link) => guards?.linking(link));
+  installDevice(python.FS, host, loadPackages);
   python.setStdin({ stdin: () => null });
   python.setStdout({ write: (bytes: Uint8Array) => host.output(1, bytes) });
   python.setStderr({ write: (bytes: Uint8Array) => host.output(2, bytes) });
@@ -101,7 +103,7 @@ async function boot(
   const serve = python._module.PyProxy_getPtr(python.runPython("import regears.main; regears.main.serve") as object);
   return () => {
     if (options.warmUp) warmUp(python, host);
-    lock();
+    guards?.lock();
     if (!host.isWanted()) host.collectGarbage();
     try {
       if (python._module._PyObject_CallNoArgs(serve) === 0) python._module._PyErr_Print();

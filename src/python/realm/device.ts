@@ -3,7 +3,7 @@
  *
  * write: sends a message, never waits for an answer. read: the next piece of the current message, waiting for one; a piece
  * may be shorter than the message.
- * lseek: commands, see {@link Host.control}.
+ * lseek: commands, see {@link Host.control}; and one that brings the packages in.
  */
 import type { Host } from "./host.ts";
 import type { DeviceOps, FileSystem } from "./pyodide.ts";
@@ -11,7 +11,12 @@ import type { DeviceOps, FileSystem } from "./pyodide.ts";
 const EACCES = 2;
 const EBADF = 8;
 
-export function installDevice(fs: FileSystem, host: Host): void {
+/** What is asked for a number, and the question that brings in the packages which main has given: how many files have they? */
+const QUERY = 1;
+const PACKAGES = 5;
+
+/** @param loadPackages brings them in */
+export function installDevice(fs: FileSystem, host: Host, loadPackages: () => number): void {
   let opened: number | null = null;
   const checked = (result: number): number => {
     if (result < 0) throw new fs.ErrnoError(-result);
@@ -24,7 +29,8 @@ export function installDevice(fs: FileSystem, host: Host): void {
     },
     write: (_stream, memory, offset, length) => checked(host.send(memory.buffer, memory.byteOffset + offset, length)),
     read: (_stream, memory, offset, length) => checked(host.receive(memory.buffer, memory.byteOffset + offset, length)),
-    llseek: (_stream, offset, whence) => checked(host.control(whence, offset)),
+    llseek: (_stream, offset, whence) =>
+      whence === QUERY && offset === PACKAGES ? loadPackages() : checked(host.control(whence, offset)),
   };
   const device = fs.makedev(100, 1);
   fs.registerDevice(device, ops);

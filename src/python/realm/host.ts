@@ -38,6 +38,10 @@ export interface Host {
   send(memory: ArrayBufferLike, offset: number, length: number): number;
   /** Receives a piece of a message, waiting for one; gives its length, 0 when none came in time, or a negative errno. */
   receive(memory: ArrayBufferLike, offset: number, length: number): number;
+  /** The files of the packages that main has given: a JSON list of path and size. Once: afterwards an empty one. */
+  packageTable(): string;
+  /** Reads from such a file, by its place in the list; gives how many bytes, 0 at its end, or a negative errno. */
+  packageRead(file: number, memory: ArrayBufferLike, offset: number, length: number, position: number): number;
   /**
    * Commands:
    * - 0 makes the last message unread again.

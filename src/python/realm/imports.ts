@@ -25,6 +25,9 @@ const allowed = new Set(
   can_run_sync_js _maybe_poll_async _try_fcntl64`.split(/\s+/),
 );
 
+/** They have guards of their own. */
+const linker = new Set(["_dlopen_js", "_dlsym_js"]);
+
 const ENOSYS = 52;
 const EPERM = 63;
 const EAI_NONAME = -2;
@@ -54,16 +57,21 @@ const constants: Readonly<Record<string, number>> = {
   _try_shutdown: 0,
   // A timer would need an event loop.
   _setitimer_js: -1,
-  // No shared libraries: null pointers, which Python reports as ImportError or OSError.
-  _dlopen_js: 0,
-  _dlsym_js: 0,
 };
 
-/** Guards the imports in place. `lock()` is called when user code may run from now on. */
+/** What the guards can be told. */
+export interface Guards {
+  /** User code may run from now on. */
+  lock(): void;
+  /** Lets the linker load shared libraries while the function runs: those of packages, from their read-only files. */
+  linking(link: () => void): void;
+}
+
+/** Guards the imports in place. */
 export function guardImports(
   env: Record<string, unknown>,
   { die, denied }: { readonly die: (reason: string) => never; readonly denied: () => void },
-): { lock: () => void } {
+): Guards {
   let locked = false;
   const refuse = (answer: number): number => {
     if (locked) denied();
@@ -71,7 +79,7 @@ export function guardImports(
   };
   for (const name of Object.keys(env)) {
     const original = env[name];
-    if (typeof original !== "function" || allowed.has(name)) continue;
+    if (typeof original !== "function" || allowed.has(name) || linker.has(name)) continue;
     const constant = constants[name];
     const inner = original as WasmFunction;
     const guarded: WasmFunction =
@@ -82,9 +90,42 @@ export function guardImports(
     if (inner.sig !== undefined) guarded.sig = inner.sig;
     env[name] = guarded;
   }
+  const linking = guardLinker(env, refuse);
   return {
     lock: () => {
       locked = true;
     },
+    linking,
+  };
+}
+
+/**
+ * The linker's two functions. Besides what is loaded by `linking` there are no shared libraries: a null pointer, which
+ * Python reports as ImportError. A library is found again by Python's side of the linker, without JavaScript; its functions
+ * are looked up by its handle, and those of the interpreter itself (which has modules that are closed to scripts) are not.
+ */
+function guardLinker(env: Record<string, unknown>, refuse: (answer: number) => number): Guards["linking"] {
+  const open = env._dlopen_js as WasmFunction;
+  const find = env._dlsym_js as WasmFunction;
+  const handles = new Set<unknown>();
+  let isLinking = false;
+  const guarded = {
+    _dlopen_js: (handle: unknown) => {
+      if (!isLinking) return refuse(0);
+      const opened = open(handle);
+      if (opened) handles.add(handle);
+      return opened;
+    },
+    _dlsym_js: (handle: unknown, ...names: unknown[]) => (handles.has(handle) ? find(handle, ...names) : refuse(0)),
+  };
+  env._dlopen_js = Object.assign(guarded._dlopen_js, { sig: open.sig });
+  env._dlsym_js = Object.assign(guarded._dlsym_js, { sig: find.sig });
+  return (link) => {
+    isLinking = true;
+    try {
+      link();
+    } finally {
+      isLinking = false;
+    }
   };
 }

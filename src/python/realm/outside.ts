@@ -12,6 +12,7 @@ import { type MemoryImage, restoreMemory } from "../memory-image.ts";
 import { BACKGROUND, BEGINS_REQUEST, DIRECT_OUTCOME, type WorkerNotice } from "../protocol.ts";
 import type { Host } from "./host.ts";
 import { OutputLines } from "./output.ts";
+import type { PackFiles } from "./pack-files.ts";
 
 export interface HostParts {
   readonly shared: Shared;
@@ -25,9 +26,12 @@ export interface HostParts {
   readonly files: ReadonlyMap<string, Uint8Array | string>;
   /** What the memory is to be made before Python begins; undefined when Python is to make it. */
   readonly image: MemoryImage | undefined;
+  /** The packages of this interpreter. */
+  readonly packages: PackFiles;
 }
 
 const EINTR = 27;
+const EIO = 29;
 const EINVAL = 28;
 const ENOMEM = 48;
 
@@ -39,7 +43,7 @@ const SPIN_MS = 0.05;
 const IDLE_SPIN_MS = 0.25;
 
 export function createHost(parts: HostParts, spinning: boolean): Host {
-  const { shared, port, notify, files, image, direct } = parts;
+  const { shared, port, notify, files, image, direct, packages } = parts;
   const { words } = shared;
   const sender = new Sender(shared, "outbox", port);
   const receiver = new Receiver(shared, "inbox");
@@ -295,6 +299,11 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
         return -EINVAL;
       }
     },
+    packageTable: guard(() => packages.table(), "[]"),
+    packageRead: guard(
+      (file, memory, offset, length, position) => packages.read(file, Buffer.from(memory, offset, length), position),
+      -EIO,
+    ),
     control(command, argument) {
       switch (command) {
         case 0:

@@ -1,6 +1,42 @@
 /** Types only: the parts of Pyodide and Emscripten that the realm uses, of which most are not public. */
 
+/** Type and rights, as `st_mode` has them. */
+export type FileMode = number;
+
+/** What `stat` tells. */
+export interface NodeAttributes {
+  readonly dev: number;
+  readonly ino: number;
+  readonly mode: FileMode;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdev: number;
+  readonly size: number;
+  readonly blksize: number;
+  readonly blocks: number;
+  readonly atime: Date;
+  readonly mtime: Date;
+  readonly ctime: Date;
+}
+
+/** Of a file system's node; an operation that is not there is not permitted. */
+interface NodeOps {
+  getattr(node: FileNode): NodeAttributes;
+  lookup(parent: FileNode, name: string): FileNode;
+  readdir(node: FileNode): string[];
+}
+
+interface StreamOps {
+  llseek(stream: FileStream, offset: number, whence: number): number;
+  read(stream: FileStream, memory: Uint8Array, offset: number, length: number, position: number): number;
+}
+
 export interface FileNode {
+  readonly id: number;
+  readonly mode: FileMode;
+  node_ops: NodeOps;
+  stream_ops: StreamOps;
   readonly name: string;
   readonly contents: Uint8Array;
   readonly usedBytes: number;
@@ -10,6 +46,7 @@ export interface FileNode {
 
 export interface FileStream {
   readonly fd: number | null;
+  readonly position: number;
   readonly node: FileNode;
 }
 
@@ -44,7 +81,10 @@ export interface FileSystem {
       };
     };
   };
-  createNode(parent: FileNode, name: string, mode: number, rdev: number): FileNode;
+  /** Without a parent it is the root of a mount. */
+  createNode(parent: FileNode | null, name: string, mode: FileMode, rdev: number): FileNode;
+  mkdir(path: string): void;
+  mount(type: { mount(): FileNode }, options: object, path: string): void;
   close(stream: FileStream): void;
   makedev(major: number, minor: number): number;
   registerDevice(device: number, ops: DeviceOps): void;
@@ -57,6 +97,14 @@ export interface PyodideModule {
   PyProxy_getPtr(proxy: object): number;
   _PyObject_CallNoArgs(callable: number): number;
   _PyErr_Print(): void;
+  /** The linker's functions; names and texts are pointers. */
+  _dlopen(name: number, flags: number): number;
+  _dlerror(): number;
+  UTF8ToString(text: number): string;
+  stringToUTF8OnStack(text: string): number;
+  readonly LDSO: { readonly loadedLibsByName: Record<string, unknown> };
+  stackSave(): number;
+  stackRestore(stack: number): void;
 }
 
 export interface Pyodide {

@@ -26,6 +26,7 @@ _SIZE = 1
 _THREAD = 2
 _LONG_SIZE = 3
 _PLACE = 4
+_PACKAGES = 5
 
 # What became of a request for the engine; mirrors DIRECT_OUTCOME in protocol.ts.
 NOT_HERE, VALUE, BYTES, FAILED, NIL, DONE, LONG, UNSURE = range(8)
@@ -128,6 +129,11 @@ def _unusual(outcome):
         status, value = _loads(_read_whole(bytearray(_lseek(fd, _LONG_SIZE, _QUERY)), 0))
         return value if status == OK else Answer(status, value)
     return Answer(ERROR if outcome == _ERROR else WITH_BYTES, _loads(piece))
+
+
+def load_packages():
+    """Brings in the packages that main has given to this interpreter. Gives how many files they have."""
+    return _lseek(_fd, _PACKAGES, _QUERY)
 
 
 def _rest():

@@ -111,7 +111,7 @@ def accept(message):
     kind = message[0]
     if kind == "nested":
         _run_nested(message[1])
-    elif kind == "restore" or kind == "restore_timer":
+    elif kind == "restore" or kind == "restore_timer" or kind == "packages":
         # what is nested after it may be an event of this very registration, and would overtake it in the queue
         _perform(message)
     elif kind != "reply":

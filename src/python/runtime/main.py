@@ -5,7 +5,7 @@ import gc
 import sys
 import time
 
-from . import abort, calls, loop, profiler, registrations, scripts, timers
+from . import abort, calls, loop, packages, profiler, registrations, scripts, timers
 from . import api as _api  # noqa: F401 - fills the globals of scripts
 from .convert import revive, shortened
 from .errors import error_text
@@ -161,6 +161,8 @@ _HANDLERS = {
     "timer": timers.fire,
     "timer_drop": timers.drop,
     "profile": _profile,
+    "packages": packages.bring_in,
+    "compile": packages.compile_module,
 }
 
 # What was imported so far is never garbage.

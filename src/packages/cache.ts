@@ -1,0 +1,147 @@
+/** The folder where wheels, packs and what was chosen before are kept between starts. */
+import { createHash } from "node:crypto";
+import { accessSync, constants, createReadStream, statSync } from "node:fs";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { cacheFolders } from "../cache-folders.ts";
+import { InternalError } from "../errors.ts";
+import { makeFolder } from "../folder.ts";
+import type { Logger } from "../log.ts";
+import type { CachedWheel } from "./source.ts";
+
+/** What nobody has used for so long is removed. */
+const STALE_MS = 30 * 24 * 3600 * 1000;
+
+export class PackageCache {
+  readonly folder: string;
+
+  /** @throws InternalError when no folder can be written */
+  constructor(cacheDir: string) {
+    this.folder = usableFolder(cacheFolders(cacheDir));
+    for (const part of ["wheels", "packs", "kept"])
+      makeFolder(join(this.folder, part), 0o700);
+  }
+
+  /** Where a wheel lies, or would. */
+  wheelPath({ sha256, fileName }: Pick<CachedWheel, "sha256" | "fileName">): string {
+    return join(this.folder, "wheels", sha256, fileName);
+  }
+
+  /** The wheel, if it is there. */
+  async wheel(wanted: Pick<CachedWheel, "sha256" | "fileName">): Promise<CachedWheel | undefined> {
+    const path = this.wheelPath(wanted);
+    if (!(await touched(path))) return undefined;
+    return { fileName: wanted.fileName, sha256: wanted.sha256, path };
+  }
+
+  /** Where a download is written before its hash is known. */
+  temporary(): string {
+    return join(this.folder, `${process.pid}.${Math.random().toString(36).slice(2)}.tmp`);
+  }
+
+  /** Takes a file of the cache's folder for a wheel. */
+  async keepWheel(temporary: string, wheel: Pick<CachedWheel, "sha256" | "fileName">): Promise<CachedWheel> {
+    const path = this.wheelPath(wheel);
+    await mkdir(join(this.folder, "wheels", wheel.sha256), { recursive: true, mode: 0o700 });
+    await rename(temporary, path);
+    return { fileName: wheel.fileName, sha256: wheel.sha256, path };
+  }
+
+  packPath(name: string): string {
+    return join(this.folder, "packs", name);
+  }
+
+  /** What was kept under this name. */
+  async read(name: string): Promise<unknown> {
+    try {
+      const path = this.#keptPath(name);
+      const kept: unknown = JSON.parse(await readFile(path, "utf8"));
+      await touched(path);
+      return kept;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async keep(name: string, value: unknown): Promise<void> {
+    await this.#write(this.#keptPath(name), JSON.stringify(value));
+  }
+
+  async forget(name: string): Promise<void> {
+    await rm(this.#keptPath(name), { force: true });
+  }
+
+  /** Removes what nobody has used for long. Trouble is only logged. */
+  async removeStale(log: Pick<Logger, "warn">): Promise<void> {
+    try {
+      const before = Date.now() - STALE_MS;
+      for (const name of await readdir(this.folder)) {
+        if (name.endsWith(".tmp")) await removeOld(join(this.folder, name), before);
+      }
+      for (const part of ["packs", "kept"]) {
+        for (const name of await readdir(join(this.folder, part)))
+          await removeOld(join(this.folder, part, name), before);
+      }
+      for (const hash of await readdir(join(this.folder, "wheels"))) {
+        const folder = join(this.folder, "wheels", hash);
+        for (const name of await readdir(folder)) await removeOld(join(folder, name), before, folder);
+      }
+    } catch (error) {
+      log.warn(`old packages can not be removed from ${this.folder}: ${error}`);
+    }
+  }
+
+  #keptPath(name: string): string {
+    return join(this.folder, "kept", `${sha256Of(name)}.json`);
+  }
+
+  async #write(path: string, text: string): Promise<void> {
+    const temporary = this.temporary();
+    await writeFile(temporary, text, { mode: 0o600 });
+    await rename(temporary, path);
+  }
+}
+
+export const sha256Of = (bytes: string | Buffer): string => createHash("sha256").update(bytes).digest("hex");
+
+/** The hash of a file, read piece by piece. */
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), hash);
+  return hash.digest("hex");
+}
+
+/** Whoever may write there decides what scripts run. */
+function usableFolder(folders: readonly string[]): string {
+  const user = process.getuid?.();
+  let reason: unknown;
+  for (const folder of folders.map((one) => join(one, "packages"))) {
+    try {
+      makeFolder(folder, 0o700);
+      accessSync(folder, constants.W_OK);
+      const { uid } = statSync(folder);
+      if (user === undefined || uid === user || uid === 0) return folder;
+      reason = `${folder} belongs to somebody else`;
+    } catch (error) {
+      reason = error;
+    }
+  }
+  throw new InternalError(`packages can not be kept anywhere: ${reason}`);
+}
+
+async function touched(path: string): Promise<boolean> {
+  try {
+    if (!(await stat(path)).isFile()) return false;
+    const now = new Date();
+    await utimes(path, now, now).catch(() => {});
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function removeOld(path: string, before: number, whole = path): Promise<void> {
+  const { mtimeMs } = await stat(path);
+  if (mtimeMs < before) await rm(whole, { recursive: true, force: true });
+}

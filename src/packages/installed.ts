@@ -1,0 +1,22 @@
+/** What is installed, and by which settings. */
+import type { SessionPackages } from "../python/python-host.ts";
+
+/** What was installed. */
+export interface Installed {
+  readonly packages: SessionPackages;
+  /** File names of the wheels of each requirement, by its text. */
+  readonly wheelsOf: ReadonlyMap<string, readonly string[]>;
+}
+
+export interface PackageSettings {
+  /** A folder with wheels; empty: none. */
+  readonly packagesDir: string;
+  /** Folder or address of Pyodide's own packages; `no`: none, empty: where Pyodide itself gets them. */
+  readonly pyodidePackages: string;
+  /** Address of an index; `no` or empty: none. */
+  readonly indexUrl: string;
+  /** Empty: the user's cache folder. */
+  readonly cacheDir: string;
+  /** Most bytes that one installation downloads. */
+  readonly maxBytes: number;
+}

@@ -1,0 +1,287 @@
+/** Installs what scripts require: chooses, gets and unpacks packages, and remembers what was chosen. */
+import { readFile, writeFile } from "node:fs/promises";
+import { basename, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "../log.ts";
+import { isPack } from "../python/pack.ts";
+import type { CompileModules } from "../python/python-host.ts";
+import { PackageCache, sha256Of } from "./cache.ts";
+import { type Budget, Downloader } from "./download.ts";
+import { InstallError, PackageError } from "./errors.ts";
+import { FolderSource } from "./folder-source.ts";
+import { IndexSource } from "./index-source.ts";
+import { type Interpreter, readInterpreter } from "./interpreter.ts";
+import { isAddress, LockSource } from "./lock-source.ts";
+import { parseWheelName, rankOf } from "./metadata.ts";
+import type { Installed, PackageSettings } from "./installed.ts";
+import { parseRequirement, type Requirement } from "./requirement.ts";
+import { type Chosen, Resolver } from "./resolver.ts";
+import type { CachedWheel, Candidate, Source } from "./source.ts";
+import { readTransfer, type SentRequirement, writeTransfer } from "./transfer.ts";
+import { makePack, type UnpackLimits, wheelMetadata } from "./wheel.ts";
+
+interface InstallerOptions {
+  readonly settings: PackageSettings;
+  readonly compile: CompileModules;
+  /** Milliseconds without progress after which a download is given up. */
+  readonly idleMs: () => number;
+  /** Names of packages that come with the server. */
+  readonly builtIn: ReadonlySet<string>;
+  readonly log: Logger;
+}
+
+/** A wheel by which a requirement was met. */
+type KeptWheel = Pick<CachedWheel, "fileName" | "sha256">;
+
+/** To be raised when packs are made in another way. */
+const PACK_FORMAT = 1;
+/** Milliseconds that all downloads of an installation may take together. */
+const MAX_DOWNLOAD_MS = 30 * 60_000;
+/** How much larger than `max-packages-size` packages may be when they are unpacked. */
+const UNPACKED = 4;
+const MAX_FILES = 50_000;
+
+export class Installer {
+  readonly #options: InstallerOptions;
+  readonly #interpreter: Interpreter;
+  readonly #cache: PackageCache;
+  readonly #limits: UnpackLimits;
+  /** Installations in progress, by what they install; and their parts. */
+  readonly #installing = new Map<string, Promise<Installed>>();
+  readonly #downloads = new Map<string, Promise<CachedWheel>>();
+  readonly #packing = new Map<string, Promise<string>>();
+
+  /** @throws InternalError when there is no folder for the cache */
+  constructor(options: InstallerOptions) {
+    this.#options = options;
+    this.#interpreter = readInterpreter();
+    this.#cache = new PackageCache(options.settings.cacheDir);
+    this.#limits = { files: MAX_FILES, bytes: options.settings.maxBytes * UNPACKED };
+    void this.#cache.removeStale(options.log);
+  }
+
+  /** The folder where everything is kept. */
+  get folder(): string {
+    return this.#cache.folder;
+  }
+
+  /**
+   * Installs packages for these requirements, all together.
+   * @param force choose anew, even if these were installed before
+   * @throws PackageError when they can not be had, InstallError when they can not be used
+   */
+  install(texts: readonly string[], force: boolean): Promise<Installed> {
+    const wanted = [...new Set(texts)];
+    const key = JSON.stringify([wanted.toSorted(), force]);
+    const present = this.#installing.get(key);
+    if (present) return present;
+    const installing = this.#install(wanted, force).finally(() => this.#installing.delete(key));
+    this.#installing.set(key, installing);
+    return installing;
+  }
+
+  /** Chooses packages and gets their wheels, without making anything of them. @throws PackageError */
+  async fetch(texts: readonly string[]): Promise<CachedWheel[]> {
+    const chosen = await this.#resolve(texts.map(parseRequirement));
+    const wheels: CachedWheel[] = [];
+    for (const { candidate } of chosen.values()) wheels.push(await candidate.fetch());
+    return wheels;
+  }
+
+  /** Nobody needs it any more: the next time it is chosen anew. */
+  forget(text: string): Promise<void> {
+    return this.#cache.forget(keptName(text));
+  }
+
+  /** A requirement that was installed, in chunks. @returns undefined when it was not */
+  async exported(text: string): Promise<Buffer[] | undefined> {
+    const kept = await this.#kept(text);
+    if (!kept) return undefined;
+    const wheels = await Promise.all(
+      kept.map(async (wheel) => ({ ...wheel, bytes: await readFile(this.#cache.wheelPath(wheel)) })),
+    );
+    return writeTransfer({ text, wheels });
+  }
+
+  /**
+   * Installs what another server has exported.
+   * @returns the requirement
+   * @throws BadTransfer, InstallError
+   */
+  async import(chunks: readonly Buffer[]): Promise<string> {
+    const sent = readTransfer(chunks);
+    const wheels: CachedWheel[] = [];
+    for (const wheel of sent.wheels) wheels.push(await this.#importWheel(wheel));
+    for (const wheel of wheels) await this.#pack(wheel, false);
+    await this.#keep(sent.text, wheels);
+    return sent.text;
+  }
+
+  async #importWheel({ fileName, bytes }: SentRequirement["wheels"][number]): Promise<CachedWheel> {
+    const name = parseWheelName(fileName);
+    if (name && rankOf(name.tags, this.#interpreter.tags) === undefined) {
+      throw new InstallError(`${fileName} is not for this interpreter`);
+    }
+    const temporary = this.#cache.temporary();
+    await writeFile(temporary, bytes, { mode: 0o600 });
+    return this.#cache.keepWheel(temporary, { fileName, sha256: sha256Of(bytes) });
+  }
+
+  async #install(texts: readonly string[], force: boolean): Promise<Installed> {
+    const known = force ? undefined : await this.#known(texts);
+    if (known) return known;
+    const { log } = this.#options;
+    const start = performance.now();
+    log.info(`installing ${texts.join(", ")}`);
+    const requirements = texts.map(parseRequirement);
+    const chosen = await this.#resolve(requirements);
+    log.info(`chosen for ${texts.join(", ")}: ${listed(chosen)}`);
+    const wheels = new Map<string, CachedWheel>();
+    for (const [name, { candidate }] of chosen) wheels.set(name, await candidate.fetch());
+    const packs: string[] = [];
+    for (const wheel of wheels.values()) packs.push(await this.#pack(wheel, force));
+    const wheelsOf = new Map<string, string[]>();
+    for (const { text, name } of requirements) {
+      const own = closure(name, chosen).flatMap((one) => wheels.get(one) ?? []);
+      await this.#keep(text, own);
+      wheelsOf.set(
+        text,
+        own.map(({ fileName }) => fileName),
+      );
+    }
+    log.info(`installed ${texts.join(", ")} in ${Math.round(performance.now() - start)} ms`);
+    return { packages: sessionPackages(packs), wheelsOf };
+  }
+
+  /** What was chosen before for each of these texts, if that goes together and is still there. */
+  async #known(texts: readonly string[]): Promise<Installed | undefined> {
+    const wheels = new Map<string, CachedWheel>();
+    const wheelsOf = new Map<string, string[]>();
+    for (const text of texts) {
+      const kept = await this.#kept(text);
+      if (!kept) return undefined;
+      wheelsOf.set(
+        text,
+        kept.map(({ fileName }) => fileName),
+      );
+      for (const one of kept) {
+        const wheel = await this.#cache.wheel(one);
+        const name = packageOf(one);
+        if (!wheel || (wheels.get(name)?.sha256 ?? one.sha256) !== one.sha256) return undefined;
+        wheels.set(name, wheel);
+      }
+    }
+    const packs: string[] = [];
+    for (const wheel of wheels.values()) packs.push(await this.#pack(wheel, false));
+    return { packages: sessionPackages(packs), wheelsOf };
+  }
+
+  #resolve(requirements: readonly Requirement[]): Promise<Map<string, Chosen>> {
+    const { settings, idleMs, builtIn, log } = this.#options;
+    const budget: Budget = { bytes: settings.maxBytes, deadline: performance.now() + MAX_DOWNLOAD_MS };
+    const downloader = new Downloader({ cache: this.#cache, idleMs, budget, running: this.#downloads, log });
+    return new Resolver({
+      sources: this.#sources(downloader),
+      interpreter: this.#interpreter,
+      provided: (name) => builtIn.has(name),
+      direct: (requirement) => this.#direct(requirement, downloader),
+    }).resolve(requirements);
+  }
+
+  #sources(downloader: Downloader): Source[] {
+    const { settings, log } = this.#options;
+    const { packagesDir, pyodidePackages, indexUrl } = settings;
+    const common = { cache: this.#cache, interpreter: this.#interpreter, limits: this.#limits, downloader, log };
+    const base = pyodidePackages === "" ? this.#interpreter.packagesUrl : pyodidePackages;
+    return [
+      ...(packagesDir === "" ? [] : [new FolderSource({ ...common, folder: packagesDir, label: "packages-dir" })]),
+      ...(base === undefined || base === "no" ? [] : [new LockSource({ ...common, base })]),
+      ...(indexUrl === "" || indexUrl === "no" ? [] : [new IndexSource({ ...common, url: indexUrl })]),
+    ];
+  }
+
+  /** A wheel by its address: only where the server gets packages anyway. Scripts may not send it elsewhere. */
+  async #direct({ name, url = "", text }: Requirement, downloader: Downloader): Promise<Candidate> {
+    const fileName = decodeURIComponent(basename(URL.canParse(url) ? new URL(url).pathname : ""));
+    const wheelName = parseWheelName(fileName);
+    if (!wheelName) throw new PackageError(`'${text}': the address is not that of a wheel`);
+    if (!this.#isAllowed(url)) {
+      throw new PackageError(
+        `'${text}': wheels are got by address only from index-url, pyodide-packages and packages-dir`,
+      );
+    }
+    if (rankOf(wheelName.tags, this.#interpreter.tags) === undefined) {
+      throw new PackageError(`${name}: ${fileName} is not for this interpreter`);
+    }
+    const sha256 = /#.*\bsha256=([0-9a-f]{64})/.exec(url)?.[1];
+    const fetch = () => downloader.wheel(url.replace(/#.*$/, ""), fileName, sha256);
+    return {
+      ...{ name, version: wheelName.version, fileName, source: "its address", yanked: false },
+      fetch,
+      metadata: () => fetch().then(({ path }) => wheelMetadata(path, this.#limits)),
+    };
+  }
+
+  #isAllowed(address: string): boolean {
+    const { indexUrl, pyodidePackages, packagesDir } = this.#options.settings;
+    const url = new URL(address);
+    if (url.protocol === "file:") {
+      return packagesDir !== "" && resolve(fileURLToPath(url)).startsWith(resolve(packagesDir) + sep);
+    }
+    const origins = [indexUrl, pyodidePackages].filter(isAddress).map((one) => new URL(one).origin);
+    return origins.includes(url.origin);
+  }
+
+  /** The pack of a wheel; it is made once. */
+  #pack(wheel: CachedWheel, again: boolean): Promise<string> {
+    const name = `${wheel.sha256}-${this.#interpreter.abi}-${PACK_FORMAT}.pack`;
+    const path = this.#cache.packPath(name);
+    const present = this.#packing.get(name);
+    if (present) return present;
+    if (!again && isPack(path)) return Promise.resolve(path);
+    const packing = makePack(wheel.path, path, this.#limits, this.#options.compile)
+      .catch((error: unknown) => {
+        if (!(error instanceof InstallError)) throw error;
+        throw new InstallError(`${wheel.fileName}: ${error.message}`);
+      })
+      .then(() => path)
+      .finally(() => this.#packing.delete(name));
+    this.#packing.set(name, packing);
+    return packing;
+  }
+
+  async #kept(text: string): Promise<KeptWheel[] | undefined> {
+    const kept = await this.#cache.read(keptName(text));
+    return Array.isArray(kept) ? (kept as KeptWheel[]) : undefined;
+  }
+
+  #keep(text: string, wheels: readonly KeptWheel[]): Promise<void> {
+    return this.#cache.keep(
+      keptName(text),
+      wheels.map(({ fileName, sha256 }) => ({ fileName, sha256 })),
+    );
+  }
+}
+
+const keptName = (text: string): string => `requirement ${text}`;
+
+/** Two wheels of one package can not be used together. */
+const packageOf = ({ fileName }: KeptWheel): string => parseWheelName(fileName)?.name ?? fileName;
+
+const listed = (chosen: ReadonlyMap<string, Chosen>): string =>
+  [...chosen.values()]
+    .map(({ candidate }) => `${candidate.name} ${candidate.version} (${candidate.source})`)
+    .join(", ");
+
+/** The same packages in whatever order are the same. */
+function sessionPackages(packs: readonly string[]): Installed["packages"] {
+  const sorted = packs.toSorted();
+  return { key: sha256Of(sorted.map((path) => basename(path)).join("\n")).slice(0, 32), packs: sorted };
+}
+
+/** A package with all that it needs. */
+function closure(name: string, chosen: ReadonlyMap<string, Chosen>): string[] {
+  const names = new Set([name]);
+  for (const one of names) for (const needed of chosen.get(one)?.needs ?? []) names.add(needed);
+  return [...names];
+}

@@ -1,0 +1,76 @@
+/**
+ * The packages of scripts, as the rest of the server knows them. What does the work is loaded when the first script asks
+ * for a package: servers without are not slower for it.
+ */
+import type { Logger } from "../log.ts";
+import type { CompileModules } from "../python/python-host.ts";
+import type { Installed, PackageSettings } from "./installed.ts";
+import type { Installer } from "./installer.ts";
+
+/** What comes with the server. */
+export const BUILT_IN: ReadonlySet<string> = new Set(["gearsclient", "cloudpickle"]);
+
+interface PackagesOptions {
+  readonly settings: PackageSettings;
+  readonly compile: CompileModules;
+  /** Milliseconds without progress after which a download is given up. */
+  readonly idleMs: () => number;
+  readonly log: Logger;
+}
+
+/** The repository of gearsclient, which it requires of itself. */
+const GEARSCLIENT_URL = /\/redisgears-py(\.git)?(@[^/]*)?(#.*)?$/i;
+/** The name of a requirement: what stands before extras, versions and markers. */
+const NAME = /^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:$|[[(<>=!~;@\s])/;
+
+export class Packages {
+  readonly #options: PackagesOptions;
+  #installer: Promise<Installer> | undefined;
+
+  constructor(options: PackagesOptions) {
+    this.#options = options;
+  }
+
+  /** Does what is required come with the server? */
+  isBuiltIn(requirement: string): boolean {
+    if (/^(git\+)?(https?|ssh|git):\/\//.test(requirement)) return GEARSCLIENT_URL.test(requirement);
+    const name = NAME.exec(requirement)?.[1];
+    return name !== undefined && BUILT_IN.has(name.toLowerCase().replaceAll(/[._-]+/g, "-"));
+  }
+
+  /**
+   * Installs packages for these requirements, all together; what was installed before is used again.
+   * @param force choose anew
+   * @throws PackageError when they can not be had, InstallError when they can not be used
+   */
+  async install(requirements: readonly string[], force: boolean): Promise<Installed> {
+    return (await this.#ready()).install(requirements, force);
+  }
+
+  /** Nobody needs this requirement any more. */
+  async forget(requirement: string): Promise<void> {
+    if (this.#installer) await (await this.#installer).forget(requirement);
+  }
+
+  /** The folder where packages are kept. */
+  async folder(): Promise<string> {
+    return (await this.#ready()).folder;
+  }
+
+  /** A requirement that was installed, in chunks for another server. */
+  async exported(requirement: string): Promise<Buffer[] | undefined> {
+    return (await this.#ready()).exported(requirement);
+  }
+
+  /** Installs what another server has exported. @returns the requirement */
+  async import(chunks: readonly Buffer[]): Promise<string> {
+    return (await this.#ready()).import(chunks);
+  }
+
+  #ready(): Promise<Installer> {
+    this.#installer ??= import("./installer.ts").then(
+      ({ Installer }) => new Installer({ ...this.#options, builtIn: BUILT_IN }),
+    );
+    return this.#installer;
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * Chooses a version of each package that is needed: the newest that everybody agrees with, of the first source that has one.
+ * Where that leads to a contradiction the choice before is made anew, but not without end.
+ */
+import { setImmediate } from "node:timers/promises";
+import { parse } from "@renovatebot/pep440";
+import { PackageError } from "./errors.ts";
+import type { Interpreter } from "./interpreter.ts";
+import { isWanted, markerHolds, type Requirement } from "./requirement.ts";
+import type { Candidate, Found, Source } from "./source.ts";
+
+/** A package that was chosen. */
+export interface Chosen {
+  readonly candidate: Candidate;
+  /** Names of the packages that it needs, with its extras. */
+  readonly needs: readonly string[];
+}
+
+interface ResolverOptions {
+  readonly sources: readonly Source[];
+  readonly interpreter: Interpreter;
+  /** Names of packages that need not be installed. */
+  readonly provided: (name: string) => boolean;
+  /** The one wheel of a requirement with an address. @throws PackageError when it can not be had */
+  readonly direct: (requirement: Requirement) => Promise<Candidate>;
+}
+
+/** Versions that are tried before it is given up. */
+const MAX_TRIES = 500;
+const MAX_PACKAGES = 150;
+
+/** A requirement, and whose it is. */
+interface Demand {
+  readonly requirement: Requirement;
+  readonly by: string;
+}
+
+/** What was chosen so far; never changed, but copied. */
+interface State {
+  readonly chosen: ReadonlyMap<string, { readonly candidate: Candidate; readonly extras: ReadonlySet<string> }>;
+  readonly demands: readonly Demand[];
+  readonly needs: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+export class Resolver {
+  readonly #options: ResolverOptions;
+  readonly #found = new Map<string, Promise<Found>>();
+  #tries = 0;
+
+  constructor(options: ResolverOptions) {
+    this.#options = options;
+  }
+
+  /** @returns by name. @throws PackageError when there is no choice that fits, or none was found in time */
+  async resolve(requirements: readonly Requirement[]): Promise<Map<string, Chosen>> {
+    const pending = requirements.map((requirement) => ({ requirement, by: "the script" }));
+    const { chosen, needs } = await this.#settle(pending, { chosen: new Map(), demands: [], needs: new Map() });
+    return new Map(
+      [...chosen].map(([name, { candidate }]) => [name, { candidate, needs: [...(needs.get(name) ?? [])] }]),
+    );
+  }
+
+  async #settle([first, ...rest]: readonly Demand[], state: State): Promise<State> {
+    if (!first) return state;
+    const { requirement, by } = first;
+    const { name, extras } = requirement;
+    if (by === "the script" && !markerHolds(requirement.marker, this.#options.interpreter.markers)) {
+      return this.#settle(rest, state);
+    }
+    if (requirement.url === undefined && this.#options.provided(name)) return this.#settle(rest, state);
+    const demands = [...state.demands, first];
+    const present = state.chosen.get(name);
+    if (!present) return this.#choose(first, rest, { ...state, demands });
+    if (!isWanted(present.candidate.version, requirement.specifier)) throw conflict(name, demands);
+    const more = extras.filter((extra) => !present.extras.has(extra));
+    if (more.length === 0) return this.#settle(rest, { ...state, demands });
+    return this.#expand(present.candidate, new Set([...present.extras, ...more]), rest, { ...state, demands });
+  }
+
+  /** Tries one version after the other. */
+  async #choose({ requirement }: Demand, rest: readonly Demand[], state: State): Promise<State> {
+    const { name } = requirement;
+    if (state.chosen.size >= MAX_PACKAGES) throw new PackageError(`more than ${MAX_PACKAGES} packages are needed`);
+    // what is asked of it later, as far as that is known, is asked at once
+    const known = [...state.demands, ...rest].filter((one) => one.requirement.name === name);
+    const refusals: string[] = [];
+    let trouble: PackageError | undefined;
+    for await (const candidate of this.#candidates(requirement, known, refusals)) {
+      if (++this.#tries > MAX_TRIES)
+        throw new PackageError(`${name}: no versions that fit were found in ${MAX_TRIES} tries`);
+      // many tries in a row are work for the main thread, which others need as well
+      await setImmediate();
+      try {
+        return await this.#expand(candidate, new Set(requirement.extras), rest, state);
+      } catch (error) {
+        if (!(error instanceof PackageError) || this.#tries > MAX_TRIES) throw error;
+        trouble ??= error;
+      }
+    }
+    throw trouble ?? nothing(name, known, refusals);
+  }
+
+  /** The package is chosen: what it needs is needed. */
+  async #expand(
+    candidate: Candidate,
+    extras: ReadonlySet<string>,
+    rest: readonly Demand[],
+    state: State,
+  ): Promise<State> {
+    const { name, version } = candidate;
+    const { python, markers } = this.#options.interpreter;
+    const metadata = await candidate.metadata();
+    const { requiresPython } = metadata;
+    if (metadata.name !== name) throw new PackageError(`${candidate.fileName} holds ${metadata.name}, and not ${name}`);
+    if (requiresPython !== undefined && !isWanted(python, requiresPython)) {
+      throw new PackageError(`${name} ${version} needs Python ${requiresPython}, and this is ${python}`);
+    }
+    const applies = ({ marker }: Requirement): boolean =>
+      ["", ...extras].some((extra) => markerHolds(marker, markers, extra));
+    const dependencies = metadata.requires
+      .filter(applies)
+      .map((one) => ({ requirement: one, by: `${name} ${version}` }));
+    const needs = new Map(state.needs);
+    needs.set(name, new Set([...(needs.get(name) ?? []), ...dependencies.map((one) => one.requirement.name)]));
+    const chosen = new Map(state.chosen).set(name, { candidate, extras });
+    return this.#settle([...rest, ...dependencies], { ...state, chosen, needs });
+  }
+
+  /** Those that fit, from one source after the other; a later source is asked when the earlier ones have none. */
+  async *#candidates(
+    requirement: Requirement,
+    known: readonly Demand[],
+    refusals: string[],
+  ): AsyncGenerator<Candidate, void> {
+    const { sources, direct } = this.#options;
+    const fits = ({ version }: Candidate): boolean =>
+      known.every((one) => isWanted(version, one.requirement.specifier));
+    if (requirement.url !== undefined) {
+      yield await direct(requirement);
+      return;
+    }
+    const { name } = requirement;
+    for (const source of sources) {
+      let found: Found;
+      try {
+        found = await this.#find(source, name);
+      } catch (error) {
+        if (!(error instanceof PackageError)) throw error;
+        refusals.push(error.message);
+        continue;
+      }
+      const pinned = known.some((one) => /^={2,3}[^*]*$/.test(one.requirement.specifier));
+      const fitting = found.candidates.filter((one) => fits(one) && (pinned || !one.yanked));
+      yield* releasesFirst(fitting, known);
+      refusals.push(...explain(found, source.label));
+    }
+  }
+
+  #find(source: Source, name: string): Promise<Found> {
+    const key = `${source.label} ${name}`;
+    const found = this.#found.get(key) ?? source.find(name);
+    this.#found.set(key, found);
+    return found;
+  }
+}
+
+/** Versions before a release are for who asks for them, or where there are no others. */
+function releasesFirst(candidates: readonly Candidate[], known: readonly Demand[]): readonly Candidate[] {
+  const asked = known.some(({ requirement }) =>
+    requirement.specifier.split(",").some((one) => isBeforeRelease(one.replace(/^[~=!<>]+/, ""))),
+  );
+  const releases = asked ? candidates : candidates.filter(({ version }) => !isBeforeRelease(version));
+  return releases.length > 0 ? releases : candidates;
+}
+
+function isBeforeRelease(version: string): boolean {
+  const parsed = parse(version);
+  return parsed !== null && (parsed.pre?.length > 0 || parsed.dev?.length > 0);
+}
+
+function explain({ candidates, refused }: Found, label: string): string[] {
+  if (candidates.length > 0) {
+    const versions = candidates.slice(0, 5).map(({ version }) => version);
+    return [`${label} has ${versions.join(", ")}${candidates.length > 5 ? ", …" : ""}`];
+  }
+  if (refused.length === 0) return [];
+  const hasWheels = refused.some((file) => file.endsWith(".whl"));
+  const [first = ""] = refused;
+  return hasWheels
+    ? [`no wheel of it is for this interpreter, such as ${refused.find((file) => file.endsWith(".whl"))} in ${label}`]
+    : [`there is no wheel of it in ${label}, only ${first}, and packages are not built here`];
+}
+
+function nothing(name: string, known: readonly Demand[], refusals: readonly string[]): PackageError {
+  const wanted = known.map(({ requirement, by }) => `${requirement.specifier || "any version"} (${by})`);
+  const why = refusals.length > 0 ? refusals.join("; ") : "no source has it";
+  return new PackageError(`${name}: ${why}; asked for: ${[...new Set(wanted)].join(", ")}`);
+}
+
+function conflict(name: string, demands: readonly Demand[]): PackageError {
+  const of = demands.filter((one) => one.requirement.name === name);
+  const wanted = of.map(({ requirement, by }) => `${requirement.specifier || "any version"} (${by})`);
+  return new PackageError(`${name}: there is no version for all who need it: ${[...new Set(wanted)].join(", ")}`);
+}

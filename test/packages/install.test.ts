@@ -1,0 +1,349 @@
+/** Scripts bring their packages: from a folder of wheels, and from one server to another. */
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { type Client, connectClient, type Value } from "../support/client.ts";
+import { type RunningRegears, startRegears } from "../support/regears.ts";
+import { errorOf, fields, newDirectory } from "../support/use-server.ts";
+import { debianWheel, emptyCache, folderOf, wheel, type WheelSpec } from "../support/wheels.ts";
+
+const OFFLINE = ["--pyodide-packages", "no", "--index-url", "no"];
+
+const folders: string[] = [];
+const kept = (folder: string): string => {
+  folders.push(folder);
+  return folder;
+};
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+const running: { server: RunningRegears; client: Client }[] = [];
+afterEach(async () => {
+  for (const { server, client } of running.splice(0)) {
+    client.close();
+    await server.stop();
+  }
+});
+
+async function start(args: readonly string[]): Promise<{ server: RunningRegears; client: Client }> {
+  const server = await startRegears([...OFFLINE, ...args]);
+  const one = { server, client: await connectClient(server.port) };
+  running.push(one);
+  return one;
+}
+
+async function startWith(
+  specs: readonly WheelSpec[],
+): Promise<{ server: RunningRegears; client: Client; wheels: string }> {
+  const wheels = kept(folderOf(specs));
+  return { ...(await start(["--packages-dir", wheels, "--cache-dir", kept(emptyCache())])), wheels };
+}
+
+const show = (expression: string): string => `GB('ShardsIDReader').map(lambda x: ${expression}).run()`;
+
+/** What a script with these requirements sees. */
+const seen = async (client: Client, script: string, ...requirements: string[]): Promise<Value> => {
+  const reply = await client.call("RG.PYEXECUTE", script, "REQUIREMENTS", ...requirements);
+  return ((reply as Value[])[0] as Value[])[0] as Value;
+};
+const version = (client: Client, name: string, ...requirements: string[]): Promise<Value> =>
+  seen(client, `import ${name}\n${show(`${name}.__version__`)}`, ...requirements);
+
+const requirements = async (client: Client): Promise<Record<string, Value>[]> =>
+  ((await client.call("RG.PYDUMPREQS")) as Value[]).map(fields);
+
+const A1: WheelSpec = {
+  name: "apple",
+  version: "1.0",
+  requires: ["pear>=2; extra == 'fruit'", "nut; sys_platform == 'win32'"],
+};
+const A2: WheelSpec = { ...A1, version: "2.0" };
+const PEAR: WheelSpec = { name: "pear", version: "2.1" };
+
+describe("packages of a folder", () => {
+  it("are there for the sessions that ask for them, each in its version, and for nobody else", async () => {
+    const { client, server } = await startWith([A1, A2, PEAR]);
+    expect(await version(client, "apple", "apple")).toBe("2.0");
+    expect(await version(client, "apple", "apple<2")).toBe("1.0");
+    expect(await version(client, "apple", "apple")).toBe("2.0");
+    expect(await version(client, "pear", "apple[fruit]")).toBe("2.1");
+    for (const [name, ...asked] of [
+      ["apple"],
+      ["pear", "REQUIREMENTS", "apple"],
+      ["apple", "REQUIREMENTS", "cloudpickle"],
+    ]) {
+      const error = await errorOf(client.call("RG.PYEXECUTE", `import ${name}`, ...asked));
+      expect(error).toContain(`No module named '${name}'`);
+    }
+    const registering =
+      `import apple\n${show("apple.__version__").replace(".run()", ".register(trigger='TRIGGER')")}`.replace(
+        "'ShardsIDReader'",
+        "'CommandReader'",
+      );
+    for (const [trigger, requirement] of [
+      ["old", "apple==1.*"],
+      ["new", "apple==2.*"],
+    ] as const) {
+      const script = registering.replace("TRIGGER", trigger);
+      expect(await client.call("RG.PYEXECUTE", script, "ID", trigger, "REQUIREMENTS", requirement)).toBe("OK");
+    }
+    expect(await client.call("RG.TRIGGER", "old")).toEqual(["1.0"]);
+    expect(await client.call("RG.TRIGGER", "new")).toEqual(["2.0"]);
+    expect(server.output()).toContain("installed apple[fruit] in");
+  });
+
+  it("are compiled, lie in files that can not be changed, and print as themselves", async () => {
+    const { client } = await startWith([
+      {
+        ...PEAR,
+        files: [
+          { path: "pear/__init__.py", content: "x = 1\n" },
+          { path: "pear/data.txt", content: "text" },
+        ],
+      },
+    ]);
+    const script = `
+import pear, os
+def attempt(change):
+    try: change()
+    except OSError: return 'refused'
+    return 'done'
+path = '/packages/pear/data.txt'
+tried = [attempt(change) for change in (
+    lambda: open(path, 'w'), lambda: open(path, 'a'), lambda: open(path, 'r+'), lambda: os.unlink(path), lambda: os.truncate(path, 0),
+    lambda: os.rename(path, '/tmp/x'), lambda: os.rename('/packages/pear', '/packages/peer'), lambda: os.mkdir('/packages/new'),
+    lambda: os.symlink('/tmp', '/packages/link'), lambda: os.chmod(path, 0o777), lambda: os.utime(path), lambda: os.rmdir('/packages'))]
+${show("[str(pear), pear.__cached__, open(path).read(), sorted(os.listdir('/packages/pear')), sorted(set(tried))]")}`;
+    expect(await seen(client, script, "pear")).toBe(
+      "[\"<module 'pear' from '/packages/pear/__init__.py'>\", '/packages/pear/__pycache__/__init__.cpython-314.pyc', " +
+        "'text', ['__init__.py', '__pycache__', 'data.txt'], ['refused']]",
+    );
+  });
+
+  it("that are put there while the server runs can be used at once; FORCE_REINSTALL_REQUIREMENTS chooses anew", async () => {
+    const { client, wheels } = await startWith([A1]);
+    expect(await version(client, "apple", "apple")).toBe("1.0");
+    folderOf([A2], wheels);
+    expect(await version(client, "apple", "apple")).toBe("1.0");
+    const script = `import apple\n${show("apple.__version__")}`;
+    const forced = await client.call("RG.PYEXECUTE", script, "FORCE_REINSTALL_REQUIREMENTS", "REQUIREMENTS", "apple");
+    expect(forced).toEqual([["2.0"], []]);
+    expect(await version(client, "apple", "apple")).toBe("2.0");
+  });
+
+  it("are installed once for several scripts at once", async () => {
+    const { client, server } = await startWith([A1, PEAR]);
+    const clients = await Promise.all(Array.from({ length: 8 }, () => connectClient(server.port)));
+    const replies = await Promise.all(clients.map((one) => version(one, "apple", "apple", "pear")));
+    for (const one of clients) one.close();
+    expect(new Set(replies)).toEqual(new Set(["1.0"]));
+    expect(server.output().match(/installing apple, pear/g)).toHaveLength(1);
+    expect(await version(client, "pear", "pear")).toBe("2.1");
+  });
+
+  it("more sets of them than there is room for have interpreters one after the other", async () => {
+    const { client } = await startWith(Array.from({ length: 14 }, (_, at) => ({ name: `one${at}`, version: "1.0" })));
+    for (let at = 0; at < 14; at++) expect(await version(client, `one${at}`, `one${at}`)).toBe("1.0");
+    expect(await version(client, "one0", "one0")).toBe("1.0");
+  });
+
+  it.each([
+    ["that contradict each other", [A1, A2], ["apple<2", "apple>=2"], /^Could not satisfy requirements .*: apple: /],
+    [
+      "of which there is no wheel",
+      [],
+      ["source-only"],
+      /: source-only: there is no wheel of it in packages-dir, only source_only-1\.0\.tar\.gz/,
+    ],
+    [
+      "for another machine",
+      [{ name: "native", version: "1.0", tag: "cp314-cp314-manylinux_2_28_x86_64" }],
+      ["native"],
+      /native: no wheel of it is for this interpreter, such as native-1\.0-cp314/,
+    ],
+    [
+      "for another Python",
+      [{ ...PEAR, requiresPython: "<3.10" }],
+      ["pear"],
+      /pear 2\.1 needs Python <3\.10, and this is 3\.14/,
+    ],
+    [
+      "that need what is not there",
+      [{ ...PEAR, requires: ["leaf"] }],
+      ["pear"],
+      /: leaf: no source has it; asked for: any version \(pear 2\.1\)/,
+    ],
+    [
+      "with a file of a bad name",
+      [{ ...PEAR, files: [{ path: "../pear.py", content: "" }] }],
+      ["pear"],
+      /a name that is not allowed/,
+    ],
+  ] as [string, WheelSpec[], string[], RegExp][])(
+    "%s are refused, and the server goes on",
+    async (_what, specs, asked, reason) => {
+      const { client, wheels } = await startWith(specs);
+      writeFileSync(join(wheels, "source_only-1.0.tar.gz"), "");
+      writeFileSync(join(wheels, "broken-1.0-py3-none-any.whl"), "no archive");
+      expect(await errorOf(client.call("RG.PYEXECUTE", "pass", "REQUIREMENTS", ...asked))).toMatch(reason);
+      const broken = await errorOf(client.call("RG.PYEXECUTE", "pass", "REQUIREMENTS", "broken"));
+      expect(broken).toContain("it is no archive, or damaged");
+      expect(await client.call("PING")).toBe("PONG");
+      expect(await requirements(client)).toEqual([]);
+    },
+  );
+
+  it("wheels by address are got only from where packages come from anyway", async () => {
+    const { client, wheels } = await startWith([A1]);
+    const { fileName } = wheel(A1);
+    const here = `apple @ file://${wheels}/${fileName}`;
+    expect(await version(client, "apple", here)).toBe("1.0");
+    for (const address of [
+      `file:///etc/${fileName}`,
+      `file://${wheels}/../${fileName}`,
+      `http://127.0.0.1:1/${fileName}`,
+    ]) {
+      const error = await errorOf(client.call("RG.PYEXECUTE", "pass", "REQUIREMENTS", `apple @ ${address}`));
+      expect(error).toContain("only from index-url, pyodide-packages and packages-dir");
+    }
+  });
+});
+
+describe("a requirement", () => {
+  const REGISTER = `
+import apple
+GB('CommandReader').map(lambda x: apple.__version__).register(trigger='version')`;
+
+  it("is there after a restart although its source is not, before its registration fires", async () => {
+    const [directory, cache] = [newDirectory(), kept(emptyCache())];
+    const wheels = kept(folderOf([A1]));
+    const args = ["--dir", directory, "--cache-dir", cache];
+    const first = await start([...args, "--packages-dir", wheels]);
+    await first.client.call("RG.PYEXECUTE", REGISTER, "ID", "app", "REQUIREMENTS", "apple==1.0");
+    first.client.close();
+    await first.server.stop();
+    running.pop();
+    const { client } = await start(args);
+    expect(await client.call("RG.TRIGGER", "version")).toEqual(["1.0"]);
+    expect((await requirements(client))[0]).toMatchObject({
+      ...{ Name: "apple==1.0", IsInstalled: "yes", RefCount: 2 },
+      Wheels: ["apple-1.0-py3-none-any.whl"],
+    });
+    const [session] = ((await client.call("RG.PYDUMPSESSIONS")) as Value[]).map(fields);
+    expect(session).toMatchObject({ ID: "app", requirementInstallationNeeded: 1, requirements: ["apple==1.0"] });
+  });
+
+  it("that is gone after a restart is told as not installed, and its registration fails with the reason", async () => {
+    const directory = newDirectory();
+    const wheels = kept(folderOf([A1]));
+    const first = await start(["--dir", directory, "--cache-dir", kept(emptyCache()), "--packages-dir", wheels]);
+    await first.client.call("RG.PYEXECUTE", REGISTER, "ID", "app", "REQUIREMENTS", "apple==1.0");
+    first.client.close();
+    await first.server.stop();
+    running.pop();
+    const { client, server } = await start(["--dir", directory, "--cache-dir", kept(emptyCache())]);
+    expect((await requirements(client))[0]).toMatchObject({
+      ...{ Name: "apple==1.0", IsInstalled: "no", IsDownloaded: "no" },
+      Wheels: "Requirement was not yet downloaded so wheels are not available",
+    });
+    expect(server.output()).toContain("apple: no source has it");
+  });
+
+  it("is dropped with the last session that names it, and chosen anew by the next", async () => {
+    const { client, wheels } = await startWith([A1]);
+    await client.call("RG.PYEXECUTE", REGISTER, "ID", "app", "REQUIREMENTS", "apple");
+    expect((await requirements(client)).map(({ Name }) => Name)).toEqual(["apple"]);
+    folderOf([A2], wheels);
+    const other = REGISTER.replace("import apple", "apple = open").replace("apple.__version__", "'none'");
+    await client.call("RG.PYEXECUTE", other, "ID", "app", "UPGRADE");
+    expect(await requirements(client)).toEqual([]);
+    expect(await version(client, "apple", "apple")).toBe("2.0");
+  });
+
+  it("goes from one server to another with all that it needs", async () => {
+    const { client } = await startWith([A1, PEAR]);
+    expect(await version(client, "pear", "apple[fruit]")).toBe("2.1");
+    const [about, chunks] = (await client.call("RG.PYEXPORTREQ", "apple[fruit]")) as [Value[], string[]];
+    expect(fields(about)).toMatchObject({
+      ...{ Name: "apple[fruit]", CompiledOs: "emscripten-wasm32" },
+      Wheels: ["apple-1.0-py3-none-any.whl", "pear-2.1-py3-none-any.whl"],
+    });
+    expect(chunks).toHaveLength(1);
+    const copy = await start(["--cache-dir", kept(emptyCache())]);
+    // the test's client reads replies as text, so that the bytes come from the cache of the first server
+    const { Installer } = await import("../../src/packages/installer.ts");
+    const bytes = await exported(Installer, String(fields(about).Path));
+    expect(await copy.client.call("RG.PYIMPORTREQ", ...bytes)).toBe("OK");
+    expect((await requirements(copy.client)).map(({ Name }) => Name)).toEqual(["apple[fruit]"]);
+    expect(await version(copy.client, "pear", "apple[fruit]")).toBe("2.1");
+    expect(await errorOf(copy.client.call("RG.PYEXPORTREQ", "pear"))).toBe("requirement does not exists");
+  });
+
+  it("that was damaged on its way is refused", async () => {
+    const { client } = await start(["--cache-dir", kept(emptyCache())]);
+    const part = (text: string | Buffer): Buffer => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(text.length);
+      return Buffer.concat([length, Buffer.from(text)]);
+    };
+    const one = Buffer.from([1, 0, 0, 0]);
+    const head = [part("apple"), part("emscripten-wasm32")];
+    for (const [bytes, what] of [
+      [[], "requirement name"],
+      [[part("")], "requirement name"],
+      [[part("apple"), part("linux")], "requirement os"],
+      [[...head, Buffer.from([255, 255, 255, 255])], "requirement wheels amount"],
+      [[...head, one, part("../apple.whl")], "wheel file name"],
+      [[...head, one, part("apple-1.0-py3-none-any.whl"), Buffer.from([9, 0, 0, 0])], "wheel file data"],
+    ] as const) {
+      const error = await errorOf(client.call("RG.PYIMPORTREQ", ...bytes));
+      expect(error).toBe(`Bad serialization format on reading ${what}`);
+    }
+    const bad = [...head, one, part("apple-1.0-py3-none-any.whl"), part("no archive")];
+    expect(await errorOf(client.call("RG.PYIMPORTREQ", ...bad))).toContain("Failed installing requirements on shard");
+    expect(await requirements(client)).toEqual([]);
+  });
+});
+
+/** What RG.PYEXPORTREQ sends, as bytes. */
+async function exported(
+  make: typeof import("../../src/packages/installer.ts").Installer,
+  path: string,
+): Promise<Buffer[]> {
+  const settings = { packagesDir: "", pyodidePackages: "no", indexUrl: "no", cacheDir: join(path, ".."), maxBytes: 1 };
+  const log = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
+  const compile = () => Promise.reject(new Error("nothing is compiled here"));
+  const installer = new make({ settings, compile, idleMs: () => 1000, builtIn: new Set(), log });
+  return (await installer.exported("apple[fruit]")) ?? [];
+}
+
+describe("real libraries", () => {
+  const all = [
+    debianWheel("langdetect", ["langdetect"], ["six"]),
+    debianWheel("six", ["six.py"]),
+    debianWheel("requests", ["requests"], ["urllib3", "idna", "certifi", "chardet"]),
+    debianWheel("urllib3", ["urllib3"], ["six"]),
+    debianWheel("idna", ["idna"]),
+    debianWheel("certifi", ["certifi"]),
+    debianWheel("chardet", ["chardet"]),
+    debianWheel("PyMySQL", ["pymysql"]),
+    debianWheel("SQLAlchemy", ["sqlalchemy"]),
+  ];
+  const there = all.filter((one) => one !== undefined);
+  it.skipIf(there.length < all.length)("of Debian run as they are", async () => {
+    const { client } = await startWith(there);
+    const detect = `import langdetect\nlangdetect.DetectorFactory.seed = 0\n${show("langdetect.detect('Das ist ein deutscher Satz')")}`;
+    expect(await seen(client, detect, "langdetect")).toBe("de");
+    const sql = `
+from sqlalchemy import Column, Integer, MetaData, Table, select
+from sqlalchemy.dialects import mysql
+table = Table('t', MetaData(), Column('id', Integer, primary_key=True))
+${show("str(select(table).where(table.c.id > 5).compile(dialect=mysql.dialect())).split()")}`;
+    expect(await seen(client, sql, "SQLAlchemy", "pymysql")).toBe(
+      "['SELECT', 't.id', 'FROM', 't', 'WHERE', 't.id', '>', '%s']",
+    );
+    const url = `import requests\n${show("requests.Request('GET', 'http://example.org', params={'a': 'b c'}).prepare().url")}`;
+    expect(await seen(client, url, "requests")).toBe("http://example.org/?a=b+c");
+  });
+});

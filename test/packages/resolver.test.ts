@@ -1,0 +1,128 @@
+/** Which versions are chosen. */
+import { describe, expect, it } from "vitest";
+import { PackageError } from "../../src/packages/errors.ts";
+import { readInterpreter } from "../../src/packages/interpreter.ts";
+import { parseRequirement } from "../../src/packages/requirement.ts";
+import { Resolver } from "../../src/packages/resolver.ts";
+import { choose, type Source } from "../../src/packages/source.ts";
+
+const interpreter = readInterpreter();
+
+/** Packages by `name version`, with what they need; a value that is no list is the Python that they need. */
+type World = Readonly<Record<string, readonly string[] | string>>;
+
+function source(
+  world: World,
+  label = "the test",
+  yanked: readonly string[] = [],
+): Source & { readonly asked: string[] } {
+  const asked: string[] = [];
+  return {
+    label,
+    asked,
+    find(name) {
+      asked.push(name);
+      const files = Object.entries(world)
+        .filter(([key]) => key.startsWith(`${name} `))
+        .map(([key, needs]) => ({
+          key,
+          needs,
+          fileName: `${name.replaceAll("-", "_")}-${key.split(" ")[1]}-py3-none-any.whl`,
+        }));
+      return Promise.resolve(
+        choose(name, files, interpreter, ({ key, needs, fileName }, version) => ({
+          ...{ name, version, fileName, source: label, yanked: yanked.includes(key) },
+          metadata: () =>
+            Promise.resolve({
+              ...{ name, version },
+              requiresPython: typeof needs === "string" ? needs : undefined,
+              requires: typeof needs === "string" ? [] : needs.map(parseRequirement),
+            }),
+          fetch: () => Promise.reject(new Error("nothing is fetched here")),
+        })),
+      );
+    },
+  };
+}
+
+async function chosen(sources: readonly Source[], ...texts: string[]): Promise<string[]> {
+  const resolver = new Resolver({
+    ...{ sources, interpreter },
+    provided: (name) => name === "cloudpickle",
+    direct: () => Promise.reject(new PackageError("no addresses here")),
+  });
+  const all = await resolver.resolve(texts.map(parseRequirement));
+  return [...all.values()].map(({ candidate }) => `${candidate.name} ${candidate.version}`).sort();
+}
+
+describe("of each package", () => {
+  it("the newest release is chosen that everybody agrees with", async () => {
+    const world = { "a 1.0": [], "a 2.0": ["b<2"], "a 3.0a1": [], "b 1.5": [], "b 2.0": [] };
+    expect(await chosen([source(world)], "a", "b")).toEqual(["a 2.0", "b 1.5"]);
+    expect(await chosen([source(world)], "a>=3.0a0")).toEqual(["a 3.0a1"]);
+    expect(await chosen([source(world)], "a<2", "b")).toEqual(["a 1.0", "b 2.0"]);
+  });
+
+  it("versions before a release are chosen where there are no others", async () => {
+    expect(await chosen([source({ "a 1.0rc1": [] })], "a")).toEqual(["a 1.0rc1"]);
+  });
+
+  it("an older one is chosen when the newest contradicts what else is needed", async () => {
+    const world = { "a 2": ["c==2"], "a 1": ["c==1"], "b 1": ["c==1"], "c 1": [], "c 2": [] };
+    expect(await chosen([source(world)], "a", "b")).toEqual(["a 1", "b 1", "c 1"]);
+  });
+
+  it("extras and markers bring what they say, nothing else", async () => {
+    const world = {
+      "a 1": [
+        "b; extra == 'x'",
+        "c; extra == 'y'",
+        "d; sys_platform == 'win32'",
+        "e; python_version >= '3'",
+        "cloudpickle>=9",
+      ],
+      ...{ "b 1": ["a[y]"], "c 1": [], "d 1": [], "e 1": [] },
+    };
+    expect(await chosen([source(world)], "a")).toEqual(["a 1", "e 1"]);
+    expect(await chosen([source(world)], "a[x]")).toEqual(["a 1", "b 1", "c 1", "e 1"]);
+    expect(await chosen([source(world)], "a; python_version < '3'")).toEqual([]);
+  });
+
+  it("circles end", async () => {
+    expect(await chosen([source({ "a 1": ["b"], "b 1": ["a"] })], "a")).toEqual(["a 1", "b 1"]);
+  });
+
+  it("the first source that has a fitting version is taken, and later ones are asked only when needed", async () => {
+    const [first, second] = [source({ "a 1": [] }, "one"), source({ "a 2": [], "b 1": [] }, "two")];
+    expect(await chosen([first, second], "a")).toEqual(["a 1"]);
+    expect(second.asked).toEqual([]);
+    expect(await chosen([first, second], "a>1", "b")).toEqual(["a 2", "b 1"]);
+  });
+
+  it("one that was withdrawn is chosen only by its exact version, and one for another Python not at all", async () => {
+    const world = { "a 1": [], "a 2": [], "b 1": [], "b 2": "<3.10" };
+    expect(await chosen([source(world, "s", ["a 2"])], "a", "b")).toEqual(["a 1", "b 1"]);
+    expect(await chosen([source(world, "s", ["a 2"])], "a==2")).toEqual(["a 2"]);
+  });
+});
+
+describe("an error names the package and the reason", () => {
+  it.each([
+    [{}, ["a"], "a: no source has it"],
+    [{ "a 1": [] }, ["a>=2"], "a: the test has 1; asked for: >=2 (the script)"],
+    [{ "a 1": ["b>2"], "b 1": [] }, ["a"], "b: the test has 1; asked for: >2 (a 1)"],
+    [{ "a 1": ["c<2"], "b 1": ["c>=2"], "c 1": [], "c 2": [] }, ["a", "b"], "c: "],
+    [{ "a 1": "<3" }, ["a"], "a 1 needs Python <3, and this is 3.14"],
+  ])("%j, %j", async (world, texts, reason) => {
+    await expect(chosen([source(world as World)], ...texts)).rejects.toThrow(reason);
+  });
+
+  it("of a contradiction that no choice solves, after a bounded number of tries", async () => {
+    const world: Record<string, string[]> = {};
+    for (const name of ["a", "b", "c", "d", "e"]) {
+      for (let version = 1; version <= 20; version++) world[`${name} ${version}`] = [`z==${name.charCodeAt(0)}`];
+    }
+    for (const name of ["a", "b", "c", "d", "e"]) world[`z ${name.charCodeAt(0)}`] = [];
+    await expect(chosen([source(world)], "a", "b", "c", "d", "e")).rejects.toThrow(/z: |tries/);
+  });
+});
