@@ -19,8 +19,7 @@ export class PackageCache {
   /** @throws InternalError when no folder can be written */
   constructor(cacheDir: string) {
     this.folder = usableFolder(cacheFolders(cacheDir));
-    for (const part of ["wheels", "packs", "kept"])
-      makeFolder(join(this.folder, part), 0o700);
+    for (const part of ["wheels", "packs", "kept"]) makeFolder(join(this.folder, part), 0o700);
   }
 
   /** Where a wheel lies, or would. */

@@ -295,15 +295,17 @@ export class Pool implements PythonHost {
       this.#terminate(unused, "session ended");
       return this.#missing() > 0;
     }
-    const error = "ERR all Python interpreters belong to sessions with registrations and other packages";
-    if (hopeless.size > 0) this.#refuse((session) => hopeless.has(session), error);
+    this.#refuse(
+      ({ session }) => hopeless.has(session),
+      "ERR all Python interpreters have sessions with other packages",
+    );
     return false;
   }
 
   /** Scripts that wait for an interpreter. */
-  #refuse(isMeant: (session: PythonSession) => boolean, error: string): void {
-    for (const task of this.#queue.filter(({ session }) => session.home === undefined && !session.revive())) {
-      if (!isMeant(task.session)) continue;
+  #refuse(isMeant: (task: PythonTask) => boolean, error: string): void {
+    const isNew = ({ session }: PythonTask): boolean => session.home === undefined && !session.revive();
+    for (const task of this.#queue.filter((one) => isNew(one) && isMeant(one))) {
       this.withdraw(task);
       task.onScript({ ok: false, error, builders: 0 });
     }
@@ -319,12 +321,9 @@ export class Pool implements PythonHost {
       this.#forget(home);
       this.#terminate(home, "session ended");
     }
-    const settled = (home: Home): boolean => home.sessions.size > 0;
-    if (this.#homes.size < this.#limit || ![...this.#homes].every(settled)) return;
-    this.#refuse(
-      () => true,
-      `ERR all ${this.#limit} Python interpreters belong to sessions with registrations (max-interpreters)`,
-    );
+    if (this.#homes.size < this.#limit || ![...this.#homes].every((home) => home.sessions.size > 0)) return;
+    const error = `ERR all ${this.#limit} Python interpreters belong to sessions with registrations (max-interpreters)`;
+    this.#refuse(() => true, error);
   }
 
   #missing(): number {
@@ -333,13 +332,8 @@ export class Pool implements PythonHost {
   }
 
   get #demand(): Demand {
-    return {
-      homes: [...this.#homes],
-      threads: this.#options.threads,
-      limit: this.#limit,
-      queue: this.#queue,
-      orphans: this.#orphans,
-    };
+    const { threads } = this.#options;
+    return { homes: [...this.#homes], threads, limit: this.#limit, queue: this.#queue, orphans: this.#orphans };
   }
 
   /** The session lives here from now on; `messages` make it again when it lived elsewhere before. */

@@ -1,0 +1,314 @@
+/** Packages from an index and from a folder of Pyodide's packages, with servers that do everything wrong. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { sha256Of } from "../../src/packages/cache.ts";
+import { Installer } from "../../src/packages/installer.ts";
+import type { PackageSettings } from "../../src/packages/installed.ts";
+import { temporaryFolder, wheel, type WheelSpec, zip } from "../support/wheels.ts";
+
+const folders: string[] = [];
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.close();
+    server.closeAllConnections();
+  }
+});
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+function folder(): string {
+  const made = temporaryFolder();
+  folders.push(made);
+  return made;
+}
+
+/** An installer whose packages are not compiled. */
+function installer(settings: Partial<PackageSettings>, idleMs = 10_000): Installer & { readonly lines: string[] } {
+  const lines: string[] = [];
+  const note = (line: unknown): void => void lines.push(String(line));
+  const made = new Installer({
+    settings: {
+      packagesDir: "",
+      pyodidePackages: "no",
+      indexUrl: "no",
+      cacheDir: folder(),
+      maxBytes: 10_000_000,
+      ...settings,
+    },
+    compile: () => Promise.resolve(new Map()),
+    idleMs: () => idleMs,
+    builtIn: new Set(["cloudpickle"]),
+    log: { trace: note, debug: note, info: note, warn: note, error: note },
+  });
+  return Object.assign(made, { lines });
+}
+
+type Handle = (request: IncomingMessage, response: ServerResponse) => void;
+
+async function serve(handle: Handle): Promise<string> {
+  const server = createServer(handle);
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+interface IndexOptions {
+  readonly html?: boolean;
+  /** Has it metadata apart from the files? */
+  readonly metadata?: boolean;
+  readonly hash?: (bytes: Buffer) => string;
+  /** Answers a request in its place. */
+  readonly instead?: (path: string, request: IncomingMessage, response: ServerResponse) => boolean;
+}
+
+/** An index with these wheels; `asked` has the paths of all requests. */
+async function index(
+  specs: readonly WheelSpec[],
+  options: IndexOptions = {},
+): Promise<{ url: string; asked: string[] }> {
+  const asked: string[] = [];
+  const wheels = specs.map((spec) => ({ spec, ...wheel(spec) }));
+  const hash = options.hash ?? sha256Of;
+  const url = await serve((request, response) => {
+    const path = request.url ?? "";
+    asked.push(path);
+    if (options.instead?.(path, request, response)) return;
+    const name = /^\/simple\/([^/]+)\/$/.exec(path)?.[1];
+    const file = wheels.find(({ fileName }) => path === `/files/${fileName}` || path === `/files/${fileName}.metadata`);
+    if (file) {
+      response.end(path.endsWith(".metadata") ? file.metadata : file.bytes);
+      return;
+    }
+    const listed = wheels.filter(({ spec }) => spec.name === name);
+    if (listed.length === 0) {
+      response.writeHead(404).end();
+      return;
+    }
+    if (options.html) {
+      const links = listed.map(({ fileName, bytes, metadata }) => {
+        const apart = options.metadata ? ` data-core-metadata="sha256=${sha256Of(metadata)}"` : "";
+        return `<a href="../../files/${fileName}#sha256=${hash(bytes)}"${apart} data-requires-python="&gt;=3.8">${fileName}</a><br/>`;
+      });
+      response.setHeader("content-type", "text/html");
+      response.end(`<!DOCTYPE html><html><body>${links.join("\n")}</body></html>`);
+      return;
+    }
+    const files = listed.map(({ fileName, bytes, metadata }) => ({
+      ...{ filename: fileName, url: `/files/${fileName}`, hashes: { sha256: hash(bytes) } },
+      ...(options.metadata && { "core-metadata": { sha256: sha256Of(metadata) } }),
+    }));
+    response.setHeader("content-type", "application/vnd.pypi.simple.v1+json");
+    response.end(JSON.stringify({ meta: { "api-version": "1.1" }, name, files }));
+  });
+  return { url: `${url}/simple`, asked };
+}
+
+const APPLE: WheelSpec = { name: "apple", version: "1.0", requires: ["pear>=2"] };
+const PEARS: WheelSpec[] = [
+  { name: "pear", version: "1.0" },
+  { name: "pear", version: "2.0" },
+  { name: "pear", version: "3.0", tag: "cp313-cp313-pyemscripten_2026_0_wasm32" },
+];
+
+const wheelsOf = async (one: Installer, ...texts: string[]): Promise<(readonly string[] | undefined)[]> => {
+  const { wheelsOf: found } = await one.install(texts, false);
+  return texts.map((text) => found.get(text));
+};
+const APPLE_AND_PEAR = ["apple-1.0-py3-none-any.whl", "pear-2.0-py3-none-any.whl"];
+
+describe("an index", () => {
+  it.each([
+    ["as JSON", {}],
+    ["as HTML", { html: true }],
+    ["with metadata apart", { metadata: true }],
+    ["as HTML, with metadata apart", { html: true, metadata: true }],
+  ] as const)("%s gives packages with what they need", async (_what, options) => {
+    const { url, asked } = await index([APPLE, ...PEARS], options);
+    expect(await wheelsOf(installer({ indexUrl: url }), "apple")).toEqual([APPLE_AND_PEAR]);
+    expect(asked.some((path) => path.endsWith(".metadata"))).toBe("metadata" in options);
+    expect(asked.some((path) => path.includes("pear-1.0"))).toBe(false);
+  });
+
+  it("is not asked again for what was installed before, also by a server that starts anew", async () => {
+    const { url, asked } = await index([APPLE, ...PEARS]);
+    const cacheDir = folder();
+    await installer({ indexUrl: url, cacheDir }).install(["apple"], false);
+    const before = asked.length;
+    const again = installer({ indexUrl: url, cacheDir });
+    expect(await wheelsOf(again, "apple")).toEqual([APPLE_AND_PEAR]);
+    expect(await wheelsOf(installer({ cacheDir }), "apple")).toEqual([APPLE_AND_PEAR]);
+    expect(asked).toHaveLength(before);
+    // forced, it is asked what there is, but what has not changed is not fetched again
+    await again.install(["apple"], true);
+    expect(asked.slice(before)).toEqual(["/simple/apple/", "/simple/pear/"]);
+  });
+
+  it("gives each file once to several who want it at once", async () => {
+    const { url, asked } = await index([APPLE, ...PEARS, { name: "nut", version: "1.0", requires: ["pear"] }]);
+    const one = installer({ indexUrl: url });
+    await Promise.all([one.install(["apple"], false), one.install(["nut"], false), one.install(["apple"], false)]);
+    expect(asked.filter((path) => path.includes("pear-2.0"))).toHaveLength(1);
+    expect(asked.filter((path) => path.includes("apple-1.0"))).toHaveLength(1);
+  });
+
+  it("whose file has another hash than promised is not trusted, and nothing is kept of it", async () => {
+    const { url } = await index([APPLE, ...PEARS], { hash: () => "0".repeat(64) });
+    const one = installer({ indexUrl: url });
+    await expect(one.install(["pear"], false)).rejects.toThrow(/pear-2\.0.* has the SHA-256 .*, and not 0000/);
+    await expect(one.exported("pear")).resolves.toBeUndefined();
+  });
+
+  it("whose metadata have another hash than promised is not trusted", async () => {
+    const { url } = await index([APPLE, ...PEARS], {
+      metadata: true,
+      instead: (path, _request, response) =>
+        path.endsWith(".metadata") && !!response.end("Name: apple\nVersion: 1.0\n"),
+    });
+    await expect(installer({ indexUrl: url }).install(["apple"], false)).rejects.toThrow("another SHA-256");
+  });
+
+  it("that is down is told by name, without its password", async () => {
+    const error = installer({ indexUrl: "http://user:secret@127.0.0.1:1/simple" }).install(["apple"], false);
+    await expect(error).rejects.toThrow(/^apple: the index's page of apple can not be had from 127\.0\.0\.1:1: /);
+    await expect(error).rejects.not.toThrow("secret");
+  });
+
+  it("that answers an error is told", async () => {
+    const { url } = await index([APPLE], { instead: (_path, _request, response) => !!response.writeHead(503).end() });
+    await expect(installer({ indexUrl: url }).install(["apple"], false)).rejects.toThrow("answers 503");
+  });
+
+  it.each(["page", "file"])(
+    "whose %s stops in the middle is given up after PythonInstallReqMaxIdleTime",
+    async (what) => {
+      const { url } = await index([APPLE, ...PEARS], {
+        instead: (path, _request, response) => {
+          if (path.startsWith("/files/") !== (what === "file")) return false;
+          response.write("{");
+          return true;
+        },
+      });
+      await expect(installer({ indexUrl: url }, 200).install(["pear"], false)).rejects.toThrow(
+        "nothing came for 200 ms (PythonInstallReqMaxIdleTime)",
+      );
+    },
+  );
+
+  it.each(["page", "file"])("whose %s never ends is given up at max-packages-size", async (what) => {
+    const { url } = await index([APPLE, ...PEARS], {
+      instead: (path, _request, response) => {
+        if (path.startsWith("/files/") !== (what === "file")) return false;
+        const more = (): void =>
+          void (!response.destroyed && response.write(Buffer.alloc(65_536), () => setImmediate(more)));
+        more();
+        return true;
+      },
+    });
+    const one = installer({ indexUrl: url, maxBytes: 1_000_000 });
+    await expect(one.install(["pear"], false)).rejects.toThrow("exceeds max-packages-size");
+  });
+
+  it.each([
+    ["no JSON", "{"],
+    ["JSON of another kind", "[]"],
+    ["files of other kinds", '{"files":[null,1,{"url":5},{"url":"x:y","filename":"z"}]}'],
+  ])("that answers %s does no harm", async (_what, body) => {
+    const { url } = await index([APPLE], {
+      instead: (_path, _request, response) => {
+        response.setHeader("content-type", "application/json");
+        return !!response.end(body);
+      },
+    });
+    await expect(installer({ indexUrl: url }).install(["apple"], false)).rejects.toThrow(/^apple: /);
+  });
+
+  it("gets the password of its URL, and no other server does", async () => {
+    const seen: (string | undefined)[] = [];
+    const other = await serve((request, response) => {
+      seen.push(request.headers.authorization);
+      response.end(wheel(PEARS[1] as WheelSpec).bytes);
+    });
+    const { url } = await index(PEARS, {
+      instead: (path, request, response) => {
+        if (request.headers.authorization !== `Basic ${Buffer.from("user:pa:ss").toString("base64")}`) {
+          return !!response.writeHead(401).end();
+        }
+        return path.startsWith("/files/") && !!response.writeHead(302, { location: `${other}/x` }).end();
+      },
+    });
+    const withPassword = url.replace("http://", "http://user:pa%3Ass@");
+    expect(await wheelsOf(installer({ indexUrl: withPassword }), "pear")).toEqual([["pear-2.0-py3-none-any.whl"]]);
+    expect(seen).toEqual([undefined]);
+    await expect(installer({ indexUrl: url }).install(["pear"], false)).rejects.toThrow("answers 401");
+  });
+
+  it("that leads on and on is not followed", async () => {
+    const { url } = await index([], {
+      instead: (path, _request, response) => !!response.writeHead(302, { location: path }).end(),
+    });
+    await expect(installer({ indexUrl: url }).install(["pear"], false)).rejects.toThrow("from one address to the next");
+  });
+});
+
+describe("a folder of Pyodide's packages", () => {
+  const NUMBER: WheelSpec = { name: "number", version: "2.4", tag: "cp314-cp314-pyemscripten_2026_0_wasm32" };
+
+  function lockFolder(
+    change: (lock: { info: Record<string, string>; packages: Record<string, { sha256: string }> }) => void = () => {},
+  ): string {
+    const made = folder();
+    const library = { fileName: "libnumber-1.0.zip", bytes: zip([{ path: "libnumber.so", content: "\0asm" }]) };
+    const number = wheel(NUMBER);
+    for (const { fileName, bytes } of [library, number]) writeFileSync(join(made, fileName), bytes);
+    const entry = (name: string, { fileName, bytes }: typeof library, depends: string[], type: string) => ({
+      ...{ name, version: "2.4", file_name: fileName, sha256: sha256Of(bytes), depends, package_type: type },
+      ...{ install_dir: "site", imports: [] },
+    });
+    const lock = {
+      info: { abi_version: "2026_0", arch: "wasm32", platform: "emscripten_5_0_3", python: "3.14.2" },
+      packages: {
+        number: entry("number", number, ["LibNumber"], "package"),
+        libnumber: entry("libnumber", library, [], "shared_library"),
+      },
+    };
+    change(lock);
+    writeFileSync(join(made, "pyodide-lock.json"), JSON.stringify(lock));
+    return made;
+  }
+
+  it("gives what its lock file has, with the libraries that packages share", async () => {
+    const one = installer({ pyodidePackages: lockFolder() });
+    expect(await wheelsOf(one, "number>=2")).toEqual([
+      ["number-2.4-cp314-cp314-pyemscripten_2026_0_wasm32.whl", "libnumber-1.0.zip"],
+    ]);
+    await expect(one.install(["number<2"], false)).rejects.toThrow("Pyodide's packages has 2.4");
+  });
+
+  it("by URL does the same, with the lock file of the installed Pyodide", async () => {
+    const asked: string[] = [];
+    const url = await serve((request, response) => {
+      asked.push(request.url ?? "");
+      response.end("something else");
+    });
+    const error = installer({ pyodidePackages: `${url}/full/` }).install(["six"], false);
+    await expect(error).rejects.toThrow(/six-.* has the SHA-256/);
+    expect(asked).toEqual([expect.stringMatching(/^\/full\/six-.*\.whl$/)]);
+  });
+
+  it("whose file has another hash than its lock file says is not trusted", async () => {
+    const made = lockFolder(({ packages }) => Object.assign(packages.number as object, { sha256: "1".repeat(64) }));
+    await expect(installer({ pyodidePackages: made }).install(["number"], false)).rejects.toThrow("has the SHA-256");
+  });
+
+  it("for another ABI is not used", async () => {
+    const made = lockFolder(({ info }) => Object.assign(info, { abi_version: "2025_0" }));
+    const one = installer({ pyodidePackages: made });
+    await expect(one.install(["number"], false)).rejects.toThrow("number: no source has it");
+    expect(one.lines.join("\n")).toContain("are for ABI 2025_0, and not 2026_0");
+  });
+});
