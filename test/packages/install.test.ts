@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
-import { errorOf, fields, newDirectory } from "../support/use-server.ts";
+import { errorOf, fields, newDirectory, useServer } from "../support/use-server.ts";
 import { debianWheel, emptyCache, folderOf, wheel, type WheelSpec } from "../support/wheels.ts";
 
 const OFFLINE = ["--pyodide-packages", "no", "--index-url", "no"];
@@ -148,51 +148,36 @@ ${show("[str(pear), pear.__cached__, open(path).read(), sorted(os.listdir('/pack
     expect(await version(client, "one0", "one0")).toBe("1.0");
   });
 
-  it.each([
-    ["that contradict each other", [A1, A2], ["apple<2", "apple>=2"], /^Could not satisfy requirements .*: apple: /],
-    [
-      "of which there is no wheel",
-      [],
-      ["source-only"],
-      /: source-only: there is no wheel of it in packages-dir, only source_only-1\.0\.tar\.gz/,
-    ],
-    [
-      "for another machine",
-      [{ name: "native", version: "1.0", tag: "cp314-cp314-manylinux_2_28_x86_64" }],
-      ["native"],
-      /native: no wheel of it is for this interpreter, such as native-1\.0-cp314/,
-    ],
-    [
-      "for another Python",
-      [{ ...PEAR, requiresPython: "<3.10" }],
-      ["pear"],
-      /pear 2\.1 needs Python <3\.10, and this is 3\.14/,
-    ],
-    [
-      "that need what is not there",
-      [{ ...PEAR, requires: ["leaf"] }],
-      ["pear"],
-      /: leaf: no source has it; asked for: any version \(pear 2\.1\)/,
-    ],
-    [
-      "with a file of a bad name",
-      [{ ...PEAR, files: [{ path: "../pear.py", content: "" }] }],
-      ["pear"],
-      /a name that is not allowed/,
-    ],
-  ] as [string, WheelSpec[], string[], RegExp][])(
-    "%s are refused, and the server goes on",
-    async (_what, specs, asked, reason) => {
-      const { client, wheels } = await startWith(specs);
-      writeFileSync(join(wheels, "source_only-1.0.tar.gz"), "");
-      writeFileSync(join(wheels, "broken-1.0-py3-none-any.whl"), "no archive");
-      expect(await errorOf(client.call("RG.PYEXECUTE", "pass", "REQUIREMENTS", ...asked))).toMatch(reason);
-      const broken = await errorOf(client.call("RG.PYEXECUTE", "pass", "REQUIREMENTS", "broken"));
-      expect(broken).toContain("it is no archive, or damaged");
+  describe("that can not be installed", () => {
+    const wheels = folderOf([
+      ...[A1, A2, { name: "native", version: "1.0", tag: "cp314-cp314-manylinux_2_28_x86_64" }],
+      { name: "old", version: "2.1", requiresPython: "<3.10" },
+      { name: "needy", version: "2.1", requires: ["leaf"] },
+      { name: "evil", version: "1.0", files: [{ path: "../evil.py", content: "" }] },
+    ]);
+    kept(wheels);
+    writeFileSync(join(wheels, "source_only-1.0.tar.gz"), "");
+    writeFileSync(join(wheels, "broken-1.0-py3-none-any.whl"), "no archive");
+    const setting = useServer([...OFFLINE, "--packages-dir", wheels]);
+
+    it.each([
+      [
+        ["apple<2", "apple>=2"],
+        "Could not satisfy requirements (look at redis log file for more information): apple: ",
+      ],
+      [["source-only"], ": source-only: there is no wheel of it in packages-dir, only source_only-1.0.tar.gz"],
+      [["native"], ": native: no wheel of it is for this interpreter, such as native-1.0-cp314"],
+      [["old"], ": old 2.1 needs Python <3.10, and this is 3.14"],
+      [["needy"], ": leaf: no source has it; asked for: any version (needy 2.1)"],
+      [["evil"], "a name that is not allowed"],
+      [["broken"], "it is no archive, or damaged"],
+    ])("such as %j, are refused with a reason, and the server goes on", async (asked, reason) => {
+      const { client } = setting();
+      expect(await errorOf(client.call("RG.PYEXECUTE", "pass", "REQUIREMENTS", ...asked))).toContain(reason);
       expect(await client.call("PING")).toBe("PONG");
       expect(await requirements(client)).toEqual([]);
-    },
-  );
+    });
+  });
 
   it("wheels by address are got only from where packages come from anyway", async () => {
     const { client, wheels } = await startWith([A1]);

@@ -133,7 +133,7 @@ def _unusual(outcome):
 
 def load_packages():
     """Brings in the packages that main has given to this interpreter. Gives how many files they have."""
-    return _lseek(_fd, _PACKAGES, _QUERY)
+    return _lseek(fd, _PACKAGES, _QUERY)
 
 
 def _rest():
