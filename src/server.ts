@@ -72,7 +72,8 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
     directory: config.dir,
     embedded: engine.embedded,
     versions: { regears: version(), python: PYTHON_VERSION },
-    ...{ repair: config.repair, save: config.save },
+    ...{ repair: config.repair, data: data.data, dbfilename: config.dbfilename, appendonly: config.appendonly },
+    ...{ appenddirname: config.appenddirname, appendfilename: config.appendfilename },
     ...{ connections, gate, registrations, sessions, ids, host, runner, timers, requirements, log },
   });
   const keptUsers = engine.embedded
@@ -138,7 +139,7 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
     async start() {
       await persistence.open();
       await visibility.listen();
-      await Promise.all([data.start(loadData), host.start()]);
+      await Promise.all([data.start(loadData, (reason) => persistence.mend(reason)), host.start()]);
       await persistence.restore();
       await listener.listen();
     },

@@ -56,6 +56,8 @@ export function loadStart(args: readonly string[], env: Readonly<Record<string, 
   const config = completeConfig(given);
   if (values.save !== undefined && values.save !== "" && config.dir === "" && config.engine === "embedded")
     warnings.push("save has no effect: data are kept in memory only, there is no `dir`");
+  if (config.appendonly && config.dir === "" && config.engine === "embedded")
+    warnings.push("appendonly has no effect: data are kept in memory only, there is no `dir`");
   if (config.engine !== "embedded") warnings.push(...embeddedOnly(config));
   return { action: line.action, config, warnings };
 }
@@ -63,7 +65,10 @@ export function loadStart(args: readonly string[], env: Readonly<Record<string, 
 /** An engine by URL is configured where it runs. */
 function embeddedOnly(config: Config): string[] {
   const options = Object.entries(OPTIONS as Record<string, OptionSpec>)
-    .filter(([name, spec]) => (spec.engine || spec.embedded) && isChanged(spec, config[camelCase(name)] as OptionValue))
+    .filter(
+      ([name, spec]) =>
+        (spec.engine || spec.embedded || spec.stored) && isChanged(spec, config[camelCase(name)] as OptionValue),
+    )
     .map(([name]) => name);
   return [...options, ...Object.keys(config.engineSettings)].map(
     (name) => `${name} has no effect on an engine by URL: configure it there`,

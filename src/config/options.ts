@@ -16,10 +16,12 @@ interface OptionBase {
   readonly summary: string;
   readonly aliases?: readonly string[];
   readonly gears?: GearsName;
-  /** Handed to the embedded engine by CONFIG SET. */
+  /** A setting of the embedded engine. */
   readonly engine?: true;
   /** About the embedded engine in another way: one by URL is configured where it runs. */
   readonly embedded?: true;
+  /** How the embedded engine keeps its data: it is told always, since without `dir` it keeps none. */
+  readonly stored?: true;
   /** Names a file or folder; a relative one is meant from where the program was started, whatever its `dir` is. */
   readonly path?: true;
   /** Accepted because RedisGears has it; nothing in Regears depends on it. */
@@ -481,7 +483,63 @@ export const OPTIONS = {
     kind: "text",
     section: "server",
     default: "3600 1 300 100 60 10000",
+    stored: true,
     summary: "with `dir`: data are saved after so many seconds if so many keys have changed; empty is never",
+  },
+  dbfilename: {
+    kind: "text",
+    section: "server",
+    default: "dump.rdb",
+    stored: true,
+    summary: "file in `dir` that data are saved to and loaded from, in the format of Redis and Valkey",
+  },
+  appendonly: {
+    kind: "switch",
+    section: "server",
+    default: false,
+    stored: true,
+    summary: "with `dir`: each change of the data is written to a log at once, which is loaded at the start",
+  },
+  appendfsync: {
+    kind: "choice",
+    section: "server",
+    default: "everysec",
+    choices: ["always", "everysec", "no"],
+    stored: true,
+    summary:
+      "when that log is on the disk: before each reply (`always`), each second, or when the system likes to (`no`)",
+  },
+  appenddirname: {
+    kind: "text",
+    section: "server",
+    default: "appendonlydir",
+    stored: true,
+    summary: "folder in `dir` with the files of that log",
+  },
+  appendfilename: {
+    kind: "text",
+    section: "server",
+    default: "appendonly.aof",
+    stored: true,
+    summary: "what the names of these files begin with",
+  },
+  "auto-aof-rewrite-percentage": {
+    kind: "integer",
+    section: "server",
+    default: 100,
+    min: 0,
+    max: 2 ** 31 - 1,
+    stored: true,
+    summary: "growth of the log, in percent, at which it is written anew; 0 is never",
+  },
+  "auto-aof-rewrite-min-size": {
+    kind: "bytes",
+    section: "server",
+    default: 64 * MB,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    stored: true,
+    summary: "size of the log below which that does not happen",
   },
   loglevel: {
     kind: "choice",
@@ -602,7 +660,7 @@ type ValueOf<Spec> = Spec extends { kind: "choice"; choices: readonly (infer Cho
 export type Config = {
   readonly [Name in OptionName as Camel<Name>]: ValueOf<(typeof OPTIONS)[Name]>;
 } & {
-  /** Further settings for the embedded engine, as they stood in a Redis configuration; applied by CONFIG SET. */
+  /** Further settings for the embedded engine, as they stood in a Redis configuration. */
   readonly engineSettings: Readonly<Record<string, string>>;
 };
 

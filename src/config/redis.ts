@@ -22,19 +22,20 @@ const ENGINE_SETTINGS = new RegExp(
     "client-output-buffer-limit",
     "hz",
     "sanitize-dump-payload",
+    "rdbcompression|rdbchecksum|rdb-save-incremental-fsync",
+    "aof-(load-truncated|use-rdb-preamble|timestamp-enabled|rewrite-incremental-fsync)|no-appendfsync-on-rewrite",
   ].join("|")})$`,
 );
 
 /** Persistence and the like: the setup goes on, but the person should know. */
 const MISSED: readonly { readonly names: RegExp; readonly harmless: readonly string[]; readonly why: string }[] = [
-  { names: /^appendonly$/, harmless: ["no"], why: "data are saved as snapshots only, see `save`" },
   { names: /^databases$/, harmless: ["16"], why: "the embedded engine always has 16" },
   { names: /^unixsocketperm$/, harmless: [], why: "the socket gets the permissions of the process's umask" },
 ];
 
 const IGNORED = new RegExp(
   `^(${[
-    "(append|aof|rdb|auto-aof|db|stop-writes|no-appendfsync|key-load).*",
+    "(rdb|stop-writes|key-load).*",
     "(repl|replica|slave|min-replicas|min-slaves)-.*",
     "masterauth|masteruser|primaryauth|primaryuser",
     "tcp-(backlog|keepalive)",

@@ -165,9 +165,28 @@ export function completeConfig(given: Partial<Config> = {}): Config {
   return checkTogether(config as unknown as Config);
 }
 
+/** Nothing that leads elsewhere, and nothing that begins like the server's own files. */
+const FILE_NAME = /^(?!\.|regears|temp-)[^/\\:\0]{1,200}$/;
+
+/** Pairs of seconds and changes, such as `3600 1 300 100`; empty text and `""` are none. @throws ConfigError */
+function checkSavePoints(text: string): void {
+  const words = text.trim().split(/\s+/);
+  if (words.length === 1 && (words[0] === "" || words[0] === '""')) return;
+  const isPair = words.length % 2 === 0 && words.every((word) => /^\d{1,9}$/.test(word));
+  if (!isPair || words.some((word, at) => at % 2 === 0 && Number(word) < 1))
+    throw new ConfigError(`option 'save': '${text}' is not pairs of seconds and changes, such as '3600 1 300 100'`);
+}
+
 /** What is wrong only together. */
 function checkTogether(config: Config): Config {
   parseUserLines(config.user);
+  for (const [option, name] of [
+    ["dbfilename", config.dbfilename],
+    ["appenddirname", config.appenddirname],
+    ["appendfilename", config.appendfilename],
+  ] as const)
+    if (!FILE_NAME.test(name)) throw new ConfigError(`option '${option}': '${name}' is no name of a file in 'dir'`);
+  checkSavePoints(config.save);
   if (config.aclfile !== "" && config.user.length > 0)
     throw new ConfigError("users are given by `user` and by `aclfile`: that invites errors, give them in one place");
   return config;
@@ -207,16 +226,20 @@ function checkEngineSettings(settings: object): void {
 export const sameGearsName = (gears: NonNullable<OptionSpec["gears"]>, name: string): boolean =>
   gears.owner === "core" ? gears.name.toLowerCase() === name.toLowerCase() : gears.name === name;
 
-/** The settings to apply to the embedded engine by CONFIG SET at start; only what differs from its defaults. */
+/** The settings that the embedded engine boots with: what differs from its own, and with `dir` all about its files. */
 export function engineConfig(config: Config): Record<string, string> {
-  const settings: Record<string, string> = { ...config.engineSettings };
+  const keeps = config.dir !== "";
+  const settings: Record<string, string> = { ...config.engineSettings, ...(keeps ? {} : { save: "" }) };
   for (const [name, spec] of optionEntries) {
-    if (!spec.engine) continue;
-    const value = config[camelCase(name)];
-    if (value !== spec.default) settings[name] = String(value);
+    const value = config[camelCase(name)] as OptionValue;
+    if (spec.stored ? keeps : spec.engine && value !== spec.default) settings[name] = engineValue(value);
   }
   return settings;
 }
+
+/** Of nothing there are two ways to write it. */
+const engineValue = (value: OptionValue): string =>
+  typeof value === "boolean" ? (value ? "yes" : "no") : value === '""' ? "" : String(value);
 
 /** A value of any type for an error's text; what JSON has no form for (functions, 1n) as JavaScript shows it. */
 function shownValue(value: unknown): string {

@@ -9,6 +9,20 @@ const REFUSED = /^>>> '(.*)'$/;
 /** The settings are given to it as lines of a name and a value in quotation marks. */
 const SETTING = /^(\S+) "(.*)"$/s;
 
+/** It has given up for another reason than its settings: most probably it could not use its data. */
+export class BootFailure extends InternalError {
+  /** What it said last. */
+  readonly reason: string;
+
+  constructor(reason: string) {
+    super(`the engine does not start: ${reason}`);
+    this.reason = reason;
+  }
+}
+
+/** Where in Valkey's source it gave up. */
+const PLACE = /^Internal error in RDB reading offset \d+, function at \S+ -> /;
+
 export class BootLog {
   #refused: string | undefined;
   #reason: string | undefined;
@@ -26,12 +40,14 @@ export class BootLog {
     if (!OF_NO_USE.test(text)) this.#last = text;
   }
 
-  /** Why it has given up, if it has said that. */
-  failure(): Error | undefined {
+  /** Why it has given up, if it has said that. @param ofFiles what went wrong with its files: then its data are no worse */
+  failure(ofFiles?: unknown): Error | undefined {
     if (this.#refused !== undefined) {
       const [, name = this.#refused] = SETTING.exec(this.#refused) ?? [];
       return new ConfigError(`the engine refuses ${name}: ${this.#reason ?? "the setting is wrong"}`);
     }
-    return this.#last === undefined ? undefined : new InternalError(`the engine does not start: ${this.#last}`);
+    if (this.#last === undefined) return undefined;
+    const failure = new BootFailure(this.#last.replace(PLACE, ""));
+    return ofFiles === undefined ? failure : new InternalError(failure.message, { cause: ofFiles });
   }
 }

@@ -1,7 +1,28 @@
 /** The settings that Valkey boots with, as the file that it reads them from. */
 
+import { ENGINE_CLIENTS } from "./own-settings.ts";
+
 /** The name of that file. It is not on the disk; one of this name there is not reached. */
 export const SETTINGS_FILE = ".regears-engine.conf";
+
+/**
+ * What the server itself wants of Valkey.
+ * @param scriptLimitMs how long a script may run; 0: for ever
+ * @param outputLimit most bytes of replies for each connection; 0: whoever opens one says that
+ */
+export function ownSettings(scriptLimitMs: number, outputLimit: number): Record<string, string> {
+  return {
+    maxclients: String(ENGINE_CLIENTS),
+    // Nobody sees yet when saving in the background fails; that must not stop all writes.
+    "stop-writes-on-bgsave-error": "no",
+    // A client could forge a payload for RESTORE that ends the engine, and here the server with it.
+    "sanitize-dump-payload": "clients",
+    // Valkey lets the host look in only after this threshold.
+    ...(scriptLimitMs === 0 ? {} : { "busy-reply-threshold": String(scriptLimitMs) }),
+    // Of a build that is not known it holds for the server's own connections too.
+    ...(outputLimit === 0 ? {} : { "client-output-buffer-limit": `normal ${outputLimit} 0 0` }),
+  };
+}
 
 /** @param settings values as CONFIG SET would take them, by their names */
 export function settingsFile(settings: Readonly<Record<string, string>>): Buffer {

@@ -46,4 +46,9 @@ export class DirectEntry {
     // this client itself stays in the list until the loop turns
     return this.#internals.pendingWrites <= 1;
   }
+
+  /** Brings everything that was changed into the append-only file. */
+  flush(): void {
+    this.#functions.flushAppendOnlyFile(1);
+  }
 }

@@ -14,13 +14,12 @@ import { InternalError } from "../errors.ts";
 import { DirectEntry, type DirectFunctions } from "./direct-entry.ts";
 import { encodeCommand } from "./encode.ts";
 import { type ClientAddresses, type ConnectOptions, ENGINE_DOWN, type Engine } from "./engine.ts";
-import { ENGINE_CLIENTS } from "./own-settings.ts";
 import { type HostEvents, VirtualHost } from "./virtual-host.ts";
 import { EmbeddedConnection, HIGH_WATER } from "./embedded-connection.ts";
 import { buildOf, Internals } from "./internals.ts";
 import { plainImage, prepareImage } from "./prepared-image.ts";
-import { type EngineLog, EngineOutput } from "./engine-output.ts";
-import { SETTINGS_FILE, settingsFile } from "./boot-settings.ts";
+import { type EngineLog, EngineOutput, explain } from "./engine-output.ts";
+import { ownSettings, SETTINGS_FILE, settingsFile } from "./boot-settings.ts";
 import { type BackgroundWork, EngineFiles, type EngineFilesOptions } from "./engine-files.ts";
 import { EngineThreads, type ThreadsOptions } from "./threads.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
@@ -64,12 +63,6 @@ const DEFAULT_OUTPUT_LIMIT = 1024 * MB;
 const MUCH_MEMORY = 2560 * MB;
 const CLIENTS_MEMORY = 640 * MB;
 const TIGHT_OUTPUT_LIMIT = 256 * MB;
-/** Valkey's own guards against deep recursion count on a native stack, which is larger than the one of Node.js. */
-function explain(error: unknown): string {
-  if (!(error instanceof RangeError)) return "";
-  return ": a script needed more stack than there is (node --stack-size=6000 gives it as much as Valkey has)";
-}
-
 export class EmbeddedEngine implements Engine {
   readonly description = "embedded";
   readonly embedded = true;
@@ -131,7 +124,9 @@ export class EmbeddedEngine implements Engine {
       },
     };
     const host = new VirtualHost(memory, internals, events, this.#options.clientOutputLimit ?? DEFAULT_OUTPUT_LIMIT);
-    const settings = this.#settings(host);
+    const limit = this.#options.scriptTimeLimitMs ?? DEFAULT_SCRIPT_LIMIT_MS;
+    host.scriptTimeLimitMs = limit;
+    const settings = { ...ownSettings(limit, host.limitsOutput ? 0 : DEFAULT_OUTPUT_LIMIT), ...this.#options.config };
     const virtual = new Map([[SETTINGS_FILE, settingsFile(settings)]]);
     const files = new EngineFiles(this.#options.files ?? { directory: undefined }, virtual, memory, this.#log);
     const output = new EngineOutput(this.#log);
@@ -161,10 +156,12 @@ export class EmbeddedEngine implements Engine {
       this.#rkNextTimeout = rk_next_timeout_ms as () => number;
     } catch (error) {
       files.close();
-      throw output.failure() ?? new InternalError("the embedded engine does not boot", { cause: error });
+      throw (
+        output.failure(files.takeFailure()) ?? new InternalError("the embedded engine does not boot", { cause: error })
+      );
     }
     output.booted();
-    if (internals) files.report(internals);
+    if (internals) files.report(internals, () => this.#schedule());
     this.#internals = internals;
     this.#files = files;
     this.#host = host;
@@ -214,8 +211,24 @@ export class EmbeddedEngine implements Engine {
   }
 
   /** What went wrong last with its files, see {@link EngineFiles.takeFailure}. */
-  takeFileFailure(): string | undefined {
+  takeFileFailure(): unknown {
     return this.#files?.takeFailure();
+  }
+
+  /** What has become of a save that the engine had asked for. */
+  noteSave(saved: boolean): void {
+    this.#internals?.noteSave(saved);
+  }
+
+  /** DEBUG is let through while this goes on. Nobody else may send commands meanwhile. */
+  async withDebug<T>(act: () => Promise<T>): Promise<T> {
+    const internals = this.#internals;
+    if (internals) internals.debugCommand = true;
+    try {
+      return await act();
+    } finally {
+      if (internals) internals.debugCommand = this.#options.debugCommand === true;
+    }
   }
 
   addressesOf(descriptor: number): ClientAddresses | undefined {
@@ -224,6 +237,7 @@ export class EmbeddedEngine implements Engine {
 
   stop(): Promise<void> {
     if (this.#end === undefined) {
+      this.#writeLast();
       this.#end = { code: 0 };
       this.#closeAll();
       this.#files?.close();
@@ -327,22 +341,6 @@ export class EmbeddedEngine implements Engine {
     this.#schedule();
   }
 
-  /** What it boots with. */
-  #settings(host: VirtualHost): Record<string, string> {
-    const limit = this.#options.scriptTimeLimitMs ?? DEFAULT_SCRIPT_LIMIT_MS;
-    host.scriptTimeLimitMs = limit;
-    // Valkey lets the host look in only after this threshold.
-    const threshold: Record<string, string> = limit === 0 ? {} : { "busy-reply-threshold": String(limit) };
-    // Saving always fails without a folder; somebody who tries must not stop all writes.
-    const saving = { "stop-writes-on-bgsave-error": "no" };
-    // A client could forge a payload for RESTORE that ends the engine, and here the server with it.
-    const checking = { "sanitize-dump-payload": "clients" };
-    // Of a build that is not known the limit holds for the server's own connections too.
-    const output = host.limitsOutput ? {} : { "client-output-buffer-limit": `normal ${DEFAULT_OUTPUT_LIMIT} 0 0` };
-    const always = { maxclients: String(ENGINE_CLIENTS), ...saving, ...checking, ...output };
-    return { ...always, ...threshold, ...this.#options.config };
-  }
-
   /** For a build that is not known to take them when it boots. */
   #configure(settings: Readonly<Record<string, string>>): void {
     const connection = this.connect();
@@ -403,6 +401,19 @@ export class EmbeddedEngine implements Engine {
     connection.write(encodeCommand(["CONFIG", "SET", "maxmemory-clients", String(CLIENTS_MEMORY)]));
     connection.onData = () => connection.close();
     this.#log.warn("the engine's memory is large: clients that make it hold much more will be disconnected");
+  }
+
+  /** What was changed and is not in the append-only file yet. */
+  #writeLast(): void {
+    if (this.#internals?.hasAof !== true) return;
+    try {
+      this.#enter();
+      this.#direct?.flush();
+    } catch (error) {
+      this.#log.warn(`the last changes could not be written: ${String(error)}`);
+    } finally {
+      this.#leave();
+    }
   }
 
   /** @returns true when there is more to do */

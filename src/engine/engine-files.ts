@@ -31,7 +31,7 @@ export class EngineFiles {
   readonly #descriptors: FileDescriptors;
   readonly #sync: BackgroundSync;
   readonly #log: { warn(text: string): void };
-  #lastFailure: string | undefined;
+  #lastFailure: unknown;
 
   /** @param virtual files that are not on the disk, see {@link EngineFolder} */
   constructor(
@@ -43,8 +43,8 @@ export class EngineFiles {
     this.#descriptors = new FileDescriptors(new EngineFolder(directory, virtual, calls), memory);
     this.#sync = this.#descriptors.sync;
     this.#log = log;
-    this.#descriptors.onFailure = (operation, name, error) => {
-      this.#lastFailure = `${operation} ${name}: ${String(error instanceof Error && "code" in error ? error.code : error)}`;
+    this.#descriptors.onFailure = (error) => {
+      this.#lastFailure = error;
     };
   }
 
@@ -53,15 +53,19 @@ export class EngineFiles {
   }
 
   /** What went wrong last, for who is told only that something did; it is forgotten then. */
-  takeFailure(): string | undefined {
+  takeFailure(): unknown {
     const failure = this.#lastFailure;
     this.#lastFailure = undefined;
     return failure;
   }
 
-  /** Tells the engine what becomes of the append-only file. */
-  report(internals: Internals): void {
+  /**
+   * Tells the engine what becomes of the append-only file.
+   * @param onDone is called then: the engine may have waited with what it has to write
+   */
+  report(internals: Internals, onDone: () => void): void {
     this.#sync.onDone = (error) => {
+      onDone();
       internals.noteAofSync(error === undefined ? 0 : errnoOf(error));
       if (error !== undefined) this.#log.warn(`the append-only file can not be brought to the disk: ${String(error)}`);
     };

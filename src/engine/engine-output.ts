@@ -7,9 +7,12 @@ export interface EngineLog {
   warn(text: string): void;
 }
 
-/** What it warns of because it has no processes: others save for it, and log whether they could. */
+/** What it warns of although all is well, or what is told where it happens. */
 const KNOWN_FAILURE =
-  /^(?:Failed opening the temp RDB file|Can't save in background: fork|Error trying to save the DB|Errors trying to shut down|Failed to load static module|Module \w+ OnUnload failed|Failed to unload module|Valkey is now ready to exit)/;
+  /^(?:Failed opening the temp RDB file .*: Read-only file system|Failed to load static module|Module \w+ OnUnload failed|Failed to unload module|Valkey is now ready to exit)/;
+
+/** What counts of what it warns of while it boots, and goes on. */
+const LOADED_PARTLY = /^!!! |^AOF .* loaded anyway/;
 
 /** Only the server is to say that: programs wait for it, and nobody is listened to yet. */
 const READY = "Ready to accept connections";
@@ -29,9 +32,9 @@ export class EngineOutput {
     this.#log = log;
   }
 
-  /** Why Valkey has not booted, if it has said that. */
-  failure(): Error | undefined {
-    return this.#boot?.failure();
+  /** Why Valkey has not booted, if it has said that. @param ofFiles what went wrong with its files */
+  failure(ofFiles?: unknown): Error | undefined {
+    return this.#boot?.failure(ofFiles);
   }
 
   /** Its warnings count from now on. */
@@ -56,7 +59,14 @@ export class EngineOutput {
     } else if (this.#boot) {
       // those while it boots are about its own command line, unless it ends
       this.#boot.noteWarning(message);
-      this.#log.debug(message);
+      if (LOADED_PARTLY.test(message)) this.#log.warn(message);
+      else this.#log.debug(message);
     } else this.#log.warn(message);
   }
+}
+
+/** Valkey's own guards against deep recursion count on a native stack, which is larger than the one of Node.js. */
+export function explain(error: unknown): string {
+  if (!(error instanceof RangeError)) return "";
+  return ": a script needed more stack than there is (node --stack-size=6000 gives it as much as Valkey has)";
 }

@@ -1,6 +1,7 @@
 /** The room of the engine: the engine, the way to it, and who may do what in it. */
 import { resolve } from "node:path";
 import { type Config, engineConfig, parseBytes, readOptionFile } from "../config.ts";
+import { BootFailure } from "./boot-log.ts";
 import { EngineCommands } from "./engine-commands.ts";
 import { EmbeddedEngine } from "./embedded.ts";
 import type { Engine } from "./engine.ts";
@@ -12,8 +13,13 @@ import { UpstreamEngine } from "./upstream.ts";
 import { parseEngineUrl } from "./url.ts";
 import type { Logger } from "../log.ts";
 
+/** An engine that keeps its data in files of its own, as far as somebody has to do with them. */
+export type DataEngine = Pick<EmbeddedEngine, "background" | "takeFileFailure" | "noteSave" | "withDebug">;
+
 export interface EngineRoom {
   readonly engine: Engine;
+  /** The same, when it has a folder. */
+  readonly data: DataEngine | undefined;
   /** The server's own connections to the engine. */
   readonly connections: InternalConnections;
   /** Who may send commands to the engine now. */
@@ -26,8 +32,11 @@ export interface EngineRoom {
   readonly settings: OwnSettings;
   /** Resolves when the engine ended by itself: by SHUTDOWN, or for the reason given. */
   readonly ended: Promise<Error | undefined>;
-  /** @param loadData is called when the engine answers and before anybody asks it anything else */
-  start(loadData: () => Promise<void>): Promise<void>;
+  /**
+   * @param loadData is called when the engine answers and before anybody asks it anything else
+   * @param mend is called when it does not boot because of its data, with what it says: tells whether to try again
+   */
+  start(loadData: () => Promise<void>, mend: (reason: string) => Promise<boolean>): Promise<void>;
 }
 
 /** How long we trust what an engine by URL told of rights, in milliseconds: others can change them there. */
@@ -59,8 +68,16 @@ export function engineRoom(config: Config, log: Logger): EngineRoom {
   const settings = new OwnSettings(ownValues(config), engine.embedded);
   return {
     ...{ engine, connections, gate, engineCommands, rights, users, settings, ended },
-    async start(loadData) {
-      await engine.start();
+    data: engine instanceof EmbeddedEngine && config.dir !== "" ? engine : undefined,
+    async start(loadData, mend) {
+      for (;;) {
+        try {
+          await engine.start();
+          break;
+        } catch (error) {
+          if (!(error instanceof BootFailure) || !(await mend(error.reason))) throw error;
+        }
+      }
       await connections.start(config.requirepass);
       await loadData();
       const client = connections.open();
@@ -101,6 +118,7 @@ function createEngine(config: Config, log: Logger, onEnd: (reason?: Error) => vo
   }
   const engine = new EmbeddedEngine({
     config: engineConfig(config),
+    ...(config.dir === "" ? {} : { files: { directory: resolve(config.dir) } }),
     scriptTimeLimitMs: config.scriptTimeLimit,
     clientOutputLimit: config.clientOutputLimit,
     debugCommand: config.enableDebugCommand !== "no",

@@ -30,6 +30,8 @@ interface EngineLayout {
   readonly aofSync: number;
   /** Of `server.aof_bio_fsync_status`; `aof_bio_fsync_errno` follows it. */
   readonly aofSyncStatus: number;
+  /** Of `server.lastbgsave_status`. */
+  readonly saveStatus: number;
   /**
    * Of function pointers whose functions are called with another signature than they have. Native machines let that pass,
    * WebAssembly ends the engine. Each with the address of a pointer to take instead.
@@ -52,6 +54,7 @@ const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
     aofState: 1698532,
     aofSync: 1698536,
     aofSyncStatus: 1698704,
+    saveStatus: 1698816,
     // ValkeyModule_FreeModuleUser, at the end of Lua's acl_check_cmd; for users that a name was given for it does what
     // ValkeyModule_Free does
     replaced: [[1689340, 1688016]],
@@ -145,13 +148,23 @@ export class Internals {
     words[status] = errno === 0 ? 0 : FAILED;
   }
 
+  /** Tells Valkey what has become of a save that it had asked for. */
+  noteSave(saved: boolean): void {
+    this.#memory.words[this.#layout.saveStatus >> 2] = saved ? 0 : FAILED;
+  }
+
+  /** Lets DEBUG through, or not. */
+  set debugCommand(isOn: boolean) {
+    this.#memory.words[this.#layout.debugCommand >> 2] = isOn ? 1 : 0;
+  }
+
   /** Must be called once, when Valkey has booted. */
   booted(debugCommand: boolean): void {
     const { words } = this.#memory;
     for (const [pointer, by] of this.#layout.replaced) words[pointer >> 2] = words[by >> 2] ?? 0;
     // Each growth can cost a millisecond, and a long reply is made of thousands of pages.
     words[this.#layout.growth >> 2] = GROWTH;
-    words[this.#layout.debugCommand >> 2] = debugCommand ? 1 : 0;
+    this.debugCommand = debugCommand;
   }
 
   /** What Valkey waits for at a descriptor. */

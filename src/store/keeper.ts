@@ -18,8 +18,8 @@ interface KeeperOptions {
   readonly registrations: RegistrationRegistry;
   readonly ids: Ids;
   readonly timers: KeptTimers;
-  /** How many snapshots of the data have been begun. */
-  readonly snapshots: () => number;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
   /** Gets for sessions what their code needs, before they are made again. */
   readonly prepareSessions?: (sessions: Iterable<Session>) => Promise<void>;
   readonly log: Pick<Logger, "info" | "error">;
@@ -185,13 +185,13 @@ export class RegistrationKeeper {
   }
 
   #storedForm(registrations: Iterable<Registration>, timers: Iterable<KeptTimer>): StoredItem[] {
-    const snapshot = this.#options.snapshots();
+    const madeAt = (this.#options.now ?? Date.now)();
     return [
       ...Array.from(registrations, ({ number, session, spec }): StoredItem => {
         return { kind: "registration", number, session: this.#storedSession(session), spec };
       }),
       ...Array.from(timers, ({ number, session, spec }): StoredItem => {
-        return { kind: "timer", number, session: this.#storedSession(session), spec, snapshot };
+        return { kind: "timer", number, session: this.#storedSession(session), spec, madeAt };
       }),
     ];
   }

@@ -1,7 +1,9 @@
 /** Everything that outlives a restart, put together: registrations under `dir`, and with an embedded engine its data. */
+import type { DataEngine } from "../engine/engine-room.ts";
 import type { EngineGate } from "../engine/gate.ts";
 import type { InternalConnections } from "../engine/internal.ts";
 import { wordOf } from "../engine/traits.ts";
+import { ReplyError } from "../errors.ts";
 import type { Ids } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
 import type { Requirements } from "../executions/requirements.ts";
@@ -12,25 +14,22 @@ import type { PythonHost } from "../python/python-host.ts";
 import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
 import type { TimeEvents } from "../registrations/time-events.ts";
 import { error, status } from "../resp/reply.ts";
-import { DataSnapshots } from "./data.ts";
-import { textOf } from "./disk.ts";
+import { explainsFailures, refusesToSave } from "./data-commands.ts";
+import { DataFolder, type DataNames } from "./data-folder.ts";
+import { DataSaves } from "./data-saves.ts";
+import { reasonOf, textOf } from "./disk.ts";
 import { FileStore } from "./file.ts";
 import { type KeptTimers, RegistrationKeeper } from "./keeper.ts";
-import { SaveCommands } from "./save-commands.ts";
-import { parseSavePoints, SaveSchedule } from "./schedule.ts";
 import { DirectoryInUse, DirectoryLock } from "./lock.ts";
-import { refusesToSave } from "./no-folder.ts";
 import { NullStore, type StoredTimer } from "./store.ts";
 
-interface PersistenceOptions {
-  /** Where things are kept; empty: nowhere. */
-  readonly directory: string;
+interface PersistenceOptions extends DataNames {
   /** Go on with what can be read of damaged files, which are kept under other names. */
   readonly repair: boolean;
-  /** Save points as in redis.conf; empty: data are saved on command only. */
-  readonly save: string;
   /** The data live in this process. */
   readonly embedded: boolean;
+  /** The embedded engine, when it has files; all of that is in `directory`, empty: nothing is kept. */
+  readonly data: DataEngine | undefined;
   readonly connections: InternalConnections;
   readonly gate: EngineGate;
   readonly registrations: RegistrationRegistry;
@@ -46,7 +45,7 @@ interface PersistenceOptions {
   readonly log: Logger;
 }
 
-/** Milliseconds that the last snapshot waits for whoever holds the engine; the end of the server ends that one, too. */
+/** Milliseconds that the last save waits for whoever holds the engine; the end of the server ends that one, too. */
 const HOLDER_PATIENCE_MS = 2_000;
 
 export class Persistence {
@@ -55,43 +54,34 @@ export class Persistence {
   readonly #options: PersistenceOptions;
   readonly #lock: DirectoryLock | undefined;
   readonly #keeper: RegistrationKeeper;
-  readonly #snapshots: DataSnapshots | undefined;
-  readonly #schedule: SaveSchedule | undefined;
-  readonly #saves: boolean;
+  readonly #folder: DataFolder | undefined;
+  readonly #saves: DataSaves | undefined;
   #loaded = false;
-  #savedBeforeEnd = false;
 
-  /** @throws ConfigError when `save` can not be read */
   constructor(options: PersistenceOptions) {
     this.#options = options;
-    const { directory, connections, gate, versions, log } = options;
-    const points = parseSavePoints(options.save);
+    const { data, directory, connections, gate, versions, log } = options;
     const { registrations, ids, timers, repair } = options;
     const lock = directory === "" ? undefined : new DirectoryLock({ directory, log });
     const ready = async (): Promise<void> => lock?.take();
     const store = lock ? new FileStore({ directory, versions, log, repair, ready }) : new NullStore(log);
     this.#lock = lock;
-    const snapshots = (): number => this.#snapshots?.begun ?? 0;
     this.#keeper = new RegistrationKeeper({
-      ...{ store, registrations, ids, timers, snapshots, log },
+      ...{ store, registrations, ids, timers, log },
       prepareSessions: (restored) => options.requirements.restore(restored),
     });
-    this.#saves = points.length > 0;
     const reloading = debugReload((owner) => this.#reload(owner));
-    if (directory === "" || !options.embedded) {
-      this.middlewares = options.embedded ? [refusesToSave(connections), reloading] : [];
-      return;
-    }
-    const version = versions.regears;
-    this.#snapshots = new DataSnapshots({ directory, connections, gate, version, log, repair, ready });
-    this.#schedule = new SaveSchedule(points, this.#snapshots);
-    const saving = new SaveCommands({ snapshots: this.#snapshots, connections, gate, scheduled: this.#saves });
-    this.middlewares = [saving, reloading];
+    if (data) {
+      this.#folder = new DataFolder(options);
+      this.#saves = new DataSaves({ engine: data, connections, gate, log });
+      this.middlewares = [explainsFailures(() => data.takeFileFailure()), reloading];
+    } else this.middlewares = options.embedded ? [refusesToSave(connections), reloading] : [];
   }
 
   /**
-   * Takes the directory. To be called first. When that is not possible the server runs, but what is to be kept is refused.
-   * @throws DirectoryInUse when another server has it
+   * Takes the directory, and gets it ready for the engine. To be called first. When it can not be taken the server runs,
+   * but what is to be kept is refused.
+   * @throws DirectoryInUse when another server has it; InternalError when the data in it can not be used
    */
   async open(): Promise<void> {
     try {
@@ -100,12 +90,26 @@ export class Persistence {
       if (error instanceof DirectoryInUse) throw error;
       this.#options.log.error(`nothing can be kept: ${textOf(error)}`);
     }
+    await this.#folder?.prepare();
   }
 
-  /** Brings the data back. To be called when the engine is up and before anybody listens to it. */
+  /** The engine can not use its data. @returns whether it shall try again. @throws InternalError that tells more */
+  async mend(reason: string): Promise<boolean> {
+    return (await this.#folder?.mend(reason)) ?? false;
+  }
+
+  /** The engine is up, and has its data. To be called before anybody listens to it. */
   async loadData(): Promise<void> {
-    await this.#snapshots?.load();
     this.#loaded = true;
+    if (!this.#folder) return;
+    const client = this.#options.connections.open();
+    try {
+      const info = String(await client.call("INFO", "keyspace"));
+      const keys = [...info.matchAll(/^db\d+:keys=(\d+)/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+      if (this.#folder.moment > 0) this.#options.log.info(`${keys} keys loaded`);
+    } finally {
+      client.close();
+    }
   }
 
   /** Brings the registrations back and begins to save. To be called when the data are there and Python runs. */
@@ -114,27 +118,41 @@ export class Persistence {
     const count = await this.#keeper.restore((timers) => this.#putKeysBack(timers));
     this.#adopt();
     if (count > 0) log.info(`${count} registrations of an earlier run are back`);
-    this.#schedule?.start();
+    this.#saves?.start();
   }
 
-  /** The keys of time events are data: those that were made after the snapshot that was loaded are not in it. */
+  /** The keys of time events are data: those that were made after the moment of the data are not in them. */
   async #putKeysBack(timers: readonly StoredTimer[]): Promise<void> {
-    if (!this.#snapshots) return;
-    const { begun, loaded } = this.#snapshots;
-    this.#snapshots.atLeastBegun(timers.reduce((most, { snapshot }) => Math.max(most, snapshot), begun));
-    const later = timers.filter(({ snapshot }) => snapshot >= loaded);
+    const folder = this.#folder;
+    if (!folder) return;
+    const later = timers.filter(({ madeAt }) => madeAt >= folder.moment);
     await this.#options.timers.putKeysBack(later.map(({ spec }) => spec));
   }
 
-  /** DEBUG RELOAD: the data stay as they are, everything of Gears goes through what a restart does to it. */
+  /** DEBUG RELOAD: the engine saves and loads its data, everything of Gears goes through what a restart does to it. */
   async #reload(owner: object): Promise<void> {
     const { gate, runner } = this.#options;
     await gate.hold(owner, () => "DEBUG RELOAD");
     try {
+      await this.#reloadData();
       await this.#keeper.reload(() => runner.forgetAll());
       this.#adopt();
     } finally {
       gate.release(owner);
+    }
+  }
+
+  /** @throws ReplyError when the engine can not save */
+  async #reloadData(): Promise<void> {
+    const { data, connections } = this.#options;
+    if (!data) return;
+    const client = connections.open();
+    try {
+      await data.withDebug(() => client.call("DEBUG", "RELOAD"));
+    } catch (error) {
+      throw new ReplyError(`ERR the data can not be saved: ${reasonOf(data.takeFileFailure() ?? error)}`);
+    } finally {
+      client.close();
     }
   }
 
@@ -147,7 +165,7 @@ export class Persistence {
 
   /** Stops saving by the clock. */
   pause(): void {
-    this.#schedule?.stop();
+    this.#saves?.pause();
   }
 
   /**
@@ -155,9 +173,9 @@ export class Persistence {
    * @throws what went wrong: if the server ended now the data would be lost
    */
   async saveBeforeEnd(): Promise<void> {
-    if (!this.#snapshots || !this.#savesAtEnd || (await this.#snapshots.changes()) === 0) return;
+    if (!this.#loaded || !(await this.#saves?.isDue())) return;
     const { gate } = this.#options;
-    const held = gate.hold(this, () => "the last snapshot");
+    const held = gate.hold(this, () => "the last save");
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<true>((resolve) => {
       timer = setTimeout(() => resolve(true), HOLDER_PATIENCE_MS);
@@ -169,30 +187,19 @@ export class Persistence {
       return;
     }
     try {
-      await this.#snapshots.saveLast(this);
-      this.#savedBeforeEnd = true;
+      await this.#saves?.save();
     } finally {
       gate.release(this);
     }
   }
 
-  get #savesAtEnd(): boolean {
-    return this.#loaded && (this.#saves || this.#snapshots?.status.lastFailed === true);
-  }
-
-  /** Has nothing changed since the server was told to end? */
-  async #isSaved(snapshots: DataSnapshots): Promise<boolean> {
-    return this.#savedBeforeEnd && (await snapshots.changes()) === 0;
-  }
-
   /** Writes what is to be kept. To be called when nobody changes anything any more. @param alive the engine still answers */
   async close(alive: boolean): Promise<void> {
     await this.#keeper.close();
-    const snapshots = this.#snapshots;
-    if (alive && snapshots && this.#savesAtEnd && !(await this.#isSaved(snapshots))) {
-      await snapshots
-        .saveLast()
-        .catch((error) => this.#options.log.error(`the last changes are lost: ${textOf(error)}`));
+    try {
+      if (alive && this.#loaded && (await this.#saves?.isDue())) await this.#saves?.save();
+    } catch (error) {
+      this.#options.log.error(`the last changes are lost: ${textOf(error)}`);
     }
     this.#lock?.release();
   }
@@ -210,7 +217,12 @@ function debugReload(reload: (owner: object) => Promise<void>): Middleware {
         way: "instead",
         run: async ({ owner, canWait }) => {
           if (!canWait) return error("ERR DEBUG RELOAD is not allowed here");
-          await reload(owner);
+          try {
+            await reload(owner);
+          } catch (reason) {
+            if (!(reason instanceof ReplyError)) throw reason;
+            return error(reason.message);
+          }
           return status("OK");
         },
       };

@@ -28,8 +28,8 @@ export interface StoredTimer {
   readonly number: number;
   readonly session: StoredSession;
   readonly spec: TimeEventSpec;
-  /** How many snapshots of the data had been begun when it was made: those do not have its key, later ones do. */
-  readonly snapshot: number;
+  /** Milliseconds since 1970: data of an earlier moment do not have its key, later ones do unless it was deleted. */
+  readonly madeAt: number;
 }
 
 export type StoredItem = StoredRegistration | StoredTimer;

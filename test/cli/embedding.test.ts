@@ -72,7 +72,7 @@ describe("createServer", () => {
       await server.close();
     `);
     expect({ code, output }).toEqual({ code: 0, output: "" });
-    expect(existsSync(join(folder, "kept", "regears-data.rgs"))).toBe(true);
+    expect(existsSync(join(folder, "kept", "dump.rdb"))).toBe(true);
   });
 });
 

@@ -121,6 +121,7 @@ describe("options of redis-server", () => {
       ...["--client-output-buffer-limit", "normal", "0", "0", "0"],
     ]);
     expect(engineConfig(given)).toEqual({
+      save: "",
       "hash-max-listpack-entries": "64",
       "acllog-max-len": "300",
       "slowlog-log-slower-than": "1000",
@@ -129,15 +130,49 @@ describe("options of redis-server", () => {
       "maxmemory-policy": "allkeys-lru",
       requirepass: "secret",
     });
-    expect(engineConfig(completeConfig())).toEqual({});
+    expect(engineConfig(completeConfig())).toEqual({ save: "" });
+  });
+
+  it("tells the embedded engine how to keep data when there is a folder for them", () => {
+    const kept = { dir: "/data", appendonly: true, appendfsync: "always", save: "" } as const;
+    expect(engineConfig(completeConfig(kept))).toEqual({
+      save: "",
+      dbfilename: "dump.rdb",
+      appendonly: "yes",
+      appendfsync: "always",
+      appenddirname: "appendonlydir",
+      appendfilename: "appendonly.aof",
+      "auto-aof-rewrite-percentage": "100",
+      "auto-aof-rewrite-min-size": "67108864",
+    });
+    const redis =
+      "appendonly yes\nappendfsync no\nauto-aof-rewrite-min-size 1mb\nrdbcompression no\nsave 60 1\ndir /data\n";
+    expect(engineConfig(config([file(redis)]))).toMatchObject({
+      ...{ appendonly: "yes", appendfsync: "no", "auto-aof-rewrite-min-size": "1048576", rdbcompression: "no" },
+      save: "60 1",
+    });
+  });
+
+  it.each([
+    ["--dbfilename", "../dump.rdb"],
+    ["--dbfilename", "regears-registrations.json"],
+    ["--appenddirname", "a/b"],
+    ["--appendfilename", ".."],
+    ["--dbfilename", "temp-42.rdb"],
+  ])("refuses %s %s, which is no name of a file in the folder", (option, name) => {
+    expect(failure([option, name])).toContain(`option '${option.slice(2)}': '${name}' is no name of a file in 'dir'`);
+  });
+
+  it.each(["60", "60 x", "0 1", "-1 1", "1 2 3", "60,1000"])("refuses save points such as %s", (text) => {
+    expect(failure([`--save=${text}`])).toContain(`option 'save': '${text}' is not pairs of seconds and changes`);
   });
 
   it("ignores what has no meaning, and warns when data or behaviour suffer", () => {
     const quiet = ["--save", "", "--appendonly", "no", "--daemonize", "no", "--tcp-backlog", "511", "--tls-port", "0"];
     expect(loadStart(quiet, {}).warnings).toEqual([]);
     expect(loadStart(["--save", "900", "1", "300", "10", "--appendonly", "yes"], {}).warnings).toEqual([
-      "appendonly yes has no effect: data are saved as snapshots only, see `save`",
       "save has no effect: data are kept in memory only, there is no `dir`",
+      "appendonly has no effect: data are kept in memory only, there is no `dir`",
     ]);
     expect(loadStart(["--save", "60", "1", "--dir", "/data"], {}).warnings).toEqual([]);
   });

@@ -25,13 +25,13 @@ describe("what the engine prints", () => {
     out.take("logo\n\n");
     out.booted();
     out.take(line("*", "Ready to accept connections tcp") + line("#", "a warning") + line("*", "a note"));
-    out.take(line("#", "Can't save in background: fork: x"));
+    out.take(line("#", "Valkey is now ready to exit, bye bye..."));
     expect(told).toEqual([
       "debug WARNING Memory overcommit must be enabled!",
       "debug logo",
       "warn a warning",
       "debug a note",
-      "debug Can't save in background: fork: x",
+      "debug Valkey is now ready to exit, bye bye...",
     ]);
     expect(out.failure()).toBeUndefined();
   });

@@ -34,6 +34,9 @@ describe("addresses in the installed build of Valkey", () => {
     expect(code.functionsOf(known("aofSyncStatus"))).toEqual(
       expect.arrayContaining(["writeCommandsDeniedByDiskError", "processCommand", "genValkeyInfoString"]),
     );
+    expect(code.functionsOf(known("saveStatus"))).toEqual(
+      expect.arrayContaining(["writeCommandsDeniedByDiskError", "serverCron", "genValkeyInfoString"]),
+    );
     expect(code.functionsOf(known("replaced"))).toContain("luaRedisAclCheckCmdPermissionsCommand");
   });
 

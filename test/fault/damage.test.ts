@@ -1,5 +1,5 @@
 /** Files of `dir` that are damaged, and servers that want the same `dir`. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { connectClient, type Client } from "../support/client.ts";
@@ -9,7 +9,7 @@ import { endServersAfterEach, errorOf, newFolder, pidOf, startServer } from "./s
 endServersAfterEach();
 
 const REGISTRATIONS = "regears-registrations.json";
-const DATA = "regears-data.rgs";
+const DATA = "dump.rdb";
 
 async function start(folder: string, ...more: string[]): Promise<{ client: Client; kill: () => Promise<unknown> }> {
   const server = await startServer(["--dir", folder, ...more]);
@@ -70,24 +70,74 @@ describe("a damaged file", { timeout: 180_000 }, () => {
     expect(await (await start(folder)).client.call("RG.TRIGGER", "b")).toEqual(["b"]);
   });
 
-  it("of data ends the start, and --repair goes on with what can be read", async () => {
+  it("of data ends the start, and --repair goes on without it", async () => {
     const folder = await filled();
-    writeFileSync(join(folder, DATA), readFileSync(join(folder, DATA)).subarray(0, -3));
+    const cut = readFileSync(join(folder, DATA)).subarray(0, -3);
+    writeFileSync(join(folder, DATA), cut);
     const { code, line } = await refusal(folder);
     expect(code).toBe(1);
-    expect(line).toMatch(/^regears: the data in .*regears-data\.rgs is damaged: its end is missing.*--repair/);
+    expect(line).toMatch(
+      /^regears: the data in .*dump\.rdb can not be loaded: Unexpected EOF reading RDB file\. Put a good copy.*--repair/,
+    );
+    expect(readFileSync(join(folder, DATA))).toEqual(cut);
     const { client, kill } = await start(folder, "--repair");
-    expect(await client.call("GET", "k")).toBe("v");
-    expect(readdirSync(folder).some((name) => name.startsWith(`${DATA}.damaged-`))).toBe(true);
+    expect(await client.call("GET", "k")).toBeNull();
+    expect(await client.call("RG.TRIGGER", "b")).toEqual(["b"]);
+    const aside = readdirSync(folder).find((name) => name.startsWith(`${DATA}.damaged-`));
+    expect(readFileSync(join(folder, String(aside)))).toEqual(cut);
     await kill();
-    expect(await (await start(folder)).client.call("GET", "k")).toBe("v");
+    expect(await (await start(folder)).client.call("GET", "k")).toBeNull();
+  });
+
+  it("of the log of changes ends the start where it is wrong, and --repair goes on with the dump", async () => {
+    const folder = await filled();
+    const first = await start(folder, "--appendonly", "yes");
+    expect(await first.client.call("GET", "k")).toBe("v");
+    await first.client.call("SET", "later", "1");
+    await first.client.call("SET", "last", "1");
+    await first.kill();
+    writeFileSync(join(folder, "appendonlydir/appendonly.aof.1.incr.aof"), "!\r\n", { flag: "a" });
+    const { code, line } = await refusal(folder, "--appendonly", "yes");
+    expect(code).toBe(1);
+    expect(line).toMatch(
+      /^regears: the data in .*appendonlydir can not be loaded: Bad file format reading the append only/,
+    );
+    const { client } = await start(folder, "--appendonly", "yes", "--repair");
+    expect(await client.call("GET", "k")).toBe("v");
+    expect(await client.call("EXISTS", "last")).toBe(0);
+    expect(readdirSync(folder).some((name) => name.startsWith("appendonlydir.damaged-"))).toBe(true);
+  });
+
+  it("of the log of changes whose end is missing is loaded without its last change", async () => {
+    const folder = newFolder();
+    const first = await start(folder, "--appendonly", "yes", "--appendfsync", "always");
+    for (const key of ["a", "b"]) await first.client.call("SET", key, "1");
+    await first.kill();
+    const log = join(folder, "appendonlydir/appendonly.aof.1.incr.aof");
+    writeFileSync(log, readFileSync(log).subarray(0, -3));
+    const server = await startServer(["--dir", folder, "--appendonly", "yes"]);
+    const client = await connectClient(server.port);
+    expect(await client.call("MGET", "a", "b")).toEqual(["1", null]);
+    expect(server.output()).toMatch(/Truncating the AOF appendonly\.aof\.1\.incr\.aof at offset/);
+  });
+
+  it("of the log of changes without its manifest ends the start", async () => {
+    const folder = newFolder();
+    const first = await start(folder, "--appendonly", "yes");
+    await first.client.call("SET", "a", "1");
+    await first.kill();
+    rmSync(join(folder, "appendonlydir/appendonly.aof.manifest"));
+    expect(await refusal(folder, "--appendonly", "yes")).toEqual({
+      code: 1,
+      line: expect.stringMatching(/appendonly\.aof\.manifest is missing, and appendonly\.aof\.1\.incr\.aof is there/),
+    });
   });
 
   it.each([
     ["is empty", REGISTRATIONS, ""],
     ["is of an earlier version", REGISTRATIONS, "regears-registrations sha256:0\n{}"],
-    ["is no snapshot", DATA, "REDIS0011"],
-    ["is of a later version", DATA, "RGSDATA\x09"],
+    ["is no dump", DATA, "hello, world"],
+    ["is of a later version", DATA, "REDIS0099 and so on"],
   ])("that %s ends the start: %s", async (_why, name, bytes) => {
     const folder = newFolder();
     writeFileSync(join(folder, name), bytes);

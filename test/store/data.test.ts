@@ -1,439 +1,231 @@
-import { appendFile, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
-import type { EngineClient } from "../../src/engine/client.ts";
-import { DATA_FILE, DataSnapshots, SaveInProgress } from "../../src/store/data.ts";
-import { DISK, type FileSystem } from "../../src/store/disk.ts";
-import { contents, newDirectory, startData } from "./support.ts";
+import { describe, expect, it, vi } from "vitest";
+import { failingFrom } from "../support/file-calls.ts";
+import { contents, type DataServer, newDirectory, startData } from "./support.ts";
 
-const names = (directory: string): Promise<string[]> => readdir(directory);
-
-async function fillWithEveryType(client: EngineClient): Promise<void> {
-  const binary = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
-  const later = String(Date.now() + 3_600_000);
-  const commands: (readonly (string | Buffer)[])[] = [
-    ["SET", "string", binary],
-    ["SET", binary, "binary key"],
-    ["SET", "", "empty key"],
-    ["SET", "integer", "12345"],
-    ["SET", "expiring", "v", "PXAT", later],
-    ["SET", "long", "x".repeat(300_000)],
-    ["SETBIT", "bits", "1000", "1"],
-    ["APPEND", "appended", "a"],
-    ["RPUSH", "list", "a", binary, "3"],
-    ["RPUSH", "big list", ...Array.from({ length: 5000 }, (_, i) => `element ${i}`)],
-    ["SADD", "integers", "1", "2", "3"],
-    ["SADD", "set", "a", binary],
-    ["SADD", "big set", ...Array.from({ length: 2000 }, (_, i) => `member ${i}`)],
-    ["HSET", "hash", "f", "v", binary, binary],
-    ["HSET", "hash with expiry", "stays", "1", "goes", "2"],
-    ["HPEXPIREAT", "hash with expiry", later, "FIELDS", "1", "goes"],
-    ["ZADD", "sorted", "1.5", "a", "-inf", "b", "+inf", binary],
-    ["ZADD", "big sorted", ...Array.from({ length: 500 }, (_, i) => [String(i / 3), `m${i}`]).flat()],
-    ["GEOADD", "geo", "13.36", "38.11", "Palermo"],
-    ["PFADD", "log", "a", "b", "c"],
+const filled = async (server: DataServer): Promise<Map<string, string>> => {
+  const { client } = server;
+  await client.pipeline([
+    ["SET", Buffer.from([0, 255, 10, 13]), Buffer.from([0, 1, 254])],
+    ["SET", "expires", "1", "EX", "1000"],
+    ["RPUSH", "list", ...Array.from({ length: 300 }, (_, at) => `element ${at}`)],
+    ["SADD", "set", "a", "b", "1"],
+    ["SADD", "numbers", "1", "2", "3"],
+    ["HSET", "hash", "f", "v", "g", "w"],
+    ["HEXPIRE", "hash", "1000", "FIELDS", "1", "f"],
+    ["ZADD", "zset", "1.5", "a", "-inf", "b"],
     ["XADD", "stream", "1-1", "f", "v"],
-    ["XADD", "stream", "2-1", "f", binary],
-    ["XADD", "stream", "3-1", "g", "w"],
-    ["XDEL", "stream", "1-1"],
+    ["XADD", "stream", "2-1", "f", "w"],
     ["XGROUP", "CREATE", "stream", "group", "0"],
-    ["XREADGROUP", "GROUP", "group", "reader", "COUNT", "1", "STREAMS", "stream", ">"],
-    ["XGROUP", "CREATE", "empty stream", "group", "$", "MKSTREAM"],
-    ["FUNCTION", "LOAD", "#!lua name=own\nredis.register_function('answer', function() return 42 end)"],
-    ["FUNCTION", "LOAD", "#!lua name=__regears\nredis.register_function('__r', function() return 1 end)"],
-  ];
-  for (let database = 1; database < 16; database++) {
-    commands.push(["SELECT", String(database)], ["SET", `of ${database}`, String(database)], ["SET", "same", "key"]);
-  }
-  commands.push(["SELECT", "0"]);
-  for (const command of commands) await client.call(...command);
-}
+    ["XREADGROUP", "GROUP", "group", "me", "COUNT", "1", "STREAMS", "stream", ">"],
+    ["PFADD", "hll", "a", "b"],
+    ["GEOADD", "geo", "13.4", "52.5", "Berlin"],
+    ["SETBIT", "bits", "1000", "1"],
+    ["FUNCTION", "LOAD", "#!lua name=lib\nserver.register_function('f', function() return 'f' end)"],
+    ["SELECT", "9"],
+    ["SET", "elsewhere", "1"],
+    ["SELECT", "0"],
+  ]);
+  return contents(client);
+};
 
-describe("a snapshot", () => {
-  it("brings back every type, binary keys, expiry, all databases and functions", async () => {
+describe("data on the disk", () => {
+  it("have every type, binary keys, expiry, all databases and functions, in a dump and in a log", async () => {
     const directory = await newDirectory();
     const first = await startData(directory);
-    await fillWithEveryType(first.client);
-    const before = await contents(first.client);
-    expect(before.size).toBeGreaterThan(50);
-    await first.snapshots.save(false);
+    const before = await filled(first);
+    expect(before.size).toBe(12);
+    await first.saves.save();
     await first.stop();
-
-    const { client, log } = await startData(directory);
-    expect(await contents(client)).toEqual(before);
-    expect(await client.call("FCALL", "answer", "0")).toBe(42);
-    expect(String(await client.call("FUNCTION", "LIST"))).not.toContain("__regears");
-    const pending = await client.call("XPENDING", "stream", "group");
-    expect(String(pending)).toBe("1,2-1,2-1,reader,1");
-    expect(log.lines).toEqual([expect.stringMatching(new RegExp(`^info ${before.size} keys loaded in `))]);
-  });
-
-  it("has the same content when clients have to wait for it", async () => {
-    const directory = await newDirectory();
-    const first = await startData(directory);
-    await fillWithEveryType(first.client);
-    const before = await contents(first.client);
-    await first.snapshots.save(true);
-    await first.stop();
-    expect(await contents((await startData(directory)).client)).toEqual(before);
-  });
-
-  it("leaves out what has expired meanwhile", async () => {
-    const directory = await newDirectory();
-    const first = await startData(directory);
-    await first.client.call("SET", "soon", "v", "PX", "1500");
-    await first.client.call("SET", "later", "v", "PX", "100000");
-    await first.snapshots.save(true);
-    await first.stop();
-    await new Promise((resolve) => setTimeout(resolve, 1_520));
-    const { client, log } = await startData(directory);
-    expect(String(await client.call("KEYS", "*"))).toBe("later");
-    expect(log.lines).toEqual([expect.stringMatching(/^info 1 keys loaded in .*, 1 had expired$/)]);
-  });
-
-  it("of nothing is loaded as nothing", async () => {
-    const directory = await newDirectory();
-    const first = await startData(directory);
-    await first.snapshots.save(true);
-    await first.stop();
-    expect(await (await startData(directory)).client.call("DBSIZE")).toBe(0);
-  });
-
-  it("is of one moment, whatever clients do meanwhile", { timeout: 60_000 }, async () => {
-    const directory = await newDirectory();
-    const first = await startData(directory);
-    const total = 4200;
-    for (let i = 0; i < total; i++) first.client.pipeline([["SET", `token:${i}:0`, "x".repeat(100)]]);
-    await first.client.pipeline([
-      ["SET", "count", "0"],
-      ["SELECT", "5"],
-      ["SET", "count", "0"],
-    ]);
-    // Moves tokens to other names and databases: a snapshot that is not of one moment loses some, or has them twice.
-    let writing = true;
-    let moves = 0;
-    const move = async (seed: number): Promise<void> => {
-      const writer = first.connections.open();
-      const version = new Map<number, number>();
-      for (let i = seed; writing; i = (i + 14) % total) {
-        await new Promise<void>((resolve) => first.gate.whenOpen(writer, resolve));
-        const [old, next] = [version.get(i) ?? 0, (version.get(i) ?? 0) + 1];
-        version.set(i, next);
-        const hop = old % 3;
-        const commands =
-          hop === 2
-            ? [
-                ["MULTI"],
-                ["MOVE", `token:${i}:${old}`, "5"],
-                ["INCR", "count"],
-                ["EXEC"],
-                ["SELECT", "5"],
-                ["RENAME", `token:${i}:${old}`, `token:${i}:${next}`],
-                ["MOVE", `token:${i}:${next}`, "0"],
-                ["SELECT", "0"],
-              ]
-            : [["MULTI"], ["RENAME", `token:${i}:${old}`, `token:${i}:${next}`], ["INCR", "count"], ["EXEC"]];
-        for (const reply of await writer.pipeline(commands)) expect(reply).not.toBeInstanceOf(Error);
-        moves++;
-      }
-    };
-    const movers = [0, 1, 2, 3, 4, 5, 6].map((seed) => move(2 * seed));
-    for (let round = 0; round < 3; round++) {
-      const began = moves;
-      await first.snapshots.save(false);
-      expect(moves).toBeGreaterThan(began);
-      const second = await startData(directory);
-      const read = await second.client.pipeline([
-        ["GET", "count"],
-        ["KEYS", "token:*"],
-        ["SELECT", "5"],
-        ["KEYS", "token:*"],
-      ]);
-      const [here, away] = [read[1] as Buffer[], read[3] as Buffer[]].map((keys) =>
-        keys.map((key) => key.toString().split(":").map(Number)),
-      ) as [number[][], number[][]];
-      const tokens = [...here, ...away].map(([, token]) => token);
-      expect(new Set(tokens).size).toBe(total);
-      const renames = [...here, ...away].reduce((sum, [, , version = 0]) => sum + version, 0);
-      const onTheirWay = away.filter(([, , version = 0]) => version % 3 === 2).length;
-      expect(renames + onTheirWay).toBe(Number(read[0]));
-      expect(tokens.length).toBe(total);
-      await second.stop();
-    }
-    writing = false;
-    await Promise.all(movers);
-  });
-
-  it("is begun anew when everything is replaced meanwhile", async () => {
-    const directory = await newDirectory();
-    const first = await startData(directory);
-    const fill = async (): Promise<void> => {
-      await first.client.pipeline(Array.from({ length: 3000 }, (_, i) => ["SET", `k${i}`, "v"]));
-    };
-    const batches = async (): Promise<number> =>
-      Number(/cmdstat_eval_ro:calls=(\d+)/.exec(String(await first.client.call("INFO", "commandstats")))?.[1] ?? 0);
-    for (const replace of [["FLUSHALL"], ["SWAPDB", "0", "3"]]) {
-      await fill();
-      const begun = await batches();
-      const saving = first.snapshots.save(false);
-      while ((await batches()) < begun + 3) await new Promise((resolve) => setImmediate(resolve));
-      await first.client.pipeline([replace, ["SET", "after", replace.join(" ")]]);
-      await saving;
-      const second = await startData(directory);
-      expect(await contents(second.client)).toEqual(await contents(first.client));
-      await second.stop();
-    }
-  });
-
-  it("knows what was changed since", async () => {
-    const { client, snapshots } = await startData(await newDirectory());
-    expect(await snapshots.changes()).toBe(0);
-    await client.pipeline([
-      ["SET", "a", "1"],
-      ["INCR", "a"],
-      ["GET", "a"],
-    ]);
-    expect(await snapshots.changes()).toBe(2);
-    await snapshots.save(false);
-    expect(await snapshots.changes()).toBe(0);
-  });
-
-  it("is not made twice at a time, and can be interrupted", async () => {
-    const directory = await newDirectory();
-    const { client, snapshots, log } = await startData(directory);
-    await client.pipeline(Array.from({ length: 5000 }, (_, i) => ["SET", `k${i}`, "v"]));
-    const saving = snapshots.save(false);
-    await expect(snapshots.save(true)).rejects.toThrow(SaveInProgress);
-    await Promise.all([expect(saving).rejects.toThrow(), snapshots.interrupt()]);
-    expect(await names(directory)).toEqual([]);
-    const again = snapshots.save(false);
-    await Promise.all([expect(again).rejects.toThrow(), snapshots.saveLast()]);
-    expect(await names(directory)).toEqual([DATA_FILE]);
-    expect(log.lines).toEqual([]);
-  });
-
-  it("that waits for the gate can be cut short by whoever holds it", async () => {
-    const { snapshots, gate, client } = await startData(await newDirectory());
-    await client.call("SET", "k", "v");
-    const holder = {};
-    await gate.hold(holder);
-    const saving = snapshots.save(false);
-    // It has read the one key, and waits, after so many commands of ours.
-    for (let turn = 0; turn < 50; turn++) await client.call("PING");
-    await Promise.all([expect(saving).rejects.toThrow(), snapshots.saveLast(holder)]);
-    gate.release(holder);
-    await snapshots.save(true);
-    expect(gate.held).toBe(false);
-  });
-
-  it("lets clients wait only when it is to", async () => {
-    const { client, snapshots, gate } = await startData(await newDirectory());
-    await client.pipeline(Array.from({ length: 20_000 }, (_, i) => ["SET", `k${i}`, "v"]));
-    /** Milliseconds that clients have to wait. */
-    const heldDuring = async (exclusive: boolean): Promise<number> => {
-      let held = 0;
-      let done = false;
-      const saving = snapshots.save(exclusive).finally(() => {
-        done = true;
-      });
-      for (let last = performance.now(); !done; last = performance.now()) {
-        await new Promise((resolve) => setImmediate(resolve));
-        if (gate.held) held += performance.now() - last;
-      }
-      await saving;
-      return held;
-    };
-    expect(10 * (await heldDuring(false))).toBeLessThan(await heldDuring(true));
-    expect(gate.held).toBe(false);
-  });
-});
-
-describe("a damaged snapshot", () => {
-  it("is refused; repaired it gives way to the one before, wherever a byte is wrong or its end is missing", {
-    timeout: 120_000,
-  }, async () => {
-    const directory = await newDirectory();
-    const first = await startData(directory, { repair: true });
-    const strict = new DataSnapshots({ ...first, directory, version: "1.2.3" });
-    await first.client.call("SET", "k", "before");
-    await first.snapshots.save(true);
-    await first.client.call("SET", "k", "after");
-    await first.snapshots.save(true);
-    const path = join(directory, DATA_FILE);
-    const [good, before] = [await readFile(path), await readFile(`${path}.bak`)];
-    const load = async (bytes: Buffer): Promise<string[]> => {
-      await writeFile(path, bytes);
-      await first.client.call("FLUSHALL");
-      if (!bytes.equals(good)) {
-        await expect(strict.load()).rejects.toThrow(/^the data in .* is damaged: .*--repair/);
-        expect(await first.client.call("DBSIZE")).toBe(0);
-      }
-      first.log.lines.length = 0;
-      await first.snapshots.load();
-      expect(await readFile(`${path}.bak`)).toEqual(before);
-      return [String(await first.client.call("GET", "k")), ...first.log.lines];
-    };
-    expect(await load(good)).toEqual(["after", expect.stringMatching(/^info 1 keys/)]);
-    for (let at = 0; at < good.length; at += 3) {
-      const damaged = Buffer.from(good);
-      damaged[at] = (damaged[at] ?? 0) ^ 0x11;
-      for (const bytes of [damaged, good.subarray(0, at)]) {
-        expect(await load(bytes)).toEqual([
-          "before",
-          expect.stringMatching(/^error the data in .* is damaged: .*\.damaged-/),
-          expect.stringMatching(/^warn the data of the snapshot before is used/),
-          expect.stringMatching(/^info 1 keys/),
-        ]);
-      }
-    }
-    expect((await load(Buffer.concat([good, Buffer.from("x")])))[0]).toBe("before");
-  });
-
-  it("is never written over, and what can be read of it is used when there is no other", async () => {
-    const directory = await newDirectory();
-    const first = await startData(directory);
-    await first.client.pipeline(Array.from({ length: 20_000 }, (_, i) => ["SET", `k${i}`, `value ${i}`]));
-    await first.snapshots.save(true);
-    await first.stop();
-    const path = join(directory, DATA_FILE);
-    const whole = await readFile(path);
-    await writeFile(path, whole.subarray(0, whole.length / 2));
-
-    await expect(startData(directory)).rejects.toThrow("is damaged: its end is missing");
-    const second = await startData(directory, { repair: true });
-    const size = Number(await second.client.call("DBSIZE"));
-    expect(size).toBeGreaterThan(8000);
-    expect(size).toBeLessThan(12_000);
-    expect(second.log.matching(/^warn \d+ keys could be read .*; the rest is lost/)).toHaveLength(1);
-    const aside = (await names(directory)).find((name) => name.includes(".damaged-"));
-    expect((await stat(join(directory, String(aside)))).size).toBe(Math.floor(whole.length / 2));
-    // What could be read is safe before anybody is served.
+    const second = await startData(directory);
+    expect(await contents(second.client)).toEqual(before);
+    expect(String(await second.client.call("FCALL", "f", "0"))).toBe("f");
     await second.stop();
-    expect(await (await startData(directory)).client.call("DBSIZE")).toBe(size);
+
+    const third = await startData(directory, { appendonly: true });
+    expect(await contents(third.client)).toEqual(before);
+    await third.client.call("DEL", "list");
+    await third.client.call("XADD", "stream", "3-1", "f", "x");
+    const after = await contents(third.client);
+    await third.stop();
+    const fourth = await startData(directory, { appendonly: true });
+    expect(await contents(fourth.client)).toEqual(after);
+    const pending = await fourth.client.call("XPENDING", "stream", "group");
+    expect(JSON.stringify(pending)).toContain(JSON.stringify(Buffer.from("me")));
   });
 
-  it("is missed when the one before it is there", async () => {
-    const directory = await newDirectory();
-    const first = await startData(directory);
-    await first.client.call("SET", "k", "1");
-    for (let i = 0; i < 2; i++) await first.snapshots.save(true);
-    await rm(join(directory, DATA_FILE));
-    await expect(startData(directory)).rejects.toThrow(/is missing, and .*\.bak is there/);
-    await startData(directory, { repair: true });
-    expect(await (await startData(directory)).client.call("GET", "k")).toEqual(Buffer.from("1"));
+  it("are saved in the background when the engine wants to, and not while somebody holds the gate", async () => {
+    const { client, gate, connections } = await startData(await newDirectory());
+    const last = async (): Promise<string> => String(await client.call("INFO", "persistence"));
+    const owner = {};
+    await gate.hold(owner);
+    await client.call("SET", "half", "1");
+    expect(String(await client.call("BGSAVE"))).toBe("Background saving started");
+    await client.call("SET", "whole", "1");
+    const other = connections.open();
+    await other.call("PING");
+    expect(await last()).toContain("rdb_changes_since_last_save:2\r\n");
+    gate.release(owner);
+    await vi.waitFor(async () => expect(await last()).toContain("rdb_changes_since_last_save:0\r\n"));
   });
 
-  it("that is no snapshot at all is kept", async () => {
-    const directory = await newDirectory();
-    await writeFile(join(directory, DATA_FILE), "REDIS0011");
-    await expect(startData(directory)).rejects.toThrow("it is no snapshot of Regears");
-    await writeFile(join(directory, DATA_FILE), "RGSDATA\x02 and more");
-    await expect(startData(directory)).rejects.toThrow("another version of Regears wrote it, in format 2");
-    const { client } = await startData(directory, { repair: true });
-    expect(await client.call("DBSIZE")).toBe(0);
-    expect(await names(directory)).toEqual([DATA_FILE, expect.stringContaining(".damaged-")]);
-  });
-});
-
-describe("the engine's limits", () => {
-  it("do not stop what was there before from coming back", async () => {
-    const directory = await newDirectory();
-    const first = await startData(directory);
-    await first.client.call("RPUSH", "big", ...Array.from({ length: 1000 }, (_, i) => `${i}`.repeat(1000)));
-    await first.client.call("SET", "long", "x".repeat(3_000_000));
-    await first.client.call("CONFIG", "SET", "rdbcompression", "no");
-    await first.snapshots.save(true);
-    await first.stop();
-    const config = { maxmemory: "1mb", "proto-max-bulk-len": "1mb", requirepass: "secret" };
-    const { client, log } = await startData(directory, {}, config);
-    expect(await client.call("STRLEN", "long")).toBe(3_000_000);
-    expect(String(await client.call("CONFIG", "GET", "maxmemory"))).toBe("maxmemory,1048576");
-    expect(String(await client.call("CONFIG", "GET", "proto-max-bulk-len"))).toBe("proto-max-bulk-len,1048576");
-    expect(log.matching(/refuses/)).toEqual([]);
+  it("are due when they would be lost, and something is to be saved at all", async () => {
+    const { client, saves } = await startData(await newDirectory(), {}, { save: "3600 1" });
+    expect(await saves.isDue()).toBe(false);
+    await client.call("SET", "a", "1");
+    expect(await saves.isDue()).toBe(true);
+    await client.call("CONFIG", "SET", "save", "");
+    expect(await saves.isDue()).toBe(false);
   });
 
-  it("that make it refuse a value end the start; repaired the snapshot is left where it can be found", async () => {
+  it("that can not be saved are told of once, with the reason, and writes go on", async () => {
     const directory = await newDirectory();
-    const first = await startData(directory, { repair: true });
-    await first.client.call("FUNCTION", "LOAD", "#!lua name=own\nredis.register_function('f', function() end)");
-    await first.snapshots.save(true);
-    await first.client.call("FUNCTION", "FLUSH");
-    await first.client.call("FUNCTION", "LOAD", "#!lua name=other\nredis.register_function('f', function() end)");
-    const strict = new DataSnapshots({ ...first, directory, version: "1.2.3" });
-    await expect(strict.load()).rejects.toThrow(/^the engine refuses 1 keys or libraries .*already exists/);
-    await first.snapshots.load();
-    expect(first.log.matching(/^error the engine refuses 1 keys or libraries .*already exists/)).toHaveLength(1);
-    expect(await names(directory)).toContainEqual(expect.stringContaining(".refused-"));
-  });
-});
-
-describe("a disk that refuses", () => {
-  it("leaves what was there, is told of once, and does no harm", async () => {
-    const directory = await newDirectory();
-    let full = false;
-    const disk: FileSystem = {
-      ...DISK,
-      open: async (path, ...rest) => {
-        const file = await DISK.open(path, ...rest);
-        if (full) file.appendFile = () => Promise.reject(new Error("ENOSPC: no space left on device"));
-        return file;
-      },
-    };
-    const first = await startData(directory, { disk });
-    await first.client.call("SET", "k", "1");
-    await first.snapshots.save(false);
-    await first.client.call("SET", "k", "2");
-    full = true;
-    for (let i = 0; i < 2; i++) await expect(first.snapshots.save(false)).rejects.toThrow("ENOSPC");
-    expect(first.log.lines).toEqual(["error the data can not be saved: ENOSPC: no space left on device"]);
-    expect(first.snapshots.status.lastFailed).toBe(true);
-    expect(await names(directory)).toEqual([DATA_FILE]);
-    expect(first.gate.held).toBe(false);
-    expect(String(await first.client.call("SET", "k", "3"))).toBe("OK");
-    expect(await first.snapshots.changes()).toBe(2);
-    expect(await (await startData(directory)).client.call("GET", "k")).toEqual(Buffer.from("1"));
-    full = false;
-    await first.snapshots.save(false);
-    expect(first.log.lines.at(-1)).toBe("info the data is kept again");
-    expect(await (await startData(directory)).client.call("GET", "k")).toEqual(Buffer.from("3"));
+    const { calls, mend } = failingFrom(1, "ENOSPC", 1000);
+    const { client, saves, log } = await startData(directory, { calls });
+    await client.call("SET", "a", "1");
+    for (let time = 0; time < 2; time++) await expect(saves.save()).rejects.toThrow("ENOSPC");
+    expect(log.matching(/^error/)).toEqual(["error the data can not be saved: ENOSPC: no space left on device"]);
+    expect(String(await client.call("INFO", "persistence"))).toContain("rdb_last_bgsave_status:err\r\n");
+    expect(String(await client.call("SET", "b", "1"))).toBe("OK");
+    mend();
+    await saves.save();
+    expect(log.matching(/kept again/)).toHaveLength(1);
+    expect(String(await client.call("INFO", "persistence"))).toContain("rdb_last_bgsave_status:ok\r\n");
+    expect(readdirSync(directory)).toEqual(["dump.rdb"]);
   });
 
-  it("does not keep the server from starting", async () => {
+  it("are as they were, whichever operation of a save fails", async () => {
     const directory = await newDirectory();
-    await appendFile(join(directory, "file"), "");
-    const { client, snapshots, log } = await startData(join(directory, "file/dir"));
-    expect(String(await client.call("SET", "k", "v"))).toBe("OK");
-    await expect(snapshots.save(true)).rejects.toThrow();
-    expect(log.matching(/^error/).length).toBeGreaterThan(0);
-  });
-});
-
-describe("100 000 keys", () => {
-  it("are saved and loaded in a few seconds, with short pauses for others", { timeout: 60_000 }, async () => {
-    const directory = await newDirectory();
-    const first = await startData(directory);
-    for (let i = 0; i < 100_000; i += 1000) {
-      await first.client.pipeline(Array.from({ length: 1000 }, (_, j) => ["SET", `key:${i + j}`, `value of ${i + j}`]));
+    for (let which = 1; ; which++) {
+      const { calls, count } = failingFrom(which);
+      const server = await startData(directory, { calls });
+      await server.client.call("SET", "number", String(which));
+      const failed = await server.saves.save().then(
+        () => false,
+        () => true,
+      );
+      await server.stop();
+      const again = await startData(directory);
+      const kept = Number(await again.client.call("GET", "number"));
+      // the last operation brings the new name of the file to the disk
+      expect([which, which - 1]).toContain(kept);
+      if (!failed) expect(kept).toBe(which);
+      await again.client.call("SET", "number", String(which));
+      await again.saves.save();
+      await again.stop();
+      if (count() < which) return expect(which).toBeGreaterThan(3);
     }
-    const timed = async (what: string, act: () => Promise<unknown>): Promise<void> => {
-      const begin = performance.now();
-      let longest = 0;
-      let last = begin;
-      const timer = setInterval(() => {
-        longest = Math.max(longest, performance.now() - last);
-        last = performance.now();
-      }, 1);
-      await act();
-      clearInterval(timer);
-      const took = performance.now() - begin;
-      console.log(`${what}: ${took.toFixed(0)} ms, longest turn ${longest.toFixed(1)} ms`);
-      expect(took).toBeLessThan(20_000);
-    };
-    await timed("beside clients", () => first.snapshots.save(false));
-    await timed("clients wait", () => first.snapshots.save(true));
-    console.log(`${(await stat(join(directory, DATA_FILE))).size} bytes`);
-    await first.client.call("FLUSHALL");
-    await timed("loading", () => first.snapshots.load());
-    expect(await first.client.call("DBSIZE")).toBe(100_000);
+  });
+});
+
+describe("a log of changes", () => {
+  it("begins with the dump when there is one, so that nothing is lost by asking for it", async () => {
+    const directory = await newDirectory();
+    const first = await startData(directory);
+    await first.client.call("SET", "a", "1");
+    await first.saves.save();
+    await first.stop();
+    const dump = readFileSync(join(directory, "dump.rdb"));
+    const second = await startData(directory, { appendonly: true });
+    expect(String(await second.client.call("GET", "a"))).toBe("1");
+    expect(second.log.matching(/begins with the data/)).toHaveLength(1);
+    await second.client.call("DEL", "a");
+    await second.stop();
+    expect(readFileSync(join(directory, "dump.rdb"))).toEqual(dump);
+    expect(statSync(join(directory, "appendonlydir")).mode & 0o077).toBe(0);
+    const third = await startData(directory, { appendonly: true });
+    expect(await third.client.call("GET", "a")).toBeNull();
+    await third.stop();
+    const fourth = await startData(directory);
+    expect(fourth.log.matching(/which is not read: appendonly is no/)).toHaveLength(1);
+  });
+
+  it("of a Redis that had one file is taken over", async () => {
+    const directory = await newDirectory();
+    writeFileSync(join(directory, "appendonly.aof"), "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n");
+    const { client } = await startData(directory, { appendonly: true });
+    expect(String(await client.call("GET", "a"))).toBe("1");
+    expect(existsSync(join(directory, "appendonlydir/appendonly.aof.manifest"))).toBe(true);
+  });
+
+  it("goes on after a disk was full, and nothing that was answered is lost", async () => {
+    for (let which = 4; which < 12; which++) {
+      const directory = await newDirectory();
+      const { calls } = failingFrom(which, "ENOSPC", 2);
+      let server: DataServer;
+      try {
+        server = await startData(directory, { appendonly: true, calls });
+      } catch (error) {
+        expect(String(error)).toMatch(/the engine does not start: .*No space left/);
+        continue;
+      }
+      const answered: string[] = [];
+      for (let n = 0; n < 40; n++) {
+        const key = `key ${n}`;
+        const done = await server.client.call("SET", key, "1").then(
+          () => true,
+          (error: Error) => {
+            expect(error.message).toMatch(/^MISCONF Errors writing to the AOF file: No space left on device/);
+            return false;
+          },
+        );
+        if (done) answered.push(key);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await vi.waitFor(async () => expect(String(await server.client.call("SET", "last", "1"))).toBe("OK"), 5_000);
+      await server.stop();
+      const again = await startData(directory, { appendonly: true });
+      expect(Number(await again.client.call("EXISTS", ...answered, "last"))).toBe(answered.length + 1);
+      await again.stop();
+    }
+  });
+});
+
+describe("the moment of the data", () => {
+  it("is that of the dump, which a copy does not change", async () => {
+    const directory = await newDirectory();
+    expect((await startData(directory)).folder.moment).toBe(0);
+    const begun = Date.now();
+    const server = await startData(directory);
+    await server.client.call("SET", "a", "1");
+    await server.saves.save();
+    await server.stop();
+    const { moment } = (await startData(directory)).folder;
+    expect(moment).toBeGreaterThanOrEqual(begun);
+    expect(moment).toBeLessThanOrEqual(Date.now());
+    utimesSync(join(directory, "dump.rdb"), new Date(), new Date(Date.now() + 3_600_000));
+    const { moment: copied } = (await startData(directory)).folder;
+    expect(Math.abs(copied - moment)).toBeLessThan(1000);
+  });
+
+  it("is that of the last change of the log", async () => {
+    const directory = await newDirectory();
+    const server = await startData(directory, { appendonly: true }, { appendfsync: "always" });
+    await server.client.call("SET", "a", "1");
+    await server.stop();
+    const written = statSync(join(directory, "appendonlydir/appendonly.aof.1.incr.aof")).mtimeMs;
+    expect((await startData(directory, { appendonly: true })).folder.moment).toBe(written);
+  });
+});
+
+describe("data that can not be loaded", () => {
+  it("are refused with the file and the reason; repaired they are kept under another name", async () => {
+    const directory = await newDirectory();
+    writeFileSync(join(directory, "dump.rdb"), "REDIS0099 of a later version");
+    await expect(startData(directory)).rejects.toThrow(
+      /^the data in .*dump\.rdb can not be loaded: Can't handle RDB format version 99\. Put a good copy/,
+    );
+    const { client, log } = await startData(directory, { repair: true });
+    expect(await client.call("DBSIZE")).toBe(0);
+    expect(log.matching(/^error .*It is now .*dump\.rdb\.damaged-/)).toHaveLength(1);
+  });
+
+  it("are refused when the folder of the log is a file, or the dump a folder", async () => {
+    const directory = await newDirectory();
+    writeFileSync(join(directory, "appendonlydir"), "");
+    await expect(startData(directory, { appendonly: true })).rejects.toThrow(/append/i);
+    mkdirSync(join(directory, "dump.rdb"));
+    await expect(startData(directory)).rejects.toThrow("can not be read: EISDIR");
   });
 });

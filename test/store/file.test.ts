@@ -30,7 +30,7 @@ const ITEMS: readonly StoredItem[] = [
     spec: spec({ reader: "CommandReader", mode: "sync", hook: "hset", keyPrefix: Buffer.from("k*"), inOrder: true }),
   },
   {
-    ...{ kind: "timer", number: 4, session: TWO, snapshot: 6 },
+    ...{ kind: "timer", number: 4, session: TWO, madeAt: 6 },
     spec: { number: 4, seconds: 60, key: "k", blob: Buffer.from("\n") },
   },
 ];

@@ -46,9 +46,9 @@ async function start(where: string | Store) {
   const registrations = new RegistrationRegistry({ ids, host, sessions, readers });
   const store = typeof where === "string" ? new FileStore({ directory: where, versions: VERSIONS, log }) : where;
   const timers = new FakeTimers();
-  const snapshots = (): number => 7;
+  const now = (): number => 7;
   const keeper: RegistrationKeeper = new RegistrationKeeper({
-    ...{ store, registrations, ids, timers, snapshots, log },
+    ...{ store, registrations, ids, timers, now, log },
     retryMs: 10,
   });
   running.push(keeper);
@@ -189,7 +189,7 @@ describe("registrations over a restart", () => {
     expect(second.count).toBe(1);
     const [one, two] = second.timers.list();
     expect([one?.spec, two?.spec]).toEqual(first.timers.list().map(({ spec: fields }) => fields));
-    expect(second.restored.map(({ snapshot }) => snapshot)).toEqual([7, 7]);
+    expect(second.restored.map(({ madeAt }) => madeAt)).toEqual([7, 7]);
     expect(one?.session).toBe(second.registrations.list()[0]?.session);
     expect(two?.session).toMatchObject({ id: "timed", description: "only time events" });
     expect(second.sessions.live().map(({ id }) => id)).toEqual(["both"]);

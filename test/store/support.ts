@@ -2,11 +2,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
+import { BootFailure } from "../../src/engine/boot-log.ts";
+import type { FileCalls } from "../../src/engine/files/folder.ts";
 import type { EngineClient, EngineValue } from "../../src/engine/client.ts";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
 import { InternalConnections } from "../../src/engine/internal.ts";
 import { EngineGate } from "../../src/engine/gate.ts";
-import { DataSnapshots, type DataSnapshotsOptions } from "../../src/store/data.ts";
+import { DataFolder } from "../../src/store/data-folder.ts";
+import { DataSaves } from "../../src/store/data-saves.ts";
 
 const cleanUps: (() => Promise<unknown> | unknown)[] = [];
 
@@ -37,28 +40,52 @@ export interface DataServer {
   readonly client: EngineClient;
   readonly connections: InternalConnections;
   readonly gate: EngineGate;
-  readonly snapshots: DataSnapshots;
+  readonly saves: DataSaves;
+  readonly folder: DataFolder;
   readonly log: Lines;
   stop(): Promise<void>;
+}
+
+interface DataServerOptions {
+  readonly appendonly?: boolean;
+  readonly repair?: boolean;
+  readonly calls?: FileCalls;
 }
 
 /** An embedded engine with the data of a directory. */
 export async function startData(
   directory: string,
-  options: Partial<DataSnapshotsOptions> = {},
+  { appendonly = false, repair = false, calls }: DataServerOptions = {},
   config: Readonly<Record<string, string>> = {},
 ): Promise<DataServer> {
-  const engine = new EmbeddedEngine({ config });
-  await engine.start();
+  const log = new Lines();
+  const names = { directory, dbfilename: "dump.rdb", appenddirname: "appendonlydir", appendfilename: "appendonly.aof" };
+  const folder = new DataFolder({ ...names, appendonly, repair, log });
+  await folder.prepare();
+  const engine = new EmbeddedEngine({
+    config: { save: "", appendonly: appendonly ? "yes" : "no", ...config },
+    files: { directory, ...(calls && { calls }) },
+    log: { debug: () => {}, warn: (text) => log.warn(text) },
+  });
+  await startMended(engine, folder);
   const connections = new InternalConnections(engine);
   await connections.start(config.requirepass ?? "");
-  const log = new Lines();
   const gate = new EngineGate();
-  const snapshots = new DataSnapshots({ directory, connections, gate, version: "1.2.3", log, ...options });
-  await snapshots.load();
+  const saves = new DataSaves({ engine, connections, gate, log });
+  saves.start();
   const stop = (): Promise<void> => engine.stop();
   cleanUps.push(stop);
-  return { engine, client: connections.open(), connections, gate, snapshots, log, stop };
+  return { engine, client: connections.open(), connections, gate, saves, folder, log, stop };
+}
+
+async function startMended(engine: EmbeddedEngine, folder: DataFolder): Promise<void> {
+  for (;;) {
+    try {
+      return await engine.start();
+    } catch (error) {
+      if (!(error instanceof BootFailure) || !(await folder.mend(error.reason))) throw error;
+    }
+  }
 }
 
 /** Everything in the engine: what a snapshot has to bring back. */

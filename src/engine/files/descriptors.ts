@@ -9,7 +9,7 @@ import type { MemoryView } from "../wasm.ts";
 import { BackgroundSync } from "./background-sync.ts";
 import { BufferedFile } from "./buffered-file.ts";
 import { Errno, errnoOf, fileError } from "./errno.ts";
-import type { EngineFolder, OpenFile } from "./folder.ts";
+import type { EngineFolder, OpenFile, OpenMode } from "./folder.ts";
 
 /** The number of the folder itself, and the first one that a file can get. */
 const ROOT = 3;
@@ -49,8 +49,8 @@ interface Descriptor extends OpenFile {
 export class FileDescriptors {
   /** What goes on in the background. */
   readonly sync: BackgroundSync;
-  /** Told of each failure but that something is not there, with what was being done. */
-  onFailure: (operation: string, name: string, error: unknown) => void = () => {};
+  /** Told of each failure but that something is not there. */
+  onFailure: (error: unknown) => void = () => {};
   readonly #folder: EngineFolder;
   readonly #memory: MemoryView;
   readonly #open: (Descriptor | undefined)[] = [];
@@ -64,41 +64,41 @@ export class FileDescriptors {
   /** The functions of WASI. Those about descriptors answer for files only. */
   imports(): Record<string, (...args: never[]) => number> {
     return {
-      path_open: this.#wrap("open", this.#pathOpen),
-      path_filestat_get: this.#wrap("stat", (_fd: number, _flags: number, path: number, length: number, to: number) =>
+      path_open: this.#wrap(this.#pathOpen),
+      path_filestat_get: this.#wrap((_fd: number, _flags: number, path: number, length: number, to: number) =>
         this.#writeStat(to, this.#folder.stat(this.#text(path, length))),
       ),
-      path_rename: this.#wrap("rename", (_fd: number, from: number, size: number, _to: number, to: number, n: number) =>
+      path_rename: this.#wrap((_fd: number, from: number, size: number, _to: number, to: number, n: number) =>
         this.#folder.rename(this.#text(from, size), this.#text(to, n)),
       ),
-      path_unlink_file: this.#wrap("unlink", (_fd: number, path: number, length: number) =>
+      path_unlink_file: this.#wrap((_fd: number, path: number, length: number) =>
         this.#folder.unlink(this.#text(path, length)),
       ),
-      path_create_directory: this.#wrap("mkdir", (_fd: number, path: number, length: number) =>
+      path_create_directory: this.#wrap((_fd: number, path: number, length: number) =>
         this.#folder.makeDirectory(this.#text(path, length)),
       ),
-      fd_close: this.#wrap("close", this.#close),
-      fd_fdstat_get: this.#wrap("fdstat", this.#fdstat),
-      fd_filestat_get: this.#wrap("stat", this.#filestat),
-      fd_filestat_set_size: this.#wrap("truncate", (fd: number, size: bigint) => {
+      fd_close: this.#wrap(this.#close),
+      fd_fdstat_get: this.#wrap(this.#fdstat),
+      fd_filestat_get: this.#wrap(this.#filestat),
+      fd_filestat_set_size: this.#wrap((fd: number, size: bigint) => {
         const file = this.#real(fd);
         file.flush();
         this.#folder.calls.ftruncateSync(file.fd, Number(size));
       }),
-      fd_read: this.#wrap("read", (fd: number, list: number, count: number, to: number) => {
+      fd_read: this.#wrap((fd: number, list: number, count: number, to: number) => {
         const file = this.#of(fd);
         const done = this.#read(file, list, count, file.position);
         file.position += done;
         this.#setWord(to, done);
       }),
-      fd_pread: this.#wrap("read", (fd: number, list: number, count: number, offset: bigint, to: number) =>
+      fd_pread: this.#wrap((fd: number, list: number, count: number, offset: bigint, to: number) =>
         this.#setWord(to, this.#read(this.#of(fd), list, count, Number(offset))),
       ),
-      fd_write: this.#wrap("write", this.#write),
-      fd_seek: this.#wrap("seek", this.#seek),
-      fd_sync: this.#wrap("fsync", (fd: number) => this.#syncNow(this.#of(fd))),
-      fd_readdir: this.#wrap("readdir", this.#readdir),
-      fd_renumber: this.#wrap("renumber", this.#renumber),
+      fd_write: this.#wrap(this.#write),
+      fd_seek: this.#wrap(this.#seek),
+      fd_sync: this.#wrap((fd: number) => this.#syncNow(this.#of(fd))),
+      fd_readdir: this.#wrap(this.#readdir),
+      fd_renumber: this.#wrap(this.#renumber),
     };
   }
 
@@ -122,11 +122,15 @@ export class FileDescriptors {
 
   /** The engine has ended: what it has left open is closed, and on the disk what was on its way there. */
   closeAll(): void {
-    for (const [fd, file] of this.#open.entries()) if (file) this.#wrap("close", this.#close)(fd as never);
+    for (const [fd, descriptor] of this.#open.entries()) {
+      if (descriptor === undefined) continue;
+      if (descriptor.append) this.#wrap(() => this.#syncNow(descriptor))();
+      this.#wrap(this.#close)(fd as never);
+    }
   }
 
   /** Makes a function of WASI of one that throws. */
-  #wrap<Args extends unknown[]>(operation: string, act: (...args: Args) => void): (...args: never[]) => number {
+  #wrap<Args extends unknown[]>(act: (...args: Args) => void): (...args: never[]) => number {
     const run = act.bind(this);
     return (...args) => {
       try {
@@ -134,10 +138,7 @@ export class FileDescriptors {
         return Errno.success;
       } catch (error) {
         const errno = errnoOf(error);
-        if (errno !== Errno.noEntry && errno !== Errno.badDescriptor) {
-          const [first] = args as unknown[];
-          this.onFailure(operation, this.#open[Number(first)]?.name ?? "", error);
-        }
+        if (errno !== Errno.noEntry && errno !== Errno.badDescriptor) this.onFailure(error);
         return errno;
       }
     };
@@ -155,7 +156,7 @@ export class FileDescriptors {
     result: number,
   ): void {
     const append = (fdflags & APPEND) !== 0;
-    const opened = this.#folder.open(this.#text(path, length), {
+    const opened = this.#opened(this.#text(path, length), {
       append,
       read: (rights & RIGHT_READ) !== 0n,
       write: (rights & RIGHT_WRITE) !== 0n && (oflags & DIRECTORY) === 0,
@@ -170,6 +171,16 @@ export class FileDescriptors {
       opened.isDirectory || opened.fd < 0 ? {} : { file: new BufferedFile(this.#folder.calls, opened.fd, append) };
     this.#open[fd] = { ...opened, ...file, append, position: 0 };
     this.#setWord(result, fd);
+  }
+
+  #opened(path: string, mode: OpenMode): OpenFile {
+    try {
+      return this.#folder.open(path, mode);
+    } catch (error) {
+      // that a file is missing is no failure, but one that is to be made
+      if (mode.create && errnoOf(error) === Errno.noEntry) this.onFailure(error);
+      throw error;
+    }
   }
 
   #close(fd: number): void {

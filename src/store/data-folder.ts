@@ -1,0 +1,178 @@
+/**
+ * The folder with the files of the engine's data, before the engine reads them. They are Valkey's: a dump, and with
+ * `appendonly` a log of several files that a manifest names.
+ */
+import { join } from "node:path";
+import { InternalError } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import { codeOf, DISK, type File, type FileSystem, REPAIR_HINT, replaceFile, setAside, textOf } from "./disk.ts";
+
+/** The names in `dir`, and whether there is to be a log. */
+export interface DataNames {
+  readonly directory: string;
+  readonly dbfilename: string;
+  readonly appendonly: boolean;
+  readonly appenddirname: string;
+  readonly appendfilename: string;
+}
+
+interface DataFolderOptions extends DataNames {
+  readonly log: Pick<Logger, "info" | "warn" | "error">;
+  /** What can not be read is set aside. */
+  readonly repair: boolean;
+  readonly disk?: FileSystem;
+  readonly now?: () => Date;
+}
+
+/** Bytes at the begin of a dump in which its own fields are. */
+const HEAD_BYTES = 1024;
+/** The field that says when it was made, in seconds, as a number of 32 bits. */
+const MADE_AT = Buffer.from("\xfa\x05ctime\xc2", "latin1");
+/** A save that is made in place is of the moment at which it ends; a file that is much younger was copied. */
+const LONGEST_SAVE_MS = 600_000;
+/** Bytes of a dump that are copied at a time. */
+const COPIED_BYTES = 1024 * 1024;
+/** Files that are set aside before the start is given up: the log, and the dump. */
+const MOST_REPAIRS = 2;
+
+export class DataFolder {
+  readonly #options: DataFolderOptions;
+  readonly #disk: FileSystem;
+  #moment = 0;
+  #repairs = 0;
+
+  constructor(options: DataFolderOptions) {
+    this.#options = options;
+    this.#disk = options.disk ?? DISK;
+  }
+
+  /** The data are as they were at this time, in milliseconds since 1970; 0: there were none. */
+  get moment(): number {
+    return this.#moment;
+  }
+
+  /**
+   * Must be called before the engine boots.
+   * @throws InternalError when the files are not what the engine could go on with
+   */
+  async prepare(): Promise<void> {
+    const { appendonly, log } = this.#options;
+    const hasLog = await this.#exists(this.#manifest);
+    const begins = appendonly && !hasLog && (await this.#begin());
+    if (!appendonly && hasLog)
+      log.warn(
+        `there is a log of changes in ${this.#logFolder}, which is not read: appendonly is no. The data are those of ${this.#dump}`,
+      );
+    this.#moment = await (appendonly && !begins ? this.#momentOfLog() : this.#momentOfDump());
+  }
+
+  /**
+   * The engine does not boot.
+   * @returns whether it shall try again, for something has been done about it
+   * @throws InternalError that says which file it is
+   */
+  async mend(reason: string): Promise<boolean> {
+    const { appendonly, repair, log } = this.#options;
+    const path = appendonly ? this.#logFolder : this.#dump;
+    const text = `the data in ${path} can not be loaded: ${reason}`;
+    if (!(await this.#exists(path))) return false;
+    if (!repair) throw new InternalError(`${text}. ${REPAIR_HINT}`);
+    if (++this.#repairs > MOST_REPAIRS) return false;
+    const aside = await setAside(this.#disk, path, "damaged", this.#options.now?.() ?? new Date());
+    log.error(`${text}. It is now ${aside}`);
+    if (appendonly) await this.#begin();
+    return true;
+  }
+
+  get #dump(): string {
+    return join(this.#options.directory, this.#options.dbfilename);
+  }
+
+  get #logFolder(): string {
+    return join(this.#options.directory, this.#options.appenddirname);
+  }
+
+  get #manifest(): string {
+    return join(this.#logFolder, `${this.#options.appendfilename}.manifest`);
+  }
+
+  /**
+   * There is no log yet. Valkey would begin with an empty one, also when there is a dump, and go on to replace that: so a
+   * log is begun whose first file is the dump. (A log of Redis 6 and earlier is one file beside the dump, which Valkey
+   * takes over.)
+   * @returns whether there was a dump to begin with
+   */
+  async #begin(): Promise<boolean> {
+    const { directory, appendfilename, log } = this.#options;
+    const names = await this.#disk.readdir(this.#logFolder).catch(() => []);
+    const left = names.find((name) => name.startsWith(appendfilename) && name.endsWith(".aof"));
+    if (left !== undefined)
+      throw new InternalError(
+        `${this.#manifest} is missing, and ${left} is there: the log can not be read without it. Put it back, or move the folder away`,
+      );
+    if ((await this.#exists(join(directory, appendfilename))) || !(await this.#exists(this.#dump))) return false;
+    const base = `${appendfilename}.1.base.rdb`;
+    await this.#disk.mkdir(this.#logFolder, { recursive: true, mode: 0o700 });
+    const content = await this.#disk.open(this.#dump, "r");
+    try {
+      await replaceFile(this.#disk, join(this.#logFolder, base), (file) => copyInto(file, content), false);
+    } finally {
+      await content.close();
+    }
+    const manifest = `file ${base} seq 1 type b\n`;
+    await replaceFile(this.#disk, this.#manifest, (file) => file.writeFile(manifest), false);
+    log.info(`the log of changes begins with the data of ${this.#dump}`);
+    return true;
+  }
+
+  /** A dump says in which second it was begun; the file's own time is more exact. */
+  async #momentOfDump(): Promise<number> {
+    try {
+      const file = await this.#disk.open(this.#dump, "r");
+      try {
+        const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+        const head = buffer.subarray(0, bytesRead);
+        const at = head.indexOf(MADE_AT);
+        const { mtimeMs } = await file.stat();
+        if (at < 0 || at + MADE_AT.length + 4 > bytesRead) return mtimeMs;
+        const begun = head.readUInt32LE(at + MADE_AT.length) * 1000;
+        return mtimeMs >= begun && mtimeMs < begun + LONGEST_SAVE_MS ? mtimeMs : begun;
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return 0;
+      throw new InternalError(`the data in ${this.#dump} can not be read: ${textOf(error)}`);
+    }
+  }
+
+  /** The file that was written last tells: when the server was killed everything until then is in it. */
+  async #momentOfLog(): Promise<number> {
+    let last = 0;
+    for (const name of await this.#disk.readdir(this.#logFolder).catch(() => [])) {
+      if (!name.endsWith(".aof") && !name.endsWith(".rdb")) continue;
+      last = Math.max(last, (await this.#disk.stat(join(this.#logFolder, name))).mtimeMs);
+    }
+    return last;
+  }
+
+  async #exists(path: string): Promise<boolean> {
+    try {
+      await this.#disk.stat(path);
+      return true;
+    } catch (error) {
+      if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return false;
+      throw new InternalError(`the data in ${path} can not be read: ${textOf(error)}`);
+    }
+  }
+}
+
+async function copyInto(target: File, source: File): Promise<void> {
+  const piece = Buffer.alloc(COPIED_BYTES);
+  for (let at = 0; ; ) {
+    const { bytesRead } = await source.read(piece, 0, piece.length, at);
+    if (bytesRead === 0) return;
+    await target.writeFile(piece.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+}
