@@ -7,11 +7,16 @@ import { EngineLock } from "../../dist/engine/shared-memory.js";
 const { share, maxReply, port, counters } = workerData;
 const engine = new AttachedEngine(share, maxReply);
 
+const execute = (command) => {
+  const request = encodeCommand(command);
+  return engine.execute(request, request.length, 0);
+};
+
 const run = (command) => {
-  const outcome = engine.execute(encodeCommand(command));
-  return typeof outcome === "string"
-    ? outcome
-    : { reply: outcome.reply.toString("latin1"), othersWait: outcome.othersWait };
+  const outcome = execute(command);
+  return outcome === "replied"
+    ? { reply: engine.reply.toString("latin1", 0, engine.replySize), othersWait: engine.othersWait }
+    : outcome;
 };
 
 for (;;) {
@@ -29,8 +34,8 @@ for (;;) {
     // each round is one of a script's: what was begun is counted before, what was done after
     for (let round = 0; round < times; round++) {
       Atomics.add(counters, 0, 1);
-      const outcomes = commands.map((command) => engine.execute(encodeCommand(command)));
-      if (outcomes.every((outcome) => typeof outcome !== "string")) Atomics.add(counters, 1, 1);
+      const outcomes = commands.map(execute);
+      if (outcomes.every((outcome) => outcome === "replied")) Atomics.add(counters, 1, 1);
     }
     parentPort.postMessage("done");
   }
