@@ -35,6 +35,8 @@ async function main(args: readonly string[]): Promise<ExitCode | undefined> {
       return healthcheck(config);
     case "snapshot":
       return snapshot(config);
+    case "migrate":
+      return migrate(start.dump ?? "");
     case "serve":
       return serve(start);
   }
@@ -122,6 +124,21 @@ async function snapshot(config: Config): Promise<ExitCode> {
   const { loadAssets } = await import("./python/snapshot.ts");
   await loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log });
   return 0;
+}
+
+/** Tells what a dump has of RedisGears and of other modules. */
+async function migrate(path: string): Promise<ExitCode> {
+  const { readModuleData } = await import("./store/rdb/module-data.ts");
+  const { gearsLines, otherLines } = await import("./store/rdb/module-report.ts");
+  try {
+    const data = readModuleData(path);
+    const lines = [...gearsLines(data.gears), ...otherLines(data)];
+    process.stdout.write(`${(lines.length === 0 ? ["there are no data of modules"] : lines).join("\n")}\n`);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`regears: ${path} can not be read: ${error instanceof Error ? error.message : error}\n`);
+    return 1;
+  }
 }
 
 /** Wrong options, a port in use or an engine out of reach are told in a line; where anything else came from is worth the stack. */

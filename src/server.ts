@@ -73,6 +73,7 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
     embedded: engine.embedded,
     versions: { regears: version(), python: PYTHON_VERSION },
     ...{ repair: config.repair, data: data.data, dbfilename: config.dbfilename, appendonly: config.appendonly },
+    skipModuleData: config.skipModuleData,
     ...{ appenddirname: config.appenddirname, appendfilename: config.appendfilename },
     ...{ connections, gate, registrations, sessions, ids, host, runner, timers, requirements, log },
   });

@@ -16,12 +16,14 @@ export function helpText(): string {
   const lines = [
     "Usage: regears [CONFIG_FILE] [--name value | --name=value | name value] ...",
     "       regears --help | --version | --healthcheck | --snapshot",
+    "       regears migrate DUMP",
     "",
     "Options come from the command line, then REGEARS_NAME variables of the environment, then the configuration",
     "file (lines of `name value`, as in redis.conf). Amounts of memory may be written as 64mb or 1gb.",
     "",
     "  --config FILE                       configuration file; - reads standard input",
     "  --healthcheck                       asks the server at bind and port for a PING; exit status 0 when it answers",
+    "  migrate DUMP                        lists what RedisGears and other modules have left in a dump.rdb",
     "  --snapshot                          prepares the Python image in cache-dir, for fast starts, and exits",
   ];
   for (const [section, title] of Object.entries(SECTIONS)) {

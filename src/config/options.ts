@@ -479,6 +479,14 @@ export const OPTIONS = {
     summary:
       "for one start: what can not be read of damaged files in `dir` is set aside, and the server goes on with the rest; otherwise it does not start",
   },
+  "skip-module-data": {
+    kind: "switch",
+    section: "server",
+    default: false,
+    embedded: true,
+    summary:
+      "data of modules in a dump are left out; otherwise the server does not start, but with those of RedisGears",
+  },
   save: {
     kind: "text",
     section: "server",

@@ -31,8 +31,8 @@ const emptyLayer = (): Layer => ({
 /** What the command line asks for besides options. */
 export interface CommandLine {
   readonly layer: Layer;
-  readonly action: "serve" | "help" | "version" | "snapshot" | "healthcheck";
-  /** Path of the configuration file; `-` is standard input. */
+  readonly action: "serve" | "help" | "version" | "snapshot" | "healthcheck" | "migrate";
+  /** Path of the configuration file; `-` is standard input. Of `migrate` the path of a dump. */
   readonly file?: string;
 }
 
@@ -56,6 +56,11 @@ const WORD = /^(--)?([^=\s]+)(?:(=.*)|(\s+)(.*))?$/s;
  */
 export function readArguments(args: readonly string[]): CommandLine {
   const layer = emptyLayer();
+  if (args[0] === "migrate") {
+    const [, path, ...surplus] = args;
+    if (path === undefined || surplus.length > 0) throw new ConfigError("migrate needs the path of one dump");
+    return { layer, action: "migrate", file: path };
+  }
   let action: CommandLine["action"] = "serve";
   let file: string | undefined;
   for (let at = 0; at < args.length; ) {

@@ -5,7 +5,19 @@
 import { join } from "node:path";
 import { InternalError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { codeOf, DISK, type File, type FileSystem, REPAIR_HINT, replaceFile, setAside, textOf } from "./disk.ts";
+import {
+  codeOf,
+  DISK,
+  type File,
+  type FileSystem,
+  keepCopy,
+  REPAIR_HINT,
+  replaceFile,
+  setAside,
+  textOf,
+} from "./disk.ts";
+import { copyWithout, type ModuleData, readModuleData } from "./rdb/module-data.ts";
+import { gearsLines, otherLines } from "./rdb/module-report.ts";
 
 /** The names in `dir`, and whether there is to be a log. */
 export interface DataNames {
@@ -20,6 +32,8 @@ interface DataFolderOptions extends DataNames {
   readonly log: Pick<Logger, "info" | "warn" | "error">;
   /** What can not be read is set aside. */
   readonly repair: boolean;
+  /** Data of modules other than RedisGears are left out, rather than keep the server from starting. */
+  readonly skipModuleData: boolean;
   readonly disk?: FileSystem;
   readonly now?: () => Date;
 }
@@ -32,6 +46,8 @@ const MADE_AT = Buffer.from("\xfa\x05ctime\xc2", "latin1");
 const LONGEST_SAVE_MS = 600_000;
 /** Bytes of a dump that are copied at a time. */
 const COPIED_BYTES = 1024 * 1024;
+/** What Valkey says of data of modules. */
+const OF_MODULES = /no matching module/;
 /** Files that are set aside before the start is given up: the log, and the dump. */
 const MOST_REPAIRS = 2;
 
@@ -40,6 +56,7 @@ export class DataFolder {
   readonly #disk: FileSystem;
   #moment = 0;
   #repairs = 0;
+  #isWithoutModules = false;
 
   constructor(options: DataFolderOptions) {
     this.#options = options;
@@ -73,6 +90,7 @@ export class DataFolder {
    */
   async mend(reason: string): Promise<boolean> {
     const { appendonly, repair, log } = this.#options;
+    if (OF_MODULES.test(reason) && !this.#isWithoutModules) return this.#leaveModulesOut();
     const path = appendonly ? this.#logFolder : this.#dump;
     const text = `the data in ${path} can not be loaded: ${reason}`;
     if (!(await this.#exists(path))) return false;
@@ -82,6 +100,44 @@ export class DataFolder {
     log.error(`${text}. It is now ${aside}`);
     if (appendonly) await this.#begin();
     return true;
+  }
+
+  /**
+   * Valkey refuses a dump with data of modules as a whole. A copy without them takes its place; it is kept as it was.
+   * @throws InternalError when it is damaged, or data of others than RedisGears are in it, which nobody has said to be left out
+   */
+  async #leaveModulesOut(): Promise<boolean> {
+    const { log, skipModuleData, now } = this.#options;
+    this.#isWithoutModules = true;
+    const path = this.#options.appendonly ? await this.#baseOfLog() : this.#dump;
+    const data = readingOf(path);
+    const others = otherLines(data);
+    if (others.length > 0 && !skipModuleData)
+      throw new InternalError(
+        `the data in ${path} can not be loaded: it has ${others.join("; ")}. Start once with --skip-module-data to leave that out`,
+      );
+    const copy = await keepCopy(this.#disk, path, "with-modules", now?.() ?? new Date());
+    const { mtime } = await this.#disk.stat(copy);
+    await replaceFile(
+      this.#disk,
+      path,
+      (file) => copyWithout(copy, file, data).then(() => file.utimes(mtime, mtime)),
+      false,
+    );
+    log.warn(`${path} has data of modules, which are left out; the file is kept as ${copy}`);
+    for (const line of others) log.warn(`left out: ${line}`);
+    for (const line of gearsLines(data.gears)) log.warn(`of RedisGears: ${line}`);
+    if (data.gears.registrations.length > 0)
+      log.warn("what was registered works again when its scripts are sent again; see docs/migration.md");
+    return true;
+  }
+
+  /** The file that the log begins with. @throws InternalError when there is none */
+  async #baseOfLog(): Promise<string> {
+    const manifest = await this.#disk.readFile(this.#manifest, "utf8");
+    const [, name] = /^file (\S+) seq \d+ type b$/m.exec(manifest) ?? [];
+    if (name === undefined) throw new InternalError(`${this.#manifest} names no file to begin with`);
+    return join(this.#logFolder, name);
   }
 
   get #dump(): string {
@@ -174,5 +230,14 @@ async function copyInto(target: File, source: File): Promise<void> {
     if (bytesRead === 0) return;
     await target.writeFile(piece.subarray(0, bytesRead));
     at += bytesRead;
+  }
+}
+
+/** @throws InternalError */
+function readingOf(path: string): ModuleData {
+  try {
+    return readModuleData(path);
+  } catch (error) {
+    throw new InternalError(`the data in ${path} can not be loaded: ${textOf(error)}`);
   }
 }

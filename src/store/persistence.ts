@@ -26,6 +26,8 @@ import { NullStore, type StoredTimer } from "./store.ts";
 interface PersistenceOptions extends DataNames {
   /** Go on with what can be read of damaged files, which are kept under other names. */
   readonly repair: boolean;
+  /** Leave data of modules out that the engine does not know. */
+  readonly skipModuleData: boolean;
   /** The data live in this process. */
   readonly embedded: boolean;
   /** The embedded engine, when it has files; all of that is in `directory`, empty: nothing is kept. */

@@ -49,18 +49,19 @@ export interface DataServer {
 interface DataServerOptions {
   readonly appendonly?: boolean;
   readonly repair?: boolean;
+  readonly skipModuleData?: boolean;
   readonly calls?: FileCalls;
 }
 
 /** An embedded engine with the data of a directory. */
 export async function startData(
   directory: string,
-  { appendonly = false, repair = false, calls }: DataServerOptions = {},
+  { appendonly = false, repair = false, skipModuleData = false, calls }: DataServerOptions = {},
   config: Readonly<Record<string, string>> = {},
 ): Promise<DataServer> {
   const log = new Lines();
   const names = { directory, dbfilename: "dump.rdb", appenddirname: "appendonlydir", appendfilename: "appendonly.aof" };
-  const folder = new DataFolder({ ...names, appendonly, repair, log });
+  const folder = new DataFolder({ ...names, appendonly, repair, skipModuleData, log });
   await folder.prepare();
   const engine = new EmbeddedEngine({
     config: { save: "", appendonly: appendonly ? "yes" : "no", ...config },
