@@ -34,7 +34,7 @@ describe("without a server", () => {
   it.each([
     [["--engine", "http://:secret@h"], "the engine's URL must look like redis://host:6379/0"],
     [["--engine", "rediss://h", "--engine-tls-ca", join(folder, "none")], "engine-tls-ca can not be read: ENOENT"],
-    [["--save", "often", "--dir", folder], "save: 'often' is not pairs of seconds and changes"],
+    [["--save", "often", "--dir", folder], "'often' is not pairs of seconds and changes"],
     [["--dir", join(folder, "none")], `option 'dir': '${join(folder, "none")}' can not be entered (ENOENT)`],
     [["--cache-dir", "/proc/none/cache"], "option 'cache-dir': '/proc/none/cache' can not be used (ENOENT)"],
     [["--logfile", "/proc/none/log"], "option 'logfile': ENOENT"],

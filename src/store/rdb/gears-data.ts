@@ -122,7 +122,7 @@ function planOf(blob: Buffer, reader: string): { readonly plan: Buffer; readonly
 
 /** Behind its steps, whose arguments only RedisGears knows to pass over, a plan has its id: 40 letters and a number. */
 function namesOf(plan: Buffer): { readonly id: string; readonly description: string | undefined } {
-  const found = [...plan.toString("latin1").matchAll(/1\0{7}(?=([0-9a-zA-Z]{40})[^]{9})/g)].at(-1);
+  const found = [...plan.toString("latin1").matchAll(/1\0{7}(?=([0-9a-zA-Z]{40}).{9})/gs)].at(-1);
   if (!found) throw new RangeError("there is no id");
   const blob = new Blob(plan.subarray(found.index + LONG_BYTES + ID_BYTES));
   const id = `${found[1]}-${blob.long()}`;
