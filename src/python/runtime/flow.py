@@ -2,7 +2,7 @@
 
 import time
 import weakref
-from contextvars import Context as Variables
+from contextvars import Context as Variables, copy_context
 
 from . import abort, atomics, calls, profiler
 from .context import CONTEXT, Context
@@ -10,7 +10,7 @@ from .convert import MAX_ELEMENTS, messages, shortened, to_replies
 from .errors import FlowAborted, GearsForceStopped, error_text, stopped_text
 from .loop import note_garbage
 from .records import BREATH, Mark, Stage, lines_of
-from .steps import RUNNERS
+from .steps import PLAIN, RUNNERS, go_on, run_plain
 
 # Results that are sent at once: not more than so many, and none that comes after one of such a length.
 BATCH = 4096
@@ -56,7 +56,8 @@ class Flow(Context):
         self._spent = 0.0
         self._reader = self._pipeline = None
         self._stages = ()
-        self._variables = Variables()
+        # of its code, when it has begun
+        self._variables = None
         self._woken = False
 
     def start(self, flags):
@@ -68,8 +69,48 @@ class Flow(Context):
         """Does so with the flags that it has."""
         if self._future is not None and self._future() is not None:
             self._kept = []
+        self._variables = Variables()
         self._pipeline = self._build()
         self._run()
+
+    def run_given(self, flags):
+        """Runs it on given records, in a context of variables that is its own. If its steps are plain, and none of them waits,
+        it takes the short way, on which it is nowhere remembered."""
+        self.set_flags(flags)
+        steps = self.steps
+        if self.profile or not PLAIN.issuperset([step.kind for step in steps]):
+            flows[self.handle] = self
+            self.begin()
+            return
+        self.state = RUNNING
+        records = iter(self.source.given)
+        held = self._timed(run_plain, self, steps, records)
+        if held is not None:
+            flows[self.handle] = self
+            self._variables = copy_context()
+            self._reader = (record for record in records)
+            self._pipeline = go_on(*held, self._reader)
+            self._run()
+            return
+        if self.atomic:
+            atomics.leave(self)
+        self.state = DONE
+        ms = round(self._spent * 1000, 3)
+        calls.post("done", self.handle, self._take(), "done", _shown(self.errors), ms, 0.0, [], self._count)
+        self.steps = ()
+        self.source = None
+        note_garbage()
+
+    def keep(self, record):
+        """A record has come to the end of the steps."""
+        results = self.results
+        results.append(record)
+        if len(results) >= BATCH or (type(record) in _SIZED and len(record) >= LARGE):
+            self._flush()
+
+    def refuse(self, mark):
+        """An error has come there, or would have."""
+        self.errors.append(mark.text)
 
     def wake(self):
         """What it waited for has come: it goes on when the serve loop is free."""
@@ -130,11 +171,15 @@ class Flow(Context):
         calls.post("waiting", self.handle)
 
     def _slice(self):
+        return self._timed(self._pull)
+
+    def _timed(self, run, *args):
+        """Runs users' code in its name. Gives what that gives; None when it was stopped."""
         CONTEXT.set(self)
         started = time.perf_counter()
-        profile = profiler.begin(self)
+        profile = profiler.begin(self) if self.profile else None
         try:
-            return self._pull()
+            return run(*args)
         except FlowAborted as stopped:
             self.errors.append(stopped.text)
         except GearsForceStopped as error:
@@ -196,6 +241,8 @@ class Flow(Context):
         self._count += len(results)
         if self._kept is not None:
             self._kept += results
+        if len(results) == 1 and type(results[0]) is str and not self.inner and self._kept is None:
+            return [results.pop()]
         replies = [] if self.inner else to_replies(results)
         results.clear()
         last = []

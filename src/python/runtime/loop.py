@@ -73,6 +73,9 @@ class GearsLoop(BaseEventLoop):
 
     def turn(self):
         """Waits for a message or the next callback, and runs the callbacks that are ready."""
+        if not (self._ready or self._scheduled or self._stopping):
+            self._selector.select(None)
+            return
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
         self._thread_id = threading.get_ident()

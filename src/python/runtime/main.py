@@ -88,8 +88,7 @@ def _event(handle, _execution, number, records, flags, _client=0):
         _end(handle, "aborted", [])
         return
     source = GivenSource(revive(records))
-    flow = flows[handle] = Flow(handle, registration.session, registration.steps, source)
-    flow.start(flags)
+    Flow(handle, registration.session, registration.steps, source).run_given(flags)
 
 
 def _discard(handle):

@@ -42,10 +42,11 @@ class Step:
 class Stage:
     """A step at work in a flow."""
 
-    __slots__ = ("flow", "function", "extractor", "start", "end", "can_hold", "outcome", "held_by", "spent")
+    __slots__ = ("flow", "kind", "function", "extractor", "start", "end", "can_hold", "outcome", "held_by", "spent")
 
     def __init__(self, flow, step):
         self.flow = flow
+        self.kind = step.kind
         self.function = step.function
         self.extractor = step.extractor
         self.start = step.start
