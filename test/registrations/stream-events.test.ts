@@ -57,6 +57,31 @@ GB('StreamReader').map(lambda r: [r['key'], r['id'], r['value']]).foreach(
   });
 
   it.each([
+    ["map", "lambda r: slow(r) if r['id'] in held else r"],
+    ["foreach", "lambda r: slow(r) if r['id'] in held else None"],
+    ["filter", "lambda r: slow(r) if r['id'] in held else True"],
+  ])("keeps the order of a batch of which a %s holds some", async (step, held) => {
+    await script(`
+held = {'2-1', '4-1'}
+async def slow(r):
+    await asyncio.sleep(0.01)
+    return r
+GB('StreamReader').map(lambda r: dict(r, seen=1)).${step}(${held}).filter(lambda r: r['id'] != '3-1').foreach(
+    lambda r: execute('RPUSH', 'noted', r['id'] + str(r['seen']))).register('s', batch=5, mode='async_local')`);
+    for (const id of ["1-1", "2-1", "3-1", "4-1", "5-1"]) await add("s", id);
+    await expect.poll(noted).toEqual(["1-11", "2-11", "4-11", "5-11"]);
+  });
+
+  it("goes no further in a batch after an error", async () => {
+    await script(`
+GB('StreamReader').map(lambda r: r if r['id'] != '2-1' else 1 / 0).foreach(
+    lambda r: execute('RPUSH', 'noted', r['id'])).register('s', batch=3, mode='async_local')`);
+    for (const id of ["1-1", "2-1", "3-1"]) await add("s", id);
+    await expect.poll(async () => (await onlyRegistration(setting().client)).numFailures).toBe(1);
+    expect(await noted()).toEqual(["1-1"]);
+  });
+
+  it.each([
     ["mode='sync', onFailedPolicy='retry'", /gears\.error/],
     ["mode='sync', onFailedPolicy='abort'", /gears\.error/],
     ["batch=0", /gears\.error/],
