@@ -4,5 +4,7 @@ export { helpText, optionTable } from "./config/help.ts";
 export { loadStart, type Start } from "./config/load.ts";
 export type { Config } from "./config/options.ts";
 export { RuntimeConfig, type RuntimeKey, type SetOutcome } from "./config/runtime.ts";
+export { readFileText } from "./config/sources.ts";
+export { configLine } from "./config/words.ts";
 export { parseUserLines, type UserLine } from "./config/users.ts";
 export { completeConfig, engineConfig, parseBytes, readOptionFile } from "./config/values.ts";

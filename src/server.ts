@@ -18,6 +18,7 @@ import { registrationRoom } from "./registrations/registration-room.ts";
 import { sessionCommands } from "./registrations/session-rows.ts";
 import { type RegearsServer, run } from "./running.ts";
 import { AclCommands } from "./store/acl-commands.ts";
+import { ConfigFile } from "./store/config-file.ts";
 import { KeptUsers } from "./store/kept-users.ts";
 import { Persistence } from "./store/persistence.ts";
 import { version } from "./version.ts";
@@ -86,6 +87,8 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
       })
     : undefined;
 
+  const configFile = new ConfigFile({ path: engine.embedded ? config.configFile : "", room: data, log });
+
   const visibility = new Visibility(
     {
       ...{ engine, sessions, registrations, executions: executions.executions },
@@ -120,6 +123,7 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
   commands.path.use(
     ...(python.direct ? [python.direct.middleware] : []),
     ...persistence.middlewares,
+    configFile.middleware,
     gateway.killing,
     gateway.slowlog,
     reactions.hooks,
@@ -134,6 +138,7 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
   const loadData = async (): Promise<void> => {
     await keptUsers?.load();
     await persistence.loadData();
+    await configFile.start();
   };
   return run({
     ...{ log, engine, listener, visibility, ended: data.ended },

@@ -1,5 +1,6 @@
 /** Puts the sources together: command line before environment before file before default. */
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { ConfigError } from "./error.ts";
 import { type Config, camelCase, OPTIONS, type OptionSpec, type OptionValue } from "./options.ts";
 import { type CommandLine, type Layer, readArguments, readEnvironment, readFileText } from "./sources.ts";
@@ -56,6 +57,7 @@ export function loadStart(args: readonly string[], env: Readonly<Record<string, 
     user: users,
     gearsOption: [...gears].map(([name, value]) => `${name}=${value}`),
     engineSettings: Object.fromEntries(engine),
+    configFile: fileName === undefined || fileName === "-" ? "" : resolve(fileName),
   } as Partial<Config>;
   const config = completeConfig(given);
   if (values.save !== undefined && values.save !== "" && config.dir === "" && config.engine === "embedded")

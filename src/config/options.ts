@@ -670,6 +670,8 @@ export type Config = {
 } & {
   /** Further settings for the embedded engine, as they stood in a Redis configuration. */
   readonly engineSettings: Readonly<Record<string, string>>;
+  /** Absolute path of the configuration file that was read; empty: there is none. CONFIG REWRITE changes it. */
+  readonly configFile: string;
 };
 
 export type OptionValue = string | number | boolean | readonly string[];

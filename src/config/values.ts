@@ -144,7 +144,10 @@ export function splitGearsOption(text: string): readonly [string, string] {
  */
 export function completeConfig(given: Partial<Config> = {}): Config {
   checkObject(given);
-  const config: Record<string, OptionValue | Readonly<Record<string, string>>> = { engineSettings: {} };
+  const config: Record<string, OptionValue | Readonly<Record<string, string>>> = {
+    engineSettings: {},
+    configFile: "",
+  };
   for (const [name, spec] of optionEntries) config[camelCase(name)] = spec.default;
   const entries = Object.entries(given).filter(([, value]) => value !== undefined);
   for (const [name, value] of entries) checkGiven(name, value, Object.hasOwn(config, name) ? config[name] : undefined);

@@ -29,3 +29,10 @@ export const joinWords = (words: readonly string[]): string => words.map(quoted)
 
 const quoted = (word: string): string =>
   /^[^\s"']\S*$/.test(word) ? word : `"${word.replace(/[\\"]/g, "\\$&").replaceAll("\n", "\\n")}"`;
+
+/** Lines that list several values have them as words. */
+const LISTS: ReadonlySet<string> = new Set(["save", "client-output-buffer-limit"]);
+
+/** A line of a configuration file. */
+export const configLine = (name: string, value: string): string =>
+  LISTS.has(name) && value !== "" ? `${name} ${value}` : joinWords([name, value]);

@@ -91,6 +91,11 @@ export class OwnSettings {
     ]);
   }
 
+  /** The parameters that are the server's, with their values. */
+  get own(): (readonly [name: string, value: string])[] {
+    return [...this.#parameters].map(([name, parameter]) => [name, parameter.read()] as const);
+  }
+
   get maxMemory(): number {
     return this.#maxMemory;
   }

@@ -12,6 +12,8 @@ interface ServerFacts {
   readonly accepted: number;
   readonly refused: number;
   readonly maxClients: number;
+  /** Absolute path; empty: there is none. */
+  readonly configFile: string;
   /** As it was set; 0: as much as there can be. */
   readonly maxMemory: number;
 }
@@ -26,6 +28,7 @@ export function withFacts(info: Buffer, facts: ServerFacts): Buffer {
     tcp_port: facts.port,
     used_cpu_user: (cpu.user / 1e6).toFixed(6),
     used_cpu_sys: (cpu.system / 1e6).toFixed(6),
+    config_file: facts.configFile,
     executable: process.argv[1] ?? process.execPath,
     connected_clients: facts.clients,
     maxclients: facts.maxClients,

@@ -43,7 +43,8 @@ export function gatewayRoom(
   const correctedInfo = (listener: Listener, info: Buffer): Buffer => {
     const { port, clients, accepted, refused } = listener;
     const { maxClients, maxMemory } = settings;
-    return withFacts(info, { port, clients, accepted, refused, maxClients, maxMemory });
+    const { configFile } = config;
+    return withFacts(info, { port, clients, accepted, refused, maxClients, maxMemory, configFile });
   };
   return {
     ...{ slowlog, lua, killing: killByAddress(engine) },
