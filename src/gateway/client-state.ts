@@ -10,8 +10,6 @@ export class ClientState {
   credentials: readonly Buffer[] | undefined;
   transaction: Transaction | undefined;
   monitoring = false;
-  /** The engine has accepted QUIT, or has ended the connection: nothing more is carried out or answered. */
-  leaving = false;
   /** `CLIENT REPLY`; `skip` lasts for one reply. */
   replies: "on" | "off" | "skip" = "on";
   /** Subscriptions by what they name. Redis counts channels and patterns together, shard channels apart. */

@@ -23,23 +23,30 @@ interface LinkEvents {
   onBroken(reason: unknown): void;
 }
 
+type Link =
+  | { readonly is: "unopened" }
+  | { readonly is: "open"; readonly connection: EngineConnection; full: boolean }
+  /** It has ended, on either side, and with it everything that may be sent. */
+  | { readonly is: "over" };
+
+const UNOPENED: Link = { is: "unopened" };
+const OVER: Link = { is: "over" };
+
 export class EngineLink {
   readonly #engine: Engine;
   readonly #replies: Replies;
   readonly #events: LinkEvents;
   readonly #addresses: ClientAddresses;
-  #connection: EngineConnection | undefined;
-  #answered = false;
-  /** Later commands rely on what was sent. */
-  #committed = false;
-  #over = false;
-  /** How many jobs the connection is kept for, and whether it is to be closed after them. */
-  #kept = 0;
+  #link: Link = UNOPENED;
+  /** Later commands rely on what the connection knows: it has answered, or will have to do with what was sent. */
+  #bound = false;
+  /** How many jobs keep the connection to their ends. */
+  #jobs = 0;
+  /** It is to be closed after them. */
   #unwanted = false;
-  #full = false;
   /** The client reads too slowly for more. */
   #paused = false;
-  /** How many urgent questions of ours wait for their replies. */
+  /** How many urgent questions of ours wait for their replies, however slowly the client reads. */
   #urgent = 0;
 
   constructor(engine: Engine, replies: Replies, addresses: ClientAddresses, events: LinkEvents) {
@@ -51,12 +58,12 @@ export class EngineLink {
 
   /** True while the engine can not take more. */
   get full(): boolean {
-    return this.#full;
+    return this.#link.is === "open" && this.#link.full;
   }
 
-  /** True when the connection has ended, on either side, and with it everything that may be sent. */
+  /** True when the connection has ended. */
   get over(): boolean {
-    return this.#over;
+    return this.#link === OVER;
   }
 
   /**
@@ -64,12 +71,9 @@ export class EngineLink {
    * @param quiet MONITOR does not show them
    */
   send(bytes: Uint8Array, quiet = false): void {
-    if (this.#over) {
-      this.#replies.drop(DOWN);
-      return;
-    }
-    this.#connection ??= this.#connect();
-    if (!this.#connection.write(bytes, quiet)) this.#full = true;
+    const link = this.#opened();
+    if (!link) this.#replies.drop(DOWN);
+    else if (!link.connection.write(bytes, quiet)) link.full = true;
   }
 
   /**
@@ -79,7 +83,7 @@ export class EngineLink {
    * @throws DOWN when the connection ends before that, or had ended
    */
   async ask(bytes: Uint8Array, replies: number, quiet = false): Promise<Buffer> {
-    if (this.#over) throw DOWN;
+    if (this.over) throw DOWN;
     const waiting = Array.from({ length: replies }, () => this.#replies.expectPrivate());
     this.send(bytes, quiet);
     const all = await Promise.all(waiting);
@@ -98,9 +102,7 @@ export class EngineLink {
 
   /** The client is about to monitor, or no longer does so. */
   monitor(on: boolean): void {
-    if (this.#over) return;
-    this.#connection ??= this.#connect();
-    this.#connection.monitor?.(on);
+    this.#opened()?.connection.monitor?.(on);
   }
 
   /** What the client sees of a line of MONITOR which the engine has just sent; undefined: nothing. */
@@ -126,34 +128,43 @@ export class EngineLink {
    * reached for it may not be tried again: those commands would be carried out without it.
    */
   commit(): void {
-    this.#committed = true;
+    this.#bound = true;
   }
 
   /** Runs what nobody may see half done: {@link close} takes effect only when it has ended. */
   async toItsEnd<T>(run: () => Promise<T>): Promise<T> {
-    this.#kept++;
+    this.#jobs++;
     try {
       return await run();
     } finally {
-      if (--this.#kept === 0 && this.#unwanted) this.close();
+      if (--this.#jobs === 0 && this.#unwanted) this.close();
     }
   }
 
   /** Closes the connection for good; nothing is owed any more. */
   close(): void {
     this.#unwanted = true;
-    if (this.#kept > 0) return;
-    this.#over = true;
-    this.#connection?.close();
-    this.#connection = undefined;
+    if (this.#jobs > 0) return;
+    const connection = this.#connection;
+    this.#link = OVER;
+    connection?.close();
     this.#replies.drop(DOWN);
+  }
+
+  get #connection(): EngineConnection | undefined {
+    return this.#link.is === "open" ? this.#link.connection : undefined;
+  }
+
+  /** @returns undefined when it is over */
+  #opened(): (Link & { readonly is: "open" }) | undefined {
+    if (this.#link.is === "unopened") this.#link = { is: "open", connection: this.#connect(), full: false };
+    return this.#link.is === "open" ? this.#link : undefined;
   }
 
   #connect(): EngineConnection {
     const connection = this.#engine.connect({ addresses: this.#addresses });
-    this.#answered = false;
     connection.onData = (bytes) => {
-      this.#answered = true;
+      this.#bound = true;
       try {
         this.#replies.receive(bytes);
       } catch (reason) {
@@ -161,7 +172,7 @@ export class EngineLink {
       }
     };
     connection.onDrain = () => {
-      this.#full = false;
+      if (this.#link.is === "open") this.#link.full = false;
       this.#events.onDrain();
     };
     connection.onClose = (reason) => this.#closed(reason);
@@ -171,11 +182,9 @@ export class EngineLink {
 
   /** Without a reason the engine closed this connection: QUIT, CLIENT KILL, a request it does not accept. */
   #closed(reason: Error | undefined): void {
-    this.#connection = undefined;
-    this.#full = false;
-    // one that never answered knew nothing of the client yet
-    const again = reason !== undefined && !this.#answered && !this.#committed;
-    this.#over = !again;
+    // a connection that has never answered knew nothing of the client
+    const again = reason !== undefined && !this.#bound;
+    this.#link = again ? UNOPENED : OVER;
     if (reason === undefined || this.#replies.inside) this.#replies.drop(DOWN);
     else this.#replies.fail(DOWN, DOWN_REPLY);
     if (again) this.#events.onRefused(reason);

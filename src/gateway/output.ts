@@ -29,8 +29,8 @@ export class ClientOutput {
   #bytes = 0;
   #scheduled = false;
   #held: NodeJS.Timeout | undefined;
-  #full = false;
-  #over = false;
+  /** `full`: the client reads too slowly; `over`: it has been given up. */
+  #room: "free" | "full" | "over" = "free";
 
   /** @param limit most bytes that may wait for the client; beyond that it is given up */
   constructor(socket: Socket, limit: number, events: OutputEvents) {
@@ -42,12 +42,12 @@ export class ClientOutput {
 
   /** True while the client reads too slowly. */
   get full(): boolean {
-    return this.#full;
+    return this.#room === "full";
   }
 
   /** Takes bytes; they must not be changed afterwards. */
   write(bytes: Uint8Array): void {
-    if (this.#over || bytes.length === 0) return;
+    if (this.#room === "over" || bytes.length === 0) return;
     this.#chunks.push(bytes);
     this.#bytes += bytes.length;
     const waiting = this.#bytes + this.#socket.writableLength;
@@ -61,20 +61,22 @@ export class ClientOutput {
   /** Much is waiting. @returns whether that may be */
   #noteFull(waiting: number): boolean {
     if (waiting > this.#limit) {
-      this.#over = true;
+      this.#room = "over";
       this.#chunks = [];
       this.#events.onOverflow();
-    } else if (!this.#full) {
-      this.#full = true;
+      return false;
+    }
+    if (this.#room === "free") {
+      this.#room = "full";
       this.#events.onFull();
     }
-    return !this.#over;
+    return true;
   }
 
   #drained(): void {
     if (this.#bytes > 0) this.flush();
-    if (!this.#full || this.#bytes + this.#socket.writableLength > HIGH_WATER) return;
-    this.#full = false;
+    if (!this.full || this.#bytes + this.#socket.writableLength > HIGH_WATER) return;
+    this.#room = "free";
     this.#events.onDrain();
   }
 
@@ -93,7 +95,7 @@ export class ClientOutput {
     this.#held = undefined;
     const chunks = this.#chunks;
     const bytes = this.#bytes;
-    if (bytes === 0 || this.#over || !this.#socket.writable) return;
+    if (bytes === 0 || this.#room === "over" || !this.#socket.writable) return;
     this.#chunks = [];
     this.#bytes = 0;
     const only = chunks[0];
@@ -107,6 +109,6 @@ export class ClientOutput {
       this.#socket.uncork();
     }
     // what the system has taken at once makes no "drain"
-    if (this.#full && !this.#socket.writableNeedDrain) this.#drained();
+    if (this.full && !this.#socket.writableNeedDrain) this.#drained();
   }
 }

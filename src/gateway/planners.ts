@@ -27,6 +27,8 @@ export interface PlanContext {
   readonly state: ClientState;
   /** The client is another user now, or (false) as it was when it came. */
   identified(authenticated: boolean): void;
+  /** The client is done. */
+  leaves(): void;
   /** The client monitors from now on. */
   monitors(): void;
   /** It has asked for that, or (false) was refused or has ended it. */
@@ -97,12 +99,7 @@ export const PLANNERS: ReadonlyMap<string, Planner> = new Map<string, Planner>([
       state.database = Number(String(database));
     }),
   ],
-  [
-    "quit",
-    onSuccess((_args, { state }) => {
-      state.leaving = true;
-    }),
-  ],
+  ["quit", onSuccess((_args, { leaves }) => leaves())],
   ["monitor", planMonitor],
 ]);
 

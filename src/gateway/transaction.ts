@@ -76,6 +76,12 @@ interface Kept {
   readonly stage: Stage | undefined;
 }
 
+/** A second connection that is who the client is; with the engine's reason when it could not become that. */
+interface Twin {
+  readonly client: EngineClient;
+  readonly refusal: Promise<Buffer | undefined>;
+}
+
 const MULTI = encodeCommand(["MULTI"]);
 const EXEC = encodeCommand(["EXEC"]);
 const DISCARD = encodeCommand(["DISCARD"]);
@@ -90,12 +96,10 @@ export class StagedTransaction {
   /** What becomes of the replies of the client's own connection, by their place in EXEC. */
   readonly #stages = new Map<number, Stage>();
   readonly #kept: Kept[] = [];
-  #twin: EngineClient | undefined;
-  #opening: EngineClient | undefined;
-  #twinRefusal: Buffer | undefined;
+  #twin: Twin | undefined;
   #turnBegan = 0;
-  #broken = false;
-  #discarded = false;
+  /** `broken`: EXEC will carry nothing out; `over`: nothing more is queued. */
+  #fate: "open" | "broken" | "over" = "open";
 
   constructor(engine: Engine, client: Identity) {
     this.#engine = engine;
@@ -134,20 +138,20 @@ export class StagedTransaction {
    */
   async keep(queued: Buffer, kept: Kept): Promise<Buffer> {
     const reply = await this.#ask(queued);
-    if (isError(reply)) this.#broken = true;
+    if (isError(reply)) this.abort();
     else this.#kept.push(kept);
     return reply;
   }
 
   /** The client was told that a command is wrong: EXEC will carry nothing out. */
   abort(): void {
-    this.#broken = true;
+    if (this.#fate === "open") this.#fate = "broken";
   }
 
   /** Forgets everything; the client's own connection is the caller's business. */
   discard(): void {
-    this.#discarded = true;
-    this.#opening?.close();
+    this.#fate = "over";
+    this.#twin?.client.close();
   }
 
   /**
@@ -156,8 +160,9 @@ export class StagedTransaction {
    * @returns the reply for the client, and whether the transaction is over
    */
   async execute(transaction: Transaction, ask: (bytes: Buffer, replies: number) => Promise<Buffer>): Promise<Buffer> {
+    const isBroken = this.#fate === "broken";
     this.discard();
-    if (this.#broken) {
+    if (isBroken) {
       await ask(DISCARD, 1);
       return ABORTED;
     }
@@ -219,28 +224,26 @@ export class StagedTransaction {
 
   async #ask(bytes: Buffer): Promise<Buffer> {
     // nobody would close a twin that is opened now
-    if (this.#discarded) throw DOWN;
+    if (this.#fate === "over") throw DOWN;
     try {
-      this.#twin ??= await this.#openTwin();
-      // A twin that is not what the client is must not be used, for it may not be in a transaction.
-      return this.#twinRefusal ?? (await this.#twin.rawCall(bytes, 1));
+      this.#twin ??= this.#openTwin();
+      // a twin that is not what the client is must not be used, for it may not be in a transaction
+      return (await this.#twin.refusal) ?? (await this.#twin.client.rawCall(bytes, 1));
     } catch (reason) {
       if (!(reason instanceof EngineClosed)) throw reason;
-      this.#broken = true;
+      this.abort();
       throw DOWN;
     }
   }
 
   /** Makes the twin who the client is, and begins its transaction. */
-  async #openTwin(): Promise<EngineClient> {
-    const twin = new EngineClient(this.#engine.connect());
-    this.#opening = twin;
+  #openTwin(): Twin {
+    const client = new EngineClient(this.#engine.connect());
     const { credentials, database } = this.#client;
     const opening = [encodeCommand(["SELECT", String(database)]), MULTI];
     if (credentials) opening.unshift(encodeCommand(["AUTH", ...credentials]));
-    const replies = await twin.rawCall(Buffer.concat(opening), opening.length);
-    this.#twinRefusal = new FrameCollector().push(replies).find(isError);
-    return twin;
+    const replies = client.rawCall(Buffer.concat(opening), opening.length);
+    return { client, refusal: replies.then((all) => new FrameCollector().push(all).find(isError)) };
   }
 }
 

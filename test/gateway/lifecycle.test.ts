@@ -353,6 +353,22 @@ describe("the listener", () => {
     expect(gears.aborted).toBe(1);
   });
 
+  it("has carried out what came before its client closed its side, though somebody holds the engine", async () => {
+    const { connect, gate } = await embedded({ limits: { lingerMs: 20_000 } });
+    const holder = {};
+    await gate.hold(holder);
+    const client = await connect();
+    client.socket.end("SET k v\r\n");
+    const other = await connect();
+    // control passes the gate, and shows that the first client's bytes were read before
+    other.write("PING\r\n");
+    await other.expect("+PONG\r\n");
+    gate.release(holder);
+    expect(await client.readToEnd()).toBe("+OK\r\n");
+    other.write("GET k\r\n");
+    await other.expect("$1\r\nv\r\n");
+  });
+
   it("listens on a unix socket, replacing one that was left behind, but no other file", async () => {
     const folder = mkdtempSync(join(tmpdir(), "listener-"));
     stops.push(async () => rmSync(folder, { recursive: true }));

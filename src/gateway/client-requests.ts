@@ -1,0 +1,205 @@
+/** What is done about each request of one client, once it was decoded: it passes, or has the client to itself. */
+import type { Caller } from "../commands/caller.ts";
+import type { CommandContext, CommandRow } from "../commands/command.ts";
+import { accessProbe, refusal } from "../commands/command-rights.ts";
+import type { Asking, Handling } from "../commands/path.ts";
+import type { ClientAddresses } from "../engine/engine.ts";
+import { traitsOf, wordOf } from "../engine/traits.ts";
+import type { Maybe } from "../maybe.ts";
+import { encodeWhole, error, type Reply } from "../resp/reply.ts";
+import type { RequestDecoder } from "../resp/request.ts";
+import type { ClientAccess } from "./client-access.ts";
+import type { ClientLife } from "./client-life.ts";
+import type { ClientState } from "./client-state.ts";
+import type { ClientTransaction } from "./client-transaction.ts";
+import type { ClientTurn } from "./client-turn.ts";
+import type { EngineLink } from "./engine-link.ts";
+import type { Gateway } from "./gateway.ts";
+import { PLAIN, type Plan, type PlanContext, translated } from "./planners.ts";
+import type { Replies } from "./replies.ts";
+import type { Route } from "./router.ts";
+import type { Stage } from "./transaction.ts";
+
+const NOTHING = Buffer.alloc(0);
+
+interface RequestsOptions {
+  readonly id: number;
+  /** In whose name the engine is held. */
+  readonly owner: object;
+  readonly asking: Asking;
+  readonly addresses: ClientAddresses;
+  readonly gateway: Gateway;
+  readonly life: ClientLife;
+  readonly turn: ClientTurn;
+  readonly state: ClientState;
+  readonly decoder: RequestDecoder;
+  readonly replies: Replies;
+  readonly engine: EngineLink;
+  readonly access: ClientAccess;
+  readonly transaction: ClientTransaction;
+  readonly planning: PlanContext;
+  /** Does the client read too slowly? */
+  readonly isFull: () => boolean;
+  /** Gives the client a reply, or (already encoded) its bytes. */
+  readonly answer: (reply: Reply) => void;
+  readonly answerRaw: (chunks: readonly Uint8Array[]) => void;
+}
+
+export class ClientRequests {
+  readonly #options: RequestsOptions;
+
+  constructor(options: RequestsOptions) {
+    this.#options = options;
+  }
+
+  /** Is the present request served while somebody else holds the engine? It may be the holder that it is to end. */
+  get passesGate(): boolean {
+    const { state, gateway, decoder } = this.#options;
+    return !state.transaction && gateway.router.passesGate(decoder);
+  }
+
+  /** Deals with the decoder's present request. */
+  take(): void {
+    const { gateway, decoder, replies, state, asking } = this.#options;
+    const { path, router } = gateway;
+    const route = router.find(decoder);
+    const watching = route?.watched === true || path.active;
+    if (route === undefined && !watching && state.transaction?.staged === undefined) {
+      replies.expect();
+      return;
+    }
+    const name = route?.name ?? wordOf(decoder.view(0));
+    const handling = watching && !traitsOf(name).unqueued ? path.find(name, decoder, asking) : undefined;
+    if (handling) this.#handled(handling, this.#planFor(name, route));
+    else if (route?.row) this.#own(route.row);
+    else this.#pass(name, this.#planFor(name, route));
+  }
+
+  #planFor(name: string, route: Route | undefined): Plan {
+    const { gateway, decoder, engine, state, asking, planning } = this.#options;
+    if (!route) return PLAIN;
+    if (traitsOf(name).commits) engine.commit();
+    const plan = route.plan?.(decoder, planning, name) ?? PLAIN;
+    const translation = gateway.path.translate(name, decoder, asking);
+    return translation ? translated(plan, translation, state) : plan;
+  }
+
+  /** A command of the engine. */
+  #pass(name: string, plan: Plan): void {
+    const { state, turn, transaction, replies, engine } = this.#options;
+    const staged = state.transaction?.staged;
+    if (staged) {
+      const bytes = this.#bytesOf(plan);
+      this.#sendEarlier();
+      turn.exclusive(() => transaction.pass(staged, name, plan, bytes));
+    } else if (plan.kind === "special") {
+      if (plan.instead) this.#sendEarlier();
+      replies.expectSpecial(plan.handle);
+      if (plan.instead) engine.send(plan.instead);
+    } else if (plan.kind === "exec") replies.expectExec();
+    else if (plan.kind === "confirmations") replies.expectConfirmations(plan.verb, plan.names);
+    else replies.expect();
+  }
+
+  /** What the engine gets for the present request. */
+  #bytesOf(plan: Plan): Buffer {
+    return (plan.kind === "special" && plan.instead) || Buffer.from(this.#options.decoder.raw());
+  }
+
+  /** What was decoded before the present request leaves for the engine; the request itself does not. */
+  #sendEarlier(): void {
+    const run = this.#options.decoder.takeBefore();
+    if (run) this.#options.engine.send(run);
+  }
+
+  // ---- commands of ours ----
+
+  #own(row: CommandRow): void {
+    const { decoder, replies, state, access, turn, isFull, answer } = this.#options;
+    const args = decoder.copy(1);
+    const typedName = decoder.view(0).toString();
+    this.#sendEarlier();
+    const simple = replies.empty && !state.transaction && !state.restricted && !isFull();
+    if (!simple || !access.isKnownToHave(row.access)) {
+      turn.exclusive(() => this.#runOwn(row, args, typedName));
+      return;
+    }
+    // the common case without a detour: nothing to wait for, and perhaps an immediate reply
+    const reply = this.#carryOut(row, args, true, typedName);
+    if (reply instanceof Promise) turn.exclusive(async () => answer(await reply));
+    else {
+      turn.endedAtOnce();
+      answer(reply);
+    }
+  }
+
+  async #runOwn(row: CommandRow, args: readonly Buffer[], typedName: string): Promise<void> {
+    const { state, access, transaction, answer } = this.#options;
+    const run = (canWait: boolean): Maybe<Reply> => this.#carryOut(row, args, canWait, typedName);
+    if (!state.transaction) {
+      const refused = await access.refusal(row);
+      answer(refused === undefined ? await run(true) : error(refused));
+      return;
+    }
+    const probe = accessProbe(row.access, false);
+    const stage: Stage = async () => encodeWhole(await run(false), state.protocol);
+    await transaction.queue(probe.request, undefined, stage, (reply) => refusal(reply, probe, row.name) ?? "");
+  }
+
+  #carryOut(row: CommandRow, args: readonly Buffer[], canWait: boolean, typedName: string): Maybe<Reply> {
+    this.#showToMonitors(() => [Buffer.from(typedName), ...args]);
+    return this.#options.gateway.commands.run(row, args, this.#contextOf(canWait, typedName, args));
+  }
+
+  #showToMonitors(words: () => readonly Buffer[]): void {
+    const { gateway, state, addresses } = this.#options;
+    gateway.monitors.show({ database: state.database, peer: addresses.peer }, words);
+  }
+
+  /** @param canWait false for the commands of a transaction */
+  #caller(canWait: boolean): Caller {
+    const { asking, owner, state } = this.#options;
+    return { ...asking, owner, user: state.user, canWait };
+  }
+
+  /** What a handler may know of this client. */
+  #contextOf(canWait: boolean, typedName: string, args: readonly Buffer[]): CommandContext {
+    const { id, gateway, addresses, turn, life } = this.#options;
+    const ran = (ms: number): void =>
+      gateway.slowlog?.note(() => [Buffer.from(typedName), ...args], ms, addresses.peer);
+    return turn.contextOf({ caller: this.#caller(canWait), clientId: id, typedName, ran }, life.isClosed);
+  }
+
+  // ---- commands about which something is to be done ----
+
+  /** See {@link Handling}. */
+  #handled(handling: Handling, plan: Plan): void {
+    const { decoder, engine, state, turn, transaction, access, answerRaw } = this.#options;
+    const bytes = this.#bytesOf(plan);
+    const passes = handling.way === "after";
+    const args = passes ? [] : decoder.copy(0);
+    this.#sendEarlier();
+    turn.exclusive(async () => {
+      const canWait = state.transaction === undefined;
+      const refused = passes ? undefined : await access.refusalOf(args);
+      if (refused !== undefined) return transaction.refuse(refused);
+      const stage: Stage = async (own) => {
+        const caller = this.#caller(canWait);
+        const shown = plan.kind === "special" && passes ? (plan.handle(own) ?? own) : own;
+        // what the engine gets it shows itself
+        if (handling.way === "instead") this.#showToMonitors(() => args);
+        const reply = passes ? handling.run(caller, () => shown) : this.#runApart(handling, caller, bytes);
+        return encodeWhole(await reply, state.protocol);
+      };
+      if (canWait) answerRaw([await stage(passes ? await engine.ask(bytes, 1) : NOTHING)]);
+      else if (passes) await transaction.queue(bytes, bytes, stage);
+      else await transaction.queue(accessProbe("any", false).request, undefined, stage);
+    });
+  }
+
+  #runApart({ whole, run }: Handling, caller: Caller, bytes: Buffer): Maybe<Reply> {
+    const { engine } = this.#options;
+    const next = (request = bytes): Maybe<Buffer> => engine.askUrgently(request, 1);
+    return whole ? engine.toItsEnd(async () => run(caller, next)) : run(caller, next);
+  }
+}

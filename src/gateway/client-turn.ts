@@ -1,0 +1,113 @@
+/**
+ * What is being done for a client just now. A command of the engine passes while the client's requests are decoded; one of
+ * ours, or one about which something is to be done, is exclusive: it begins when all earlier replies of this client have been
+ * given, and nothing later is decoded until it has its reply.
+ */
+import type { CommandContext } from "../commands/command.ts";
+import { ClientContext } from "./client-context.ts";
+
+type Turn =
+  /** What comes is decoded at once. */
+  | { readonly at: "idle" }
+  | { readonly at: "decoding" }
+  /** An exclusive command waits for the earlier replies. */
+  | { readonly at: "settling"; readonly job: () => Promise<void> }
+  /** An exclusive command waits for the client to read what it has been sent. */
+  | { readonly at: "draining"; readonly goOn: () => void }
+  /** @param context what its handler knows of the client, if it has one */
+  | { readonly at: "running"; readonly context: ClientContext | undefined };
+
+const IDLE: Turn = { at: "idle" };
+const DECODING: Turn = { at: "decoding" };
+const RUNNING: Turn = { at: "running", context: undefined };
+
+interface TurnEvents {
+  /** Has the client all replies that it is owed? */
+  isSettled(): boolean;
+  /** Does the client read too slowly? */
+  isFull(): boolean;
+  /** Begins a command. @throws what its job throws */
+  run(job: () => Promise<void>): Promise<void>;
+  /** It has failed. */
+  onFailed(reason: unknown): void;
+  /** It has ended. */
+  onEnded(): void;
+}
+
+export class ClientTurn {
+  readonly #events: TurnEvents;
+  #turn: Turn = IDLE;
+
+  constructor(events: TurnEvents) {
+    this.#events = events;
+  }
+
+  /** Does an exclusive command wait, or run? */
+  get isExclusive(): boolean {
+    return this.#turn !== IDLE && this.#turn !== DECODING;
+  }
+
+  get isDecoding(): boolean {
+    return this.#turn === DECODING;
+  }
+
+  /** Decodes, unless that is being done, or something exclusive. @param decode may begin something exclusive */
+  decode(decode: () => void): void {
+    if (this.#turn !== IDLE) return;
+    this.#turn = DECODING;
+    decode();
+    if (this.#turn === DECODING) this.#turn = IDLE;
+  }
+
+  /** Runs a job that has the client to itself. */
+  exclusive(job: () => Promise<void>): void {
+    if (this.#events.isSettled()) void this.#run(job);
+    else this.#turn = { at: "settling", job };
+  }
+
+  /** What the handler of the command that is about to run may know of the client. */
+  contextOf(of: Omit<Required<CommandContext>, "signal">, gone: boolean): CommandContext {
+    const context = new ClientContext(of, gone);
+    this.#turn = { at: "running", context };
+    return context;
+  }
+
+  /** The command that was given a context has ended within the call. */
+  endedAtOnce(): void {
+    this.#turn = DECODING;
+  }
+
+  /** The client has all replies that it was owed. */
+  settled(): void {
+    if (this.#turn.at === "settling") void this.#run(this.#turn.job);
+  }
+
+  /** The client reads again. */
+  drained(): void {
+    if (this.#turn.at === "draining") this.#turn.goOn();
+  }
+
+  /** The client has gone: what runs for it may know. */
+  depart(): void {
+    this.drained();
+    if (this.#turn.at === "running") this.#turn.context?.depart();
+  }
+
+  async #run(job: () => Promise<void>): Promise<void> {
+    const events = this.#events;
+    if (this.#turn.at !== "running") this.#turn = RUNNING;
+    try {
+      if (events.isFull()) {
+        await new Promise<void>((goOn) => {
+          this.#turn = { at: "draining", goOn };
+        });
+        this.#turn = RUNNING;
+      }
+      await events.run(job);
+    } catch (reason) {
+      events.onFailed(reason);
+    }
+    this.#turn = IDLE;
+    events.onEnded();
+  }
+}
