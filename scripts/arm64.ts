@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
 import { type Client, connectClient, type Value } from "../test/support/client.ts";
 import { figure } from "../test/support/figures.ts";
-import { freePort } from "../test/support/regears.ts";
+import { freePort } from "../test/support/ports.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const CACHE = join(ROOT, "node_modules/.cache/arm64");

@@ -1,13 +1,13 @@
 /** The program as its users start it: output, exit codes, signals. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { connectClient } from "../support/client.ts";
-import { freePort, type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
+import { newFolder } from "../support/folders.ts";
+import { type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
+import { freePort } from "../support/ports.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "regears-cli-"));
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = newFolder();
 
 const finish = async (...args: string[]): Promise<{ code: number | null; output: string }> => {
   const { exited, output } = runRegears(args);

@@ -1,16 +1,15 @@
 /** The programs that the Docker image puts beside the server. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort } from "../support/regears.ts";
+import { freePort } from "../support/ports.ts";
+import { newFolder } from "../support/folders.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const bin = mkdtempSync(join(tmpdir(), "regears-bin-"));
-afterAll(() => rmSync(bin, { recursive: true }));
+const bin = newFolder();
 
 interface Ended {
   readonly code: number;

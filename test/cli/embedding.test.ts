@@ -1,16 +1,16 @@
 /** The server as a part of other programs, and files that are named relative to where a program was started. */
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort } from "../support/regears.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../support/ports.ts";
+import { newFolder } from "../support/folders.ts";
 
 const root = new URL("../../", import.meta.url);
-const folder = mkdtempSync(join(tmpdir(), "regears-embedding-"));
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = newFolder();
 
 function run(args: readonly string[]): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve) => {

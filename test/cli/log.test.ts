@@ -1,7 +1,8 @@
 /** The log on standard output: nobody who reads it slowly, or not at all, keeps the server from its work. */
 import { expect, it } from "vitest";
 import { connectClient } from "../support/client.ts";
-import { freePort, runRegears } from "../support/regears.ts";
+import { runRegears } from "../support/regears.ts";
+import { freePort } from "../support/ports.ts";
 
 it("a log that nobody reads does not hold the server; what is logged later is there", async () => {
   const port = await freePort();

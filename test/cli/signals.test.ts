@@ -1,14 +1,14 @@
 /** What the program does with signals, and with outputs that nobody reads. */
-import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync } from "node:fs";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { type Client, connectClient } from "../support/client.ts";
-import { freePort, type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
+import { newFolder } from "../support/folders.ts";
+import { type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
+import { freePort } from "../support/ports.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "regears-signals-"));
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = newFolder();
 
 let server: RunningRegears | undefined;
 const clients: Client[] = [];

@@ -9,16 +9,16 @@
  *   .NET    Testcontainers.Redis 4     waits for redis-cli ping; runs scripts by redis-cli --eval
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { freePort } from "../support/regears.ts";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../support/ports.ts";
+import { newFolder } from "../support/folders.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const image = mkdtempSync(join(tmpdir(), "regears-image-"));
+const image = newFolder();
 const bin = join(image, "bin");
 const data = join(image, "data");
 let container: ChildProcess | undefined;
@@ -34,7 +34,6 @@ beforeAll(() => {
   }
   writeFileSync(join(image, "import"), "SET imported yes\nHSET h field 'two words'\n");
 });
-afterAll(() => rmSync(image, { recursive: true }));
 afterEach(async () => {
   const exited = new Promise((resolve) => container?.once("close", resolve));
   container?.kill("SIGKILL");

@@ -49,27 +49,6 @@ export function expectation(
   return differs.on === "any engine" || kind === "embedded" ? differs.gives : gives;
 }
 
-/** The text of the error that a promise is rejected with. @throws Error when it is not */
-export async function errorOf(promise: Promise<unknown>): Promise<string> {
-  try {
-    const value = await promise;
-    throw new Error(`no error but ${JSON.stringify(value)}`);
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
-
-/** Waits until the condition gives something that is true, and gives that. @throws Error when it takes too long */
-export async function until<T>(condition: () => T | Promise<T>): Promise<NonNullable<T>> {
-  const deadline = Date.now() + 30_000;
-  for (;;) {
-    const value = await condition();
-    if (value) return value as NonNullable<T>;
-    if (Date.now() > deadline) throw new Error(`never happened: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 /** Waits for the next event of an emitter, with its arguments. */
 export function next(emitter: Pick<EventEmitter, "once">, name: string): Promise<unknown[]> {
   return new Promise((resolve) => emitter.once(name, (...args: unknown[]) => resolve(args)));

@@ -1,7 +1,9 @@
 /** Programs that use ioredis: errors, users, databases, lost connections, and what values become. */
 import { Redis } from "ioredis";
-import { ALL_BYTES, errorOf, next, until, VALKEY_TEXT } from "./cases.ts";
+import { ALL_BYTES, next, VALKEY_TEXT } from "./cases.ts";
 import type { IoredisCase } from "./ioredis.cases.ts";
+import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
 
 export const connectionCases: readonly IoredisCase[] = [
   {

@@ -1,6 +1,7 @@
 /** Programs that use gears with ioredis. */
-import { errorOf, until } from "./cases.ts";
 import type { IoredisCase } from "./ioredis.cases.ts";
+import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
 
 export const gearsCases: readonly IoredisCase[] = [
   {

@@ -3,18 +3,18 @@ import { Redis, type RedisOptions } from "ioredis";
 import {
   type Case,
   type Suite,
-  errorOf,
   isBlocked,
   LIBRARY,
   NO_CLUSTER,
   next,
   UNLOCK,
-  until,
   VALKEY_ALLOWS,
   VALKEY_TEXT,
 } from "./cases.ts";
 import { connectionCases } from "./ioredis-connections.cases.ts";
 import { gearsCases } from "./ioredis-gears.cases.ts";
+import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
 
 /** All options but the one that changes the shapes of replies, and with it the types of all methods. */
 type Options = Omit<RedisOptions, "replyMapping">;

@@ -1,6 +1,8 @@
 /** Programs that use redis-modules-sdk, whose gears module is a client made for RedisGears 1.2. */
 import { RedisGears } from "redis-modules-sdk";
-import { errorOf, type Case, type Suite, until } from "./cases.ts";
+import type { Case, Suite } from "./cases.ts";
+import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
 
 /** The text of an execution's id in what the client gives as it came. */
 const mentions = (reply: unknown, text: string): boolean => JSON.stringify(reply).includes(text);

@@ -3,16 +3,16 @@ import { createClient, RESP_TYPES, type RedisClientOptions } from "redis";
 import {
   ALL_BYTES,
   type Case,
-  errorOf,
   isBlocked,
   LIBRARY,
   NO_CLUSTER,
   next,
   type Suite,
   UNLOCK,
-  until,
   VALKEY_ALLOWS,
 } from "./cases.ts";
+import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
 
 type Client = ReturnType<typeof open>;
 

@@ -1,14 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Config, ConfigError, completeConfig, engineConfig, helpText, loadStart } from "../../src/config.ts";
 import { OPTIONS, optionEntries } from "../../src/config/options.ts";
 import { splitWords } from "../../src/config/words.ts";
 import { formatValue, parseBytes, parseInteger, parseSwitch, parseValue } from "../../src/config/values.ts";
+import { newFolder } from "../support/folders.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "regears-config-"));
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = newFolder();
 let files = 0;
 const file = (text: string): string => {
   const path = join(folder, `${files++}.conf`);

@@ -4,6 +4,7 @@ import { EngineClient, encodeCommand } from "../../src/engine/client.ts";
 import type { EmbeddedConnection } from "../../src/engine/embedded-connection.ts";
 import { engine, start, warnings } from "./embedded-setup.ts";
 import { plain } from "./engine.cases.ts";
+import { until } from "../support/waiting.ts";
 
 const MB = 1024 * 1024;
 const addresses = { peer: "192.0.2.1:1000", local: "192.0.2.2:6379" };
@@ -38,10 +39,6 @@ function pauseAfterMegabyte(reader: Reader): void {
 }
 
 const send = ({ connection }: Reader, ...words: string[]): boolean => connection.write(encodeCommand(words));
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}
 
 describe("a client", () => {
   it("gets long replies in small pieces, and others are served in between", async () => {

@@ -5,6 +5,7 @@ import { EngineClient } from "../../src/engine/client.ts";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
 import { InternalConnections } from "../../src/engine/internal.ts";
 import type { EngineThread, EngineThreads } from "../../src/engine/threads.ts";
+import { until } from "../support/waiting.ts";
 
 const COMMANDS = new Map(
   ["ping", "incr", "append", "get", "set", "lpush", "lrange", "setrange", "strlen", "del"].map((name) => [name, -1]),
@@ -101,10 +102,6 @@ async function openThread(): Promise<Thread> {
   expect(await thread.run(["PING"])).toEqual([{ reply: "+PONG\r\n", othersWait: false }]);
   return thread;
 }
-
-const until = async (holds: () => boolean): Promise<void> => {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
-};
 
 const number = async (key: string): Promise<number> => Number(await client.call("GET", key));
 

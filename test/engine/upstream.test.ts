@@ -1,16 +1,17 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { EngineClient } from "../../src/engine/client.ts";
 import { ENGINE_DOWN } from "../../src/engine/engine.ts";
 import { UpstreamEngine, type UpstreamOptions } from "../../src/engine/upstream.ts";
 import { InternalError } from "../../src/errors.ts";
-import { findRedisServer, freePort, type RedisServer, startRedisServer } from "../support/redis-server.ts";
+import { findRedisServer, type RedisServer, startRedisServer } from "../support/redis-server.ts";
+import { newFolder } from "../support/folders.ts";
 import { engineCases, plain } from "./engine.cases.ts";
 import { RawConnection } from "./raw-connection.ts";
+import { freePort } from "../support/ports.ts";
 
 const redis = findRedisServer();
 const ends: (() => Promise<unknown> | unknown)[] = [];
@@ -258,7 +259,7 @@ describe.skipIf(tools !== "")(`UpstreamEngine by TLS${tools}`, () => {
   let tlsPort = 0;
 
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), "engine-tls-"));
+    folder = newFolder();
     const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
     const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
     const files = ["-keyout", key, "-out", cert, "-days", "2", "-nodes"];
@@ -270,7 +271,6 @@ describe.skipIf(tools !== "")(`UpstreamEngine by TLS${tools}`, () => {
   });
   afterAll(async () => {
     await started?.stop();
-    rmSync(folder, { recursive: true, force: true });
   });
 
   const clientTls = (): { ca: string; cert: string; key: string } => ({

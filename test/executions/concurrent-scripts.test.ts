@@ -1,14 +1,7 @@
 /** Scripts that run at the same time and want the same names, and what sessions leave behind. */
 import { describe, expect, it } from "vitest";
-import {
-  type Client,
-  errorOf,
-  executions,
-  fields,
-  registrations,
-  useServer,
-  type Value,
-} from "../support/use-server.ts";
+import { type Client, executions, fields, registrations, useServer, type Value } from "../support/use-server.ts";
+import { errorOf } from "../support/errors.ts";
 
 const setting = useServer();
 

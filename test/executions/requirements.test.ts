@@ -1,7 +1,8 @@
 /** Requirements that come with the server, and what clients with pickled functions need. */
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { errorOf, fields, useServer, type Value } from "../support/use-server.ts";
+import { fields, useServer, type Value } from "../support/use-server.ts";
+import { errorOf } from "../support/errors.ts";
 
 const setting = useServer(["--pyodide-packages", "no", "--index-url", "no"]);
 const ONE = "GB('ShardsIDReader').map(lambda x: 1).run()";

@@ -3,7 +3,9 @@ import { describe, expect, it } from "vitest";
 import { connectClient } from "../support/client.ts";
 import { pingsDuring } from "../support/ping-probe.ts";
 import { startRegears } from "../support/regears.ts";
-import { type Client, errorOf, executions, newDirectory, useServer, type Value } from "../support/use-server.ts";
+import { type Client, executions, useServer, type Value } from "../support/use-server.ts";
+import { errorOf } from "../support/errors.ts";
+import { newFolder } from "../support/folders.ts";
 
 /** As often as it takes to see what happens now and then only. */
 const ROUNDS = 200;
@@ -177,7 +179,7 @@ describe("UNBLOCKING", () => {
 });
 
 describe("UNBLOCKING with a directory", () => {
-  const directory = newDirectory();
+  const directory = newFolder();
 
   it("answers when what the script registers is on disk", { timeout: 120_000 }, async () => {
     const first = await startRegears(["--dir", directory]);

@@ -2,7 +2,10 @@
 import { describe, expect, it } from "vitest";
 import { fields } from "../support/use-server.ts";
 import { type Client, connectClient, type Value } from "../support/client.ts";
-import { endServersAfterEach, errorOf, eventually, newFolder, startServer } from "./support.ts";
+import { endServersAfterEach, startServer } from "./support.ts";
+import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
+import { newFolder } from "../support/folders.ts";
 
 endServersAfterEach();
 
@@ -44,7 +47,7 @@ GB('CommandReader', desc='maker').map(make).register(trigger='make')
     await kill();
     const { client: again } = await start(folder);
     expect(await again.call("EXISTS", "event")).toBe(1);
-    await eventually("it ticks", async () => Number(await again.call("GET", "ticks")) > 0, 60_000);
+    await until(async () => Number(await again.call("GET", "ticks")) > 0, "it ticks");
   });
 
   it("a deleted key was saved, the time event has ended", async () => {
@@ -58,7 +61,7 @@ GB('CommandReader', desc='maker').map(make).register(trigger='make')
     await kill();
     const { client: again } = await start(folder);
     expect(await again.call("EXISTS", "event")).toBe(0);
-    await eventually("the other one ticks", async () => Number(await again.call("GET", "other ticks")) > 1, 60_000);
+    await until(async () => Number(await again.call("GET", "other ticks")) > 1, "the other one ticks");
     expect(await again.call("EXISTS", "ticks")).toBe(0);
   });
 

@@ -6,18 +6,9 @@ import { type Client, connectClient, withClient } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
 import { request } from "../support/plain-client.ts";
 import { startRegears } from "../support/regears.ts";
-import {
-  descriptors,
-  endServersAfterEach,
-  eventually,
-  hasProc,
-  info,
-  pidOf,
-  residentMb,
-  sockets,
-  startServer,
-  withoutProc,
-} from "./support.ts";
+import { endServersAfterEach, info, startServer } from "./support.ts";
+import { until } from "../support/waiting.ts";
+import { descriptors, hasProc, pidOf, residentMb, sockets, withoutProc } from "../support/processes.ts";
 
 endServersAfterEach();
 
@@ -73,18 +64,18 @@ describe.skipIf(!hasProc)(`connections${withoutProc}`, () => {
     const server = await startServer();
     const pid = pidOf(server);
     const client = await connectClient(server.port);
-    const settled = (): Promise<void> =>
-      eventually("only this client is left", async () => (await info(client, "connected_clients")) <= 1);
+    const settled = (): Promise<unknown> =>
+      until(async () => (await info(client, "connected_clients")) <= 1, "only this client is left");
     await visit(server.port, 2000);
     await settled();
     const [files, memory] = [descriptors(pid), residentMb(pid)];
     await visit(server.port, 10_000);
     await settled();
-    await eventually("no descriptor is left", () => descriptors(pid) <= files);
+    await until(() => descriptors(pid) <= files, "no descriptor is left");
     const grown = residentMb(pid) - memory;
     expect(await client.call("RG.DUMPEXECUTIONS")).toEqual([]);
     // the last of those that had left before they were accepted may just be dealt with
-    await eventually("nobody subscribes", async () => String(await client.call("PUBSUB", "CHANNELS")) === "");
+    await until(async () => String(await client.call("PUBSUB", "CHANNELS")) === "", "nobody subscribes");
     expect(server.output()).not.toContain("MaxListenersExceededWarning");
     expect(grown).toBeLessThan(60);
     figure(
@@ -111,7 +102,7 @@ describe.skipIf(!hasProc)(`connections${withoutProc}`, () => {
       expect(performance.now() - start).toBeLessThan(10_000);
     });
     for (const socket of clients) socket.destroy();
-    await eventually("no socket is left", () => sockets(pid) <= before);
+    await until(() => sockets(pid) <= before, "no socket is left");
   });
 });
 
@@ -133,12 +124,12 @@ GB('PythonReader').count().run(numbers)
     const client = await connectClient(server.port);
     const leaver = await open(server.port);
     leaver.write(request("RG.PYEXECUTE", SLOW));
-    await eventually("it runs", async () => (await statuses(client)).includes("running"));
+    await until(async () => (await statuses(client)).includes("running"), "it runs");
     leaver.resetAndDestroy();
     const [[, id]] = (await client.call("RG.DUMPEXECUTIONS")) as [[string, string]];
     expect(await client.call("RG.GETRESULTSBLOCKING", id)).toEqual([["8"], []]);
     // as with any execution that a client waits for, nothing is kept of it
-    await eventually("it is gone", async () => (await statuses(client)).length === 0);
+    await until(async () => (await statuses(client)).length === 0, "it is gone");
   });
 
   it("for RG.GETRESULTSBLOCKING or RG.TRIGGER takes nothing with it", async () => {
@@ -166,9 +157,9 @@ GB('CommandReader').foreach(slow).register(trigger='slow')
         else leaver.resetAndDestroy();
       }
     expect(await client.call("RG.GETRESULTSBLOCKING", id)).toEqual([["8"], []]);
-    await eventually("all triggers ran", async () => (await client.call("GET", "triggered")) === "3");
-    await eventually("nothing runs", async () => !(await statuses(client)).includes("running"));
-    if (hasProc) await eventually("no socket is left", () => sockets(pid) <= before);
+    await until(async () => (await client.call("GET", "triggered")) === "3", "all triggers ran");
+    await until(async () => !(await statuses(client)).includes("running"), "nothing runs");
+    if (hasProc) await until(() => sockets(pid) <= before, "no socket is left");
   });
 });
 

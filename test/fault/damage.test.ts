@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { connectClient, type Client } from "../support/client.ts";
 import { runRegears } from "../support/regears.ts";
-import { endServersAfterEach, errorOf, newFolder, pidOf, startServer } from "./support.ts";
+import { endServersAfterEach, startServer } from "./support.ts";
+import { errorOf } from "../support/errors.ts";
+import { newFolder } from "../support/folders.ts";
+import { pidOf } from "../support/processes.ts";
 
 endServersAfterEach();
 

@@ -6,7 +6,9 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { type Client, callOnce, connectClient, withClient } from "../support/client.ts";
 import { connectPlain } from "../support/plain-client.ts";
 import type { RunningRegears } from "../support/regears.ts";
-import { endServersAfterEach, errorOf, eventually, startServer } from "./support.ts";
+import { endServersAfterEach, startServer } from "./support.ts";
+import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
 
 endServersAfterEach();
 
@@ -36,7 +38,7 @@ async function startLoop(code = LOOP, user?: string): Promise<string> {
     if (user !== undefined) await other.call("AUTH", user, "pw");
     return String(await other.call("RG.PYEXECUTE", code, "UNBLOCKING"));
   });
-  await eventually("it has begun", async () => (await count()) > before + 100);
+  await until(async () => (await count()) > before + 100, "it has begun");
   return id;
 }
 
@@ -47,13 +49,13 @@ async function expectStanding(): Promise<void> {
   expect(await count()).toBe(before);
 }
 
-const goesOn = (): Promise<void> => {
+const goesOn = (): Promise<unknown> => {
   let before: number | undefined;
-  return eventually("it goes on", async () => {
+  return until(async () => {
     const now = await count();
     before ??= now;
     return now > before;
-  });
+  }, "it goes on");
 };
 
 describe("a script that sends commands without an end", () => {
@@ -141,7 +143,7 @@ describe("a script that sends commands without an end", () => {
     await startLoop(code);
     await client.call("CLIENT", "PAUSE", "60", "WRITE");
     await expectStanding();
-    await eventually("it is done", async () => (await client.call("GET", "done")) === "1");
+    await until(async () => (await client.call("GET", "done")) === "1", "it is done");
     expect(await count()).toBe(200_000);
   });
 

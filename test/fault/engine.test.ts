@@ -4,8 +4,12 @@ import { afterEach, describe, expect, it } from "vitest";
 import { type Client, connectClient, type Value, withClient } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
 import { connectPlain } from "../support/plain-client.ts";
-import { findRedisServer, freePort } from "../support/redis-server.ts";
-import { endServersAfterEach, errorOf, eventually, newFolder, startServer } from "./support.ts";
+import { findRedisServer } from "../support/redis-server.ts";
+import { endServersAfterEach, startServer } from "./support.ts";
+import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
+import { freePort } from "../support/ports.ts";
+import { newFolder } from "../support/folders.ts";
 
 const redis = findRedisServer();
 
@@ -22,13 +26,13 @@ class Engine {
     const options = ["--port", String(this.port), "--dir", this.#folder, "--save", ""];
     const durable = ["--appendonly", "yes", "--appendfsync", "always"];
     this.#child = spawn(redis.path ?? "", [...options, ...durable], { stdio: "ignore" });
-    await eventually("redis-server answers", async () => {
+    await until(async () => {
       const client = await connectPlain(this.port).catch(() => undefined);
       client?.write("PING\r\n");
       const answer = await client?.read(1).catch(() => "");
       client?.destroy();
       return answer === "+";
-    });
+    }, "redis-server answers");
   }
 
   /** It hangs, and closes no connection. */
@@ -87,7 +91,7 @@ describe.skipIf(!redis.path)(`an engine that goes away${redis.skipped}`, () => {
     expect(await client.call("RG.PYEXECUTE", REGISTER)).toBe("OK");
     for (let i = 0; i < 20; i++) await client.call("XADD", "events", "*", "n", String(i));
     await client.call("SET", "marker", "there");
-    await eventually("all messages are seen and trimmed", async () => (await length(client)) === 0);
+    await until(async () => (await length(client)) === 0, "all messages are seen and trimmed");
 
     await engine.kill();
     const waits: number[] = [];
@@ -107,23 +111,25 @@ describe.skipIf(!redis.path)(`an engine that goes away${redis.skipped}`, () => {
 
     await engine.start();
     const back = performance.now();
-    await eventually("it is reached again", () =>
-      withClient(server.port, (other) => other.call("SET", "key:1", "v")).then(
-        (reply) => reply === "OK",
-        () => false,
-      ),
+    await until(
+      () =>
+        withClient(server.port, (other) => other.call("SET", "key:1", "v")).then(
+          (reply) => reply === "OK",
+          () => false,
+        ),
+      "it is reached again",
     );
     const reached = performance.now() - back;
     await withClient(server.port, async (other) => {
       expect(await other.call("RG.TRIGGER", "marker")).toEqual(["there"]);
       for (let i = 0; i < 20; i++) await other.call("XADD", "events", "*", "n", String(i));
-      await eventually("new messages are seen and trimmed", async () => (await length(other)) === 0);
+      await until(async () => (await length(other)) === 0, "new messages are seen and trimmed");
       expect(await seen(other)).toEqual({ count: 40, twice: 0 });
-      await eventually("events come again", async () => {
+      await until(async () => {
         const before = Number(await other.call("GET", "changes"));
         await other.call("SET", "key:2", "v");
         return Number(await other.call("GET", "changes")) > before;
-      });
+      }, "events come again");
     });
     figure(
       "engine-down",
@@ -143,7 +149,7 @@ describe.skipIf(!redis.path)(`an engine that goes away${redis.skipped}`, () => {
       "import time; time.sleep(1); GB().count().run()",
     ].map((code) => withClient(server.port, (other) => errorOrResult(other.call("RG.PYEXECUTE", code))));
     const sleeping = errorOrResult(inBody.call("RG.PYEXECUTE", "import time; time.sleep(15)"));
-    await eventually("all run", async () => /interpreters_busy:4/.test(String(await client.call("RG.INFO"))));
+    await until(async () => /interpreters_busy:4/.test(String(await client.call("RG.INFO"))), "all run");
     engine.hang();
     const waiting = [reading.call("GET", "k"), script.call("RG.PYEXECUTE", "execute('GET', 'k')")].map(errorOf);
     const limit = "Execution max idle reached (ExecutionMaxIdleTime, 500 ms)";
@@ -152,8 +158,10 @@ describe.skipIf(!redis.path)(`an engine that goes away${redis.skipped}`, () => {
     // it needs no engine
     expect(await sleeping).toBe("OK");
     engine.wakeUp();
-    await eventually("it is reached again", () =>
-      withClient(server.port, (other) => errorOrResult(other.call("SET", "k", "v"))).then((reply) => reply === "OK"),
+    await until(
+      () =>
+        withClient(server.port, (other) => errorOrResult(other.call("SET", "k", "v"))).then((reply) => reply === "OK"),
+      "it is reached again",
     );
   });
 
@@ -175,7 +183,7 @@ describe.skipIf(!redis.path)(`an engine that goes away${redis.skipped}`, () => {
       await new Promise((resolve) => setTimeout(resolve, 300));
       await engine.start();
       await withClient(engine.port, (direct) =>
-        eventually("the stream is empty again", async () => (await length(direct)) === 0, 20_000),
+        until(async () => (await length(direct)) === 0, "the stream is empty again"),
       );
     }
     await withClient(engine.port, async (direct) => {

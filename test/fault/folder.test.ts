@@ -7,7 +7,10 @@ import { describe, expect, it } from "vitest";
 import { fields } from "../support/use-server.ts";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { runRegears } from "../support/regears.ts";
-import { endServersAfterEach, errorOf, eventually, newFolder, startServer } from "./support.ts";
+import { endServersAfterEach, startServer } from "./support.ts";
+import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
+import { newFolder } from "../support/folders.ts";
 
 endServersAfterEach();
 
@@ -109,7 +112,7 @@ describe("a folder that can not be written", { timeout: 180_000 }, () => {
       const user = await errorOf(client.call("ACL", "SETUSER", "bob", "on"));
       expect(user).toMatch(/^MISCONF .*: ENOSPC: no space left on device$/);
       server.process.kill("SIGTERM");
-      await eventually("a line that says why", () => server.output().includes("not stopping"));
+      await until(() => server.output().includes("not stopping"), "a line that says why");
       expect(server.output()).toMatch(/not stopping, for the data can not be saved \(ENOSPC: no space/);
       expect(await client.call("GET", "k")).toBe("v");
       rmSync(join(disk.folder, "filler"));

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { type Client, connectClient } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
-import { endServersAfterEach, hasProc, pidOf, residentMb, startServer, withoutProc } from "./support.ts";
+import { endServersAfterEach, startServer } from "./support.ts";
+import { hasProc, pidOf, residentMb, withoutProc } from "../support/processes.ts";
 
 endServersAfterEach();
 

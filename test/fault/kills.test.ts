@@ -4,8 +4,10 @@ import { fields, registrations } from "../support/use-server.ts";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
-import { endServersAfterEach, eventually, newFolder } from "./support.ts";
+import { endServersAfterEach } from "./support.ts";
 import { KilledClient, MAKER } from "./kill-model.ts";
+import { until } from "../support/waiting.ts";
+import { newFolder } from "../support/folders.ts";
 
 endServersAfterEach();
 
@@ -80,7 +82,7 @@ async function allTick(server: RunningRegears, clients: readonly KilledClient[])
   for (const name of clients.flatMap(({ events }) => [...events])) {
     const ticks = async (): Promise<number> => Number(await client.call("GET", `ticks:${name}`));
     const before = await ticks();
-    await eventually(`the time event ${name} is called`, async () => (await ticks()) > before);
+    await until(async () => (await ticks()) > before, `the time event ${name} is called`);
   }
   expect((await registrations(client)).length).toBeGreaterThan(0);
   client.close();

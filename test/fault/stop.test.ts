@@ -1,7 +1,9 @@
 /** The end of a server that is asked to end. */
 import { describe, expect, it } from "vitest";
 import { connectClient } from "../support/client.ts";
-import { endServersAfterEach, errorOf, eventually, info, startServer } from "./support.ts";
+import { endServersAfterEach, info, startServer } from "./support.ts";
+import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
 
 endServersAfterEach();
 
@@ -13,9 +15,7 @@ describe("SIGTERM", () => {
     const [client, other] = [await connectClient(server.port), await connectClient(server.port)];
     const id = String(await other.call("RG.PYEXECUTE", "while True: pass", "UNBLOCKING"));
     // so that the registrations come to another interpreter: in this one nothing else would ever run
-    await eventually("it runs", async () =>
-      String(await client.call("RG.DUMPEXECUTIONS")).includes(`${id},status,running`),
-    );
+    await until(async () => String(await client.call("RG.DUMPEXECUTIONS")).includes(`${id},status,running`), "it runs");
     await client.call("RG.PYEXECUTE", register);
     await client.call("RG.PYEXECUTE", endless);
     const writers = await Promise.all(Array.from({ length: 20 }, () => connectClient(server.port)));
@@ -33,7 +33,7 @@ describe("SIGTERM", () => {
       }
     });
     const ends = Promise.all(load.map((writer) => writer.catch((error: Error) => error.message)));
-    await eventually("there is load", () => replies > 200);
+    await until(() => replies > 200, "there is load");
     const start = performance.now();
     expect(await server.stop("SIGTERM")).toBe(0);
     expect(performance.now() - start).toBeLessThan(10_000);
@@ -47,7 +47,7 @@ describe("SIGTERM", () => {
     const clients = await Promise.all(Array.from({ length: 5 }, () => connectClient(server.port)));
     const closed = clients.map((client) => errorOf(client.call("BLPOP", "nothing", "0")));
     const observer = await connectClient(server.port);
-    await eventually("all block", async () => (await info(observer, "blocked_clients")) === clients.length);
+    await until(async () => (await info(observer, "blocked_clients")) === clients.length, "all block");
     expect(await server.stop("SIGTERM")).toBe(0);
     expect(await Promise.all(closed)).toEqual(clients.map(() => expect.stringMatching(/closed|UNBLOCKED|ERR/)));
   });

@@ -2,7 +2,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Client, callOnce, connectClient, withClient } from "../support/client.ts";
 import type { RunningRegears } from "../support/regears.ts";
-import { endServersAfterEach, errorOf, eventually, startServer } from "./support.ts";
+import { endServersAfterEach, startServer } from "./support.ts";
+import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
 
 /** Hashing nested tuples recurses in C without a limit, so that the stack of WebAssembly ends first. */
 const FATAL = `
@@ -51,7 +53,7 @@ async function statusOf(id: string): Promise<string> {
 describe("an interpreter that dies", () => {
   it("fails what it ran and nothing else, and is replaced", async () => {
     const slow = withClient(server.port, (other) => other.call("RG.PYEXECUTE", SLOW));
-    await eventually("the other script runs", async () => (await executions("running")).length === 1);
+    await until(async () => (await executions("running")).length === 1, "the other script runs");
     expect(await errorOf(client.call("RG.PYEXECUTE", FATAL))).toMatch(DIED);
     expect(await client.call("PING")).toBe("PONG");
     expect(await slow).toEqual([["15"], []]);
@@ -83,7 +85,7 @@ GB('KeysReader').foreach(lambda r: execute('INCR', 'counted')).register('key:*',
       expect(await errorOf(client.call("RG.TRIGGER", "body", "die"))).toMatch(DIED);
       expect(await client.call("RG.TRIGGER", "body", "live")).toEqual(["live"]);
       expect(await client.call("SET", `key:${round}`, "x")).toBe("OK");
-      await eventually("the event is counted", async () => (await client.call("GET", "counted")) === String(round));
+      await until(async () => (await client.call("GET", "counted")) === String(round), "the event is counted");
     }
   });
 
@@ -101,7 +103,7 @@ describe("scripts that come at once", () => {
       "import time\ndef wait(x):\n    while not execute('GET', 'go'): time.sleep(0.01)\nGB('ShardsIDReader').map(wait).run()";
     const ids: string[] = [];
     for (let i = 0; i < 5; i++) ids.push(String(await client.call("RG.PYEXECUTE", wait, "UNBLOCKING")));
-    await eventually("three run", async () => (await executions("running")).length === 3);
+    await until(async () => (await executions("running")).length === 3, "three run");
     expect(await executions("running")).toEqual(ids.slice(0, 3));
     expect(await executions("created")).toEqual(ids.slice(3));
     await client.call("SET", "go", "1");
@@ -112,7 +114,7 @@ describe("scripts that come at once", () => {
 describe("a script that nothing stops", () => {
   it("is ended with its interpreter; the others go on", async () => {
     const id = String(await client.call("RG.PYEXECUTE", C_LOOP, "UNBLOCKING"));
-    await eventually("it runs", async () => (await statusOf(id)) === "running");
+    await until(async () => (await statusOf(id)) === "running", "it runs");
     const slow = withClient(server.port, (other) => other.call("RG.PYEXECUTE", SLOW));
     expect(await client.call("RG.ABORTEXECUTION", id)).toBe("OK");
     expect(await errorOf(client.call("RG.GETRESULTS", id))).toMatch(/forcestopped|abort/i);
@@ -123,7 +125,7 @@ describe("a script that nothing stops", () => {
   it("can be seen and aborted when somebody waits for its body", async () => {
     for (const body of ["while True: pass", "import time\ntime.sleep(1000)", C_LOOP]) {
       const waiting = errorOf(withClient(server.port, (other) => other.call("RG.PYEXECUTE", body)));
-      await eventually("it is listed", async () => (await executions("running")).length === 1);
+      await until(async () => (await executions("running")).length === 1, "it is listed");
       const [id] = await executions("running");
       expect(await client.call("RG.ABORTEXECUTION", String(id))).toBe("OK");
       expect(await waiting).toMatch(/forcestopped|abort/i);
@@ -148,7 +150,7 @@ describe("a script that nothing stops", () => {
       for (let i = 0; i < 3; i++) {
         ids.push(String(await callOnce(server.port, "RG.PYEXECUTE", C_LOOP, "UNBLOCKING")));
       }
-      await eventually("all run", async () => (await executions("running")).length === 3);
+      await until(async () => (await executions("running")).length === 3, "all run");
       const stopped = ids.map((id) => withClient(server.port, (other) => other.call("RG.ABORTEXECUTION", id)));
       expect(await Promise.all(stopped)).toEqual(["OK", "OK", "OK"]);
     }
@@ -166,7 +168,7 @@ describe("memory", () => {
         const [shard] = (await other.call("RG.GETEXECUTION", id)) as unknown[][];
         return shard?.[3] as unknown[];
       };
-      await eventually("it ends", async () => (await plan())[1] === "done");
+      await until(async () => (await plan())[1] === "done", "it ends");
       expect((await plan()).slice(6, 10)).toEqual(["results", 800, "errors", []]);
     });
   });

@@ -1,13 +1,12 @@
 /** CLIENT LIST, INFO and KILL show and find clients of the embedded engine by their addresses. */
-import { mkdtempSync, rmSync } from "node:fs";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connectPlain, type PlainClient } from "../support/plain-client.ts";
+import { newFolder } from "../support/folders.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 
-const directory = mkdtempSync(join(tmpdir(), "regears-addresses-"));
+const directory = newFolder();
 const path = join(directory, "socket");
 let server: RunningRegears;
 beforeAll(async () => {
@@ -15,7 +14,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await server?.stop();
-  rmSync(directory, { recursive: true });
 });
 
 /** A client that is known to the engine, and its address. */

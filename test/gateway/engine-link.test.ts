@@ -11,7 +11,7 @@ import { encodeCommand } from "../../src/engine/encode.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { status } from "../../src/resp/reply.ts";
 import { TcpEngine } from "../support/tcp-engine.ts";
-import { freePort } from "../support/redis-server.ts";
+import { freePort } from "../support/ports.ts";
 
 const PING = encodeCommand(["PING"]);
 

@@ -1,18 +1,18 @@
 /** Clients that come and go, read slowly, send nonsense or too much; engines that are not there; stopping. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
 import type { Engine, EngineConnection } from "../../src/engine/engine.ts";
 import { status } from "../../src/resp/reply.ts";
 import { describeEachEngine } from "../support/engines.ts";
+import { newFolder } from "../support/folders.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { wayOf } from "../support/path.ts";
 import { connectPlain, request } from "../support/plain-client.ts";
-import { freePort } from "../support/redis-server.ts";
 import { TcpEngine } from "../support/tcp-engine.ts";
+import { freePort } from "../support/ports.ts";
 
 /** Counts the connections that are open on any engine. */
 function counting(engine: Engine): Engine & { open: number } {
@@ -370,8 +370,7 @@ describe("the listener", () => {
   });
 
   it("listens on a unix socket, replacing one that was left behind, but no other file", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "listener-"));
-    stops.push(async () => rmSync(folder, { recursive: true }));
+    const folder = newFolder();
     const path = join(folder, "socket");
     const engine = new EmbeddedEngine();
     await engine.start();

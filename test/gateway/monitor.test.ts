@@ -1,13 +1,12 @@
 /** MONITOR in front of the embedded engine, which sees neither addresses nor which connections are the server's own. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { connectClient } from "../support/client.ts";
+import { newFolder } from "../support/folders.ts";
 import { connectPlain, type PlainClient } from "../support/plain-client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "regears-monitor-"));
+const folder = newFolder();
 const path = join(folder, "socket");
 let server: RunningRegears;
 beforeAll(async () => {
@@ -15,7 +14,6 @@ beforeAll(async () => {
 }, 90_000);
 afterAll(async () => {
   await server.stop();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 async function connectMonitor(): Promise<PlainClient> {

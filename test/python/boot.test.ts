@@ -1,10 +1,10 @@
 /** Booting: with and without a cached snapshot, from a damaged one, without a place to keep it. */
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { loadAssets } from "../../src/python/python-worker.ts";
 import { fixtures, TestWorker } from "./support.ts";
+import { newFolder } from "../support/folders.ts";
 
 const runtimeDir = join(fixtures, "runtime");
 let cacheDir = "";
@@ -25,9 +25,8 @@ async function boot(from: { cacheDir?: string }): Promise<{ answer: unknown; mil
 }
 
 beforeAll(() => {
-  cacheDir = mkdtempSync(join(tmpdir(), "regears-boot-"));
+  cacheDir = newFolder();
 });
-afterAll(() => rmSync(cacheDir, { recursive: true, force: true }));
 
 describe("the snapshot", () => {
   it("is made when there is none, and kept", async () => {
@@ -71,20 +70,18 @@ describe("the snapshot", () => {
   });
 
   it("depends on the runtime", async () => {
-    const other = mkdtempSync(join(tmpdir(), "regears-runtime-"));
+    const other = newFolder();
     writeFileSync(join(other, "main.py"), `${readFileSync(join(runtimeDir, "main.py"), "utf8")}\nMARK = 7\n`);
     const assets = await loadAssets({ cacheDir, runtimeDir: other, log });
     expect(snapshots()).toHaveLength(2);
     await using worker = await TestWorker.start(assets);
     expect(await worker.value("import regears.main; result = regears.main.MARK")).toBe(7);
-    rmSync(other, { recursive: true });
   });
 
   it("that can not be made is an error with its reason", async () => {
-    const broken = mkdtempSync(join(tmpdir(), "regears-runtime-"));
+    const broken = newFolder();
     writeFileSync(join(broken, "main.py"), "raise ValueError('no runtime today')\n");
     await expect(loadAssets({ cacheDir, runtimeDir: broken, log })).rejects.toThrow(/no runtime today/);
-    rmSync(broken, { recursive: true });
   });
 });
 

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeMarshal, encodeMarshal } from "../../src/python/marshal.ts";
 import type { PythonAssets } from "../../src/python/python-worker.ts";
-import { type Answer, TestWorker, testAssets, until } from "./support.ts";
+import { type Answer, TestWorker, testAssets } from "./support.ts";
+import { until } from "../support/waiting.ts";
 
 let assets: PythonAssets;
 let python: TestWorker;
@@ -72,7 +73,7 @@ describe("messages", () => {
     sender.post("run", "m = bytes(20_000_000)\nfor i in range(40): bridge.send(m)");
     // Main does not turn its event loop: the worker has to wait.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
-    await until(() => received > 40 * 20_000_000, "everything arrives", 20_000);
+    await until(() => received > 40 * 20_000_000, "everything arrives");
   });
 });
 

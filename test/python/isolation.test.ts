@@ -1,9 +1,7 @@
 /** `--isolation session`: no two sessions ever meet in an interpreter. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Client, connectClient } from "../support/client.ts";
+import { newFolder } from "../support/folders.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 
 let server: RunningRegears;
@@ -102,7 +100,7 @@ describe("an interpreter for each session", () => {
   });
 
   it("is given to the sessions of an earlier run, whatever the limit", async () => {
-    const dir = mkdtempSync(join(tmpdir(), "regears-isolation-"));
+    const dir = newFolder();
     try {
       await start("--isolation", "session", "--max-interpreters", "5", "--dir", dir);
       for (const name of ["a", "b", "c"]) await client.call("RG.PYEXECUTE", trigger(name), "ID", name);
@@ -117,7 +115,6 @@ describe("an interpreter for each session", () => {
       expect(await field("registrations_CommandReader")).toBe("3");
       await expect.poll(() => field("interpreters_idle"), { timeout: 15_000 }).toBe("3");
     } finally {
-      rmSync(dir, { recursive: true, force: true });
     }
   });
 });

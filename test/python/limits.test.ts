@@ -1,7 +1,8 @@
 /** Memory, files, recursion, time: what scripts can use up, and that the worker lives on. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PythonAssets } from "../../src/python/python-worker.ts";
-import { TestWorker, testAssets, until } from "./support.ts";
+import { TestWorker, testAssets } from "./support.ts";
+import { until } from "../support/waiting.ts";
 
 let assets: PythonAssets;
 let python: TestWorker;

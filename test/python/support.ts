@@ -102,12 +102,3 @@ export class TestWorker {
     else this.#unread.push(bytes);
   }
 }
-
-/** Waits until a condition holds. */
-export async function until(condition: () => boolean, what: string, timeoutMs = 5000): Promise<void> {
-  const end = performance.now() + timeoutMs;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`did not happen: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}

@@ -1,7 +1,6 @@
 /** Functions that fail, do not stop, or can not be kept: nobody else notices. */
 import { describe, expect, it } from "vitest";
 import {
-  errorOf,
   executions,
   fields,
   onlyRegistration,
@@ -10,6 +9,7 @@ import {
   useServer,
   type Value,
 } from "../support/use-server.ts";
+import { errorOf } from "../support/errors.ts";
 
 const setting = useServer();
 

@@ -1,6 +1,7 @@
 /** Commands about registrations that RedisGears does not have, or had otherwise. */
 import { describe, expect, it } from "vitest";
-import { errorOf, executions, fields, registrations, useServer, type Value } from "../support/use-server.ts";
+import { executions, fields, registrations, useServer, type Value } from "../support/use-server.ts";
+import { errorOf } from "../support/errors.ts";
 
 const names = (list: Value | undefined): Value[] => (list as Value[]).filter((_, at) => at % 2 === 0);
 const ALL_READERS = `

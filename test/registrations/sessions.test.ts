@@ -2,16 +2,16 @@
 import { describe, expect, it } from "vitest";
 import {
   type Client,
-  errorOf,
   executions,
   fields,
-  memoryOf,
   onlyRegistration,
   registrations,
   sleep,
   useServer,
   type Value,
 } from "../support/use-server.ts";
+import { errorOf } from "../support/errors.ts";
+import { pidOf, residentMb } from "../support/processes.ts";
 
 const setting = useServer();
 
@@ -232,15 +232,15 @@ GB('KeysReader').foreach(lambda r: table).register(prefix='m:*', mode='sync')
     };
     const heap = async (): Promise<number> => Number(fields(await client.call("RG.PYSTATS")).CurrAllocated);
     for (let n = 0; n < 50; n++) await round();
-    const before = { heap: await heap(), process: memoryOf(server) };
+    const before = { heap: await heap(), process: residentMb(pidOf(server)) };
     for (let n = 0; n < 500; n++) await round();
-    const grown = { heap: (await heap()) - before.heap, process: memoryOf(server) - before.process };
+    const grown = { heap: (await heap()) - before.heap, process: residentMb(pidOf(server)) - before.process };
     console.info(
       `500 sessions of 1 MB: Python's heap grew by ${(grown.heap / 1e6).toFixed(1)} MB, ` +
-        `the process by ${(grown.process / 1e6).toFixed(1)} MB`,
+        `the process by ${grown.process} MB`,
     );
     expect(grown.heap).toBeLessThan(40e6);
-    expect(grown.process).toBeLessThan(150e6);
+    expect(grown.process).toBeLessThan(150);
     expect(await client.call("RG.PYDUMPSESSIONS")).toEqual([]);
   });
 });

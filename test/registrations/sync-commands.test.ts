@@ -1,6 +1,7 @@
 /** Commands that block, and those that scripts may not call, while `sync` registrations look at every command. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { errorOf, useServer, type Value } from "../support/use-server.ts";
+import { useServer, type Value } from "../support/use-server.ts";
+import { errorOf } from "../support/errors.ts";
 
 const NOTING =
   "GB().foreach(lambda r: execute('RPUSH', 'log', r['event'])).register('l*', mode='sync', eventTypes=['lpop'])";

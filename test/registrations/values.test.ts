@@ -1,12 +1,9 @@
 /** When an event's value is read: docs/events.md. */
 import { describe, expect, it } from "vitest";
 import { useServer } from "../support/use-server.ts";
+import { until } from "../support/waiting.ts";
 
 const setting = useServer();
-
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 10));
-}
 
 /** Notes what it gets of each event of the keys `k:…`. */
 const NOTING =

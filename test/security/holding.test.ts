@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 import { ATTACKS, servesDuring } from "../support/serving.ts";
+import { until } from "../support/waiting.ts";
 
 const LIMIT_MS = 1_500;
 
@@ -106,14 +107,6 @@ async function running(client: Client): Promise<string[]> {
 /** Aborts what runs; what has ended by itself meanwhile is gone. */
 async function abortAll(client: Client): Promise<void> {
   for (const id of await running(client)) await client.call("RG.ABORTEXECUTION", id).catch(() => {});
-}
-
-async function until<T>(find: () => Promise<T | undefined>): Promise<T> {
-  for (;;) {
-    const found = await find();
-    if (found !== undefined) return found;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 const holder = async (client: Client): Promise<string | undefined> => {

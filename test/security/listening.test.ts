@@ -1,15 +1,17 @@
 /** Who is let in at all: protected mode, TLS, and the limits on what clients and scripts may make the server hold. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { networkInterfaces, tmpdir } from "node:os";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DENIED, isLocal } from "../../src/gateway/protected.ts";
 import { Client, connectClient } from "../support/client.ts";
+import { newFolder } from "../support/folders.ts";
 import { PlainClient } from "../support/plain-client.ts";
-import { freePort, type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
+import { type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
+import { freePort } from "../support/ports.ts";
 
 /** An address of this machine that is not the loopback's: packets to it do not leave the machine either. */
 const outside = Object.values(networkInterfaces())
@@ -115,7 +117,7 @@ describe("protected mode", () => {
 });
 
 describe("TLS", () => {
-  const directory = mkdtempSync(join(tmpdir(), "regears-tls-"));
+  const directory = newFolder();
   const path = (name: string): string => join(directory, name);
   const openssl = (...args: string[]): void => void execFileSync("openssl", args, { cwd: directory, stdio: "ignore" });
 
@@ -132,7 +134,6 @@ describe("TLS", () => {
       openssl("x509", "-req", "-in", `${name}.csr`, ...by, "-out", `${name}.crt`, "-days", "2");
     }
   });
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
   const serverFiles = ["--tls-cert-file", path("server.crt"), "--tls-key-file", path("server.key")];
   const ca = ["--tls-ca-cert-file", path("ca.crt")];

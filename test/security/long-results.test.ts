@@ -1,8 +1,8 @@
 /** Kept results of many megabytes, fetched again and again in one transaction: others are served, and memory does not grow. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hasProc, pidOf, residentMb } from "../fault/support.ts";
 import { type Client, connectClient } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
+import { hasProc, pidOf, residentMb } from "../support/processes.ts";
 
 /** Results of 10 MB. */
 const SCRIPT = "GB('PythonReader').map(lambda x: 'r' * 100_000).run(lambda: (i for i in range(100)))";

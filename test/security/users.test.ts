@@ -1,28 +1,22 @@
 /** Users survive: whoever changes them, and however the server ends. */
-import { rmSync } from "node:fs";
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Client, connectClient, type Value } from "../support/client.ts";
+import { type Client, connectClient } from "../support/client.ts";
 import { type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
+import { errorOf } from "../support/errors.ts";
+import { newFolder } from "../support/folders.ts";
 
 const stops: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
 });
 
-const newFolder = (): string => {
-  const folder = mkdtempSync(join(tmpdir(), "regears-users-"));
-  stops.push(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-};
 async function start(...args: string[]): Promise<{ server: RunningRegears; client: Client }> {
   const server = await startRegears(args);
   stops.unshift(() => server.stop("SIGKILL"));
   return { server, client: await connectClient(server.port) };
 }
-const errorOf = (reply: Promise<Value>): Promise<string> => reply.then(String, (error: Error) => error.message);
 const as = async (port: number, user: string, password: string): Promise<Client> => {
   const client = await connectClient(port);
   await client.call("AUTH", user, password);

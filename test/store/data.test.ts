@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync,
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { failingFrom } from "../support/file-calls.ts";
-import { contents, type DataServer, newDirectory, startData } from "./support.ts";
+import { newFolder } from "../support/folders.ts";
+import { contents, type DataServer, startData } from "./support.ts";
 
 const filled = async (server: DataServer): Promise<Map<string, string>> => {
   const { client } = server;
@@ -32,7 +33,7 @@ const filled = async (server: DataServer): Promise<Map<string, string>> => {
 
 describe("data on the disk", () => {
   it("have every type, binary keys, expiry, all databases and functions, in a dump and in a log", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const first = await startData(directory);
     const before = await filled(first);
     expect(before.size).toBe(12);
@@ -56,7 +57,7 @@ describe("data on the disk", () => {
   });
 
   it("are saved in the background when the engine wants to, and not while somebody holds the gate", async () => {
-    const { client, gate, connections } = await startData(await newDirectory());
+    const { client, gate, connections } = await startDatanewFolder();
     const last = async (): Promise<string> => String(await client.call("INFO", "persistence"));
     const owner = {};
     await gate.hold(owner);
@@ -71,7 +72,7 @@ describe("data on the disk", () => {
   });
 
   it("are due when they would be lost, and something is to be saved at all", async () => {
-    const { client, saves } = await startData(await newDirectory(), {}, { save: "3600 1" });
+    const { client, saves } = await startData(newFolder(), {}, { save: "3600 1" });
     expect(await saves.isDue()).toBe(false);
     await client.call("SET", "a", "1");
     expect(await saves.isDue()).toBe(true);
@@ -80,7 +81,7 @@ describe("data on the disk", () => {
   });
 
   it("that can not be saved are told of once, with the reason, and writes go on", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const { calls, mend } = failingFrom(1, "ENOSPC", 1000);
     const { client, saves, log } = await startData(directory, { calls });
     await client.call("SET", "a", "1");
@@ -96,7 +97,7 @@ describe("data on the disk", () => {
   });
 
   it("are as they were, whichever operation of a save fails", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     for (let which = 1; ; which++) {
       const { calls, count } = failingFrom(which);
       const server = await startData(directory, { calls });
@@ -121,7 +122,7 @@ describe("data on the disk", () => {
 
 describe("a log of changes", () => {
   it("begins with the dump when there is one, so that nothing is lost by asking for it", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const first = await startData(directory);
     await first.client.call("SET", "a", "1");
     await first.saves.save();
@@ -142,7 +143,7 @@ describe("a log of changes", () => {
   });
 
   it("of a Redis that had one file is taken over", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     writeFileSync(join(directory, "appendonly.aof"), "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n");
     const { client } = await startData(directory, { appendonly: true });
     expect(String(await client.call("GET", "a"))).toBe("1");
@@ -151,7 +152,7 @@ describe("a log of changes", () => {
 
   it("goes on after a disk was full, and nothing that was answered is lost", async () => {
     for (let which = 4; which < 12; which++) {
-      const directory = await newDirectory();
+      const directory = newFolder();
       const { calls } = failingFrom(which, "ENOSPC", 2);
       let server: DataServer;
       try {
@@ -184,7 +185,7 @@ describe("a log of changes", () => {
 
 describe("the moment of the data", () => {
   it("is that of the dump, which a copy does not change", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     expect((await startData(directory)).folder.moment).toBe(0);
     const begun = Date.now();
     const server = await startData(directory);
@@ -200,7 +201,7 @@ describe("the moment of the data", () => {
   });
 
   it("is that of the last change of the log", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const server = await startData(directory, { appendonly: true }, { appendfsync: "always" });
     await server.client.call("SET", "a", "1");
     await server.stop();
@@ -211,7 +212,7 @@ describe("the moment of the data", () => {
 
 describe("data that can not be loaded", () => {
   it("are refused with the file and the reason; repaired they are kept under another name", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     writeFileSync(join(directory, "dump.rdb"), "REDIS0099 of a later version");
     await expect(startData(directory)).rejects.toThrow(
       /^the data in .*dump\.rdb can not be loaded: Can't handle RDB format version 99\. Put a good copy/,
@@ -222,7 +223,7 @@ describe("data that can not be loaded", () => {
   });
 
   it("are refused when the folder of the log is a file, or the dump a folder", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     writeFileSync(join(directory, "appendonlydir"), "");
     await expect(startData(directory, { appendonly: true })).rejects.toThrow(/append/i);
     mkdirSync(join(directory, "dump.rdb"));

@@ -6,7 +6,8 @@ import { FileStore, type FileStoreOptions, REGISTRATIONS_FILE } from "../../src/
 import { NullStore, type StoredItem, type StoredRegistration, type StoredSession } from "../../src/store/store.ts";
 import { spec } from "../support/spec.ts";
 import { dyingAfter, failingOnce, noSpace } from "./faulty-disk.ts";
-import { Lines, newDirectory } from "./support.ts";
+import { Lines } from "./support.ts";
+import { newFolder } from "../support/folders.ts";
 
 const VERSIONS = { regears: "1.2.3", python: "3.14" };
 
@@ -71,7 +72,7 @@ const pathIn = (directory: string): string => join(directory, REGISTRATIONS_FILE
 
 describe("the file of registrations", () => {
   it("brings back every field", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const store = await started(directory);
     await store.write(add(...ITEMS));
     expect(await loaded(directory)).toEqual(ITEMS);
@@ -92,7 +93,7 @@ describe("the file of registrations", () => {
     ["bytes", Buffer.from([0, 10, 13, 255])],
     ["an object like those that stand for values", { base64: 1, integer: "2" }],
   ])("loses nothing of %s", async (_what, value) => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const item = { ...registration(1), spec: { ...spec(), duration: value as number } };
     await (await started(directory)).write(add(item, registration(2)));
     const [first, second] = await loaded(directory);
@@ -101,7 +102,7 @@ describe("the file of registrations", () => {
   });
 
   it("is not there at first, and the directory is made", async () => {
-    const directory = join(await newDirectory(), "a/b");
+    const directory = join(newFolder(), "a/b");
     const store = await started(directory);
     expect(await readdir(directory)).toEqual([]);
     await store.write(add(...ITEMS));
@@ -109,7 +110,7 @@ describe("the file of registrations", () => {
   });
 
   it("has what was removed no more, nor what was removed and added in one change twice", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const store = await started(directory);
     await store.write(add(registration(1), registration(2), registration(3)));
     await store.write(remove(2));
@@ -121,7 +122,7 @@ describe("the file of registrations", () => {
   });
 
   it("is appended to, and written anew before it is much longer than what it says", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const store = await started(directory);
     const many = Array.from({ length: 1000 }, (_, number) => registration(number, "d".repeat(500)));
     await store.write(add(...many));
@@ -140,7 +141,7 @@ describe("the file of registrations", () => {
   });
 
   it("is of a whole change or of none of it, wherever it is cut", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const store = await started(directory);
     await store.write(add(registration(1), registration(2)));
     const before = (await readFile(pathIn(directory))).length;
@@ -158,7 +159,7 @@ describe("the file of registrations", () => {
   });
 
   it("is written in its place when it was moved away, or changed by others", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const store = await started(directory);
     await store.write(add(registration(1)));
     await rename(pathIn(directory), `${pathIn(directory)}.away`);
@@ -170,7 +171,7 @@ describe("the file of registrations", () => {
   });
 
   it("leaves nothing half-done behind", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const store = await started(directory);
     await store.write(add(...ITEMS));
     await store.close();
@@ -194,7 +195,7 @@ describe("a damaged file of registrations", () => {
   it("is refused, wherever a byte is wrong, and costs one record when it is repaired", {
     timeout: 120_000,
   }, async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const good = await written(directory);
     const path = pathIn(directory);
     for (let at = 0; at < good.length; at += 7) {
@@ -218,7 +219,7 @@ describe("a damaged file of registrations", () => {
   });
 
   it("is refused when lines are missing, twice there or in another order, or its first change is cut", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const lines = (await written(directory)).toString().split(/(?<=\n)/);
     const [first = "", second = "", third = "", fourth = "", fifth = "", sixth = ""] = lines;
     const all = [first, second, third, fourth, fifth, sixth];
@@ -238,7 +239,7 @@ describe("a damaged file of registrations", () => {
   });
 
   it("is kept as it was, and written anew without what can not be read", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     await writeFile(pathIn(directory), "precious");
     await expect(loaded(directory)).rejects.toThrow("are damaged: line 1: the file ends before it");
     const { store, log } = open(directory, { repair: true, now: () => new Date("2030-01-02T03:04:05.678Z") });
@@ -250,7 +251,7 @@ describe("a damaged file of registrations", () => {
   });
 
   it("costs no other record when one says what this version does not know", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const strange = { ...registration(1), kind: "idea" } as unknown as StoredItem;
     const reader = { ...registration(2), spec: { ...spec(), reader: "MindReader" } } as unknown as StoredItem;
     await (await started(directory)).write(add(strange, reader, registration(3)));
@@ -263,7 +264,7 @@ describe("a damaged file of registrations", () => {
     ["an earlier version", "regears-registrations sha256:00\n{}\n", /earlier version of Regears wrote it/],
     ["a later version", undefined, /Regears 1\.2\.3 wrote it, in another format/],
   ])("of %s is refused, and set aside to go on", async (_which, bytes, text) => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     if (bytes !== undefined) {
       await writeFile(pathIn(directory), bytes);
     } else {
@@ -277,7 +278,7 @@ describe("a damaged file of registrations", () => {
   });
 
   it("of another Python is refused, and kept", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     await written(directory);
     const versions = { ...VERSIONS, python: "3.15" };
     await expect(open(directory, { versions }).store.load()).rejects.toThrow(
@@ -287,7 +288,7 @@ describe("a damaged file of registrations", () => {
   });
 
   it("that is a directory, or can not be read, is refused", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     await mkdir(pathIn(directory));
     await expect(loaded(directory)).rejects.toThrow("can not be read: EISDIR");
     const readFile_ = () => Promise.reject(Object.assign(new Error("EACCES: permission denied"), { code: "EACCES" }));
@@ -301,7 +302,7 @@ describe("a disk that fails", () => {
     const change = { ...remove(1), added: [registration(3), registration(4)] };
     for (const anew of [false, true]) {
       for (let survived = 0; ; survived++) {
-        const directory = await newDirectory();
+        const directory = newFolder();
         await (await started(directory)).write(add(registration(1), registration(2)));
         // A change that was cut off makes the next write replace the file.
         if (anew) await writeFile(pathIn(directory), `${await readFile(pathIn(directory), "utf8")}cut`);
@@ -326,7 +327,7 @@ describe("a disk that fails", () => {
 
   it("at any single operation refuses a change wholly, and keeps the next one", async () => {
     for (let which = LOADING + 1; ; which++) {
-      const directory = await newDirectory();
+      const directory = newFolder();
       await (await started(directory)).write(add(registration(1)));
       const { disk, count } = failingOnce(which);
       const store = await started(directory, { disk });
@@ -346,7 +347,7 @@ describe("a disk that fails", () => {
   });
 
   it("that is full refuses changes until there is room", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     let full = false;
     const openFull: FileSystem["open"] = async (...args) => {
       const file = await DISK.open(...args);
@@ -365,7 +366,7 @@ describe("a disk that fails", () => {
   });
 
   it("does not keep the server from starting when nothing is there", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     await writeFile(join(directory, "file"), "");
     const { store, log } = open(join(directory, "file/dir"));
     expect(await store.load()).toEqual([]);

@@ -3,14 +3,15 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { explainsFailures } from "../../src/store/data-commands.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { pathOf } from "../support/path.ts";
-import { newDirectory, startData } from "./support.ts";
+import { newFolder } from "../support/folders.ts";
+import { startData } from "./support.ts";
 
 let gateway: TestGateway | undefined;
 
 afterEach(() => gateway?.stop());
 
 async function setUp() {
-  const directory = await newDirectory();
+  const directory = newFolder();
   const server = await startData(directory, {}, { save: "3600 1" });
   const { engine, gate } = server;
   const path = pathOf(explainsFailures(() => engine.takeFileFailure()));

@@ -10,7 +10,8 @@ import { type KeptTimers, RegistrationKeeper } from "../../src/store/keeper.ts";
 import type { Store, StoredChange, StoredTimer } from "../../src/store/store.ts";
 import { spec } from "../support/spec.ts";
 import { noSpace } from "./faulty-disk.ts";
-import { Lines, newDirectory } from "./support.ts";
+import { Lines } from "./support.ts";
+import { newFolder } from "../support/folders.ts";
 
 const VERSIONS = { regears: "1", python: "3.14" };
 const running: RegistrationKeeper[] = [];
@@ -142,7 +143,7 @@ const shown = (registrations: readonly Registration[]) =>
 
 describe("registrations over a restart", () => {
   it("come back with their ids, sessions and arguments, and ids go on above them", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const first = await start(directory);
     expect(first.count).toBe(0);
     const [a, b] = [new Session("a", "first", ["numpy"]), new Session("b")];
@@ -167,7 +168,7 @@ describe("registrations over a restart", () => {
   });
 
   it("are kept without being asked, and so is what was unregistered or replaced", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const first = await start(directory);
     const old = new Session("s");
     const [gone] = await run(first, old, ["gone", "replaced"]);
@@ -177,7 +178,7 @@ describe("registrations over a restart", () => {
   });
 
   it("come back with the time events of their sessions, and of sessions that have nothing else", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const first = await start(directory);
     const [both, timed] = [new Session("both"), new Session("timed", "only time events")];
     await first.registrations.add(both, spec());
@@ -196,7 +197,7 @@ describe("registrations over a restart", () => {
   });
 
   it("come back a second time although nothing was changed", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const first = await start(directory);
     await first.registrations.add(new Session("s"), spec());
     await first.keeper.close();
@@ -205,7 +206,7 @@ describe("registrations over a restart", () => {
   });
 
   it("are kept as they were when the server closed", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const first = await start(directory);
     const registration = await first.registrations.add(new Session("s"), spec());
     await first.keeper.close();
@@ -215,7 +216,7 @@ describe("registrations over a restart", () => {
   });
 
   it("are gone when all were unregistered, and do not come back from the generation before", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const first = await start(directory);
     const registration = await first.registrations.add(new Session("s"), spec());
     first.registrations.remove(registration, false);

@@ -9,7 +9,8 @@ import { InternalConnections } from "../../src/engine/internal.ts";
 import { DISK } from "../../src/store/disk.ts";
 import { KeptUsers, type KeptUsersOptions, USERS_FILE } from "../../src/store/kept-users.ts";
 import { findRedisServer, startRedisServer } from "../support/redis-server.ts";
-import { Lines, newDirectory } from "./support.ts";
+import { Lines } from "./support.ts";
+import { newFolder } from "../support/folders.ts";
 
 const stops: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -65,7 +66,7 @@ const plainDefault = "user default on nopass sanitize-payload ~* &* +@all";
 
 describe("users that are kept in a directory", () => {
   it("are there after a restart, with hashes only, in a file for its owner", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const { users, client } = await start({ directory });
     await client.call("ACL", "SETUSER", "bob", "on", ">b", "~k*", "+get", "(+set ~z*)");
     await client.call("ACL", "SETUSER", "gone", "on");
@@ -79,7 +80,7 @@ describe("users that are kept in a directory", () => {
   });
 
   it("are all in the file when changes come at once", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const { users, client } = await start({ directory });
     const names = Array.from({ length: 50 }, (_, at) => `u${at}`);
     await Promise.all(
@@ -93,7 +94,7 @@ describe("users that are kept in a directory", () => {
   });
 
   it("leave what the configuration says to the configuration", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const first = await start({ directory, requirepass: "one", lines: ["conf on >c ~* +@all"] });
     await first.client.call("ACL", "SETUSER", "bob", "on", ">b", "~k*", "+get");
     await first.client.call("ACL", "SETUSER", "conf", "off");
@@ -114,7 +115,7 @@ describe("users that are kept in a directory", () => {
   });
 
   it("keep a default user's own password and state", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const { users, client } = await start({ directory });
     await client.call("ACL", "SETUSER", "default", "resetpass", ">b", "off");
     await users.keep();
@@ -129,7 +130,7 @@ describe("users that are kept in a directory", () => {
     ["empty", () => "", "it is no file of users"],
     ["without its head", (text: string) => text.slice(text.indexOf("\n") + 1), "it is no file of users"],
   ])("keep the server from starting when their file is %s", async (_what, damage, why) => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const { users, client } = await start({ directory });
     await client.call("ACL", "SETUSER", "bob", "on");
     await users.keep();
@@ -146,7 +147,7 @@ describe("users that are kept in a directory", () => {
   });
 
   it("answer that a disk failed, and are written when it works again", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     let full = true;
     const disk = {
       ...DISK,
@@ -167,7 +168,7 @@ describe("users that are kept in a directory", () => {
   });
 
   it.skipIf(process.platform === "win32" || process.getuid?.() === 0)("say that they can not be read", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const { users } = await start({ directory });
     await users.keep();
     chmodSync(join(directory, USERS_FILE), 0);
@@ -179,9 +180,9 @@ describe("an aclfile", () => {
   const TEXT = "user alice on >a ~* +@all\r\n\n  user bob on >b ~k* -@all  +get \n";
 
   it("is read at the start and by ACL LOAD, written by ACL SAVE, and wins over requirepass", async () => {
-    const aclfile = join(await newDirectory(), "users.acl");
+    const aclfile = join(newFolder(), "users.acl");
     writeFileSync(aclfile, TEXT);
-    const { users, client, list, auth } = await start({ aclfile, directory: await newDirectory(), requirepass: "pw" });
+    const { users, client, list, auth } = await start({ aclfile, directory: newFolder(), requirepass: "pw" });
     expect((await list()).map((line) => line.split(" ")[1])).toEqual(["alice", "bob", "default"]);
     expect(await auth("pw")).toBe("OK");
     await client.call("ACL", "SETUSER", "carl", "on");
@@ -198,7 +199,7 @@ describe("an aclfile", () => {
   });
 
   it("with errors changes nothing", async () => {
-    const aclfile = join(await newDirectory(), "users.acl");
+    const aclfile = join(newFolder(), "users.acl");
     writeFileSync(aclfile, TEXT);
     const { users, list } = await start({ aclfile });
     const before = await list();
@@ -215,7 +216,7 @@ describe("an aclfile", () => {
 
   const redis = findRedisServer();
   it.skipIf(!redis.path)(`has its errors in the words of redis-server${redis.skipped}`, async () => {
-    const aclfile = join(await newDirectory(), "users.acl");
+    const aclfile = join(newFolder(), "users.acl");
     writeFileSync(aclfile, "");
     const server = await startRedisServer(["--aclfile", aclfile]);
     const { users } = await start({ aclfile });

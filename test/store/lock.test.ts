@@ -7,7 +7,8 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { DISK, type FileSystem } from "../../src/store/disk.ts";
 import { DirectoryInUse, DirectoryLock } from "../../src/store/lock.ts";
-import { Lines, newDirectory } from "./support.ts";
+import { Lines } from "./support.ts";
+import { newFolder } from "../support/folders.ts";
 
 const CHILD = fileURLToPath(new URL("lock-child.ts", import.meta.url));
 
@@ -35,7 +36,7 @@ async function otherProcess(directory: string) {
 
 describe("a directory", () => {
   it("is taken once, and again when it was given back", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const first = lockOf(directory);
     await first.take();
     await first.take();
@@ -51,7 +52,7 @@ describe("a directory", () => {
   });
 
   it("whose sign somebody has removed is taken again, unless another server came", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const first = lockOf(directory);
     await first.take();
     for (const name of await readdir(directory)) await rm(join(directory, name));
@@ -65,13 +66,13 @@ describe("a directory", () => {
   });
 
   it("is made when it is missing", async () => {
-    const directory = join(await newDirectory(), "a/b");
+    const directory = join(newFolder(), "a/b");
     await lockOf(directory).take();
     expect(await readdir(directory)).toHaveLength(1);
   });
 
   it("has one owner of many that want it at once, each time", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     for (let round = 0; round < 20; round++) {
       const contenders = Array.from({ length: 5 }, () => lockOf(directory));
       const outcomes = await Promise.allSettled(contenders.map((lock) => lock.take()));
@@ -81,7 +82,7 @@ describe("a directory", () => {
   });
 
   it.skipIf(process.platform === "win32")("is free when its owner was killed, whoever has its number now", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const { child, said } = await otherProcess(directory);
     expect(said).toBe("taken");
     await expect(lockOf(directory).take()).rejects.toThrow(`process ${child.pid} on `);
@@ -100,7 +101,7 @@ describe("a directory", () => {
   it.skipIf(process.platform === "win32")(
     "is taken by an owner that does not answer, as long as it lives",
     async () => {
-      const directory = await newDirectory();
+      const directory = newFolder();
       const silent = createServer(() => {});
       await new Promise<void>((done) => silent.listen(join(directory, "regears.lock-4711-00"), done));
       await expect(lockOf(directory).take()).rejects.toThrow("process 4711");
@@ -110,7 +111,7 @@ describe("a directory", () => {
   );
 
   it.skipIf(process.platform === "win32")("is not blocked by a file that only has the name", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     await writeFile(join(directory, "regears.lock-1-ff"), "1");
     await lockOf(directory).take();
   });
@@ -118,7 +119,7 @@ describe("a directory", () => {
   it.skipIf(process.platform === "win32")(
     "whose path is too long for a socket is used, and the log tells",
     async () => {
-      const directory = join(await newDirectory(), "x".repeat(120));
+      const directory = join(newFolder(), "x".repeat(120));
       const log = new Lines();
       await lockOf(directory, log).take();
       expect(log.matching(/^warn a second server .* would not be noticed/)).toHaveLength(1);
@@ -126,7 +127,7 @@ describe("a directory", () => {
   );
 
   it("that can not be taken tells why, and can be tried again", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     let refuses = true;
     const readdir_ = (path: string): Promise<string[]> =>
       refuses ? Promise.reject(new Error("EIO: i/o error")) : readdir(path);

@@ -2,7 +2,9 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
-import { errorOf, fields, newDirectory, registrations, sleep } from "../support/use-server.ts";
+import { fields, registrations, sleep } from "../support/use-server.ts";
+import { errorOf } from "../support/errors.ts";
+import { newFolder } from "../support/folders.ts";
 
 const stops: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -44,7 +46,7 @@ GB('CommandReader').map(lambda c: call_next(*c[1:]) + '!').register(hook='echo',
 
 describe("a restart", () => {
   it("brings registrations, sessions and data back, with the globals of register()", async () => {
-    const directory = newDirectory();
+    const directory = newFolder();
     const first = await start(directory);
     expect(await first.client.call("RG.PYEXECUTE", SCRIPT, "ID", "app", "DESCRIPTION", "the app")).toBe("OK");
     expect(await first.client.call("RG.TRIGGER", "up")).toEqual(["[6, 1]"]);
@@ -90,7 +92,7 @@ describe("a restart", () => {
   });
 
   it("after kill -9 has every registration that was answered, and none that was unregistered", async () => {
-    const directory = newDirectory();
+    const directory = newFolder();
     const first = await start(directory);
     for (let n = 0; n < 20; n++) {
       const script = `GB('CommandReader').map(lambda c: ${n}).register(trigger='t${n}')`;
@@ -106,7 +108,7 @@ describe("a restart", () => {
   });
 
   it("processes again what was being processed when the server was killed", async () => {
-    const directory = newDirectory();
+    const directory = newFolder();
     const first = await start(directory);
     await first.client.call(
       "RG.PYEXECUTE",
@@ -134,7 +136,7 @@ GB('StreamReader').foreach(work).register(prefix='s', batch=1, mode='async_local
   });
 
   it("begins anew with executions, configuration and the status of streams", async () => {
-    const directory = newDirectory();
+    const directory = newFolder();
     const first = await start(directory);
     const script = `
 def work(message):
@@ -181,7 +183,7 @@ execute('SET', 'created', str(registerTE(1, tick, 'ticker')))
 `;
 
   it("with a key survive a restart, though their session has no registrations", async () => {
-    const directory = newDirectory();
+    const directory = newFolder();
     const first = await start(directory);
     await first.client.call("RG.PYEXECUTE", TICKS);
     expect(await first.client.call("GET", "created")).toBe("True");
@@ -210,7 +212,7 @@ execute('SET', 'created', str(registerTE(1, tick, 'ticker')))
   });
 
   it("with a key go on in another interpreter when theirs dies; others end, and hold nobody up", async () => {
-    const { client, server } = await start(newDirectory());
+    const { client, server } = await start(newFolder());
     await client.call(
       "RG.PYEXECUTE",
       `${TICKS}
@@ -235,7 +237,7 @@ GB('CommandReader').map(lambda c: sum(range(10**13))).register(trigger='stuck', 
   });
 
   it("that fail are stopped and logged, with their session", async () => {
-    const { client, server } = await start(newDirectory());
+    const { client, server } = await start(newFolder());
     await client.call(
       "RG.PYEXECUTE",
       `

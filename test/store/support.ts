@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach } from "vitest";
 import { BootFailure } from "../../src/engine/boot-log.ts";
 import type { FileCalls } from "../../src/engine/files/folder.ts";
@@ -16,12 +13,6 @@ const cleanUps: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
-
-export async function newDirectory(): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), "regears-store-"));
-  cleanUps.push(() => rm(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 /** A log that remembers its lines, with their level in front. */
 export class Lines {

@@ -1,7 +1,7 @@
 /** Starts the compiled server as its users do: a process of its own, found by its log. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
+import { freePort } from "./ports.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../bin/regears.js", import.meta.url));
 const READY = "Ready to accept connections";
@@ -65,18 +65,4 @@ export async function startRegears(args: readonly string[] = []): Promise<Runnin
     onOutput(undefined);
   }
   return { port, process: child, exited, output, stop };
-}
-
-/** A port that nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() =>
-        typeof address === "object" && address ? resolve(address.port) : reject(new Error("no port")),
-      );
-    });
-  });
 }

@@ -1,11 +1,7 @@
 /** What the tests of registrations on the running server share. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
-import { type Client, connectClient, type Value } from "../support/client.ts";
-import { type RunningRegears, startRegears } from "../support/regears.ts";
+import { type Client, connectClient, type Value } from "./client.ts";
+import { type RunningRegears, startRegears } from "./regears.ts";
 
 export type { Client, Value };
 
@@ -45,13 +41,6 @@ export function useServer(args: readonly string[] = []): () => Setting {
   return () => setting;
 }
 
-/** A directory that is removed after all tests of the file. */
-export function newDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "regears-events-"));
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
-
 /** Pairs of names and values as an object. */
 export function fields(list: Value | undefined): Record<string, Value> {
   const values = list as Value[];
@@ -71,19 +60,6 @@ export async function onlyRegistration(client: Client): Promise<Record<string, V
   const all = await registrations(client);
   expect(all).toHaveLength(1);
   return all[0]?.data ?? {};
-}
-
-/** The text of the error that a command answers; undefined when it answers none. */
-export const errorOf = (reply: Promise<Value>): Promise<string | undefined> =>
-  reply.then(
-    () => undefined,
-    (error: unknown) => (error instanceof Error ? error.message : String(error)),
-  );
-
-/** Memory of the process now, in bytes. */
-export function memoryOf(server: RunningRegears): number {
-  const pages = readFileSync(`/proc/${server.process.pid}/statm`, "utf8").split(" ")[1];
-  return Number(pages) * 4096;
 }
 
 /** Executions in progress by their status. */

@@ -1,7 +1,8 @@
 /** What a running server shows of itself: RG.INFO, INFO regears, the monitoring port, the log of slow executions. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Client, callOnce, connectClient } from "../support/client.ts";
-import { freePort, type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
+import { type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
+import { freePort } from "../support/ports.ts";
 
 /** The lines of RG.INFO by name. */
 async function info(client: Client): Promise<Map<string, string>> {
