@@ -7,6 +7,7 @@ import { type Client, connectClient } from "../support/client.ts";
 import { newFolder } from "../support/folders.ts";
 import { type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
 import { freePort } from "../support/ports.ts";
+import { until } from "../support/waiting.ts";
 
 const folder = newFolder();
 
@@ -88,6 +89,7 @@ describe.skipIf(process.platform === "win32")("signals", () => {
       await expect.poll(caught, { interval: 1, timeout: 30_000 }).toBe(true);
       while (!output().includes("Ready to accept connections") && child.exitCode === null) {
         child.kill("SIGUSR1");
+        // again and again, so that it comes at every moment of the start
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
       expect(await (await open(port)).call("PING")).toBe("PONG");
@@ -138,7 +140,7 @@ describe("outputs that nobody reads", () => {
     const port = await freePort();
     const { child } = runRegears(["--port", String(port), "--logfile", "/dev/full"]);
     try {
-      const client = await until(() => open(port));
+      const client = await until(() => open(port).catch(() => undefined), "it can be connected to");
       await client.call("RG.PYEXECUTE", "log('unheard')");
       expect(await client.call("PING")).toBe("PONG");
     } finally {
@@ -146,15 +148,3 @@ describe("outputs that nobody reads", () => {
     }
   });
 });
-
-async function until<T>(attempt: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-}

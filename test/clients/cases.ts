@@ -49,6 +49,10 @@ export function expectation(
   return differs.on === "any engine" || kind === "embedded" ? differs.gives : gives;
 }
 
+/** What a command gives, or the text of its error. */
+export const outcomeOf = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.catch((error: Error) => error.message);
+
 /** Waits for the next event of an emitter, with its arguments. */
 export function next(emitter: Pick<EventEmitter, "once">, name: string): Promise<unknown[]> {
   return new Promise((resolve) => emitter.once(name, (...args: unknown[]) => resolve(args)));

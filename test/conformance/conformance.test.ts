@@ -37,10 +37,15 @@ function replay(file: string, port: number): Promise<Map<string, string | undefi
   });
 }
 
-/** The recordings are of a server whose threads are there; interpreters boot when they are needed, so they are made to. */
+/**
+ * The recordings are of a server whose threads are there; interpreters boot when they are needed, so they are made to:
+ * each of these scripts waits for the others.
+ */
 async function warmUp(port: number): Promise<void> {
   const clients = await Promise.all(Array.from({ length: 4 }, () => connectClient(port)));
-  await Promise.all(clients.map((client) => client.call("RG.PYEXECUTE", "import time; time.sleep(1)")));
+  const together = "import time\nexecute('INCR', 'warm')\nwhile int(execute('GET', 'warm')) < 4: time.sleep(0.01)";
+  await Promise.all(clients.map((client) => client.call("RG.PYEXECUTE", together)));
+  await clients[0]?.call("FLUSHALL");
   for (const client of clients) client.close();
 }
 

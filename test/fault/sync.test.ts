@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { callOnce, connectClient } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
+import { until } from "../support/waiting.ts";
 
 const HOOK = "GB('CommandReader').map(lambda r: call_next(*r[1:])).register(hook='hset', keyprefix='h:', mode='sync')";
 const ENDLESS = "def f(r):\n    while True: pass\nGB('CommandReader').map(f).register(trigger='endless', mode='sync')";
@@ -17,11 +18,21 @@ describe("a sync execution", () => {
     server = await startRegears(["--execution-threads", "1"]);
     const client = await connectClient(server.port);
     await client.call("RG.PYEXECUTE", HOOK);
-    // more than there are interpreters, so that the hook's is busy too
-    for (let i = 0; i < 3; i++) await callOnce(server.port, "RG.PYEXECUTE", "while True: pass", "UNBLOCKING");
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const endless = "execute('INCR', 'computing')\nwhile True: pass";
+    for (let i = 0; i < 3; i++) await callOnce(server.port, "RG.PYEXECUTE", endless, "UNBLOCKING");
+    // one more than there are interpreters: when it waits for one, all compute, the hook's too
+    const busy = async (): Promise<unknown> => {
+      const info = new Map(
+        String(await client.call("RG.INFO"))
+          .split("\r\n")
+          .map((line) => line.split(":") as [string, string]),
+      );
+      const fields = ["interpreters_busy", "interpreters_limit", "queue_length"].map((name) => info.get(name));
+      return [...fields, await client.call("GET", "computing")];
+    };
+    await expect.poll(busy, { timeout: 60_000 }).toEqual(["2", "2", "1", "2"]);
     for (let i = 0; i < 20; i++) expect(await client.call("HSET", `h:${i}`, "f", "v")).toBe("1");
-    expect(await client.call("PING")).toBe("PONG");
+    expect(await busy()).toEqual(["2", "2", "1", "2"]);
     client.close();
   });
 
@@ -82,7 +93,9 @@ GB('CommandReader').map(lambda c: 'there').register(trigger='t')
       .toContain("a time event of session timed was stopped: it ran longer than script-time-limit (500 ms)");
     expect(await client.call("SET", "k", "v")).toBe("OK");
     expect(await client.call("RG.TRIGGER", "t")).toEqual(["there"]);
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    // one of the same interval is called twice meanwhile
+    await client.call("RG.PYEXECUTE", "registerTE(1, lambda: execute('INCR', 'marker'))");
+    await until(async () => Number(await client.call("GET", "marker")) >= 2);
     expect(await client.call("GET", "calls")).toBe("1");
     client.close();
   });

@@ -1,7 +1,7 @@
 /** Order of replies, transactions, and what changes a connection's ways. */
 import { expect, it } from "vitest";
 import { status } from "../../src/resp/reply.ts";
-import { request } from "../support/plain-client.ts";
+import { pingTwice, request } from "../support/plain-client.ts";
 import { describeEachEngine } from "../support/engines.ts";
 
 const QUEUED = "+QUEUED\r\n";
@@ -102,7 +102,7 @@ describeEachEngine("commands", (gateway) => {
     const holder = {};
     await gate.hold(holder);
     client.write("SET g 1\r\nRG.ECHO x\r\n");
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await pingTwice(await connect());
     expect(client.pending).toBe("");
     gate.release(holder);
     await client.expect("+OK\r\n$1\r\nx\r\n");
@@ -219,10 +219,12 @@ describeEachEngine("transactions", (gateway) => {
     client.write("MULTI\r\nSET step 1\r\nRG.WAIT\r\nSET step 2\r\nRG.WAIT\r\nEXEC\r\n");
     await expect.poll(() => gears.waiting.length).toBe(1);
     other.write("GET step\r\n");
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    const third = await connect();
+    await pingTwice(third);
     expect(other.pending).toBe("");
     gears.waiting.pop()?.release(status("one"));
     await expect.poll(() => gears.waiting.length).toBe(1);
+    await pingTwice(third);
     expect(other.pending).toBe("");
     gears.waiting.pop()?.release(status("two"));
     await client.expect(`+OK\r\n${QUEUED.repeat(4)}*4\r\n+OK\r\n+one\r\n+OK\r\n+two\r\n`);

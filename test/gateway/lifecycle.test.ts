@@ -265,7 +265,10 @@ describe("limits", () => {
     client.write("RG.WAIT\r\n");
     await expect.poll(() => gears.waiting.length).toBe(1);
     for (let count = 0; count < 3000; count++) client.write(command);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    // another one sends as much in the meantime
+    const other = await connect();
+    for (let count = 0; count < 3000; count++) other.write(command);
+    await other.until(() => other.bytesReceived === 5 * 3000);
     // Far less than the 30 MB that were sent has been taken in; the rest waits on the client's side.
     expect(client.socket.writableLength).toBeGreaterThan(10_000_000);
     gears.waiting.pop()?.release(status("done"));

@@ -101,20 +101,17 @@ describe("an interpreter for each session", () => {
 
   it("is given to the sessions of an earlier run, whatever the limit", async () => {
     const dir = newFolder();
-    try {
-      await start("--isolation", "session", "--max-interpreters", "5", "--dir", dir);
-      for (const name of ["a", "b", "c"]) await client.call("RG.PYEXECUTE", trigger(name), "ID", name);
-      client.close();
-      expect(await server.stop()).toBe(0);
-      await start("--isolation", "session", "--max-interpreters", "2", "--dir", dir);
-      for (const name of ["a", "b", "c"]) {
-        await expect
-          .poll(() => client.call("RG.TRIGGER", name).catch(String), { timeout: 15_000 })
-          .toEqual(expect.anything());
-      }
-      expect(await field("registrations_CommandReader")).toBe("3");
-      await expect.poll(() => field("interpreters_idle"), { timeout: 15_000 }).toBe("3");
-    } finally {
+    await start("--isolation", "session", "--max-interpreters", "5", "--dir", dir);
+    for (const name of ["a", "b", "c"]) await client.call("RG.PYEXECUTE", trigger(name), "ID", name);
+    client.close();
+    expect(await server.stop()).toBe(0);
+    await start("--isolation", "session", "--max-interpreters", "2", "--dir", dir);
+    for (const name of ["a", "b", "c"]) {
+      await expect
+        .poll(() => client.call("RG.TRIGGER", name).catch(String), { timeout: 15_000 })
+        .toEqual(expect.anything());
     }
+    expect(await field("registrations_CommandReader")).toBe("3");
+    await expect.poll(() => field("interpreters_idle"), { timeout: 15_000 }).toBe("3");
   });
 });

@@ -3,6 +3,7 @@ import type { CallReply } from "../../src/python/python-host.ts";
 import { decodeMarshal, encodeMarshal, MarshalReader, type MarshalValue } from "../../src/python/marshal.ts";
 import type { FlowFunction, FlowRun } from "../support/fake-host.ts";
 import { counts, createWorld, noting, plain, sendLines, type TestClient, useWorld, type World } from "./set-up.ts";
+import { turns } from "../support/waiting.ts";
 
 let world: World;
 let client: TestClient;
@@ -62,7 +63,7 @@ describe("commands=[…]", () => {
   it("holds the reply until the execution has ended, its own reply without override_reply", async () => {
     const order: string[] = [];
     world.register({ eventTypes: ["keymiss"], commands: ["GET"] }, async ({ wait }) => {
-      await wait(new Promise((resolve) => setTimeout(resolve, 20)));
+      await wait(turns());
       order.push("execution");
     });
     expect(await send("get a")).toBe(null);

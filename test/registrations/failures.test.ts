@@ -1,15 +1,8 @@
 /** Functions that fail, do not stop, or can not be kept: nobody else notices. */
 import { describe, expect, it } from "vitest";
-import {
-  executions,
-  fields,
-  onlyRegistration,
-  registrations,
-  sleep,
-  useServer,
-  type Value,
-} from "../support/use-server.ts";
+import { executions, fields, onlyRegistration, registrations, useServer, type Value } from "../support/use-server.ts";
 import { errorOf } from "../support/errors.ts";
+import { until } from "../support/waiting.ts";
 
 const setting = useServer();
 
@@ -163,7 +156,11 @@ def up(call):
     global count
     count += 1
     return count
-def stuck(call): return ${LONG_C_LOOP}
+def stuck(call):
+    execute('SET', 'begun', '1')
+    while True:
+        try: ${LONG_C_LOOP}
+        except BaseException: pass
 GB('CommandReader').map(up).register(trigger='up', onRegistered=lambda: execute('INCR', 'registered'))
 GB('CommandReader').map(stuck).register(trigger='stuck', mode='async_local')
 GB('KeysReader').foreach(lambda r: execute('INCR', 'events')).register(prefix='k', mode='sync')
@@ -176,8 +173,7 @@ GB('KeysReader').foreach(lambda r: execute('INCR', 'events')).register(prefix='k
     const { connect } = setting();
     const other = await connect();
     const stuck = errorOf(other.call("RG.TRIGGER", "stuck"));
-    await expect.poll(async () => (await executions(client)).some(({ status }) => status === "running")).toBe(true);
-    await sleep(100);
+    await until(() => client.call("GET", "begun"));
     const [running] = (await executions(client)).filter(({ status }) => status === "running");
     await client.call("RG.ABORTEXECUTION", running?.id ?? "");
     expect(await stuck).toBeDefined();

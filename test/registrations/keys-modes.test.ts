@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { counts, line, noting, plain, sendLines, type TestClient, useWorld, type World } from "./set-up.ts";
+import { turns, until } from "../support/waiting.ts";
 
 let world: World;
 let client: TestClient;
@@ -15,7 +16,7 @@ describe("sync", () => {
     const seen: string[] = [];
     for (const name of ["r1", "r2", "r3"]) {
       world.register({ prefix: "p:*", mode: "sync" }, async ({ records, task }) => {
-        await new Promise((resolve) => setTimeout(resolve, 2));
+        await turns();
         seen.push(`${name} ${line(records[0])}`);
         await world.execute(task.owner, "SET", `seen:${name}`, "1");
       });
@@ -28,7 +29,7 @@ describe("sync", () => {
   it("runs before the reply of commands that can block, whether they had to or not", async () => {
     const seen: string[] = [];
     world.register({ eventTypes: ["lpop", "keymiss"], mode: "sync" }, async ({ records }) => {
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await turns();
       seen.push(`${records[0]?.get("event")} ${records[0]?.get("key")}`);
     });
     await send("RPUSH l a b", "BLPOP l 1");
@@ -37,7 +38,7 @@ describe("sync", () => {
     expect(seen.splice(0)).toContain("keymiss none");
     const blocked = client.line("BLPOP later 0");
     // nobody is held up meanwhile
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await until(async () => String(await world.admin.call("INFO", "clients")).includes("blocked_clients:1"));
     expect(await world.client().line("RPUSH later x")).toBe(1);
     expect(plain(await blocked)).toEqual(["later", "x"]);
     expect(seen).toEqual(["lpop later"]);
@@ -48,10 +49,7 @@ describe("sync", () => {
     world.register({ prefix: "p:*", mode: "sync" }, async ({ records, task }) => {
       seen.push(line(records[0]));
       if (!seen.at(-1)?.startsWith("set p:slow")) return;
-      while (Number(await world.execute(task.owner, "EXISTS", "other")) < 1) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-        if (Number(await world.execute(task.owner, "DBSIZE")) < 2) await world.execute(task.owner, "SET", "other", "1");
-      }
+      await until(async () => Number(await world.execute(task.owner, "DBSIZE")) < 2);
     });
     await send("SET p:soon v PX 30", "SET p:slow v");
     await world.idle();
@@ -62,7 +60,7 @@ describe("sync", () => {
     const other = world.client();
     let during: unknown;
     world.register({ prefix: "p:*", mode: "sync" }, async ({ task }) => {
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await turns();
       during = plain(await world.execute(task.owner, "GET", "counter"));
       await world.execute(task.owner, "SET", "counter", "changed");
     });
@@ -159,7 +157,7 @@ describe("background", () => {
     const holder = {};
     await world.gate.hold(holder);
     await world.admin.call("SET", "p:1", "inside");
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await turns();
     expect(seen).toEqual([]);
     await world.admin.call("SET", "p:1", "after");
     world.gate.release(holder);

@@ -46,6 +46,7 @@ describe("which events fire", () => {
     const { seen, note } = noting();
     world.register({ prefix: "p:*", eventTypes: ["expired", "keymiss"], mode: "sync" }, note);
     await send("SET p:1 x PX 1");
+    // for so long the key is to be there
     await new Promise((resolve) => setTimeout(resolve, 5));
     await send("GET p:1");
     expect(seen).toEqual(["expired p:1 empty null", "keymiss p:1 empty null"]);

@@ -6,7 +6,6 @@ import {
   fields,
   onlyRegistration,
   registrations,
-  sleep,
   useServer,
   type Value,
 } from "../support/use-server.ts";
@@ -92,7 +91,10 @@ GB('KeysReader').foreach(slow).register(prefix='k:*', mode='async_local')
     await expect.poll(() => executions(client)).toEqual([]);
     expect(await client.call("GET", "begun")).toBe("1");
     await client.call("SET", "k:9", "x");
-    await sleep(50);
+    const marker = "GB('KeysReader').foreach(lambda r: execute('INCR', 'marker')).register('m:*', mode='async_local')";
+    await client.call("RG.PYEXECUTE", marker);
+    await client.call("SET", "m:1", "x");
+    await expect.poll(() => client.call("GET", "marker")).toBe("1");
     expect(await client.call("GET", "begun")).toBe("1");
   });
 

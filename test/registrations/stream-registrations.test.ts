@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { addMessages, counts, failing, notingBatches, plain, type TestClient, useWorld, type World } from "./set-up.ts";
+import { turns } from "../support/waiting.ts";
 
 let world: World;
 let client: TestClient;
@@ -272,7 +273,7 @@ describe("reading streams", () => {
       order.push(`end ${id}`);
     });
     await add("s", "0-1", "0-2");
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await turns();
     expect(order).toEqual(["begin 0-1"]);
     release();
     await world.idle();

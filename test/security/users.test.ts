@@ -112,9 +112,13 @@ describe("users and interpreters", () => {
     const { server, client } = await start("--execution-threads", "2");
     await client.call("ACL", "SETUSER", "bob", "on", ">b", "~*", "&*", "+@all");
     const others = await Promise.all([1, 2, 3].map(() => connectClient(server.port)));
-    const slow = (name: string): string =>
-      `import time\ntime.sleep(0.7)\nGB('CommandReader').map(lambda x: 1).register(trigger='${name}')`;
-    await Promise.all(others.map((other, at) => other.call("RG.PYEXECUTE", slow(`w${at}`))));
+    // each waits for the others, and so has an interpreter of its own
+    const together = (name: string): string => `
+import time
+execute('INCR', 'begun')
+while int(execute('GET', 'begun')) < 3: time.sleep(0.01)
+GB('CommandReader').map(lambda x: 1).register(trigger='${name}')`;
+    await Promise.all(others.map((other, at) => other.call("RG.PYEXECUTE", together(`w${at}`))));
     const bob = await as(server.port, "bob", "b");
     const code = "GB('CommandReader').map(lambda x: 'of bob').register(trigger='b')";
     expect(await bob.call("RG.PYEXECUTE", code)).toBe("OK");

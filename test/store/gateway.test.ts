@@ -88,8 +88,8 @@ describe("clients of the gateway", () => {
     expect(client.pending).toContain("rdb_changes_since_last_save:1\r\n");
     const modern = await connect();
     modern.send("HELLO", "3");
-    await modern.until(() => modern.pending.includes("modules"));
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    modern.send("PING");
+    await modern.until(() => modern.pending.endsWith("+PONG\r\n"));
     await modern.read(modern.pending.length);
     modern.send("INFO", "persistence");
     modern.send("PING");

@@ -2,9 +2,10 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
-import { fields, registrations, sleep } from "../support/use-server.ts";
+import { fields, registrations } from "../support/use-server.ts";
 import { errorOf } from "../support/errors.ts";
 import { newFolder } from "../support/folders.ts";
+import { until } from "../support/waiting.ts";
 
 const stops: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -181,6 +182,12 @@ def tick():
     execute('RPUSH', 'ticks', n)
 execute('SET', 'created', str(registerTE(1, tick, 'ticker')))
 `;
+  /** A time event of the same interval: what it does comes after what another one would have done. */
+  const MARKER = "registerTE(1, lambda: execute('INCR', 'marker'), 'marking')";
+  const markedTwice = async (client: Client): Promise<void> => {
+    const before = Number(await client.call("GET", "marker"));
+    await until(async () => Number(await client.call("GET", "marker")) >= before + 2, "the marker is called twice");
+  };
 
   it("with a key survive a restart, though their session has no registrations", async () => {
     const directory = newFolder();
@@ -199,15 +206,16 @@ execute('SET', 'created', str(registerTE(1, tick, 'ticker')))
     // the globals are those of registerTE()
     await expect.poll(() => second.client.call("LRANGE", "ticks", "0", "0")).toEqual(["41"]);
     await second.client.call("DEL", "ticker");
-    await sleep(1_200);
-    const ticks = await second.client.call("LLEN", "ticks");
-    await sleep(1_500);
-    expect(await second.client.call("LLEN", "ticks")).toBe(ticks);
+    await second.client.call("RG.PYEXECUTE", MARKER);
+    await markedTwice(second.client);
+    // what was on its way has arrived
     await second.client.call("DEL", "ticks");
+    await markedTwice(second.client);
+    expect(await second.client.call("EXISTS", "ticks")).toBe(0);
     await second.server.stop();
 
     const { client } = await start(directory);
-    await sleep(1_500);
+    await markedTwice(client);
     expect(await client.call("EXISTS", "ticks")).toBe(0);
   });
 
@@ -217,13 +225,18 @@ execute('SET', 'created', str(registerTE(1, tick, 'ticker')))
       "RG.PYEXECUTE",
       `${TICKS}
 registerTE(1, lambda: execute('INCR', 'keyless'))
-GB('CommandReader').map(lambda c: sum(range(10**13))).register(trigger='stuck', mode='async_local')
+def stuck(c):
+    execute('SET', 'stuck', '1')
+    while True:
+        try: sum(range(10**13))
+        except BaseException: pass
+GB('CommandReader').map(stuck).register(trigger='stuck', mode='async_local')
 `,
     );
     await expect.poll(() => client.call("LRANGE", "ticks", "0", "0")).toEqual(["41"]);
     const other = await connectClient(server.port);
     const stuck = errorOf(other.call("RG.TRIGGER", "stuck"));
-    await expect.poll(() => client.call("RG.DUMPEXECUTIONS")).toHaveLength(1);
+    await until(() => client.call("GET", "stuck"));
     const [running] = ((await client.call("RG.DUMPEXECUTIONS")) as Value[]).map(fields);
     await client.call("RG.ABORTEXECUTION", String(running?.executionId));
     await stuck;
@@ -231,7 +244,8 @@ GB('CommandReader').map(lambda c: sum(range(10**13))).register(trigger='stuck', 
     await client.call("DEL", "ticks");
     await expect.poll(() => client.call("LRANGE", "ticks", "0", "0"), { timeout: 10_000 }).toEqual(["41"]);
     const keyless = await client.call("GET", "keyless");
-    await sleep(1_500);
+    await client.call("RG.PYEXECUTE", MARKER);
+    await markedTwice(client);
     expect(await client.call("GET", "keyless")).toBe(keyless);
     expect(server.output()).toContain("its interpreter died");
   });
@@ -251,7 +265,8 @@ GB('CommandReader').register(trigger='t')
       "unlucky",
     );
     await expect.poll(() => client.call("GET", "failed")).toBe("1");
-    await sleep(1_500);
+    await client.call("RG.PYEXECUTE", MARKER);
+    await markedTwice(client);
     expect(await client.call("GET", "failed")).toBe("1");
     expect(server.output()).toMatch(/time event of session unlucky.*no more/);
     expect(await client.call("EXISTS", "failing")).toBe(1);

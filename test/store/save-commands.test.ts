@@ -7,6 +7,7 @@ import { SaveCommands } from "../../src/store/save-commands.ts";
 import { callerOf, pathOf, sendThrough, viewOf } from "../support/path.ts";
 import { type DataServer, startData } from "./support.ts";
 import { newFolder } from "../support/folders.ts";
+import { until } from "../support/waiting.ts";
 
 const CLIENT = callerOf();
 const IN_TRANSACTION = callerOf({ canWait: false });
@@ -27,7 +28,7 @@ async function setUp(options: { scheduled?: boolean; directory?: string } = {}) 
 }
 
 const settled = async ({ snapshots }: Pick<DataServer, "snapshots">): Promise<void> => {
-  while (snapshots.status.saving) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until(() => !snapshots.status.saving);
 };
 
 const ended = ({ engine }: Pick<DataServer, "engine">): Promise<number> =>

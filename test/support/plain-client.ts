@@ -121,3 +121,14 @@ export function connectPlain(target: number | string): Promise<PlainClient> {
     });
   });
 }
+
+/**
+ * Two PINGs, each with its PONG. Before the second is read, the server's event loop has turned: it has read what other
+ * clients had sent before this was called.
+ */
+export async function pingTwice(client: PlainClient): Promise<void> {
+  for (let times = 0; times < 2; times++) {
+    client.write("PING\r\n");
+    await client.expect("+PONG\r\n");
+  }
+}

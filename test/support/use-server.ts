@@ -67,5 +67,3 @@ export async function executions(client: Client): Promise<{ id: string; status: 
   const all = (await client.call("RG.DUMPEXECUTIONS")) as Value[];
   return all.map(fields).map(({ executionId, status }) => ({ id: String(executionId), status: String(status) }));
 }
-
-export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

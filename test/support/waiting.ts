@@ -20,3 +20,11 @@ export async function until<T>(find: () => T | Promise<T>, what = String(find)):
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
 }
+
+/**
+ * Lets the event loop turn some times: what this process does by itself, without time or network, has been done then. So it
+ * comes after what must not happen where everything is in one process.
+ */
+export async function turns(count = 20): Promise<void> {
+  for (let left = count; left > 0; left--) await new Promise((resolve) => setImmediate(resolve));
+}
