@@ -125,7 +125,7 @@ def process(message):
     if number == 13 and execute('INCR', 'attempts') == 1:
         ${LONG_C_LOOP}
     execute('RPUSH', 'processed', number)
-GB('StreamReader').foreach(process).register(prefix='jobs', batch=5, duration=50, mode='async_local',
+GB('StreamReader').foreach(process).register(prefix='jobs', batch=5, mode='async_local',
                                              onFailedPolicy='retry', onFailedRetryInterval=1)
 `,
     );

@@ -181,7 +181,7 @@ GB('KeysReader').foreach(lambda r: execute('INCR', 'events')).register(prefix='k
     expect(await client.call("GET", "events")).toBe("1");
   });
 
-  it("a flood of clients during all of it gets all its replies", { timeout: 60_000 }, async () => {
+  it("a flood of clients during all of it gets all its replies", async () => {
     const { client, connect, server } = setting();
     const stop = flood(await clientsOf(connect, 20), "SET", "k:flood", "x");
     const stopStream = flood(await clientsOf(connect, 4), "XADD", "s:flood", "*", "a", "b");
@@ -197,7 +197,7 @@ GB('StreamReader').foreach(lambda m: execute('INCR', 'read')).register(prefix='s
 GB('CommandReader').map(later).register(trigger='later', mode='async_local')
 GB('CommandReader').map(lambda c: call_next(*c[1:])).register(hook='ping', mode='sync')
 `;
-    for (let n = 0; n < 12; n++) {
+    for (let n = 0; n < 8; n++) {
       expect(await client.call("RG.PYEXECUTE", app(n), "ID", "app", "UPGRADE")).toBe("OK");
       const calls = Array.from({ length: 10 }, () => client.call("RG.TRIGGER", "later"));
       expect(await client.call("PING")).toBe("PONG");
