@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
-import { errorOf, fields, newDirectory, useServer } from "../support/use-server.ts";
+import { errorOf } from "../support/errors.ts";
+import { newFolder } from "../support/folders.ts";
+import { fields, useServer } from "../support/use-server.ts";
 import { debianWheel, emptyCache, folderOf, wheel, type WheelSpec } from "../support/wheels.ts";
 
 const OFFLINE = ["--pyodide-packages", "no", "--index-url", "no"];
@@ -201,7 +203,7 @@ import apple
 GB('CommandReader').map(lambda x: apple.__version__).register(trigger='version')`;
 
   it("is there after a restart although its source is not, before its registration fires", async () => {
-    const [directory, cache] = [newDirectory(), kept(emptyCache())];
+    const [directory, cache] = [newFolder(), kept(emptyCache())];
     const wheels = kept(folderOf([A1]));
     const args = ["--dir", directory, "--cache-dir", cache];
     const first = await start([...args, "--packages-dir", wheels]);
@@ -220,7 +222,7 @@ GB('CommandReader').map(lambda x: apple.__version__).register(trigger='version')
   });
 
   it("that is gone after a restart is told as not installed, and its registration fails with the reason", async () => {
-    const directory = newDirectory();
+    const directory = newFolder();
     const wheels = kept(folderOf([A1]));
     const first = await start(["--dir", directory, "--cache-dir", kept(emptyCache()), "--packages-dir", wheels]);
     await first.client.call("RG.PYEXECUTE", REGISTER, "ID", "app", "REQUIREMENTS", "apple==1.0");

@@ -57,7 +57,7 @@ describe("data on the disk", () => {
   });
 
   it("are saved in the background when the engine wants to, and not while somebody holds the gate", async () => {
-    const { client, gate, connections } = await startDatanewFolder();
+    const { client, gate, connections } = await startData(newFolder());
     const last = async (): Promise<string> => String(await client.call("INFO", "persistence"));
     const owner = {};
     await gate.hold(owner);

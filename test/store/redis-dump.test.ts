@@ -6,7 +6,8 @@ import { connectClient, type Client } from "../support/client.ts";
 import { findRedisServer, startRedisServer } from "../support/redis-server.ts";
 import { runRegears } from "../support/regears.ts";
 import { readModuleData } from "../../src/store/rdb/module-data.ts";
-import { newDirectory, startData } from "./support.ts";
+import { newFolder } from "../support/folders.ts";
+import { startData } from "./support.ts";
 
 const GEARS = new URL("./fixtures/redisgears-1.2.13.rdb", import.meta.url);
 const redis = findRedisServer();
@@ -91,7 +92,7 @@ const asTexts = async (reply: Promise<unknown>): Promise<string[]> => {
 describe.skipIf(!redis.path)(`the dump of a redis-server${redis.skipped}`, () => {
   it("is loaded with all types, streams with their groups, expiries, functions and databases", async () => {
     const server = await startRedisServer(["--enable-debug-command", "yes"]);
-    const directory = await newDirectory();
+    const directory = newFolder();
     try {
       const client = await connectClient(server.port);
       await fill(client);
@@ -113,7 +114,7 @@ describe.skipIf(!redis.path)(`the dump of a redis-server${redis.skipped}`, () =>
 
 describe("the dump of a Redis with RedisGears", () => {
   it("is loaded without its module data, of which the log tells, and kept as it was", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     writeFileSync(join(directory, "dump.rdb"), readFileSync(GEARS));
     for (const appendonly of [false, true]) {
       const { client, log, stop } = await startData(directory, { appendonly });
@@ -135,7 +136,7 @@ describe("the dump of a Redis with RedisGears", () => {
   });
 
   it("is loaded as the first file of a log, too", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     writeFileSync(join(directory, "dump.rdb"), readFileSync(GEARS));
     const { client } = await startData(directory, { appendonly: true });
     expect(String(await client.call("DBSIZE"))).toBe("10");
@@ -165,7 +166,7 @@ describe("the dump of a Redis with RedisGears", () => {
   });
 
   it("that is damaged is refused, wherever it is cut or a byte is wrong", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     const whole = readFileSync(GEARS);
     const path = join(directory, "dump.rdb");
     for (let at = 9; at < whole.length; at += 97) {
@@ -191,7 +192,7 @@ describe("the dump of a Redis with another module", () => {
   };
 
   it("is refused with its name, and loaded without its data when that is asked for", async () => {
-    const directory = await newDirectory();
+    const directory = newFolder();
     writeFileSync(join(directory, "dump.rdb"), foreign());
     await expect(startData(directory)).rejects.toThrow(
       /the data in .*dump\.rdb can not be loaded: it has data of a module \('r\S+'\): the keys 'timer:1'\. Start once with --skip-module-data/,
