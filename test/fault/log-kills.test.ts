@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { type Client, connectClient } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
-import { endServersAfterEach, newFolder } from "./support.ts";
+import { endServersAfterEach } from "./support.ts";
+import { newFolder } from "../support/folders.ts";
 
 endServersAfterEach();
 

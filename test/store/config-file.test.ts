@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Client, connectClient } from "../support/client.ts";
 import { runRegears, startRegears } from "../support/regears.ts";
-import { newDirectory } from "./support.ts";
+import { newFolder } from "../support/folders.ts";
 
 const BEFORE = `# mine
 port 0
@@ -15,7 +15,7 @@ hz 20
 `;
 
 async function started(text: string, use: (client: Client, path: string) => Promise<void>): Promise<void> {
-  const folder = await newDirectory();
+  const folder = newFolder();
   const real = join(folder, "real.conf");
   const path = join(folder, "link.conf");
   writeFileSync(real, text);
