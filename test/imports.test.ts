@@ -42,6 +42,8 @@ const COMMANDS = ["caller.ts", "command.ts", "command-rights.ts", "path.ts", "ta
 );
 const PYTHON = [
   "python-host.ts",
+  "python-session.ts",
+  "job.ts",
   "marshal.ts",
   "messages.ts",
   "protocol.ts",
@@ -82,7 +84,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
     ],
   ],
   ["python/", ["engine/", "resp/", ...COMMANDS]],
-  ["packages/", ["python/python-host.ts", "python/python-room.ts", "python/pack.ts"]],
+  ["packages/", ["python/python-host.ts", "python/python-session.ts", "python/python-room.ts", "python/pack.ts"]],
   ["executions/", [...ENGINE, ...COMMANDS, ...PYTHON, ...PACKAGES, "resp/"]],
   ["registrations/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/"]],
   ["store/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/", "registrations/"]],

@@ -46,7 +46,6 @@ export function executionRoom(
     maxResultBytes: config.maxExecutionResults,
     onReleased: (session) => sessions.release(session),
   });
-  users.abort = (task, error) => runner.abortTask(task, error);
   users.background = (run) => runner.showBackground(run);
   users.bodyCommand = (body) => {
     runner.presentBody = body instanceof Script ? body : undefined;

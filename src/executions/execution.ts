@@ -1,5 +1,5 @@
 /** One execution: what was asked, how far it is, what came out. */
-import type { StepInfo } from "../python/python-host.ts";
+import type { StepInfo } from "../python/job.ts";
 import type { Reply } from "../resp/reply.ts";
 
 export type ExecutionStatus = "created" | "running" | "done" | "aborted";

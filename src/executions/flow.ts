@@ -1,7 +1,7 @@
-/** A flow as a task for Python: it moves one execution from created to finished. */
-import { JobFlag } from "../python/protocol.ts";
-import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/python-host.ts";
+/** A flow as a job for Python: it moves one execution from created to finished. */
+import { FlowJob, type FlowOutcome, type Job, type JobCause, type JobLoss } from "../python/job.ts";
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
+import { JobFlag } from "../python/protocol.ts";
 import { resultsToResp } from "../python/transcode.ts";
 import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
@@ -30,46 +30,38 @@ export interface FlowOptions {
   readonly session: Session;
   /** Its name towards the engine's gate; its own when it has no parent. */
   readonly owner?: object | undefined;
-  readonly client?: number | undefined;
+  /** The command behind it. */
+  readonly cause?: JobCause | undefined;
   readonly event?: FlowEvent;
-  /** Runs inside whatever its interpreter waits for, and counts as no thread (sync executions). */
+  /** Runs on top of whatever its interpreter does, and counts as no thread (sync executions). */
   readonly runNow?: boolean;
+  /** Python has begun it together with its script. */
+  readonly begun?: boolean;
   readonly flags?: number;
   /** Texts that start with `+` or `-` answer statuses and errors. */
   readonly prefixRule?: boolean;
-  readonly onFinish?: (flow: FlowTask) => void;
-  readonly onWaiting?: (flow: FlowTask, waiting: boolean) => void;
+  readonly onFinish?: (flow: Flow) => void;
+  readonly onWaiting?: (flow: Flow, waiting: boolean) => void;
 }
 
 /** Whoever runs flows: it is told how far each of them is. One for all, since there may be very many. */
 export interface FlowKeeper {
   readonly settings: JobSettings;
   /** Python has got it. */
-  started(flow: FlowTask): void;
+  started(flow: Flow): void;
   /** It waits for coroutines or futures, or goes on. */
-  waits(flow: FlowTask, waiting: boolean): void;
+  waits(flow: Flow, waiting: boolean): void;
   /** There are more results. */
-  grew(flow: FlowTask): void;
+  grew(flow: Flow): void;
   /** Its execution has finished. */
-  finished(flow: FlowTask): void;
+  finished(flow: Flow): void;
   /** Somebody wants it to end. */
-  stop(flow: FlowTask): void;
+  stop(flow: Flow): void;
 }
 
-export class FlowTask implements PythonTask {
-  readonly kind = "flow";
-  readonly handle: number;
+export class Flow extends FlowJob {
   readonly execution: Execution;
-  readonly session: Session;
-  readonly takesThread: boolean;
-  readonly owner: object;
-  readonly client: number;
-  /** Set by whoever stops it: the error that is shown instead of Python's. */
-  stopReason: string | undefined = undefined;
-  /** Somebody stops it, so it is no surprise when its interpreter dies. */
-  stopping = false;
-  /** Python had begun it by itself, in a lent thread, while its script was being stopped: it ends as one that never began. */
-  unseen = false;
+  declare readonly session: Session;
   /** It has no results, whatever else it yields. */
   overfull = false;
   /** @internal for the keeper: the limit of its time, once it has started */
@@ -80,19 +72,19 @@ export class FlowTask implements PythonTask {
   readonly #keeper: FlowKeeper;
 
   constructor(options: FlowOptions, keeper: FlowKeeper) {
+    super(options.handle, options.session, options.runNow !== true, options.owner);
     this.options = options;
     this.#keeper = keeper;
-    this.handle = options.handle;
     this.execution = options.execution;
-    this.session = options.session;
-    this.takesThread = options.runNow !== true;
-    this.owner = options.owner ?? this;
-    this.client = options.client ?? 0;
     this.session.executions++;
   }
 
   get name(): string {
     return `execution ${this.execution.id}`;
+  }
+
+  override get cause(): JobCause | undefined {
+    return this.options.cause;
   }
 
   /** Number of the registration that it belongs to. */
@@ -104,15 +96,13 @@ export class FlowTask implements PythonTask {
     const flags = jobFlags(this.#keeper.settings, this.options.flags);
     const { event } = this.options;
     if (!event) return ["start", this.handle, this.execution.id, flags];
-    return ["event", this.handle, this.execution.id, event.registration, event.records(), flags, this.client];
+    return ["event", this.handle, this.execution.id, event.registration, event.records(), flags];
   }
 
   onStart(): void {
     this.execution.status = "running";
     this.#keeper.started(this);
   }
-
-  onScript(_outcome: ScriptOutcome): void {}
 
   onResults(items: MarshalReader): void {
     if (this.overfull) return;
@@ -126,17 +116,22 @@ export class FlowTask implements PythonTask {
     this.#keeper.waits(this, waiting);
   }
 
-  onDone(outcome: FlowOutcome): void {
-    this.execution.totalMs = outcome.totalMs;
-    this.execution.readMs = outcome.readMs;
-    this.execution.stepMs = outcome.stepMs;
-    if (this.unseen && this.stopReason === undefined) this.finish("aborted");
-    else this.finish(outcome.status, this.stopReason === undefined ? outcome.errors : [this.stopReason]);
+  onDone({ status, errors, totalMs, readMs, stepMs }: FlowOutcome): void {
+    this.execution.totalMs = totalMs;
+    this.execution.readMs = readMs;
+    this.execution.stepMs = stepMs;
+    const { stopCause } = this;
+    if (stopCause?.kind === "abort-unseen") this.finish("aborted");
+    else this.finish(status, stopCause?.kind === "fault" ? [stopCause.error] : errors);
   }
 
-  onLost(reason: string | undefined): void {
-    this.execution.lost = !this.stopping;
-    this.finish("done", [this.stopReason ?? lostText(reason)]);
+  onLost(loss: JobLoss): void {
+    this.execution.lost = this.stopCause === undefined;
+    this.finish("done", [lostText(this, loss)]);
+  }
+
+  protected onStop(): void {
+    this.#keeper.stop(this);
   }
 
   /** Ends the execution, from wherever. */
@@ -146,16 +141,14 @@ export class FlowTask implements PythonTask {
     this.session.executions--;
     this.#keeper.finished(this);
   }
-
-  /** Ends it, as soon as that is possible. */
-  stop(): void {
-    this.#keeper.stop(this);
-  }
 }
 
-/** The error of an execution whose interpreter died. @param reason undefined when it had to be stopped like that */
-export const lostText = (reason: string | undefined): string =>
-  reason === undefined ? FORCE_STOPPED : `the Python interpreter that ran this execution died: ${reason}`;
+/** The error of a job that was lost. */
+export function lostText({ stopCause }: Job, loss: JobLoss): string {
+  if (stopCause?.kind === "fault") return stopCause.error;
+  if (loss.kind === "stubborn") return FORCE_STOPPED;
+  return `the Python interpreter that ran this execution died: ${loss.reason}`;
+}
 
 /** What Python says when it can still say something. */
 const FORCE_STOPPED = "['Traceback (most recent call last):\\n', 'gears.forcestopped\\n']";

@@ -1,10 +1,11 @@
 /** Runs scripts and flows: from RG.PYEXECUTE's script to an execution's end. */
-import type { BackgroundRun, PythonHost, PythonTask, StepInfo } from "../python/python-host.ts";
+import type { StepInfo, StopCause } from "../python/job.ts";
+import type { BackgroundRun, PythonHost } from "../python/python-host.ts";
 import type { Reply } from "../resp/reply.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import { type CallOptions, WatchedCall } from "./watched-call.ts";
 import type { Execution } from "./execution.ts";
-import { type FlowKeeper, type FlowOptions, FlowTask, type JobSettings } from "./flow.ts";
+import { type FlowKeeper, type FlowOptions, Flow, type JobSettings } from "./flow.ts";
 import type { Ids } from "./ids.ts";
 import type { ExecutionRegistry } from "./execution-registry.ts";
 import { Script, type ScriptRequest } from "./script.ts";
@@ -58,9 +59,8 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
   readonly #slow: SlowLog | undefined;
   readonly #maxWaiting: number;
   readonly #maxResultBytes: number;
-  readonly #waiting = new Set<FlowTask>();
   readonly #onReleased: (session: Session) => void;
-  readonly #tasks = new Map<Execution, Stoppable>();
+  readonly #unfinished = new Map<Execution, Stoppable>();
 
   constructor(options: RunnerOptions) {
     this.host = options.host;
@@ -87,22 +87,23 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
   }
 
   /** Queues a flow of an execution that was created for it, or runs it at once. */
-  startFlow(options: FlowOptions): FlowTask {
-    const flow = new FlowTask(options, this);
+  startFlow(options: FlowOptions): Flow {
+    const flow = new Flow(options, this);
     this.track(flow.execution, flow);
     if (options.runNow) this.host.runNow(flow);
+    else if (options.begun) this.host.submitBegun(flow);
     else this.host.submit(flow);
     return flow;
   }
 
   /** @internal see {@link FlowKeeper} */
-  started(flow: FlowTask): void {
+  started(flow: Flow): void {
     flow.timer = flow.options.runNow ? this.#watchSync(flow) : this.watch(flow);
     flow.begun = this.clock();
   }
 
   /** @internal see {@link FlowKeeper} */
-  waits(flow: FlowTask, waiting: boolean): void {
+  waits(flow: Flow, waiting: boolean): void {
     const { runNow, onWaiting } = flow.options;
     // as in RedisGears, a sync execution is not shown as running while it waits
     if (runNow) flow.execution.status = waiting ? "created" : "running";
@@ -112,23 +113,22 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
       flow.timer = this.watch(flow);
     }
     onWaiting?.(flow, waiting);
-    this.#noteWaiting(flow, waiting);
+    if (waiting) this.#checkWaiting(flow);
   }
 
   /** @internal see {@link FlowKeeper} */
-  grew(flow: FlowTask): void {
+  grew(flow: Flow): void {
     const limit = this.#maxResultBytes;
     if (limit === 0 || flow.execution.resultBytes <= limit) return;
     flow.overfull = true;
     flow.execution.dropResults();
     const text = `it has more than ${limit} bytes of results (max-execution-results)`;
-    this.abortTask(flow, `Execution was stopped: ${text}`);
+    flow.stop({ kind: "fault", error: `Execution was stopped: ${text}` });
   }
 
   /** @internal see {@link FlowKeeper} */
-  finished(flow: FlowTask): void {
+  finished(flow: Flow): void {
     flow.timer?.cancel();
-    this.#waiting.delete(flow);
     const { session, registration, execution } = flow;
     if (flow.begun !== undefined) {
       this.tellSlow(flow.begun, { kind: "execution", session, registration, execution: execution.id });
@@ -142,8 +142,7 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
   }
 
   /** @internal see {@link FlowKeeper} */
-  stop(flow: FlowTask): void {
-    flow.stopping = true;
+  stop(flow: Flow): void {
     if (this.host.withdraw(flow)) {
       this.host.tell(flow.session, ["discard", flow.handle]);
       flow.finish("aborted");
@@ -161,7 +160,7 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
   }
 
   /** Creates the execution of a `run()` inside a step, coroutine or callback: nobody's, and dropped when it ends. */
-  startInner(session: Session, steps: readonly StepInfo[]): FlowTask {
+  startInner(session: Session, steps: readonly StepInfo[]): Flow {
     const execution = this.registry.create({ registered: false, kept: false });
     execution.declare(steps);
     return this.startFlow({ handle: this.host.nextHandle(), execution, session });
@@ -169,14 +168,13 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
 
   /**
    * Stops an execution. Resolves when it has finished.
-   * @param reason the error it ends with, instead of the traceback of the interrupted code
+   * @param cause somebody has asked for it, unless given
    */
-  async abort(execution: Execution, reason?: string): Promise<void> {
+  async abort(execution: Execution, cause: StopCause = { kind: "abort" }): Promise<void> {
     if (!execution.isFinished) await this.untilDeclared(execution);
-    const task = this.#tasks.get(execution);
-    if (!task || execution.isFinished) return;
-    task.stopReason ??= reason;
-    task.stop();
+    const stoppable = this.#unfinished.get(execution);
+    if (!stoppable || execution.isFinished) return;
+    stoppable.stop(cause);
     await execution.finished;
   }
 
@@ -185,14 +183,6 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
     if (!this.host.booting) return;
     const patience = new Promise<void>((resolve) => setTimeout(resolve, BOOT_PATIENCE_MS).unref());
     await Promise.race([execution.declared, patience]);
-  }
-
-  /** Stops a task that Python is running. @param reason the error that its execution ends with */
-  abortTask(task: PythonTask, reason: string): void {
-    if (!("stopReason" in task && "stop" in task)) return;
-    const stoppable = task as PythonTask & Stoppable;
-    stoppable.stopReason ??= reason;
-    stoppable.stop();
   }
 
   /** Stops everything that is in progress and forgets all executions, as the end of the server would. */
@@ -207,31 +197,31 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
 
   /** Stops everything that is in progress, for a shutdown. */
   abortAll(): void {
-    for (const [, task] of this.#tasks) task.stop();
+    for (const stoppable of this.#unfinished.values()) stoppable.stop({ kind: "abort" });
   }
 
   /** How many executions are unfinished, without the events that wait for the turn of their registration. */
   get pendingCount(): number {
-    return this.#tasks.size;
+    return this.#unfinished.size;
   }
 
   /** How many of them wait for coroutines and futures. */
   get waitingCount(): number {
-    return this.#waiting.size;
+    return this.host.waiting.size;
   }
 
   /** Unfinished executions. */
   get pending(): Execution[] {
-    return [...this.#tasks.keys()];
+    return [...this.#unfinished.keys()];
   }
 
   /** Remembers how an unfinished execution is stopped. */
-  track(execution: Execution, task: Stoppable): void {
-    this.#tasks.set(execution, task);
+  track(execution: Execution, stoppable: Stoppable): void {
+    this.#unfinished.set(execution, stoppable);
   }
 
   forget(execution: Execution): void {
-    this.#tasks.delete(execution);
+    this.#unfinished.delete(execution);
   }
 
   /** When something began to run, if anybody wants to know how long it takes. */
@@ -260,32 +250,29 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
   }
 
   /** Starts the clock of something that began to run. @returns its timer; undefined without a limit */
-  watch(task: Stoppable): Timer | undefined {
-    return stopAfter(this.#timeoutMs(), "execution-timeout", task);
+  watch(stoppable: Stoppable): Timer | undefined {
+    return stopAfter(this.#timeoutMs(), "execution-timeout", stoppable);
   }
 
   /** The same for an execution that holds the engine: all clients wait for it, so its time is always limited. */
-  #watchSync(task: Stoppable): Timer | undefined {
+  #watchSync(stoppable: Stoppable): Timer | undefined {
     const [own, all] = [this.#syncTimeoutMs(), this.#timeoutMs()];
-    return all > 0 && (own <= 0 || all < own) ? this.watch(task) : stopAfter(own, "script-time-limit", task);
+    return all > 0 && (own <= 0 || all < own) ? this.watch(stoppable) : stopAfter(own, "script-time-limit", stoppable);
   }
 
-  #noteWaiting(flow: FlowTask, waiting: boolean): void {
-    if (!waiting) {
-      this.#waiting.delete(flow);
-    } else if (this.#waiting.size < this.#maxWaiting) {
-      this.#waiting.add(flow);
-    } else {
-      const limit = `max-waiting-executions is ${this.#maxWaiting}`;
-      this.abortTask(flow, `Execution was stopped: too many wait for coroutines and futures (${limit})`);
-    }
+  /** Stops a flow that has begun to wait if too many do, not counting those that are being stopped. */
+  #checkWaiting(flow: Flow): void {
+    const [{ waiting }, most] = [this.host, this.#maxWaiting];
+    if (waiting.size <= most || [...waiting].filter(({ stopCause }) => !stopCause).length <= most) return;
+    const limit = `max-waiting-executions is ${most}`;
+    const error = `Execution was stopped: too many wait for coroutines and futures (${limit})`;
+    flow.stop({ kind: "fault", error });
   }
 }
 
-function stopAfter(limit: number, option: string, task: Stoppable): Timer | undefined {
+function stopAfter(limit: number, option: string, stoppable: Stoppable): Timer | undefined {
   if (limit <= 0) return undefined;
   return runAfter(limit, () => {
-    task.stopReason = `Execution was stopped: it ran longer than ${option} (${limit} ms)`;
-    task.stop();
+    stoppable.stop({ kind: "fault", error: `Execution was stopped: it ran longer than ${option} (${limit} ms)` });
   });
 }

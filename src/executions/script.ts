@@ -1,11 +1,11 @@
 /** A script: what RG.PYEXECUTE runs, from its body to the answer. */
 import { ReplyError } from "../errors.ts";
-import type { FlowOutcome, PythonTask, ScriptOutcome } from "../python/python-host.ts";
-import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
+import { type JobLoss, ScriptJob, type ScriptOutcome, type DeclaredRun } from "../python/job.ts";
+import type { MarshalValue } from "../python/marshal.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
-import { type FlowTask, jobFlags, lostText } from "./flow.ts";
+import { jobFlags, lostText } from "./flow.ts";
 import type { InOrder } from "./script-order.ts";
 import type { Session } from "./session.ts";
 import type { RunningBody, Supervisor } from "./supervisor.ts";
@@ -68,30 +68,21 @@ const OK: Reply = { type: "status", text: "OK" };
 /** Those of a script whose turn has not come. */
 const NOTHING_YET: Declarations = { count: 0, commit: () => undefined, discard: () => {} };
 
-/** A script's body as a task; its flow, if it declares one, follows as a task of the same handle. */
-export class Script implements PythonTask, InOrder, RunningBody {
-  readonly kind = "script";
-  readonly handle: number;
-  readonly session: Session;
-  readonly takesThread = false;
+/** A script's body as a job; its flow, if it declares one, follows as a job of the same handle. */
+export class Script extends ScriptJob implements InOrder, RunningBody {
   readonly registers: boolean;
-  readonly owner: object = this;
-  readonly client = 0;
+  declare readonly session: Session;
   declarations = NOTHING_YET;
   /** What its client gets. */
   readonly reply: Promise<Reply>;
   execution: Execution | undefined;
-  stopReason: string | undefined;
   #resolve!: (reply: Reply) => void;
   readonly #runner: Supervisor;
   readonly #request: ScriptRequest;
   #timer: Timer | undefined;
   #patience: NodeJS.Timeout | undefined;
-  #submitted = false;
-  #started = false;
   #answered = false;
   #over = false;
-  #stopping = false;
   readonly #onRan: (ms: number) => void;
   /** Until the body is shown as running, and then until its turn is over. */
   #longTimer: NodeJS.Timeout | undefined;
@@ -101,12 +92,11 @@ export class Script implements PythonTask, InOrder, RunningBody {
   #bodyMs = 0;
 
   constructor(runner: Supervisor, request: ScriptRequest) {
+    super(runner.host.nextHandle(), request.session, false);
     this.#runner = runner;
     this.#request = request;
     this.registers = request.code.includes("register");
     this.#onRan = request.onRan ?? (() => {});
-    this.handle = runner.host.nextHandle();
-    this.session = request.session;
     this.reply = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -151,7 +141,6 @@ export class Script implements PythonTask, InOrder, RunningBody {
   #submit(): void {
     // it may have been stopped meanwhile
     if (this.#over) return;
-    this.#submitted = true;
     this.#runner.host.submit(this);
   }
 
@@ -161,7 +150,7 @@ export class Script implements PythonTask, InOrder, RunningBody {
 
   /** A blocking script that has to wait for an interpreter is an execution meanwhile: it can be seen and aborted. */
   #showWhenQueued(): void {
-    if (!this.#started && !this.#over && !this.execution) this.#show(false);
+    if (!this.isStarted && !this.#over && !this.execution) this.#show(false);
   }
 
   #show(kept: boolean): void {
@@ -174,7 +163,6 @@ export class Script implements PythonTask, InOrder, RunningBody {
   }
 
   onStart(): void {
-    this.#started = true;
     this.#begun = this.#runner.clock();
     this.#startedAt = performance.now();
     // most bodies only declare a flow: they are shown as created until it starts
@@ -183,7 +171,7 @@ export class Script implements PythonTask, InOrder, RunningBody {
       // one that does not end must be seen to be aborted, whoever waits for it
       if (!this.execution) this.#show(false);
       if (this.execution) this.execution.status = "running";
-      if (this.#stopping) this.#runner.host.abort(this);
+      if (this.stopCause) this.#runner.host.abort(this);
       this.#longTimer = setTimeout(() => this.#endTurn(), TURN_MS - patience);
     }, patience);
     this.#timer = this.#runner.watch(this);
@@ -212,7 +200,7 @@ export class Script implements PythonTask, InOrder, RunningBody {
     this.#runner.tellSlow(this.#begun, { kind: "script", session, registration: undefined, execution: execution?.id });
     this.#runner.ids.skip(0, outcome.builders);
     if (!outcome.ok) {
-      this.#fail(this.stopReason ?? outcome.error);
+      this.#fail(this.stopCause?.kind === "fault" ? this.stopCause.error : outcome.error);
       return;
     }
     const registered = this.declarations.count > 0;
@@ -228,10 +216,10 @@ export class Script implements PythonTask, InOrder, RunningBody {
     const { run } = outcome;
     if (registered || run) this.#request.onEffect?.();
     const goOn = (): void => {
-      if (run && this.#stopping && !run.begun) {
+      if (run && this.stopCause && !run.begun) {
         this.#runner.host.tell(this.session, ["discard", this.handle]);
         this.#aborted();
-      } else if (run) this.#startFlow(run.steps, settled);
+      } else if (run) this.#startFlow(run, settled);
       else this.#finish(OK, []);
     };
     if (settled && !run?.begun) void settled.then(goOn, (error) => this.#refuseDeclared(error, run !== undefined));
@@ -247,10 +235,9 @@ export class Script implements PythonTask, InOrder, RunningBody {
     this.#fail(message);
   }
 
-  stop(): void {
+  protected onStop(): void {
     const { host } = this.#runner;
-    this.#stopping = true;
-    if (this.#submitted && !host.withdraw(this)) {
+    if (this.place !== "new" && !host.withdraw(this)) {
       // what is shown as created does not end by an error in its body, if that only declares a flow
       if (this.execution?.status !== "created") host.abort(this);
       return;
@@ -304,17 +291,13 @@ export class Script implements PythonTask, InOrder, RunningBody {
     clearTimeout(this.#longTimer);
   }
 
-  onLost(reason: string | undefined): void {
-    this.#fail(this.stopReason ?? lostText(reason));
+  onLost(loss: JobLoss): void {
+    this.#fail(lostText(this, loss));
     this.#bodyEnded();
   }
 
-  onResults(_items: MarshalReader): void {}
-  onWaiting(_waiting: boolean): void {}
-  onDone(_outcome: FlowOutcome): void {}
-
   /** @param settled when a script that registers something, too, may be answered; undefined: it registers nothing */
-  #startFlow(steps: FlowTask["execution"]["steps"], settled: Promise<void> | undefined): void {
+  #startFlow({ steps, begun }: DeclaredRun, settled: Promise<void> | undefined): void {
     const { registry } = this.#runner;
     const registered = settled !== undefined;
     const execution = this.execution ?? registry.create({ registered: false, kept: registered });
@@ -322,12 +305,9 @@ export class Script implements PythonTask, InOrder, RunningBody {
     if (this.execution) this.#runner.forget(this.execution);
     execution.status = "created";
     execution.declare(steps);
-    const flow = this.#runner.startFlow({ handle: this.handle, execution, session: this.session });
-    if (this.#stopping) {
-      // it had begun by itself while the body was being stopped
-      flow.unseen = true;
-      void this.#runner.abort(execution, this.stopReason);
-    }
+    const flow = this.#runner.startFlow({ handle: this.handle, execution, session: this.session, begun });
+    // Python had begun it while the body was being stopped
+    if (this.stopCause) flow.stop(this.stopCause.kind === "abort" ? { kind: "abort-unseen" } : this.stopCause);
     const answer = (reply: Reply, flowMs: number): void => {
       this.#onRan(this.#bodyMs + flowMs);
       this.#answer(reply);
@@ -337,7 +317,7 @@ export class Script implements PythonTask, InOrder, RunningBody {
         () => answer(OK, 0),
         ({ message }: Error) => {
           answer({ type: "error", text: message }, 0);
-          void this.#runner.abort(execution, message);
+          void this.#runner.abort(execution, { kind: "fault", error: message });
         },
       );
     } else void execution.finished.then(() => answer(execution.reply(), execution.totalMs));

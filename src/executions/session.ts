@@ -2,7 +2,7 @@
 import { v4 as uuid } from "uuid";
 import { DEFAULT_USER } from "../engine/rights.ts";
 import type { MarshalValue } from "../python/marshal.ts";
-import type { PythonSession, SessionPackages } from "../python/python-host.ts";
+import type { PythonSession, SessionPackages } from "../python/python-session.ts";
 
 /** What a session needs to know of one of its registrations. */
 export interface OwnedRegistration {

@@ -1,8 +1,9 @@
 /** What scripts and calls know of the runner that runs them, and the runner of them. */
+import type { StopCause } from "../python/job.ts";
 import type { PythonHost } from "../python/python-host.ts";
 import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
-import type { FlowOptions, FlowTask, JobSettings } from "./flow.ts";
+import type { Flow, FlowOptions, JobSettings } from "./flow.ts";
 import type { Ids } from "./ids.ts";
 import type { ExecutionRegistry } from "./execution-registry.ts";
 import type { ScriptOrder } from "./script-order.ts";
@@ -10,8 +11,7 @@ import type { Session } from "./session.ts";
 
 /** Something unfinished that can be told to end. */
 export interface Stoppable {
-  stopReason: string | undefined;
-  stop(): void;
+  stop(cause: StopCause): void;
 }
 
 /** A script's body that runs. */
@@ -38,16 +38,16 @@ export interface Supervisor {
   /** Of the bodies of scripts. */
   readonly order: ScriptOrder;
   /** Queues a flow of an execution that was created for it, or runs it at once. */
-  startFlow(options: FlowOptions): FlowTask;
+  startFlow(options: FlowOptions): Flow;
   /** Stops an execution. Resolves when it has ended. */
-  abort(execution: Execution, reason?: string): Promise<void>;
+  abort(execution: Execution, cause?: StopCause): Promise<void>;
   /** Remembers how an unfinished execution is stopped. */
-  track(execution: Execution, task: Stoppable): void;
+  track(execution: Execution, stoppable: Stoppable): void;
   forget(execution: Execution): void;
   /** When something began to run, if anybody wants to know how long it takes. */
   clock(): number | undefined;
   /** Something has ended that began at `begun`. */
   tellSlow(begun: number | undefined, what: Omit<SlowExecution, "milliseconds">): void;
   /** Starts the clock of something that began to run. @returns its timer; undefined without a limit */
-  watch(task: Stoppable): Timer | undefined;
+  watch(stoppable: Stoppable): Timer | undefined;
 }

@@ -21,8 +21,6 @@ export interface CallOptions {
 const SHOW_AFTER_MS = 1_000;
 
 export class WatchedCall implements Stoppable {
-  /** Nobody is shown an error of it. */
-  stopReason: string | undefined;
   readonly #runner: Supervisor;
   readonly #options: CallOptions;
   readonly #limit: Timer | undefined;

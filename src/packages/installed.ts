@@ -1,5 +1,5 @@
 /** What is installed, and by which settings. */
-import type { SessionPackages } from "../python/python-host.ts";
+import type { SessionPackages } from "../python/python-session.ts";
 
 /** What was installed. */
 export interface Installed {

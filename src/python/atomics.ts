@@ -1,15 +1,14 @@
 /** `atomic()` blocks of Python code: who holds the engine by one, and for how long. */
 import type { EngineGate } from "../engine/gate.ts";
 import { runAfter, type Timer } from "../timer.ts";
-import type { CallContext, PythonTask } from "./python-host.ts";
+import type { Job } from "./job.ts";
+import type { CallContext } from "./python-host.ts";
 
 export interface AtomicBlocksOptions {
   readonly gate: EngineGate;
   /** Milliseconds that a block may hold the engine (`script-time-limit`); 0: no limit. */
   readonly limitMs: number;
-  /** Ends a task with an error. */
-  readonly stopTask: (task: PythonTask, error: string) => void;
-  /** Ends what an interpreter runs that is no task's. */
+  /** Ends what an interpreter runs that is no job's. */
   readonly stopBackground: (home: object) => void;
   /** Replaces an interpreter. */
   readonly replace: (home: object, reason: string) => void;
@@ -19,7 +18,7 @@ export interface AtomicBlocksOptions {
 /** What one piece of code holds: its blocks, which are inside each other. */
 interface Hold {
   readonly owner: object;
-  readonly task: PythonTask | undefined;
+  readonly job: Job | undefined;
   depth: number;
   limit: Timer | undefined;
 }
@@ -29,7 +28,7 @@ const PATIENCE_MS = 3_000;
 
 export class AtomicBlocks {
   readonly #options: AtomicBlocksOptions;
-  /** By interpreter, and by the handle that the code has named; code without a task has names that nobody knows. */
+  /** By interpreter, and by the handle that the code has named; code without a job has names that nobody knows. */
   readonly #holds = new Map<object, Map<number, Hold>>();
 
   /** Interpreters that died; what they have asked for may still come about. */
@@ -42,16 +41,16 @@ export class AtomicBlocks {
   /** Code enters a block. Resolves when it holds the engine, or was stopped while it waited for it. */
   async enter(caller: CallContext, handle: number): Promise<void> {
     const { gate } = this.#options;
-    const task = caller.task(handle);
-    const owner = task?.owner ?? caller.home;
-    await gate.hold(owner, () => nameOf(task));
-    if (this.#gone.has(caller.home) || (task && !caller.task(handle))) {
+    const job = caller.job(handle);
+    const owner = job?.owner ?? caller.home;
+    await gate.hold(owner, () => nameOf(job));
+    if (this.#gone.has(caller.home) || (job && !caller.job(handle))) {
       gate.release(owner);
       return;
     }
     const hold = this.#holds.get(caller.home)?.get(handle);
     if (hold?.owner === owner) hold.depth++;
-    else this.#begin(caller.home, handle, owner, task);
+    else this.#begin(caller.home, handle, owner, job);
   }
 
   /** Code leaves a block; one that was taken from it is left already. */
@@ -62,8 +61,8 @@ export class AtomicBlocks {
     if (--hold.depth === 0) this.#forget(home, handle, hold);
   }
 
-  /** A task has ended: what it did not give back is taken back. */
-  onTaskEnd(home: object, { handle }: PythonTask): void {
+  /** A job has ended: what it did not give back is taken back. */
+  onJobEnd(home: object, { handle }: Job): void {
     this.#take(home, handle);
   }
 
@@ -73,10 +72,10 @@ export class AtomicBlocks {
     for (const handle of [...(this.#holds.get(home)?.keys() ?? [])]) this.#take(home, handle);
   }
 
-  #begin(home: object, handle: number, owner: object, task: PythonTask | undefined): void {
+  #begin(home: object, handle: number, owner: object, job: Job | undefined): void {
     this.#take(home, handle);
     const { limitMs } = this.#options;
-    const hold: Hold = { owner, task, depth: 1, limit: undefined };
+    const hold: Hold = { owner, job, depth: 1, limit: undefined };
     if (limitMs > 0) hold.limit = runAfter(limitMs, () => this.#tooLong(home, handle, hold));
     const holds = this.#holds.get(home);
     if (holds) holds.set(handle, hold);
@@ -86,12 +85,12 @@ export class AtomicBlocks {
   #tooLong(home: object, handle: number, hold: Hold): void {
     const { limitMs, log } = this.#options;
     const reason = `it held the engine longer than script-time-limit (${limitMs} ms)`;
-    log.warn(`GEARS: ${nameOf(hold.task)} is stopped: ${reason}`);
+    log.warn(`GEARS: ${nameOf(hold.job)} is stopped: ${reason}`);
     hold.limit = runAfter(PATIENCE_MS, () => {
       this.#take(home, handle);
       this.#options.replace(home, reason);
     });
-    if (hold.task) this.#options.stopTask(hold.task, `Execution was stopped: ${reason}`);
+    if (hold.job) hold.job.stop({ kind: "fault", error: `Execution was stopped: ${reason}` });
     else this.#options.stopBackground(home);
   }
 
@@ -111,5 +110,4 @@ export class AtomicBlocks {
 }
 
 /** Who holds the engine by a block. */
-const nameOf = (task: PythonTask | undefined): string =>
-  `an atomic block ${task ? `of ${task.name}` : "in the background"}`;
+const nameOf = (job: Job | undefined): string => `an atomic block ${job ? `of ${job.name}` : "in the background"}`;

@@ -1,18 +1,17 @@
 /**
- * What runs in an interpreter and is no task's: coroutines and callbacks of its event loop, finalisers, code that is made
+ * What runs in an interpreter and is no job's: coroutines and callbacks of its event loop, finalisers, code that is made
  * again after a restart. Nobody tells the main thread that such code begins, so it is noticed by the loop that does not
  * turn any more, and is then busy, can be seen, and can be stopped.
  */
 import type { Home } from "./home.ts";
-import type { BackgroundRun, Interruptible } from "./python-host.ts";
 import type { Interrupts } from "./interrupts.ts";
+import type { Interruptible } from "./job.ts";
+import type { BackgroundRun } from "./python-host.ts";
 import { BACKGROUND } from "./protocol.ts";
 
 interface BackgroundOptions {
   readonly homes: ReadonlySet<Home>;
   readonly interrupts: Interrupts;
-  /** Does a task run there, or what was called without one? */
-  readonly runsTask: (home: Home) => boolean;
   /** Is told of what runs for long. */
   readonly onRun: (run: BackgroundRun) => void;
   /** An interpreter's loop turns again. */
@@ -69,21 +68,21 @@ export class Background {
     this.#schedule();
   }
 
-  /** Finds out whether something runs that is no task's. */
+  /** Finds out whether something runs that is no job's. */
   #look(home: Home): Turn | undefined {
     const { turn: number } = home.worker;
     const seen = this.#seen.get(home);
     if (seen?.number === number) return seen;
     this.#end(home, seen);
     // odd numbers are those of waits
-    if (!home.ready || number % 2 === 1 || this.#options.runsTask(home)) return undefined;
+    if (!home.ready || number % 2 === 1 || home.runsJob) return undefined;
     const turn = new Turn(home, number);
     this.#seen.set(home, turn);
     return turn;
   }
 
   #tell(turn: Turn): void {
-    if (this.#options.runsTask(turn.home)) {
+    if (turn.home.runsJob) {
       this.#seen.delete(turn.home);
       return;
     }

@@ -1,6 +1,7 @@
 /** How many interpreters the pool should boot now. */
 import type { Home } from "./home.ts";
-import type { PythonSession, PythonTask } from "./python-host.ts";
+import type { Job } from "./job.ts";
+import type { PythonSession } from "./python-session.ts";
 
 export interface Demand {
   readonly homes: readonly Home[];
@@ -8,7 +9,7 @@ export interface Demand {
   readonly threads: number;
   /** Most interpreters at a time. */
   readonly limit: number;
-  readonly queue: readonly PythonTask[];
+  readonly queue: readonly Job[];
   /** Sessions with registrations that have to be made again. */
   readonly orphans: ReadonlySet<PythonSession>;
 }

@@ -1,17 +1,12 @@
 /** One interpreter of the pool, with what runs and lives in it, and what its code may name. */
 import type { EngineThreads } from "../engine/threads.ts";
 import { ReplyError } from "../errors.ts";
-import type {
-  CallContext,
-  CallReply,
-  FlowOutcome,
-  Interruptible,
-  InterpreterFigures,
-  PythonSession,
-  PythonTask,
-  ScriptOutcome,
-} from "./python-host.ts";
 import { replyMessage } from "./call-reply.ts";
+import type { FlowOutcome, Interruptible, Job, ScriptOutcome } from "./job.ts";
+import type { JobHome } from "./jobs.ts";
+import type { LentThread } from "./lent-thread.ts";
+import type { CallContext, CallReply, InterpreterFigures } from "./python-host.ts";
+import type { PythonSession } from "./python-session.ts";
 import { encodeMarshal, type MarshalValue } from "./marshal.ts";
 import { BadMessage, type PostArgs } from "./messages.ts";
 import type { PythonWorker } from "./python-worker.ts";
@@ -29,44 +24,34 @@ const ANSWERED = new Map([
   ["restore_timer", { by: "timer_restored", at: 2 }],
 ]);
 
-/** What a home has to know of the pool. */
+/** What a home has to know of the jobs of all interpreters. */
 interface Handles {
   /** The last handle that was given out. */
   readonly lastHandle: number;
-  /** Does a task run under this handle, in whatever interpreter? */
+  /** Does a job run under this handle, in whatever interpreter? */
   isStarted(handle: number): boolean;
 }
 
 /** By what sessions that can share an interpreter are the same. */
 export const kindOf = ({ user, packages }: PythonSession): string => `${packages?.key ?? ""} ${user}`;
 
-export class Home implements CallContext {
+export class Home implements CallContext, JobHome {
   readonly number: number;
   readonly worker: PythonWorker;
   readonly #handles: Handles;
   ready = false;
-  /** The task it was given and has not ended. */
-  current: PythonTask | undefined;
-  /** All its started tasks, waiting ones too. */
-  readonly tasks = new Map<number, PythonTask>();
+  current: Job | undefined;
+  readonly jobs = new Map<number, Job>();
+  readonly nested = new Set<Interruptible>();
   /** Questions that wait for their answers. */
   readonly questions = new Map<number, { resolve(text: string): void; reject(error: Error): void }>();
   /** Sessions that live here and will be asked for again. */
   readonly sessions = new Set<PythonSession>();
-  /**
-   * Its present script was given the right to begin its flow in a thread of `execution-threads` without asking
-   * ({@link PythonWorker.lendThread}). The right counts as a thread in use until the script has ended, or it was taken back.
-   */
-  lent = false;
-  /** The turn of its event loop when it was given the current task: while it has not changed, that has not begun. */
-  turnBefore = -1;
-  /** Something that is no task's keeps its event loop from turning. */
+  /** Something that is no job's keeps its event loop from turning. */
   heldUp = false;
-  /** Handle of the flow that it has begun and that nobody has submitted yet; 0 for none. */
-  begun = 0;
   /** The first session that came to live here; with isolation the only one. */
   tenant: PythonSession | undefined;
-  /** The task because of which it was ended, when there was no other way to stop that one. */
+  /** The code because of which it was ended, when there was no other way to stop that. */
   stubborn: Interruptible | undefined;
   /** The kind of reason for which the pool has ended it; it was logged then. */
   ending: string | undefined;
@@ -74,6 +59,8 @@ export class Home implements CallContext {
   fault: string | undefined;
   /** Calls that it waits for, or should. */
   calls = 0;
+  /** The turn of its event loop when it was given the current job: while it has not changed, that has not begun. */
+  #turnBefore = -1;
   /** Large answers that are being made. */
   #preparing = 0;
   /** Answers that are due, by the post that brings them and the number. */
@@ -116,9 +103,23 @@ export class Home implements CallContext {
     this.post(["packages"]);
   }
 
+  get lentThread(): LentThread {
+    return this.worker.lentThread;
+  }
+
+  /** Does a job run here, or what was called without one? It may have been given one and not come to it. */
+  get runsJob(): boolean {
+    if (this.questions.size > 0) return true;
+    for (const { begun } of this.nested) if (begun !== false) return true;
+    for (const job of this.jobs.values()) {
+      if (job.place !== "waiting" && (job !== this.current || this.worker.turn !== this.#turnBefore)) return true;
+    }
+    return false;
+  }
+
   /** Nothing runs here, waits or is remembered. */
   get abandoned(): boolean {
-    return this.idle && this.tasks.size === 0 && this.sessions.size === 0 && this.questions.size === 0;
+    return this.idle && this.jobs.size === 0 && this.sessions.size === 0 && this.questions.size === 0;
   }
 
   /** What is told of it. */
@@ -128,12 +129,12 @@ export class Home implements CallContext {
       state: this.ready ? (this.idle ? "idle" : "busy") : "booting",
       heapBytes: this.worker.heapBytes,
       sessions: this.sessions.size,
-      tasks: this.tasks.size,
+      tasks: this.jobs.size,
     };
   }
 
   owners(): object[] {
-    return [...this.tasks.values()].map(({ owner }) => owner);
+    return [...this.jobs.values()].map(({ owner }) => owner);
   }
 
   get mayAnswer(): boolean {
@@ -151,6 +152,12 @@ export class Home implements CallContext {
       this.#preparing--;
     };
     answer.then(done, done);
+  }
+
+  /** Sends what starts the current job. */
+  give(job: Job): void {
+    this.#turnBefore = this.worker.turn;
+    this.post(job.message());
   }
 
   /** Sends a message, and takes note of the answer that is due. */
@@ -197,9 +204,9 @@ export class Home implements CallContext {
     if (!this.#due.delete(`${post} ${number}`)) throw new BadMessage(`${post}: nobody has asked for ${number}`);
   }
 
-  task(handle: number): PythonTask | undefined {
-    const task = this.tasks.get(handle);
-    if (task || handle === 0) return task;
+  job(handle: number): Job | undefined {
+    const job = this.jobs.get(handle);
+    if (job || handle === 0) return job;
     const foreign = handle > this.#handles.lastHandle || this.#handles.isStarted(handle);
     if (foreign) throw new BadMessage(`task ${handle} is none of this interpreter's`);
     return undefined;
@@ -210,11 +217,11 @@ export class Home implements CallContext {
 export function scriptOutcome({ error, builders, run, begins }: PostArgs<"script">): ScriptOutcome {
   if (error !== null) return { ok: false, error, builders };
   if (run === null) return { ok: true, builders, run: undefined };
-  const [mode, steps, reader] = run;
+  const [, steps] = run;
   return {
     ok: true,
     builders,
-    run: { mode, steps: steps.map(([type, name, arg]) => ({ type, name, arg })), reader, begun: begins },
+    run: { steps: steps.map(([type, name, arg]) => ({ type, name, arg })), begun: begins },
   };
 }
 

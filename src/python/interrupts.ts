@@ -1,40 +1,40 @@
 /** Interrupts of running Python code: so that it stops, or makes room for what can not wait. */
 import { Home } from "./home.ts";
-import type { Interruptible, PythonTask } from "./python-host.ts";
+import type { Interruptible, Job } from "./job.ts";
 import { encodeMarshal } from "./marshal.ts";
 import { SERVE_NESTED } from "./protocol.ts";
 
-/** Milliseconds after which, and between which, an interpreter is asked to serve an inline task. */
+/** Milliseconds after which, and between which, an interpreter is asked to serve what is to run on top of the rest. */
 const NUDGE_EVERY_MS = 10;
 
-/** Milliseconds between two interrupts of code that must stop: the first may come before Python began with the task. */
+/** Milliseconds between two interrupts of code that must stop: the first may come before Python began with it. */
 const INTERRUPT_EVERY_MS = 25;
 
 /** Who is interrupted, and until when. */
 export class Interrupts {
   readonly #graceMs: number;
   readonly #onStubborn: (code: Interruptible, home: Home) => void;
+  readonly #homes: ReadonlySet<Home>;
   readonly #aborting = new Map<Interruptible, NodeJS.Timeout>();
-  /** Inline tasks and calls that have not ended and do not wait. */
-  readonly #inline = new Set<Interruptible>();
   #nudging: NodeJS.Timeout | undefined;
 
   /**
    * @param graceMs milliseconds that interrupted code has to stop
-   * @param onStubborn is told of a task that did not
+   * @param onStubborn is told of code that did not
    */
-  constructor(graceMs: number, onStubborn: (code: Interruptible, home: Home) => void) {
+  constructor(graceMs: number, homes: ReadonlySet<Home>, onStubborn: (code: Interruptible, home: Home) => void) {
     this.#graceMs = graceMs;
+    this.#homes = homes;
     this.#onStubborn = onStubborn;
   }
 
-  /** Makes a task stop that is in an interpreter. */
-  abort(task: PythonTask): void {
-    const home = task.session.home;
-    if (!(home instanceof Home) || !home.tasks.has(task.handle) || this.#aborting.has(task)) return;
+  /** Makes a job stop that is in an interpreter. */
+  abort(job: Job): void {
+    const home = job.session.home;
+    if (!(home instanceof Home) || !job.isStarted || this.#aborting.has(job)) return;
     // for a flow that waits for a coroutine; if it is busy, the interrupt comes first and this finds nothing to do
-    home.worker.post(encodeMarshal(["abort", task.handle]));
-    this.interrupt(task);
+    home.worker.post(encodeMarshal(["abort", job.handle]));
+    this.interrupt(job);
   }
 
   /** Makes code stop, until it has ended. */
@@ -56,7 +56,6 @@ export class Interrupts {
 
   /** The code has ended, or is given up: nobody needs to interrupt it any more. */
   ended(code: Interruptible): void {
-    this.#inline.delete(code);
     const timer = this.#aborting.get(code);
     if (timer === undefined) return;
     clearInterval(timer);
@@ -64,21 +63,9 @@ export class Interrupts {
     if (code.session.home instanceof Home) code.session.home.worker.clearInterrupt();
   }
 
-  /** Does something run in this interpreter that was called inside whatever it does? */
-  runsInside(home: Home): boolean {
-    for (const { session, begun } of this.#inline) if (session.home === home && begun !== false) return true;
-    return false;
-  }
-
-  /** Lets an inline task get through, whatever its interpreter is computing. */
-  makeRoomFor(code: Interruptible): void {
-    this.#inline.add(code);
+  /** Lets what is to run on top of the rest get through, whatever its interpreter is computing. */
+  makeRoom(): void {
     this.#nudging ??= setInterval(() => this.#nudge(), NUDGE_EVERY_MS);
-  }
-
-  /** An inline task has ended, or waits: it needs no room any more. */
-  leftRoom(code: Interruptible): void {
-    this.#inline.delete(code);
   }
 
   /** Ends all timers. */
@@ -87,13 +74,15 @@ export class Interrupts {
     for (const timer of this.#aborting.values()) clearInterval(timer);
   }
 
-  /** Lets code that computes and never waits make room for inline tasks: it is interrupted, and they run on top of it. */
+  /** Code that computes and never waits is interrupted, and lets nested jobs and callbacks run on top of it. */
   #nudge(): void {
-    for (const task of this.#inline) {
-      const { home } = task.session;
-      if (home instanceof Home && !this.#aborting.has(task)) home.worker.interrupt(SERVE_NESTED);
+    let needed = false;
+    for (const { nested, worker } of this.#homes) {
+      if (nested.size === 0) continue;
+      needed = true;
+      if ([...nested].some((code) => !this.#aborting.has(code))) worker.interrupt(SERVE_NESTED);
     }
-    if (this.#inline.size > 0) return;
+    if (needed) return;
     clearInterval(this.#nudging);
     this.#nudging = undefined;
   }

@@ -1,7 +1,8 @@
 /** Which interpreter a session comes to live in. */
 import type { Home } from "./home.ts";
-import type { PythonSession, PythonTask } from "./python-host.ts";
+import { type Job, ScriptJob } from "./job.ts";
 import type { PoolOptions } from "./pool-options.ts";
+import type { PythonSession } from "./python-session.ts";
 
 export class Lodging {
   readonly #homes: ReadonlySet<Home>;
@@ -16,8 +17,10 @@ export class Lodging {
    * One interpreter is left without registrations, so that a script which never ends does not stand in their way: a script
    * that is going to register goes to the others when those are all in use, and one of them is its user's.
    */
-  forScript({ session, registers }: PythonTask): Home | undefined {
+  forJob(job: Job): Home | undefined {
     const { threads, isolation } = this.#options;
+    const { session } = job;
+    const registers = job instanceof ScriptJob && job.registers;
     const used = [...this.#homes].filter((home) => home.sessions.size > 0).length;
     const shared = (home: Home): boolean => home.sessions.size > 0 && this.#isOpen(home, session);
     if (!registers || isolation || used < threads || ![...this.#homes].some(shared)) return this.#idle(session);

@@ -4,7 +4,7 @@
  * ended. The runtime checks what scripts give it before it sends, so an honest script never gets there.
  *
  * A message is read once, from its first byte to its last, before anything is done about it. Every list has a limit, and so
- * has the depth of what may nest. Whose task, timer or question a number names is known to its interpreter's {@link Home}.
+ * has the depth of what may nest. Whose job, timer or question a number names is known to its interpreter's {@link Home}.
  */
 import { InternalError } from "../errors.ts";
 import { MarshalReader } from "./marshal.ts";
@@ -162,8 +162,8 @@ const manyResults = results((reader) => {
 
 const whole = integer(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 const natural = integer(0, Number.MAX_SAFE_INTEGER);
-/** The task of whose code a message comes; 0 for none. Which ones an interpreter may name: {@link Home.task}. */
-const task = natural;
+/** The job of whose code a message comes; 0 for none. Which ones an interpreter may name: {@link Home.job}. */
+const job = natural;
 /** GearsBuilders made since this was last told: each consumes an id. */
 const builders = natural;
 
@@ -216,35 +216,35 @@ const registration = record(
 
 /** What Python asks, and waits for the answer. Fields in their order. */
 export const CALLS = {
-  execute: { args: list(bytes(), MAX_ARGUMENTS, 1), task },
-  call_next: { args: list(bytes(), MAX_ARGUMENTS), task },
-  atomic: { enter: integer(0, 1), task },
-  keys_open: { pattern: bytes(MAX_WORD_BYTES), noScan: flag, readValue: flag, task },
+  execute: { args: list(bytes(), MAX_ARGUMENTS, 1), job },
+  call_next: { args: list(bytes(), MAX_ARGUMENTS), job },
+  atomic: { enter: integer(0, 1), job },
+  keys_open: { pattern: bytes(MAX_WORD_BYTES), noScan: flag, readValue: flag, job },
   keys_next: { cursor: natural },
   config_get: { key: text() },
-  register: { builders, spec: registration, task },
-  run: { mode: runMode, steps, reader: text(), task, session },
+  register: { builders, spec: registration, job },
+  run: { mode: runMode, steps, reader: text(), job, session },
   /** A time event's function is about to be called: may it be, and is the engine held for it? */
   timer_begin: { number: natural },
-  time_event: { seconds: whole, key: nullable(text()), blob: bytes(MAX_BLOB_BYTES), session, task },
-  get_command: { task },
-  override_reply: { value: oneResult, task },
+  time_event: { seconds: whole, key: nullable(text()), blob: bytes(MAX_BLOB_BYTES), session, job },
+  get_command: { job },
+  override_reply: { value: oneResult, job },
 } as const satisfies Record<string, Fields>;
 
 /** What Python tells. Fields in their order. */
 export const POSTS = {
   /** A script's body has ended: with an error, or with the flow that it has declared. */
   script: {
-    task,
+    job,
     error: nullable(error),
     builders,
     run: nullable(tuple<["async" | "async_local", [string, string, string][], string]>(runMode, steps, text())),
     /** The flow runs already, with the thread that was lent. */
     begins: flag,
   },
-  results: { task, items: manyResults },
+  results: { job, items: manyResults },
   done: {
-    task,
+    job,
     items: manyResults,
     status: oneOf("done", "aborted"),
     errors: list(error, MAX_ERRORS),
@@ -254,8 +254,8 @@ export const POSTS = {
     /** Results of the whole execution. */
     count: natural,
   },
-  waiting: { task },
-  running: { task },
+  waiting: { job },
+  running: { job },
   keys_close: { cursor: natural },
   log: { level: oneOf("debug", "verbose", "notice", "warning"), text: text(MAX_LOG_BYTES) },
   /** Answers to what was asked: of a session, of a time event, and whether one was made again. */

@@ -1,6 +1,8 @@
 /** What the pool of interpreters is given. */
 import type { Logger } from "../log.ts";
-import type { BackgroundRun, CallHandlers, PostHandlers, PythonSession, PythonTask } from "./python-host.ts";
+import type { Job } from "./job.ts";
+import type { BackgroundRun, CallHandlers, PostHandlers } from "./python-host.ts";
+import type { PythonSession } from "./python-session.ts";
 import type { PythonAssets } from "./snapshot.ts";
 
 export interface PoolOptions {
@@ -10,7 +12,7 @@ export interface PoolOptions {
   readonly isolation?: {
     /** Most interpreters at a time. */
     readonly maxInterpreters: number;
-    /** Is there anything that will call a session's code again, besides its tasks and registrations? */
+    /** Is there anything that will call a session's code again, besides its jobs and registrations? */
     readonly inUse: (session: PythonSession) => boolean;
   };
   readonly memoryLimitMb: number;
@@ -18,13 +20,13 @@ export interface PoolOptions {
   readonly assets: () => Promise<PythonAssets>;
   /** Answers calls, by operation; complete when the first interpreter boots. */
   readonly calls: Partial<CallHandlers>;
-  /** Takes posts that are no task's. */
+  /** Takes posts that are no job's. */
   readonly posts: Partial<PostHandlers>;
-  /** A task has ended, or died with its interpreter. */
-  readonly onTaskEnd: (home: object, task: PythonTask) => void;
+  /** A job has ended, or died with its interpreter. */
+  readonly onJobEnd: (home: object, job: Job) => void;
   /** An interpreter is gone; what was kept for it can be freed. */
   readonly onGone: (home: object) => void;
-  /** An interpreter has run for long what is no task's. */
+  /** An interpreter has run for long what is no job's. */
   readonly onBackground?: (run: BackgroundRun) => void;
   /** An interpreter has carried commands out in the engine by itself. @param owes others wait for what they have brought */
   readonly onEngineUsed?: (owes: boolean) => void;

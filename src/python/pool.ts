@@ -1,5 +1,5 @@
 /**
- * The interpreters: boots workers as they are needed, gives them tasks one at a time, stops what does not stop, and
+ * The interpreters: boots workers as they are needed, gives them jobs one at a time, stops what does not stop, and
  * replaces what died.
  */
 import type { Logger } from "../log.ts";
@@ -7,24 +7,19 @@ import { InternalError, ReplyError } from "../errors.ts";
 import { Background } from "./background.ts";
 import { type Demand, missingIsolated, missingShared, withoutRoom } from "./growth.ts";
 import { flowOutcome, Home, scriptOutcome } from "./home.ts";
-import type {
-  Interruptible,
-  InterpreterFigures,
-  PythonHost,
-  PythonSession,
-  PythonTask,
-  ScriptOutcome,
-} from "./python-host.ts";
 import { Interrupts } from "./interrupts.ts";
+import { FlowJob, type Interruptible, type Job, type JobPlace, ScriptJob, type ScriptOutcome } from "./job.ts";
+import { Jobs } from "./jobs.ts";
 import { Lodging } from "./lodging.ts";
 import type { MarshalValue } from "./marshal.ts";
 import { BadMessage } from "./messages.ts";
 import type { PoolOptions } from "./pool-options.ts";
+import type { InterpreterFigures, PythonHost } from "./python-host.ts";
+import type { PythonSession } from "./python-session.ts";
 import { PythonWorker } from "./python-worker.ts";
-import { Reception, type TaskMessage } from "./reception.ts";
+import { type JobMessage, Reception } from "./reception.ts";
 import type { PythonAssets } from "./snapshot.ts";
 import { restartReason, Tally } from "./tally.ts";
-import { Threads } from "./threads.ts";
 
 /** Milliseconds of everybody being busy after which one more interpreter is booted. */
 const GROW_AFTER_MS = 5;
@@ -35,16 +30,12 @@ export class Pool implements PythonHost {
   readonly #log: Logger;
   #assets: PythonAssets | undefined;
   readonly #homes = new Set<Home>();
-  readonly #queue: PythonTask[] = [];
-  readonly #started = new Map<number, PythonTask>();
-  readonly #waiting = new Set<PythonTask>();
+  readonly #jobs: Jobs<Home>;
   readonly #interrupts: Interrupts;
   readonly #background: Background;
   readonly #lodging: Lodging;
   /** Sessions to be made again as soon as there is an interpreter for them. */
   readonly #orphans = new Set<PythonSession>();
-  readonly #threads: Threads;
-  #lastHandle = 0;
   #growTimer: NodeJS.Timeout | undefined;
   #stopped = false;
   #lastHome = 0;
@@ -54,17 +45,18 @@ export class Pool implements PythonHost {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#log = options.log;
-    this.#threads = new Threads(options.threads, this.#homes);
+    this.#jobs = new Jobs(options.threads, this.#homes);
     this.#lodging = new Lodging(this.#homes, options);
     this.#reception = new Reception({
       ...{ calls: options.calls, posts: options.posts, tally: this.#tally, log: this.#log },
-      onTask: (home, task, message) => this.#onTask(home, task, message),
+      onJob: (home, job, message) => this.#onJob(home, job, message),
       onFault: (home, kind, fault) => this.#endFor(home, kind, fault),
     });
-    this.#interrupts = new Interrupts(options.abortGraceMs ?? 1_000, (task, home) => this.#giveUp(task, home));
+    this.#interrupts = new Interrupts(options.abortGraceMs ?? 1_000, this.#homes, (code, home) =>
+      this.#giveUp(code, home),
+    );
     this.#background = new Background({
       ...{ homes: this.#homes, interrupts: this.#interrupts },
-      runsTask: (home) => this.#runsTask(home),
       onRun: (run) => options.onBackground?.(run),
       onFree: () => this.#drain(),
     });
@@ -86,17 +78,11 @@ export class Pool implements PythonHost {
   }
 
   nextHandle(): number {
-    return ++this.#lastHandle;
+    return this.#jobs.nextHandle();
   }
 
-  /** The last handle that was given out. */
-  get lastHandle(): number {
-    return this.#lastHandle;
-  }
-
-  /** Does a task run under this handle, in whatever interpreter? */
-  isStarted(handle: number): boolean {
-    return this.#started.has(handle);
+  get waiting(): ReadonlySet<Job> {
+    return this.#jobs.waiting;
   }
 
   get booting(): boolean {
@@ -107,63 +93,56 @@ export class Pool implements PythonHost {
     return this.#tally.memory([...this.#homes].reduce((sum, home) => sum + home.worker.heapBytes, 0));
   }
 
-  submit(task: PythonTask): void {
-    const home = this.#homeOf(task.session);
-    if (home?.begun === task.handle) {
-      home.begun = 0;
-      home.current = task;
-      this.#begin(task, home);
-      return;
-    }
-    if (task.session.home !== undefined && !this.#homeOf(task.session)) {
-      task.session.home = undefined;
-      if (task.session.revive() === undefined) {
+  submit(job: Job): void {
+    const home = this.#homeOf(job.session);
+    if (job.session.home !== undefined && !home) {
+      job.session.home = undefined;
+      if (job.session.revive() === undefined) {
         // what it was to go on with died together with its interpreter
-        queueMicrotask(() => task.onLost("its session was lost"));
+        job.goTo("ended");
+        queueMicrotask(() => job.onLost({ kind: "died", reason: "its session was lost" }));
         return;
       }
     }
-    this.#enqueue(task);
+    this.#jobs.enqueue(job);
     this.#drain();
-    if (!this.#started.has(task.handle)) this.#tally.queued(task);
+    this.#jobs.noteWait(job);
   }
 
-  /**
-   * Puts a task into the queue in the order of the handles. A script's flow has the handle of its script, and so comes before
-   * tasks that were submitted while the script ran and would otherwise take its place in the interpreter.
-   */
-  #enqueue(task: PythonTask): void {
-    let at = this.#queue.length;
-    while (at > 0 && (this.#queue[at - 1] as PythonTask).handle > task.handle) at--;
-    this.#queue.splice(at, 0, task);
+  submitBegun(job: FlowJob): void {
+    const home = this.#homeOf(job.session);
+    if (!home) throw new InternalError(`${job.name} has begun in no interpreter`);
+    this.#jobs.start(job, home);
+    job.onStart();
   }
 
-  runNow(task: PythonTask): void {
-    const home = this.#homeOf(task.session) ?? this.#lodging.atOnce(task.session);
+  runNow(job: Job): void {
+    const home = this.#homeOf(job.session) ?? this.#lodging.atOnce(job.session);
     if (!home) {
-      this.submit(task);
+      this.submit(job);
       return;
     }
-    this.#begin(task, home);
-    home.post(["nested", task.message()]);
-    this.#interrupts.makeRoomFor(task);
+    this.#lodge(job.session, home);
+    this.#jobs.nest(job, home);
+    job.onStart();
+    home.post(["nested", job.message()]);
+    this.#interrupts.makeRoom();
   }
 
-  withdraw(task: PythonTask): boolean {
-    const at = this.#queue.indexOf(task);
-    if (at < 0) return false;
-    this.#queue.splice(at, 1);
-    this.#tally.dequeued(task);
-    return true;
+  withdraw(job: Job): boolean {
+    return this.#jobs.withdraw(job);
   }
 
-  abort(task: PythonTask): void {
-    this.#interrupts.abort(task);
+  abort(job: Job): void {
+    this.#interrupts.abort(job);
   }
 
   runCallback(callback: Interruptible, message: readonly MarshalValue[]): void {
-    this.tell(callback.session, ["nested", message]);
-    this.#interrupts.makeRoomFor(callback);
+    const home = this.#homeOf(callback.session);
+    if (!home) return;
+    home.nested.add(callback);
+    home.post(["nested", message]);
+    this.#interrupts.makeRoom();
   }
 
   stopCallback(callback: Interruptible): void {
@@ -171,10 +150,11 @@ export class Pool implements PythonHost {
   }
 
   callbackEnded(callback: Interruptible): void {
+    this.#homeOf(callback.session)?.nested.delete(callback);
     this.#interrupts.ended(callback);
   }
 
-  /** Stops what runs in an interpreter and is no task's. */
+  /** Stops what runs in an interpreter and is no job's. */
   stopBackground(home: object): void {
     if (home instanceof Home && this.#homes.has(home)) this.#background.stop(home);
   }
@@ -184,13 +164,6 @@ export class Pool implements PythonHost {
     if (!(home instanceof Home) || !this.#homes.has(home)) return;
     this.#log.warn(`a Python interpreter is replaced: ${why}`);
     this.#terminate(home, "unstoppable");
-  }
-
-  #runsTask(home: Home): boolean {
-    if (home.questions.size > 0 || this.#interrupts.runsInside(home)) return true;
-    // it may have been given a task and not come to it
-    const begun = (task: PythonTask): boolean => task !== home.current || home.worker.turn !== home.turnBefore;
-    return [...home.tasks.values()].some((task) => !this.#waiting.has(task) && begun(task));
   }
 
   #giveUp(code: Interruptible, home: Home): void {
@@ -233,12 +206,13 @@ export class Pool implements PythonHost {
   /** What there is to tell of the interpreters, for people who watch the server. */
   figures(): InterpreterFigures {
     const homes = [...this.#homes];
-    const { posts, restarts, waits, waitMs, oldestWaitMs } = this.#tally;
+    const { posts, restarts } = this.#tally;
+    const { running, queue, waits, waitMs, oldestWaitMs } = this.#jobs;
     return {
       interpreters: homes.map((home) => home.figures),
       limit: this.#limit,
-      running: this.#threads.running,
-      queued: this.#queue.length,
+      running,
+      queued: queue.length,
       ...{ calls: this.#tally.callsWith(homes), posts, restarts, waits, waitMs, oldestWaitMs },
       denials: homes.reduce((sum, home) => sum + home.worker.denials, this.#tally.denials),
     };
@@ -254,28 +228,24 @@ export class Pool implements PythonHost {
 
   /** Starts whatever can start, oldest first. */
   #drain(): void {
-    for (let at = 0; at < this.#queue.length; ) {
-      const task = this.#queue[at] as PythonTask;
-      if (task.takesThread && !this.#threads.claim()) {
-        at++;
-        continue;
-      }
-      const home = task.session.home === undefined ? this.#lodging.forScript(task) : this.#homeOf(task.session);
-      if (!home?.idle) {
-        at++;
-        continue;
-      }
-      this.#queue.splice(at, 1);
-      this.#tally.dequeued(task);
-      home.current = task;
-      this.#begin(task, home);
-      // the script makes no registrations and no other task waits: its flow may begin without asking, right after the body
-      if (task.registers === false && this.#queue.length === 0) this.#threads.lend(home);
-      home.turnBefore = home.worker.turn;
-      home.post(task.message());
+    for (let next = this.#startNext(); next; next = this.#startNext()) {
+      const { job, home } = next;
+      this.#lodge(job.session, home);
+      job.onStart();
+      // the script makes no registrations and no other job waits: its flow may begin without asking, right after the body
+      if (job instanceof ScriptJob && !job.registers && this.#jobs.queue.length === 0) this.#jobs.lendThread(home);
+      home.give(job);
     }
     if (this.#options.isolation) this.#vacate(this.#options.isolation.inUse);
     this.#grow();
+  }
+
+  #startNext(): ReturnType<Jobs<Home>["startNext"]> {
+    if (this.#jobs.queue.length === 0 || ![...this.#homes].some((home) => home.idle)) return undefined;
+    return this.#jobs.startNext((job) => {
+      const home = job.session.home === undefined ? this.#lodging.forJob(job) : this.#homeOf(job.session);
+      return home?.idle ? home : undefined;
+    });
   }
 
   #grow(): void {
@@ -303,11 +273,11 @@ export class Pool implements PythonHost {
   }
 
   /** Scripts that wait for an interpreter. */
-  #refuse(isMeant: (task: PythonTask) => boolean, error: string): void {
-    const isNew = ({ session }: PythonTask): boolean => session.home === undefined && !session.revive();
-    for (const task of this.#queue.filter((one) => isNew(one) && isMeant(one))) {
-      this.withdraw(task);
-      task.onScript({ ok: false, error, builders: 0 });
+  #refuse(isMeant: (job: Job) => boolean, error: string): void {
+    const isNew = ({ session }: Job): boolean => session.home === undefined && !session.revive();
+    for (const job of this.#jobs.queue.filter((one) => isNew(one) && isMeant(one))) {
+      this.#jobs.withdraw(job);
+      if (job instanceof ScriptJob) job.onScript({ ok: false, error, builders: 0 });
     }
   }
 
@@ -316,7 +286,7 @@ export class Pool implements PythonHost {
     for (const home of [...this.#homes]) {
       const { tenant } = home;
       if (!tenant || !home.abandoned || inUse(tenant)) continue;
-      if (this.#queue.some((task) => task.session === tenant)) continue;
+      if (this.#jobs.queue.some((job) => job.session === tenant)) continue;
       tenant.home = undefined;
       this.#forget(home);
       this.#terminate(home, "session ended");
@@ -333,7 +303,7 @@ export class Pool implements PythonHost {
 
   get #demand(): Demand {
     const { threads } = this.#options;
-    return { homes: [...this.#homes], threads, limit: this.#limit, queue: this.#queue, orphans: this.#orphans };
+    return { homes: [...this.#homes], threads, limit: this.#limit, queue: this.#jobs.queue, orphans: this.#orphans };
   }
 
   /** The session lives here from now on; `messages` make it again when it lived elsewhere before. */
@@ -347,24 +317,15 @@ export class Pool implements PythonHost {
     session.onRevived?.();
   }
 
-  #begin(task: PythonTask, home: Home): void {
-    if (task.session.home !== home) this.#settleIn(task.session, home, task.session.revive());
-    home.tasks.set(task.handle, task);
-    this.#started.set(task.handle, task);
-    if (task.takesThread) this.#threads.running++;
-    task.onStart();
+  /** The session of a job that starts lives there, or comes to. */
+  #lodge(session: PythonSession, home: Home): void {
+    if (session.home !== home) this.#settleIn(session, home, session.revive());
   }
 
-  /** The task holds neither interpreter nor thread any more. */
-  #end(task: PythonTask, home: Home, waiting: boolean): void {
-    this.#interrupts.leftRoom(task);
-    if (!waiting) {
-      this.#interrupts.ended(task);
-      home.tasks.delete(task.handle);
-      this.#started.delete(task.handle);
-      this.#options.onTaskEnd(home, task);
-    }
-    if (home.current === task) home.current = undefined;
+  #end(job: Job, home: Home): void {
+    this.#jobs.end(job, home);
+    this.#interrupts.ended(job);
+    this.#options.onJobEnd(home, job);
   }
 
   #boot(): Home {
@@ -372,7 +333,7 @@ export class Pool implements PythonHost {
     if (!assets) throw new InternalError("the pool was not started");
     const home = new Home(
       ++this.#lastHome,
-      this,
+      this.#jobs,
       (self) =>
         new PythonWorker({
           assets,
@@ -404,11 +365,9 @@ export class Pool implements PythonHost {
     this.#tally.countRestart(home.ending ?? restartReason(reason));
     const why = home.stubborn ? "another execution in it did not stop" : (home.fault ?? reason);
     if (home.ending === undefined) this.#log.error({ reason }, "a Python interpreter died and is replaced");
-    for (const task of [...home.tasks.values()]) {
-      if (this.#isRunning(task)) this.#threads.running--;
-      this.#waiting.delete(task);
-      this.#end(task, home, false);
-      task.onLost(task === home.stubborn ? undefined : why);
+    for (const job of [...home.jobs.values()]) {
+      this.#end(job, home);
+      job.onLost(job === home.stubborn ? { kind: "stubborn" } : { kind: "died", reason: why });
     }
     for (const { reject } of home.questions.values())
       reject(new ReplyError(`ERR the Python interpreter died: ${reason}`));
@@ -416,14 +375,14 @@ export class Pool implements PythonHost {
       session.home = undefined;
       this.#orphans.add(session);
     }
-    for (const task of this.#queue.filter((queued) => queued.session.home === home)) {
-      task.session.home = undefined;
-      if (task.session.revive() !== undefined) continue;
-      this.withdraw(task);
-      task.onLost(reason);
+    for (const job of this.#jobs.queue.filter(({ session }) => session.home === home)) {
+      job.session.home = undefined;
+      if (job.session.revive() !== undefined) continue;
+      this.#jobs.withdraw(job);
+      job.onLost({ kind: "died", reason });
     }
     // at once, and not when it is needed: somebody just waited for this one
-    if (this.#homes.size === 0 || this.#queue.length > 0 || this.#orphans.size > 0) this.#boot();
+    if (this.#homes.size === 0 || this.#jobs.queue.length > 0 || this.#orphans.size > 0) this.#boot();
     this.#drain();
   }
 
@@ -441,10 +400,6 @@ export class Pool implements PythonHost {
     void home.worker.terminate();
   }
 
-  #isRunning(task: PythonTask): boolean {
-    return task.takesThread && !this.#waiting.has(task);
-  }
-
   /** Ends an interpreter that does what no honest one does. @param kind by which it is counted */
   #endFor(home: Home, kind: "message" | "flood" | "fatal", fault: string): void {
     if (home.ending !== undefined) return;
@@ -453,48 +408,47 @@ export class Pool implements PythonHost {
     this.#terminate(home, kind);
   }
 
-  /** A task tells of itself. */
-  #onTask(home: Home, task: PythonTask, message: TaskMessage): void {
-    if ((message.op === "script") !== (task.kind === "script")) throw new BadMessage(`${message.op} of a ${task.kind}`);
+  /** A job tells of itself. @throws BadMessage when it can not do that, or not now */
+  #onJob(home: Home, job: Job, message: JobMessage): void {
+    if (message.op === "script" && job instanceof ScriptJob) this.#onScript(home, job, scriptOutcome(message.args));
+    else if (message.op !== "script" && job instanceof FlowJob) this.#onFlow(home, job, message);
+    else throw new BadMessage(`${message.op} of ${job.name}`);
+  }
+
+  #onScript(home: Home, job: ScriptJob, outcome: ScriptOutcome): void {
+    const begun = outcome.ok && outcome.run?.begun === true;
+    if (!home.lentThread.settle() && begun) throw new BadMessage("script: no thread was lent to begin its flow");
+    this.#end(job, home);
+    job.onScript(outcome);
+    this.#drain();
+  }
+
+  #onFlow(home: Home, job: FlowJob, message: Exclude<JobMessage, { op: "script" }>): void {
     switch (message.op) {
-      case "script":
-        this.#endScript(task, home, scriptOutcome(message.args));
-        break;
       case "results":
-        task.onResults(message.args.items);
+        job.onResults(message.args.items);
         return;
       case "done":
-        task.onResults(message.args.items);
-        this.#finish(task, home);
-        task.onDone(flowOutcome(message.args));
+        job.onResults(message.args.items);
+        this.#end(job, home);
+        job.onDone(flowOutcome(message.args));
         break;
       case "waiting":
-        if (this.#waiting.has(task)) throw new BadMessage("waiting: it waits already");
-        if (this.#isRunning(task)) this.#threads.running--;
-        this.#waiting.add(task);
-        this.#end(task, home, true);
-        task.onWaiting(true);
+        checkWay(job, "waiting");
+        this.#jobs.wait(job, home);
+        job.onWaiting(true);
         break;
       case "running":
-        if (!this.#waiting.delete(task)) throw new BadMessage("running: it did not wait");
-        if (task.takesThread) this.#threads.running++;
-        task.onWaiting(false);
+        checkWay(job, "resumed");
+        this.#jobs.resume(job, home);
+        job.onWaiting(false);
         break;
     }
     this.#drain();
   }
+}
 
-  #endScript(task: PythonTask, home: Home, outcome: ScriptOutcome): void {
-    const begun = outcome.ok && outcome.run?.begun === true;
-    if (!this.#threads.endLoan(home) && begun) throw new BadMessage("script: no thread was lent to begin its flow");
-    this.#finish(task, home);
-    if (begun) home.begun = task.handle;
-    task.onScript(outcome);
-  }
-
-  #finish(task: PythonTask, home: Home): void {
-    if (this.#isRunning(task)) this.#threads.running--;
-    this.#waiting.delete(task);
-    this.#end(task, home, false);
-  }
+/** @throws BadMessage when a job can not go there: its interpreter has said so, which is a stranger */
+function checkWay(job: Job, place: JobPlace): void {
+  if (!job.mayGo(place)) throw new BadMessage(`it can not become ${place}: it is ${job.place}`);
 }

@@ -8,8 +8,7 @@
  *   ["reply", seq, status, value]               answer to a call; status see ReplyStatus
  *   ["script", job, session, code, flags]       run a script's body; its flow (if it calls run()) has the handle `job`
  *   ["start", flow, execId, flags]              run a flow that was declared and is still waiting
- *   ["event", flow, execId, registration, records, flags, client]   start a flow of a registration on given records;
- *                                               `client` is the handle of the client's command behind it, 0 for none
+ *   ["event", flow, execId, registration, records, flags]   start a flow of a registration on given records
  *   ["discard", flow]                           a declared flow will never be started: forget it
  *   ["abort", flow]                             end a flow that waits for a coroutine or future
  *   ["unregister", registration]                forget a registration's flow (its session goes with its last one)
@@ -75,7 +74,7 @@ export const JobFlag = {
 
 /**
  * In place of the handle of a flow to interrupt, with the number of a turn of the event loop added: whatever runs in that
- * turn, and is no task's, is to stop.
+ * turn, and is no job's, is to stop.
  */
 export const BACKGROUND = 2 ** 41;
 

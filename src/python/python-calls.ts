@@ -16,8 +16,9 @@ import { runAfter, type Timer } from "../timer.ts";
 import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
 import { engineReply, okReply, ownReply } from "./call-reply.ts";
 import type { DirectAccess } from "./direct-access.ts";
-import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonTask } from "./python-host.ts";
+import type { CallContext, CallHandlers, CallReply, PostHandlers } from "./python-host.ts";
 import { shownTo } from "./identity.ts";
+import { type Job, ScriptJob } from "./job.ts";
 import { convertInTurns, LARGE_REPLY } from "./large-replies.ts";
 import { MarshalWriter } from "./marshal.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "./messages.ts";
@@ -38,10 +39,8 @@ export interface PythonCallsOptions {
   readonly option: (key: string) => Buffer | undefined;
   /** Milliseconds that the engine may take for a reply (ExecutionMaxIdleTime); 0: no limit. */
   readonly maxIdleMs: () => number;
-  /** The engine did not answer in time: the execution is to be stopped with this error. */
-  readonly onIdle: (task: PythonTask, error: string) => void;
   /** Is told which script's body the next command comes from, and (undefined) that it was sent. */
-  readonly onBodyCommand: (body: PythonTask | undefined) => void;
+  readonly onBodyCommand: (body: ScriptJob | undefined) => void;
   /** Lets interpreters use the engine by themselves; undefined: it is not in this process. */
   readonly direct: Pick<DirectAccess, "consider"> | undefined;
   /** Takes what scripts log. */
@@ -54,7 +53,7 @@ type Asking = Pick<CallContext, "home" | "user" | "prepares">;
 /** A walk over the keys, and the execution that it ends with. */
 interface Walk {
   readonly scan: KeyScan;
-  readonly task: PythonTask | undefined;
+  readonly job: Job | undefined;
   /** Its next batch was asked for. */
   reading: boolean;
 }
@@ -101,11 +100,11 @@ export class PythonCalls {
     this.#atomics = new AtomicBlocks({ ...options.atomics, gate: options.gate });
   }
 
-  /** A task has ended: what it did not give back is taken back. */
-  onTaskEnd(home: object, task: PythonTask): void {
-    this.#atomics.onTaskEnd(home, task);
+  /** A job has ended: what it did not give back is taken back. */
+  onJobEnd(home: object, job: Job): void {
+    this.#atomics.onJobEnd(home, job);
     for (const [cursor, walk] of this.#homes.get(home)?.walks ?? [])
-      if (walk.task === task) this.#closeKeys(home, cursor);
+      if (walk.job === job) this.#closeKeys(home, cursor);
   }
 
   /** An interpreter is gone. */
@@ -129,10 +128,10 @@ export class PythonCalls {
   }
 
   /** execute(): docs/spec/python.md, section 12. */
-  #execute(caller: CallContext, { args, task: handle }: CallArgs<"execute">): Maybe<CallReply> {
-    const task = caller.task(handle);
-    const owner = task?.owner ?? caller.home;
-    const reply = this.run(caller, owner, args, task, true);
+  #execute(caller: CallContext, { args, job: handle }: CallArgs<"execute">): Maybe<CallReply> {
+    const job = caller.job(handle);
+    const owner = job?.owner ?? caller.home;
+    const reply = this.run(caller, owner, args, job, true);
     this.#options.direct?.consider(caller, owner, handle);
     return reply;
   }
@@ -142,18 +141,12 @@ export class PythonCalls {
    * @param links false: past all hooks and what registrations have to do with it
    * @throws ReplyError with the error of whoever carries it out
    */
-  run(
-    context: Asking,
-    owner: object,
-    args: readonly Buffer[],
-    task: PythonTask | undefined,
-    links: boolean,
-  ): Maybe<CallReply> {
+  run(context: Asking, owner: object, args: readonly Buffer[], job: Job | undefined, links: boolean): Maybe<CallReply> {
     const { path } = this.#options;
     const caller: Caller = { kind: "python", owner, user: context.user ?? "", canWait: false, links, local: true };
-    return andThen(this.#watched(task, path.refusal(caller, args)), (refused) => {
+    return andThen(this.#watched(job, path.refusal(caller, args)), (refused) => {
       if (refused !== undefined) throw new ReplyError(refused);
-      const send = (request: Buffer): Maybe<Buffer> => this.#send(context, caller, args, request, task);
+      const send = (request: Buffer): Maybe<Buffer> => this.#send(context, caller, args, request, job);
       const decision = path.decide(args, caller);
       if (decision?.instead) return andThen(decision.run(send), ownReply);
       const reply = decision
@@ -177,15 +170,15 @@ export class PythonCalls {
     { owner, user }: Caller,
     args: readonly Buffer[],
     request: Buffer,
-    task: PythonTask | undefined,
+    job: Job | undefined,
   ): Maybe<Buffer> {
     const name = wordOf(args[0]);
     const { flags } = this.#known(name, args.length);
     const reply = this.#needsOwnConnection(name, args)
       ? this.#onFreshConnection(request, owner)
       : flags.has("blocking")
-        ? this.#unblocked(home, owner, request, task)
-        : this.#raw(home, owner, request, 1, task, true);
+        ? this.#unblocked(home, owner, request, job)
+        : this.#raw(home, owner, request, 1, job, true);
     const shownToUser = shownTo(user, name, args);
     return shownToUser ? andThen(reply, shownToUser) : reply;
   }
@@ -214,9 +207,9 @@ export class PythonCalls {
   }
 
   /** Inside a transaction nothing blocks: that is what RedisGears' callers are told as well. */
-  async #unblocked(home: object, owner: object, bytes: Buffer, task: PythonTask | undefined): Promise<Buffer> {
+  async #unblocked(home: object, owner: object, bytes: Buffer, job: Job | undefined): Promise<Buffer> {
     const wrapped = Buffer.concat([encodeCommand(["MULTI"]), bytes, encodeCommand(["EXEC"])]);
-    const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, task, true));
+    const replies = new RespReader(await this.#raw(home, owner, wrapped, 3, job, true));
     replies.line();
     const queued = replies.at;
     const refused = replies.isError;
@@ -245,25 +238,25 @@ export class PythonCalls {
     owner: object,
     bytes: Buffer,
     replies: number,
-    task: PythonTask | undefined,
+    job: Job | undefined,
     shown = false,
   ): Maybe<Buffer> {
     const { gate } = this.#options;
     if (!gate.isOpenFor(owner)) {
       return new Promise<void>((resolve) => gate.whenOpen(owner, resolve)).then(() =>
-        this.#raw(home, owner, bytes, replies, task, shown),
+        this.#raw(home, owner, bytes, replies, job, shown),
       );
     }
     const { client } = this.#state(home);
-    const isBody = task?.registers !== undefined;
-    if (isBody) this.#options.onBodyCommand(task);
+    const body = job instanceof ScriptJob ? job : undefined;
+    if (body) this.#options.onBodyCommand(body);
     try {
       const reply = client.ask(bytes, replies, shown ? "shown" : undefined);
-      return reply instanceof Promise ? this.#watched(task, reply.catch(failed)) : reply;
+      return reply instanceof Promise ? this.#watched(job, reply.catch(failed)) : reply;
     } catch (reason) {
       return failed(reason);
     } finally {
-      if (isBody) this.#options.onBodyCommand(undefined);
+      if (body) this.#options.onBodyCommand(undefined);
     }
   }
 
@@ -274,24 +267,23 @@ export class PythonCalls {
     return client;
   }
 
-  /** What the engine is asked on behalf of a task. */
-  #watched<T>(task: PythonTask | undefined, answer: Maybe<T>): Maybe<T> {
+  /** What the engine is asked on behalf of a job. */
+  #watched<T>(job: Job | undefined, answer: Maybe<T>): Maybe<T> {
     if (!(answer instanceof Promise)) return answer;
-    const idle = this.#watchIdle(task);
+    const idle = this.#watchIdle(job);
     return answer.finally(() => idle?.cancel());
   }
 
-  #watchIdle(task: PythonTask | undefined): Timer | undefined {
+  #watchIdle(job: Job | undefined): Timer | undefined {
     const limit = this.#options.maxIdleMs();
-    if (!task || limit <= 0) return undefined;
-    return runAfter(limit, () => {
-      this.#options.onIdle(task, `Execution max idle reached (ExecutionMaxIdleTime, ${limit} ms)`);
-    });
+    if (!job || limit <= 0) return undefined;
+    const error = `Execution max idle reached (ExecutionMaxIdleTime, ${limit} ms)`;
+    return runAfter(limit, () => job.stop({ kind: "fault", error }));
   }
 
-  #atomic(caller: CallContext, { enter, task }: CallArgs<"atomic">): Maybe<CallReply> {
-    if (enter === 1) return this.#atomics.enter(caller, task).then(() => okReply(null));
-    this.#atomics.leave(caller.home, task);
+  #atomic(caller: CallContext, { enter, job }: CallArgs<"atomic">): Maybe<CallReply> {
+    if (enter === 1) return this.#atomics.enter(caller, job).then(() => okReply(null));
+    this.#atomics.leave(caller.home, job);
     return okReply(null);
   }
 
@@ -299,16 +291,16 @@ export class PythonCalls {
     const { noScan, readValue } = request;
     // it is kept, and the message is not
     const pattern = Buffer.from(request.pattern);
-    const task = caller.task(request.task);
+    const job = caller.job(request.job);
     const { walks } = this.#state(caller.home);
     if (walks.size >= MAX_WALKS)
       throw new ReplyError(`ERR ${MAX_WALKS} executions read keys in this interpreter: no more may begin to`);
-    const owner = task?.owner ?? caller.home;
+    const owner = job?.owner ?? caller.home;
     const call = async (bytes: Buffer, replies: number): Promise<Buffer> =>
-      this.#raw(caller.home, owner, bytes, replies, task);
+      this.#raw(caller.home, owner, bytes, replies, job);
     const user = caller.user ?? "";
     const { rights, path } = this.#options;
-    const free = await this.#watched(task, rights.isFree(user));
+    const free = await this.#watched(job, rights.isFree(user));
     const scan0 = [Buffer.from("SCAN"), Buffer.from("0")];
     const refused = free ? undefined : await path.refusal({ kind: "python", user }, scan0);
     if (refused !== undefined) throw new ReplyError(refused);
@@ -319,10 +311,10 @@ export class PythonCalls {
       for (const { scan } of walks.values()) if (scan.isAhead) reading++;
       return reading < MAX_READING_AHEAD;
     };
-    if (task && !caller.task(request.task)) throw new ReplyError("the execution has ended");
+    if (job && !caller.job(request.job)) throw new ReplyError("the execution has ended");
     const turn = (): Promise<void> | undefined => this.#turnToRead(caller);
     const scan = new KeyScan(call, { pattern, noScan, readValue, mayRead, mayReadAhead, turn });
-    walks.set(cursor, { scan, task, reading: false });
+    walks.set(cursor, { scan, job, reading: false });
     return this.#nextKeys(caller.home, cursor);
   }
 

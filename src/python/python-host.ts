@@ -1,52 +1,12 @@
 /**
- * What the rest of the server knows of Python: sessions that live in some interpreter, and tasks that run in them.
+ * What the rest of the server knows of Python: sessions that live in some interpreter, and jobs that run in them.
  */
 import type { EngineThreads } from "../engine/threads.ts";
 import type { Maybe } from "../maybe.ts";
-import type { MarshalReader, MarshalValue } from "./marshal.ts";
+import type { FlowJob, Interruptible, Job } from "./job.ts";
+import type { MarshalValue } from "./marshal.ts";
 import type { CallArgs, CallOp, PostArgs } from "./messages.ts";
-
-/** One line of RG.GETEXECUTION's steps. */
-export interface StepInfo {
-  readonly type: string;
-  readonly name: string;
-  readonly arg: string;
-}
-
-/** How a flow ended. Times are milliseconds. */
-export interface FlowOutcome {
-  readonly status: "done" | "aborted";
-  readonly errors: readonly string[];
-  readonly totalMs: number;
-  readonly readMs: number;
-  readonly stepMs: readonly number[];
-}
-
-/** What a script's body did. `builders` is how many GearsBuilders it made since it last told (each consumes a registration id). */
-export type ScriptOutcome =
-  | { readonly ok: false; readonly error: string; readonly builders: number }
-  | {
-      readonly ok: true;
-      readonly builders: number;
-      readonly run: DeclaredRun | undefined;
-    };
-
-/** The flow that a script's body has declared. */
-interface DeclaredRun {
-  readonly mode: string;
-  readonly steps: readonly StepInfo[];
-  readonly reader: string;
-  /** It runs already: it must be submitted at once. */
-  readonly begun: boolean;
-}
-
-/** Packages that the code of a session can import. */
-export interface SessionPackages {
-  /** Sessions with the same packages can share an interpreter, those with others can not. */
-  readonly key: string;
-  /** Files of the host, each with the files of one package. */
-  readonly packs: readonly string[];
-}
+import type { PythonSession } from "./python-session.ts";
 
 /** A module of a package. */
 export interface ModuleSource {
@@ -57,66 +17,7 @@ export interface ModuleSource {
 /** Compiles modules. @returns the contents of their files of bytecode, by path; what does not compile is not there */
 export type CompileModules = (modules: readonly ModuleSource[]) => Promise<Map<string, Buffer>>;
 
-/** One script with its globals and registrations. It lives in one interpreter, chosen when its first task starts. */
-export interface PythonSession {
-  readonly id: string;
-  /** What Python calls it: `number:id`. Others can have had the same id, and code of theirs may still run. */
-  readonly key: string;
-  /** The engine's user who submitted it; its code acts with that user's rights. */
-  readonly user: string;
-  /** What it has asked for by REQUIREMENTS, besides what comes with the runtime. */
-  readonly packages?: SessionPackages | undefined;
-  /** Opaque: the interpreter; undefined before the first task, and after the interpreter died. */
-  home: object | undefined;
-  /** Messages that make the session again in a fresh interpreter; undefined when it can not be made again. */
-  revive(): readonly (readonly MarshalValue[])[] | undefined;
-  /** These messages were sent; what is sent now comes right behind them. */
-  onRevived?(): void;
-}
-
-/** A piece of work for an interpreter: a script's body, or one flow. */
-export interface PythonTask {
-  /** Unique number by which Python and the main thread name it. A script's flow has the number of the script. */
-  readonly handle: number;
-  /** What it can tell: the end of its body, or results and the end of a flow. */
-  readonly kind: "script" | "flow";
-  readonly session: PythonSession;
-  /** A script whose text looks as if it registers something; undefined for others. */
-  readonly registers?: boolean;
-  /** For people: such as `execution 0000000000000000000000000000000000000000-5`. */
-  readonly name: string;
-  /** Counts towards ExecutionThreads while it runs. */
-  readonly takesThread: boolean;
-  /** Whose commands it sends: holds of the engine are made in this name. */
-  readonly owner: object;
-  /** The handle of the command behind it, for `call_next()`, `get_command()` and `override_reply()`; 0: there is none. */
-  readonly client: number;
-  /** The message that starts it. Asked for when it starts. */
-  message(): readonly MarshalValue[];
-  /** Python has got it. */
-  onStart(): void;
-  /** The body ended (scripts only). */
-  onScript(outcome: ScriptOutcome): void;
-  /** Results, as a marshal list that the reader stands before. */
-  onResults(items: MarshalReader): void;
-  /** The flow waits for a coroutine or future, or goes on. */
-  onWaiting(waiting: boolean): void;
-  onDone(outcome: FlowOutcome): void;
-  /** The interpreter died under it. @param reason undefined when that was the only way to stop this very task */
-  onLost(reason: string | undefined): void;
-}
-
-/** Code that can be interrupted: a task, or what is called or runs without one under a handle of its own. */
-export interface Interruptible {
-  readonly handle: number;
-  readonly session: Pick<PythonSession, "home">;
-  /** For people. */
-  readonly name: string;
-  /** False while its interpreter has not come to it. */
-  readonly begun?: boolean;
-}
-
-/** What an interpreter's event loop runs for long and is no task's: a coroutine, a callback, a finaliser. */
+/** What an interpreter's event loop runs for long and is no job's: a coroutine, a callback, a finaliser. */
 export interface BackgroundRun {
   /** Stops it, as {@link PythonHost.abort} does. */
   stop(): void;
@@ -138,10 +39,10 @@ export interface InterpreterFigures {
   readonly limit: number;
   /** Executions that run, of those that count towards ExecutionThreads. */
   readonly running: number;
-  /** Tasks that wait to be started. */
+  /** Jobs that wait to be started. */
   readonly queued: number;
   readonly oldestWaitMs: number;
-  /** Tasks that had to wait and have waited enough, and how long they did together. */
+  /** Jobs that had to wait and have waited enough, and how long they did together. */
   readonly waits: number;
   readonly waitMs: number;
   /** Calls from Python by operation, and messages that want no answer. */
@@ -153,21 +54,25 @@ export interface InterpreterFigures {
   readonly denials: number;
 }
 
-/** Runs tasks in interpreters. */
+/** Runs jobs in interpreters. */
 export interface PythonHost {
   /** Boots the first interpreter. */
   start(): Promise<void>;
   stop(): Promise<void>;
-  /** A fresh task handle. */
+  /** A fresh handle of a job. */
   nextHandle(): number;
-  /** Queues a task: it starts when its interpreter is free and a thread is left. */
-  submit(task: PythonTask): void;
-  /** Starts a task at once, inside whatever its interpreter waits for (a sync execution). */
-  runNow(task: PythonTask): void;
-  /** Takes a task back that has not started. @returns false when it has. */
-  withdraw(task: PythonTask): boolean;
-  /** Stops a started task: interrupts its Python code; when that has no effect, replaces its interpreter. */
-  abort(task: PythonTask): void;
+  /** Queues a job: it starts when its interpreter is free and a thread is left. */
+  submit(job: Job): void;
+  /** Takes note of a flow that Python has begun together with its script; to be called before `onScript` returns. */
+  submitBegun(job: FlowJob): void;
+  /** Starts a job at once, on top of whatever its interpreter does (a sync execution). */
+  runNow(job: Job): void;
+  /** Takes a queued job back: it has ended. @returns false when it is not queued */
+  withdraw(job: Job): boolean;
+  /** Stops a started job: interrupts its Python code; when that has no effect, replaces its interpreter. */
+  abort(job: Job): void;
+  /** Jobs that wait for coroutines and futures. */
+  readonly waiting: ReadonlySet<Job>;
   /** Calls something of a session at once, inside whatever its interpreter waits for or computes. */
   runCallback(callback: Interruptible, message: readonly MarshalValue[]): void;
   /** Stops such a call, as {@link PythonHost.abort} does, until it is said to have ended. */
@@ -195,7 +100,7 @@ export type CallHandler<Op extends CallOp> = (caller: CallContext, args: CallArg
 /** Answers the calls, by operation. */
 export type CallHandlers = { readonly [Op in CallOp]: CallHandler<Op> };
 
-/** Takes the posts that are about no task. */
+/** Takes the posts that are about no job. */
 export type PostHandlers = {
   readonly [Op in "keys_close" | "log" | "timer" | "restored" | "timer_restored"]: (
     home: object,
@@ -209,22 +114,22 @@ export interface CallContext {
   readonly home: object;
   /**
    * The engine's user whose code the interpreter runs; it runs no other user's. (It is the interpreter that tells, and not
-   * the task, because code can claim to be any task of its interpreter.) Undefined before the first session came.
+   * the job, because code can claim to be any job of its interpreter.) Undefined before the first session came.
    */
   readonly user?: string | undefined;
   /** False while it has not taken the answers that it has: large ones should wait. */
   readonly mayAnswer?: boolean;
-  /** Lets its thread use the engine by itself. @param only the task that may; 0: whatever runs there */
+  /** Lets its thread use the engine by itself. @param only the handle of the job that may; 0: whatever runs there */
   useEngine?(threads: EngineThreads, only: number): void;
   /** A large answer is being made: of one interpreter there is one at a time. */
   prepares?(answer: Promise<unknown>): void;
-  /** In whose names its tasks send commands; the call may be on top of any of them. */
+  /** In whose names its jobs send commands; the call may be on top of any of them. */
   owners?(): object[];
   /**
-   * The task that the interpreter runs; undefined for code that belongs to no execution, or to one that has ended.
+   * The interpreter's job of a handle; undefined for code that belongs to no job, or to one that has ended.
    * @throws BadMessage when it is another interpreter's, or was never given out
    */
-  task(handle: number): PythonTask | undefined;
+  job(handle: number): Job | undefined;
 }
 
 /** A call's answer: how the value is written, or a ready one. */

@@ -7,7 +7,8 @@ import { InternalError } from "../errors.ts";
 import { bytecodeCompiler } from "./bytecode.ts";
 import { PythonCalls } from "./python-calls.ts";
 import { DirectAccess } from "./direct-access.ts";
-import type { BackgroundRun, CallHandlers, CompileModules, PostHandlers, PythonTask } from "./python-host.ts";
+import type { ScriptJob } from "./job.ts";
+import type { BackgroundRun, CallHandlers, CompileModules, PostHandlers } from "./python-host.ts";
 import { Pool } from "./pool.ts";
 import { loadAssets, type PythonAssets } from "./python-worker.ts";
 import { LimitedLog } from "./script-log.ts";
@@ -29,15 +30,13 @@ export interface PythonRoom {
 }
 
 interface PythonUsers {
-  /** Ends a task with an error. */
-  abort: (task: PythonTask, error: string) => void;
   /** Is told which script's body the next command comes from, and (undefined) that it was sent. */
-  bodyCommand: (body: PythonTask | undefined) => void;
-  /** An interpreter has run for long what is no task's. */
+  bodyCommand: (body: ScriptJob | undefined) => void;
+  /** An interpreter has run for long what is no job's. */
   background: (run: BackgroundRun) => void;
   /** An interpreter is gone. */
   gone: (home: object) => void;
-  /** Is there anything that will call a session's code again, besides its tasks and registrations? */
+  /** Is there anything that will call a session's code again, besides its jobs and registrations? */
   keeps: (session: object) => boolean;
   /** Does somebody want to know of key events? */
   wantsEvents: () => boolean;
@@ -52,7 +51,6 @@ export function pythonRoom(
   { config, runtime, log }: Base,
 ): PythonRoom {
   const users: PythonUsers = {
-    abort: () => {},
     bodyCommand: () => {},
     background: () => {},
     gone: () => {},
@@ -76,13 +74,11 @@ export function pythonRoom(
     direct,
     atomics: {
       limitMs: config.scriptTimeLimit,
-      stopTask: (task, error) => users.abort(task, error),
       stopBackground: (home) => host.stopBackground(home),
       replace: (home, reason) => host.replace(home, reason),
       log,
     },
     maxIdleMs: () => (engine.embedded ? 0 : runtime.get("ExecutionMaxIdleTime")),
-    onIdle: (task, error) => users.abort(task, error),
     log: scriptLog,
   });
   const handlers: Partial<CallHandlers> = { ...calls.handlers };
@@ -108,7 +104,7 @@ export function pythonRoom(
     },
     calls: handlers,
     posts,
-    onTaskEnd: (home, task) => calls.onTaskEnd(home, task),
+    onJobEnd: (home, job) => calls.onJobEnd(home, job),
     onGone: (home) => {
       calls.onGone(home);
       users.gone(home);

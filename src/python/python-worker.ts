@@ -6,6 +6,7 @@ import { InternalError } from "../errors.ts";
 import type { PythonAssets } from "./snapshot.ts";
 import { createShared, Gamble, Receiver, Sender, type Shared, Word } from "./channel.ts";
 import { Intake } from "./intake.ts";
+import { LentThread } from "./lent-thread.ts";
 import { spawnWorker } from "./spawn.ts";
 import { WASM_PAGE } from "./wasm-memory.ts";
 import type { WorkerNotice } from "./protocol.ts";
@@ -48,6 +49,7 @@ export class PythonWorker {
   readonly ready: Promise<void>;
   readonly #options: PythonWorkerOptions;
   readonly #shared: Shared = createShared();
+  readonly lentThread = new LentThread(this.#shared.words);
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #enginePort: MessagePort;
@@ -188,16 +190,6 @@ export class PythonWorker {
   clearInterrupt(): void {
     Atomics.store(this.#shared.target, 0, 0n);
     Atomics.store(this.#shared.words, Word.interrupt, 0);
-  }
-
-  /** Lets Python begin one flow without asking: the flow of the script that it is given next. */
-  lendThread(): void {
-    Atomics.store(this.#shared.words, Word.lentThread, 1);
-  }
-
-  /** Ends that. @returns false when Python has made use of it */
-  takeThreadBack(): boolean {
-    return Atomics.exchange(this.#shared.words, Word.lentThread, 0) === 1;
   }
 
   /** Ends the thread, whatever it does. `onExit` is called for it. */

@@ -3,12 +3,13 @@ import { InternalError, ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { errorReply } from "./call-reply.ts";
 import type { Home } from "./home.ts";
-import type { CallHandler, CallHandlers, CallReply, PostHandlers, PythonTask } from "./python-host.ts";
+import type { Job } from "./job.ts";
+import type { CallHandler, CallHandlers, CallReply, PostHandlers } from "./python-host.ts";
 import { BadMessage, type CallMessage, type CallOp, decodeMessage, type PostMessage } from "./messages.ts";
 import type { Tally } from "./tally.ts";
 
-/** What a task tells of itself. */
-export type TaskMessage = Extract<PostMessage, { args: { task: number } }>;
+/** What a job tells of itself. */
+export type JobMessage = Extract<PostMessage, { args: { job: number } }>;
 
 interface ReceptionOptions {
   /** Answers calls, by operation; they are added while the parts are built. */
@@ -16,8 +17,8 @@ interface ReceptionOptions {
   readonly posts: Partial<PostHandlers>;
   readonly tally: Tally;
   readonly log: Pick<Logger, "error">;
-  /** @throws BadMessage when the task can not tell that now */
-  readonly onTask: (home: Home, task: PythonTask, message: TaskMessage) => void;
+  /** @throws BadMessage when the job can not tell that now */
+  readonly onJob: (home: Home, job: Job, message: JobMessage) => void;
   /** The interpreter is to be ended. @param kind by which that is counted */
   readonly onFault: (home: Home, kind: "message" | "fatal", fault: string) => void;
 }
@@ -76,7 +77,7 @@ export class Reception {
   }
 
   #post(home: Home, message: PostMessage): void {
-    const { posts, tally, onTask } = this.#options;
+    const { posts, tally, onJob } = this.#options;
     tally.posts++;
     switch (message.op) {
       case "script":
@@ -84,9 +85,9 @@ export class Reception {
       case "done":
       case "waiting":
       case "running": {
-        const task = home.task(message.args.task);
+        const job = home.job(message.args.job);
         // undefined: it was given up already
-        if (task) onTask(home, task, message);
+        if (job) onJob(home, job, message);
         return;
       }
       case "answer":

@@ -1,5 +1,4 @@
 /** What the pool counts. Everything else that is told of it is looked up when somebody asks. */
-import type { PythonTask } from "./python-host.ts";
 import type { PythonWorker } from "./python-worker.ts";
 
 export class Tally {
@@ -11,10 +10,6 @@ export class Tally {
   readonly restarts = new Map<string, number>();
   /** Calls that the sandbox refused in interpreters that are gone. */
   denials = 0;
-  /** Tasks that did not start at once, and how long they waited together. */
-  waits = 0;
-  waitMs = 0;
-  readonly #since = new Map<PythonTask, number>();
   #peak = 0;
   #freed = 0;
   /** Calls that interpreters have answered themselves which are gone. */
@@ -46,27 +41,6 @@ export class Tally {
 
   countRestart(reason: string): void {
     this.restarts.set(reason, (this.restarts.get(reason) ?? 0) + 1);
-  }
-
-  /** A task could not start at once. */
-  queued(task: PythonTask): void {
-    this.#since.set(task, performance.now());
-  }
-
-  /** A task starts, or was taken back. */
-  dequeued(task: PythonTask): void {
-    if (this.#since.size === 0) return;
-    const since = this.#since.get(task);
-    if (since === undefined) return;
-    this.#since.delete(task);
-    this.waits++;
-    this.waitMs += performance.now() - since;
-  }
-
-  /** Milliseconds that the task which waits longest has waited. */
-  get oldestWaitMs(): number {
-    const [oldest] = this.#since.values();
-    return oldest === undefined ? 0 : performance.now() - oldest;
   }
 }
 

@@ -3,18 +3,17 @@ import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts
 import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import { okReply } from "../python/call-reply.ts";
-import type { CallContext, CallHandlers, CallReply } from "../python/python-host.ts";
-import type { CallArgs } from "../python/messages.ts";
+import type { JobCause } from "../python/job.ts";
+import type { CallContext, CallHandlers } from "../python/python-host.ts";
 import { commandWords, resultToResp } from "../python/transcode.ts";
 import { type Reply, raw } from "../resp/reply.ts";
 
 const NO_CONTEXT = "Can not get command ctx";
-const FIRST_HANDLE = -1_000;
 const ONCE = "Can only override reply once";
 
 /** One command of a client, from the moment it is sent until its reply is given. */
-export class ClientCommand {
-  readonly handle: number;
+export class LinkedCommand implements JobCause {
+  readonly kind = "linked";
   /** Lower case. */
   readonly name: string;
   /** As typed. */
@@ -23,12 +22,13 @@ export class ClientCommand {
   readonly canWait: boolean;
   /** What its caller gets instead of the engine's reply. */
   override: Reply | undefined;
+  /** Its caller has the reply: there is nothing to be asked or changed any more. */
+  isOver = false;
   readonly #keys: ReadonlySet<string>;
   #linked = 0;
   #free: (() => void) | undefined;
 
-  constructor(handle: number, args: readonly Buffer[], row: EngineCommand, canWait: boolean) {
-    this.handle = handle;
+  constructor(args: readonly Buffer[], row: EngineCommand, canWait: boolean) {
     this.name = wordOf(args[0]);
     this.args = args;
     this.canWait = canWait;
@@ -58,49 +58,28 @@ export class ClientCommand {
   }
 }
 
-/** The commands in progress, by the handles that executions know them by. */
-export class ClientCommands {
-  /** For Python's `get_command` and `override_reply`. */
-  readonly handlers: Pick<CallHandlers, "get_command" | "override_reply"> = {
-    get_command: (caller, { task }) => this.#getCommand(caller, task),
-    override_reply: (caller, args) => this.#overrideReply(caller, args),
-  };
-  readonly #open = new Map<number, ClientCommand>();
-  /**
-   * The last handle that was given. Handles of linked commands are negative and count downwards, those of hooked commands
-   * count upwards: an execution knows the command behind it by one number, whichever kind it is.
-   */
-  #last = FIRST_HANDLE;
-
-  open(args: readonly Buffer[], row: EngineCommand, canWait: boolean): ClientCommand {
-    const command = new ClientCommand(--this.#last, args, row, canWait);
-    this.#open.set(command.handle, command);
-    return command;
-  }
-
-  close(command: ClientCommand): void {
-    this.#open.delete(command.handle);
-  }
-
-  #getCommand(caller: CallContext, task: number): CallReply {
-    const words = commandWords(this.#find(caller, task).args);
-    const bytes = words.some((word) => Buffer.isBuffer(word));
-    return okReply(words, bytes);
-  }
-
-  #overrideReply(caller: CallContext, { value, task }: CallArgs<"override_reply">): CallReply {
-    const command = this.#find(caller, task);
+/** For Python's `get_command` and `override_reply`. */
+export const linkedCommandHandlers: Pick<CallHandlers, "get_command" | "override_reply"> = {
+  get_command: (caller, { job }) => {
+    const words = commandWords(commandBehind(caller, job).args);
+    return okReply(
+      words,
+      words.some((word) => Buffer.isBuffer(word)),
+    );
+  },
+  override_reply: (caller, { value, job }) => {
+    const command = commandBehind(caller, job);
     if (command.override) throw new ReplyError(ONCE);
     command.override = raw(...resultToResp(value, true));
     return okReply(null);
-  }
+  },
+};
 
-  /** The command that an execution is linked to. */
-  #find(caller: CallContext, handle: number): ClientCommand {
-    const command = this.#open.get(caller.task(handle)?.client ?? 0);
-    if (!command) throw new ReplyError(NO_CONTEXT);
-    return command;
-  }
+/** The command that an execution is linked to. */
+function commandBehind(caller: CallContext, handle: number): LinkedCommand {
+  const command = caller.job(handle)?.cause;
+  if (!(command instanceof LinkedCommand) || command.isOver) throw new ReplyError(NO_CONTEXT);
+  return command;
 }
 
 /**

@@ -8,7 +8,7 @@ import { after, type Handling, type Middleware, type Next, type RequestView } fr
 import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import { type Reply, raw } from "../resp/reply.ts";
-import type { ClientCommand, ClientCommands } from "./client-commands.ts";
+import { LinkedCommand } from "./client-commands.ts";
 import type { EventStarter, Holdable } from "./event-starter.ts";
 import type { KeysRegistrations } from "./keys-registrations.ts";
 import type { KeyEvents } from "./key-events.ts";
@@ -21,7 +21,6 @@ interface EventMiddlewareOptions {
   readonly sync: SyncEvents;
   readonly events: KeyEvents;
   readonly starter: EventStarter;
-  readonly clientCommands: ClientCommands;
   readonly gate: Pick<Holdable, "hold" | "release">;
   readonly engineCommands: EngineCommands;
   /** Events that may wait before writers have to. */
@@ -124,26 +123,26 @@ export class EventMiddleware implements Middleware {
     { owner, canWait, links }: Caller,
     next: Next,
   ): Promise<Reply> {
-    const { gate, keys, clientCommands } = this.#options;
+    const { gate, keys } = this.#options;
     const linked = links && keys.linkedNames.has(name);
     await gate.hold(owner, () => `${String(args[0])} and the events that it causes`);
-    const command = linked ? clientCommands.open(args, row, canWait) : undefined;
-    let own: Buffer;
+    const command = linked ? new LinkedCommand(args, row, canWait) : undefined;
     try {
-      own = await this.#sendAndSettle(command, owner, next);
-    } catch (error) {
-      if (command) clientCommands.close(command);
-      throw error;
+      let own: Buffer;
+      try {
+        own = await this.#sendAndSettle(command, owner, next);
+      } finally {
+        gate.release(owner);
+      }
+      if (canWait) await (command?.whenFree() ?? this.#slowDown(row));
+      return command?.override ?? raw(own);
     } finally {
-      gate.release(owner);
+      if (command) command.isOver = true;
     }
-    if (canWait) await (command?.whenFree() ?? this.#slowDown(row));
-    if (command) clientCommands.close(command);
-    return command?.override ?? raw(own);
   }
 
   /** Events that come while the command is the linked one are its own. */
-  async #sendAndSettle(command: ClientCommand | undefined, owner: object, next: Next): Promise<Buffer> {
+  async #sendAndSettle(command: LinkedCommand | undefined, owner: object, next: Next): Promise<Buffer> {
     const { keys, sync } = this.#options;
     const outer = keys.command;
     keys.command = command;

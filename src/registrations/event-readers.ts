@@ -3,7 +3,7 @@ import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/rights.ts";
 import type { Logger } from "../log.ts";
 import type { CallHandlers } from "../python/python-host.ts";
-import { ClientCommands } from "./client-commands.ts";
+import { linkedCommandHandlers } from "./client-commands.ts";
 import { type Connections, EngineCalls } from "./engine-calls.ts";
 import { EventMiddleware } from "./event-middleware.ts";
 import type { EventStarter, Holdable } from "./event-starter.ts";
@@ -63,14 +63,13 @@ export function createEventReaders(options: EventReadersOptions): EventReaders {
   events.onGap = () => keys.countGap();
   // messages of streams are still there
   events.onGapEnd = () => streams.rescan();
-  const clientCommands = new ClientCommands();
   const middleware = new EventMiddleware({
-    ...{ keys, streams, sync, events, starter, clientCommands, gate, engineCommands },
+    ...{ keys, streams, sync, events, starter, gate, engineCommands },
     ...(maxBacklog === undefined ? {} : { maxBacklog }),
   });
   return {
     ...{ keys, streams, events, middleware },
-    handlers: clientCommands.handlers,
+    handlers: linkedCommandHandlers,
     close: () => {
       streams.close();
       events.close();

@@ -5,12 +5,13 @@
  * `created` execution under the id it will have. It becomes an execution when its turn comes, or when somebody asks.
  */
 import type { Execution } from "../executions/execution.ts";
-import type { FlowTask } from "../executions/flow.ts";
+import type { Flow } from "../executions/flow.ts";
 import { idOf } from "../executions/ids.ts";
 import type { WaitingExecution } from "../executions/execution-registry.ts";
 import type { ExecutionRunner } from "../executions/runner.ts";
-import type { RunningBody, Stoppable } from "../executions/supervisor.ts";
+import type { RunningBody } from "../executions/supervisor.ts";
 import { andThen, type Maybe } from "../maybe.ts";
+import type { JobCause } from "../python/job.ts";
 import type { MarshalValue } from "../python/marshal.ts";
 import { JobFlag } from "../python/protocol.ts";
 import { Fifo } from "../resp/fifo.ts";
@@ -44,8 +45,8 @@ export interface EventOptions {
   readonly noAsync?: boolean;
   /** In whose name the engine is held and commands are sent; default: the execution's own. */
   readonly owner?: object;
-  /** Handle of the client command behind the event. */
-  readonly client?: number;
+  /** The command behind the event. */
+  readonly cause?: JobCause;
 }
 
 export interface EventStarterOptions {
@@ -229,8 +230,7 @@ export class EventStarter {
   makeExecution(event: WaitingEvent): Execution {
     const execution = this.#runner.registry.make(event.number, { registered: true, kept: event.options.kept ?? false });
     execution.declare([]);
-    const stoppable: Stoppable = { stopReason: undefined, stop: () => this.#abort(event) };
-    this.#runner.track(execution, stoppable);
+    this.#runner.track(execution, { stop: () => this.#abort(event) });
     return execution;
   }
 
@@ -312,7 +312,7 @@ export class EventStarter {
     execution: Execution,
     records: () => MarshalValue,
     leave: () => void,
-  ): FlowTask {
+  ): Flow {
     const sync = registration.spec.mode === "sync";
     return this.#runner.startFlow({
       handle: this.#runner.host.nextHandle(),
@@ -323,7 +323,7 @@ export class EventStarter {
       prefixRule: options.prefixRule ?? false,
       runNow: sync,
       owner: options.owner,
-      client: options.client,
+      cause: options.cause,
       onWaiting: (_flow, waiting) => {
         if (waiting) leave();
       },

@@ -5,7 +5,8 @@ import type { EngineCommands } from "../engine/engine-commands.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { Maybe } from "../maybe.ts";
-import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/python-host.ts";
+import type { Job, JobCause } from "../python/job.ts";
+import type { CallContext, CallHandlers, CallReply } from "../python/python-host.ts";
 import type { CallArgs } from "../python/messages.ts";
 import { commandWords } from "../python/transcode.ts";
 import { error, type Reply, raw } from "../resp/reply.ts";
@@ -14,7 +15,7 @@ import type { Declared } from "./declared.ts";
 import type { EventStarter } from "./event-starter.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { ReaderSide } from "./registration-registry.ts";
-import { NOT_SYNC, TRIGGER_CLIENT } from "./triggers.ts";
+import { NOT_SYNC } from "./triggers.ts";
 
 interface HooksOptions {
   readonly starter: EventStarter;
@@ -22,18 +23,26 @@ interface HooksOptions {
   /** True for a command of ours. */
   readonly isOwn: (name: string) => boolean;
   /** Runs the real command for `call_next`: one of ours, or the engine's. */
-  readonly runReal: (caller: CallContext, task: PythonTask, args: readonly Buffer[]) => Maybe<CallReply>;
+  readonly runReal: (caller: CallContext, job: Job, args: readonly Buffer[]) => Maybe<CallReply>;
   /** A reply as the value that `execute()` would return. @throws ReplyError for an error reply */
   readonly toPython: (reply: Reply) => CallReply;
 }
 
-/** What an execution of a hook may go on to with `call_next`. */
-interface HookContext {
+/** A hooked command, and what the execution of a hook may go on to with `call_next`. */
+class HookedCommand implements JobCause {
+  readonly kind = "hook";
   readonly name: string;
   readonly typedName: Buffer;
   /** The hooks that are further inside, innermost first. */
   readonly inner: readonly Registration[];
   readonly caller: Caller;
+
+  constructor(name: string, typedName: Buffer, inner: readonly Registration[], caller: Caller) {
+    this.name = name;
+    this.typedName = typedName;
+    this.inner = inner;
+    this.caller = caller;
+  }
 }
 
 const HOOK_GONE = "ERR the hook is gone";
@@ -43,8 +52,6 @@ export class Hooks implements ReaderSide, Middleware {
   readonly #options: HooksOptions;
   /** By the command's lower-case name, oldest first. */
   readonly #byCommand = new Map<string, Registration[]>();
-  readonly #contexts = new Map<number, HookContext>();
-  #lastContext = 0;
   /** Calls from Python. */
   readonly handlers: Pick<CallHandlers, "call_next"> = {
     call_next: (caller, args) => this.#callNext(caller, args),
@@ -138,34 +145,25 @@ export class Hooks implements ReaderSide, Middleware {
     if (!hook) return undefined;
     if (!caller.canWait && hook.spec.mode !== "sync") return Promise.resolve(error(NOT_SYNC));
     const inner = hooks.slice(0, hooks.indexOf(hook));
-    const handle = ++this.#lastContext;
-    this.#contexts.set(handle, { name, typedName: args[0] as Buffer, inner, caller });
     return this.#options.starter
       .run(hook, [commandWords(args)], {
         prefixRule: true,
         noAsync: !caller.canWait,
-        client: handle,
+        cause: new HookedCommand(name, args[0] as Buffer, inner, caller),
         ...(caller.canWait ? {} : { owner: caller.owner }),
       })
-      .then(replyOf)
-      .finally(() => this.#contexts.delete(handle));
+      .then(replyOf);
   }
 
-  #callNext(caller: CallContext, { args: rest, task: handle }: CallArgs<"call_next">): Maybe<CallReply> {
-    const task = caller.task(handle);
-    const context = task && this.#contexts.get(task.client);
-    if (!context) {
-      throw new ReplyError(
-        task?.client === TRIGGER_CLIENT ? "Failed executing command" : "Can not get CommandHook ctx",
-      );
+  #callNext(caller: CallContext, { args: rest, job: handle }: CallArgs<"call_next">): Maybe<CallReply> {
+    const job = caller.job(handle);
+    const hooked = job?.cause;
+    if (!job || !(hooked instanceof HookedCommand)) {
+      throw new ReplyError(hooked?.kind === "trigger" ? "Failed executing command" : "Can not get CommandHook ctx");
     }
-    const args = [context.typedName, ...rest];
-    const next = this.#runFrom(context.inner, context.name, args, {
-      ...context.caller,
-      canWait: false,
-      owner: task.owner,
-    });
-    return next ? next.then(this.#options.toPython) : this.#options.runReal(caller, task, args);
+    const args = [hooked.typedName, ...rest];
+    const next = this.#runFrom(hooked.inner, hooked.name, args, { ...hooked.caller, canWait: false, owner: job.owner });
+    return next ? next.then(this.#options.toPython) : this.#options.runReal(caller, job, args);
   }
 }
 

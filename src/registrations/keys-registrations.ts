@@ -4,7 +4,7 @@ import type { UserRights } from "../engine/rights.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import type { Encoded } from "../python/marshal.ts";
 import { Fifo } from "../resp/fifo.ts";
-import { type ClientCommand, checkCommands } from "./client-commands.ts";
+import { type LinkedCommand, checkCommands } from "./client-commands.ts";
 import { type EventSource, type EventStarter, KEPT } from "./event-starter.ts";
 import { KeyIndex } from "./key-index.ts";
 import { type KeyRecords, typeAt } from "./key-records.ts";
@@ -38,7 +38,7 @@ interface KeyEvent {
   readonly name: string;
   readonly key: Buffer;
   /** The client's command that caused it, if that is one that somebody listens to. */
-  readonly command: ClientCommand | undefined;
+  readonly command: LinkedCommand | undefined;
   /** Oldest first: the registrations whose prefix and filters let it through, but for that of types. */
   readonly candidates: readonly Filtered[];
   /** The key's type; undefined until it was asked for, unless the event tells it. */
@@ -47,7 +47,7 @@ interface KeyEvent {
 
 export class KeysRegistrations implements ReaderSide {
   /** The command that is being carried out now, if `commands` of a registration name it. */
-  command: ClientCommand | undefined;
+  command: LinkedCommand | undefined;
 
   readonly #options: KeysRegistrationsOptions;
   readonly #want: (wanted: Wanted) => void;
@@ -229,18 +229,18 @@ export class KeysRegistrations implements ReaderSide {
     const options = { readValue: registration.spec.readValue, atEvent: inline };
     const source = new KeySource(reader, options, event.name, event.key, linked?.link());
     if (!inline) {
-      starter.enqueue(registration, source, linked ? { kept: true, client: linked.handle } : KEPT);
+      starter.enqueue(registration, source, linked ? { kept: true, cause: linked } : KEPT);
       return;
     }
     const noAsync = linked !== undefined && !linked.canWait;
-    const client = linked ? { client: linked.handle } : {};
-    sync.add((owner) => this.#runSync(registration, source, { kept: true, owner, noAsync, ...client }));
+    const cause = linked && { cause: linked };
+    sync.add((owner) => this.#runSync(registration, source, { kept: true, owner, noAsync, ...cause }));
   }
 
   async #runSync(
     registration: Registration,
     source: KeySource,
-    options: { kept: true; owner: object; noAsync: boolean; client?: number },
+    options: { kept: true; owner: object; noAsync: boolean; cause?: LinkedCommand },
   ): Promise<void> {
     this.#suppressing++;
     try {
@@ -255,7 +255,7 @@ export class KeysRegistrations implements ReaderSide {
 }
 
 /** The filters but those of the key and of its type, which may have to be asked for. */
-function passes({ events, commands }: Filtered, name: string, command: ClientCommand | undefined): boolean {
+function passes({ events, commands }: Filtered, name: string, command: LinkedCommand | undefined): boolean {
   if (events && !events.has(name)) return false;
   return !commands || (command !== undefined && commands.has(command.name));
 }

@@ -5,7 +5,8 @@ import { type ExecutionRunner, tooManyPending } from "../executions/runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import { okReply } from "../python/call-reply.ts";
-import type { CallContext, CallHandlers, CallReply, PythonTask } from "../python/python-host.ts";
+import type { Job } from "../python/job.ts";
+import type { CallContext, CallHandlers, CallReply } from "../python/python-host.ts";
 import { BadMessage, type CallArgs } from "../python/messages.ts";
 import type { RegistrationSpec } from "./registration.ts";
 import type { RegistrationRegistry, ScriptDeclarations } from "./registration-registry.ts";
@@ -21,7 +22,7 @@ interface RegistrationCallsOptions {
 }
 
 /** A script's body while it runs. */
-interface DeclaringTask extends PythonTask {
+interface DeclaringJob extends Job {
   readonly declarations: ScriptDeclarations;
 }
 
@@ -35,15 +36,15 @@ export function registrationCalls(options: RegistrationCallsOptions): Pick<CallH
 /** `register()`: declared while a script's body runs, in effect at once elsewhere. Answers the id. */
 function register(
   caller: CallContext,
-  { builders, spec: fields, task: handle }: CallArgs<"register">,
+  { builders, spec: fields, job: handle }: CallArgs<"register">,
   options: RegistrationCallsOptions,
 ): Maybe<CallReply> {
-  const task = caller.task(handle);
+  const job = caller.job(handle);
   options.runner.ids.skip(0, builders);
   const spec = readSpec(fields);
   const declare = (free: boolean): Maybe<CallReply> => {
     if (!free && interferes(spec)) throw new ReplyError(NOT_FREE);
-    return declareFor(caller, task, spec, fields.session, options);
+    return declareFor(caller, job, spec, fields.session, options);
   };
   const free = options.rights.isFree(caller.user ?? "");
   return andThen(free, declare);
@@ -57,13 +58,13 @@ const NOT_FREE = "NOPERM only a user with all rights may hook commands, name com
 
 function declareFor(
   caller: CallContext,
-  task: PythonTask | undefined,
+  job: Job | undefined,
   spec: RegistrationSpec,
   key: string,
   options: RegistrationCallsOptions,
 ): Maybe<CallReply> {
-  if (task && isDeclaring(task)) return okReply(task.declarations.add(spec).id);
-  const session = sessionOf(caller, task, key, options);
+  if (job && isDeclaring(job)) return okReply(job.declarations.add(spec).id);
+  const session = sessionOf(caller, job, key, options);
   if (options.sessions.isGone(session)) throw new ReplyError("the session of this registration is gone");
   return options.registrations.add(session, spec).then(({ id }) => okReply(id));
 }
@@ -72,15 +73,10 @@ function declareFor(
  * The session of running code. A background coroutine may be of a script that registered nothing: then its session is
  * known to its interpreter only.
  */
-function sessionOf(
-  caller: CallContext,
-  task: PythonTask | undefined,
-  key: string,
-  options: RegistrationCallsOptions,
-): Session {
+function sessionOf(caller: CallContext, job: Job | undefined, key: string, options: RegistrationCallsOptions): Session {
   const user = caller.user ?? "";
   if (options.sessions.isOthers(key, user)) throw new BadMessage("the session is another user's");
-  const known = (task?.session as Session | undefined) ?? options.sessions.named(key, user);
+  const known = (job?.session as Session | undefined) ?? options.sessions.named(key, user);
   const session = known ?? Session.ofKey(key, user);
   session.home ??= caller.home;
   return session;
@@ -92,11 +88,11 @@ function sessionOf(
  */
 function run(
   caller: CallContext,
-  { steps, task, session: key }: CallArgs<"run">,
+  { steps, job, session: key }: CallArgs<"run">,
   options: RegistrationCallsOptions,
 ): CallReply {
   const { runner, maxPending } = options;
-  const session = sessionOf(caller, caller.task(task), key, options);
+  const session = sessionOf(caller, caller.job(job), key, options);
   if (runner.pendingCount >= maxPending) throw new ReplyError(tooManyPending(maxPending));
   const flow = runner.startInner(
     session,
@@ -105,7 +101,7 @@ function run(
   return okReply([flow.handle, flow.execution.id]);
 }
 
-const isDeclaring = (task: PythonTask): task is DeclaringTask => "declarations" in task;
+const isDeclaring = (job: Job): job is DeclaringJob => "declarations" in job;
 
 /** A specification from Python; it was checked when it was decoded. */
 function readSpec(fields: CallArgs<"register">["spec"]): RegistrationSpec {

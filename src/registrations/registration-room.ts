@@ -48,7 +48,7 @@ export function registrationRoom(
   const hooks = new Hooks({
     ...{ starter, engineCommands },
     isOwn: (name) => table.find(name) !== undefined,
-    runReal: (caller, task, args) => calls.run(caller, task.owner, args, task, false),
+    runReal: (caller, job, args) => calls.run(caller, job.owner, args, job, false),
     toPython: ownReply,
   });
   const timers = new TimeEvents({

@@ -6,14 +6,8 @@ import { Session, type SessionRegistry } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
 import type { Maybe } from "../maybe.ts";
 import { okReply } from "../python/call-reply.ts";
-import type {
-  CallContext,
-  CallHandlers,
-  CallReply,
-  Interruptible,
-  PostHandlers,
-  PythonHost,
-} from "../python/python-host.ts";
+import type { Interruptible } from "../python/job.ts";
+import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonHost } from "../python/python-host.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "../python/messages.ts";
 import { Fifo } from "../resp/fifo.ts";
 import { runAfter, type Timer } from "../timer.ts";
@@ -189,9 +183,9 @@ export class TimeEvents {
     const blob = Buffer.from(request.blob);
     const user = caller.user ?? "";
     if (this.#options.sessions.isOthers(sessionKey, user)) throw new BadMessage("the session is another user's");
-    const task = caller.task(request.task);
+    const job = caller.job(request.job);
     this.#checkRoom(user, key === null ? 0 : blob.length);
-    const session = (task?.session as Session | undefined) ?? this.#sessionOf(sessionKey, user);
+    const session = (job?.session as Session | undefined) ?? this.#sessionOf(sessionKey, user);
     session.home ??= caller.home;
     const refused =
       key === null

@@ -13,8 +13,8 @@ import type { ReaderSide } from "./registration-registry.ts";
 export const NOT_SYNC =
   "ERR can not run a non-sync execution inside a MULTI/LUA (blocking is not allowed) or on loading.";
 
-/** Stands for the client command of a trigger's execution: there is one, but nothing can be done with it. */
-export const TRIGGER_CLIENT = -1;
+/** RG.TRIGGER: nothing can be done with that command. */
+const CAUSE = { kind: "trigger" } as const;
 
 export class Triggers implements ReaderSide {
   readonly #starter: EventStarter;
@@ -54,7 +54,7 @@ export class Triggers implements ReaderSide {
     if (!canWait && registration.spec.mode !== "sync") throw new ReplyError(NOT_SYNC);
     return this.#starter.run(registration, [commandWords(args)], {
       prefixRule: true,
-      client: TRIGGER_CLIENT,
+      cause: CAUSE,
       noAsync: !canWait,
       ...(canWait ? {} : { owner }),
     });

@@ -6,21 +6,34 @@ import { ExecutionRegistry } from "../../src/executions/execution-registry.ts";
 import { ExecutionRunner } from "../../src/executions/runner.ts";
 import type { Declarations } from "../../src/executions/script.ts";
 import { Session } from "../../src/executions/session.ts";
-import type { PythonTask } from "../../src/python/python-host.ts";
+import { FlowJob, type Job, ScriptJob } from "../../src/python/job.ts";
 import { FakeHost } from "../support/fake-host.ts";
 
 /** Starts a body at once and leaves its end to the test. */
 class BodyHost extends FakeHost {
-  readonly bodies: PythonTask[] = [];
-  readonly aborted: PythonTask[] = [];
+  readonly bodies: ScriptJob[] = [];
+  readonly flows: FlowJob[] = [];
+  readonly aborted: Job[] = [];
 
-  override submit(task: PythonTask): void {
-    this.bodies.push(task);
-    task.onStart();
+  override submit(job: Job): void {
+    this.jobs.enqueue(job);
+    this.jobs.startNext(() => this.home);
+    this.#started(job);
   }
 
-  override abort(task: PythonTask): void {
-    this.aborted.push(task);
+  override submitBegun(job: Job): void {
+    this.jobs.start(job, this.home);
+    this.#started(job);
+  }
+
+  override abort(job: Job): void {
+    this.aborted.push(job);
+  }
+
+  #started(job: Job): void {
+    if (job instanceof ScriptJob) this.bodies.push(job);
+    if (job instanceof FlowJob) this.flows.push(job);
+    job.onStart();
   }
 }
 
@@ -68,7 +81,7 @@ describe("a script whose body runs", () => {
   const flow = {
     ok: true,
     builders: 1,
-    run: { mode: "async", steps: [], reader: "KeysReader", begun: false },
+    run: { steps: [], begun: false },
   } as const;
 
   it("is shown as created for a moment, and aborted as such: its flow does not start", async () => {
@@ -81,7 +94,7 @@ describe("a script whose body runs", () => {
     expect([host.aborted.length, execution.status]).toEqual([0, "created"]);
     host.bodies[0]?.onScript(flow);
     await aborted;
-    expect([host.aborted.length, host.bodies.length, execution.status]).toEqual([0, 1, "aborted"]);
+    expect([host.aborted.length, host.flows.length, execution.status]).toEqual([0, 0, "aborted"]);
     expect(registry.list().map(({ status }) => status)).toEqual(["aborted"]);
   });
 
@@ -94,8 +107,8 @@ describe("a script whose body runs", () => {
     await vi.advanceTimersByTimeAsync(1);
     host.bodies[0]?.onScript({ ...flow, run: { ...flow.run, begun: true } });
     await vi.advanceTimersByTimeAsync(1);
-    expect(host.aborted).toEqual([host.bodies[1]]);
-    host.bodies[1]?.onDone({ status: "done", errors: ["stopped"], totalMs: 0, readMs: 0, stepMs: [] });
+    expect(host.aborted).toEqual(host.flows);
+    host.flows[0]?.onDone({ status: "done", errors: ["stopped"], totalMs: 0, readMs: 0, stepMs: [] });
     await aborted;
     expect([execution.status, execution.errors]).toEqual(["aborted", []]);
   });

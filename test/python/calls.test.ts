@@ -27,11 +27,11 @@ function setUp() {
   } as unknown as PythonCallsOptions;
   const calls = new PythonCalls(options);
   const home = {};
-  const caller: CallContext = { home, user: "bob", task: () => undefined };
-  /** Code in the interpreter that belongs to no task runs a command. */
+  const caller: CallContext = { home, user: "bob", job: () => undefined };
+  /** Code in the interpreter that belongs to no job runs a command. */
   const execute = async (args: readonly Buffer[]): Promise<CallReply> =>
-    calls.handlers.execute(caller, { args: [...args], task: 0 });
-  const enterAtomic = async (): Promise<CallReply> => calls.handlers.atomic(caller, { enter: 1, task: 0 });
+    calls.handlers.execute(caller, { args: [...args], job: 0 });
+  const enterAtomic = async (): Promise<CallReply> => calls.handlers.atomic(caller, { enter: 1, job: 0 });
   return { calls, gate, home, execute, enterAtomic, opened: () => opened };
 }
 

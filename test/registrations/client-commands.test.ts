@@ -38,17 +38,17 @@ describe("CONFIG of notify-keyspace-events", () => {
 
 describe("commands=[…]", () => {
   /** The handlers as Python calls them. */
-  const caller = { home: {}, task: (handle: number) => world.host.task(handle) };
+  const caller = { home: {}, job: (handle: number) => world.host.job(handle) };
   const answerOf = (reply: CallReply | Promise<CallReply>): MarshalValue => {
     if (reply instanceof Promise) throw new Error("no reply yet");
     return decodeMarshal(reply.value);
   };
   const overrideReply = (run: FlowRun, value: MarshalValue): unknown => {
-    const args = { value: new MarshalReader(encodeMarshal(value)), task: run.task.handle };
+    const args = { value: new MarshalReader(encodeMarshal(value)), job: run.job.handle };
     return answerOf(world.readers.handlers.override_reply(caller, args));
   };
   const getCommand = (run: FlowRun): unknown =>
-    answerOf(world.readers.handlers.get_command(caller, { task: run.task.handle }));
+    answerOf(world.readers.handlers.get_command(caller, { job: run.job.handle }));
   const override: FlowFunction = (run) => void overrideReply(run, `made for ${run.records[0]?.get("key")}`);
 
   it.each(["sync", "async", "async_local"] as const)("%s: override_reply is the client's reply", async (mode) => {

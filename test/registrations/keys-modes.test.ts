@@ -15,10 +15,10 @@ describe("sync", () => {
   it("runs before the reply, in the order of registration, on the state right after the change", async () => {
     const seen: string[] = [];
     for (const name of ["r1", "r2", "r3"]) {
-      world.register({ prefix: "p:*", mode: "sync" }, async ({ records, task }) => {
+      world.register({ prefix: "p:*", mode: "sync" }, async ({ records, job }) => {
         await turns();
         seen.push(`${name} ${line(records[0])}`);
-        await world.execute(task.owner, "SET", `seen:${name}`, "1");
+        await world.execute(job.owner, "SET", `seen:${name}`, "1");
       });
     }
     await send("SET p:1 v");
@@ -46,10 +46,10 @@ describe("sync", () => {
 
   it("does not miss keys that expire meanwhile", async () => {
     const seen: string[] = [];
-    world.register({ prefix: "p:*", mode: "sync" }, async ({ records, task }) => {
+    world.register({ prefix: "p:*", mode: "sync" }, async ({ records, job }) => {
       seen.push(line(records[0]));
       if (!seen.at(-1)?.startsWith("set p:slow")) return;
-      await until(async () => Number(await world.execute(task.owner, "DBSIZE")) < 2);
+      await until(async () => Number(await world.execute(job.owner, "DBSIZE")) < 2);
     });
     await send("SET p:soon v PX 30", "SET p:slow v");
     await world.idle();
@@ -59,10 +59,10 @@ describe("sync", () => {
   it("lets nobody else in between", async () => {
     const other = world.client();
     let during: unknown;
-    world.register({ prefix: "p:*", mode: "sync" }, async ({ task }) => {
+    world.register({ prefix: "p:*", mode: "sync" }, async ({ job }) => {
       await turns();
-      during = plain(await world.execute(task.owner, "GET", "counter"));
-      await world.execute(task.owner, "SET", "counter", "changed");
+      during = plain(await world.execute(job.owner, "GET", "counter"));
+      await world.execute(job.owner, "SET", "counter", "changed");
     });
     await send("SET counter start");
     const replies = await Promise.all([
@@ -76,17 +76,17 @@ describe("sync", () => {
 
   it("fires no KeysReader registration by what it does, but streams", async () => {
     const seen: string[] = [];
-    world.register({ prefix: "p:*", mode: "sync" }, async ({ records, task }) => {
+    world.register({ prefix: "p:*", mode: "sync" }, async ({ records, job }) => {
       seen.push(String(records[0]?.get("key")));
-      await world.execute(task.owner, "SET", "p:again", "1");
-      await world.execute(task.owner, "XADD", "s", "1-1", "f", "v");
+      await world.execute(job.owner, "SET", "p:again", "1");
+      await world.execute(job.owner, "XADD", "s", "1-1", "f", "v");
       seen.push("after");
     });
     world.register({ prefix: "p:*" }, ({ records }) => void seen.push(`async ${records[0]?.get("key")}`));
-    world.register({ reader: "StreamReader", prefix: "s", mode: "sync" }, async ({ records, task }) => {
+    world.register({ reader: "StreamReader", prefix: "s", mode: "sync" }, async ({ records, job }) => {
       if (records.length === 0) return;
       seen.push("stream");
-      await world.execute(task.owner, "SET", "p:nested", "1");
+      await world.execute(job.owner, "SET", "p:nested", "1");
     });
     await send("SET p:1 v");
     await world.idle();
@@ -122,11 +122,11 @@ describe("sync", () => {
 describe("background", () => {
   it("handles events in order, one at a time, and fires again by what it does", async () => {
     const seen: string[] = [];
-    world.register({ prefix: "p:*" }, async ({ records, task }) => {
+    world.register({ prefix: "p:*" }, async ({ records, job }) => {
       const key = String(records[0]?.get("key"));
       seen.push(key);
       await new Promise((resolve) => setImmediate(resolve));
-      if (seen.length < 6) await world.execute(task.owner, "SET", `p:${seen.length}`, "x");
+      if (seen.length < 6) await world.execute(job.owner, "SET", `p:${seen.length}`, "x");
     });
     await client.multi("SET p:a 1", "SET p:b 1", "SET p:c 1");
     await world.idle();

@@ -133,7 +133,7 @@ describe("when it does not go well", () => {
     let deaths = 1;
     const registration = world.register({ reader: "StreamReader", prefix: "s" }, async (run) => {
       await note(run);
-      if (run.records.length > 0 && deaths-- > 0) world.host.kill(run.task);
+      if (run.records.length > 0 && deaths-- > 0) world.host.kill(run.job);
     });
     await add("s", "0-1");
     await world.idle();
@@ -154,8 +154,8 @@ describe("when it does not go well", () => {
 
   it("a lost execution is a failure to the policies", async () => {
     const spec = { reader: "StreamReader", prefix: "s", onFailedPolicy: "abort" } as const;
-    const registration = world.register(spec, ({ records, task }) => {
-      if (records.length > 0) world.host.kill(task);
+    const registration = world.register(spec, ({ records, job }) => {
+      if (records.length > 0) world.host.kill(job);
     });
     await add("s", "0-1");
     await world.idle();

@@ -285,7 +285,7 @@ describe("reading streams", () => {
     world.register({ reader: "StreamReader", prefix: "s", mode: "sync" }, async (run) => {
       await note(run);
       const id = run.records[0]?.get("id");
-      if (id === "0-1") await world.execute(run.task.owner, "XADD", "s", "0-2", "n", "1");
+      if (id === "0-1") await world.execute(run.job.owner, "XADD", "s", "0-2", "n", "1");
     });
     await add("s", "0-1");
     expect(batches).toEqual(["0-1", "0-2"]);

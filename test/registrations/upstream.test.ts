@@ -31,9 +31,9 @@ describe.skipIf(!redis.path)(`registrations with an engine by URL${redis.skipped
 
   it("runs sync executions before the reply, from the first command on", async () => {
     const seen: string[] = [];
-    world.register({ prefix: "p:*", keyTypes: ["string"], mode: "sync" }, async ({ records, task }) => {
+    world.register({ prefix: "p:*", keyTypes: ["string"], mode: "sync" }, async ({ records, job }) => {
       seen.push(line(records[0]));
-      await world.execute(task.owner, "SET", "p:again", "x");
+      await world.execute(job.owner, "SET", "p:again", "x");
     });
     expect(await send("SET p:1 v")).toBe("OK");
     expect(seen).toEqual(['set p:1 string "v"']);
@@ -82,10 +82,10 @@ describe.skipIf(!redis.path)(`registrations with an engine by URL${redis.skipped
   });
 
   it("gives linked clients the reply of the execution", async () => {
-    world.register({ eventTypes: ["keymiss"], commands: ["get"] }, ({ records, task }) => {
+    world.register({ eventTypes: ["keymiss"], commands: ["get"] }, ({ records, job }) => {
       const value = new MarshalReader(encodeMarshal(`made for ${records[0]?.get("key")}`));
-      const caller = { home: {}, task: (handle: number) => world.host.task(handle) };
-      world.readers.handlers.override_reply(caller, { value, task: task.handle });
+      const caller = { home: {}, job: (handle: number) => world.host.job(handle) };
+      world.readers.handlers.override_reply(caller, { value, job: job.handle });
     });
     expect(await send("GET a")).toBe("made for a");
     expect(await send("SET a b")).toBe("OK");

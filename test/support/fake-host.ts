@@ -1,12 +1,15 @@
 /** A PythonHost whose "Python" are functions of the test, one for each registration. */
-import type { FlowOutcome, PythonHost, PythonSession, PythonTask } from "../../src/python/python-host.ts";
+import { FlowJob, type FlowOutcome, type Interruptible, type Job } from "../../src/python/job.ts";
+import { type JobHome, Jobs } from "../../src/python/jobs.ts";
+import type { PythonHost } from "../../src/python/python-host.ts";
+import type { PythonSession } from "../../src/python/python-session.ts";
 import { decodeMarshal, encodeMarshal, MarshalReader, type MarshalValue } from "../../src/python/marshal.ts";
 
 /** A record as Python would see it. */
 export type Record = Map<string, MarshalValue>;
 
 export interface FlowRun {
-  readonly task: PythonTask;
+  readonly job: FlowJob;
   readonly records: readonly Record[];
   readonly flags: number;
   /** The flow waits for a coroutine from now on; it goes on when the promise is fulfilled. */
@@ -20,12 +23,16 @@ export class FakeHost implements PythonHost {
   readonly booting = false;
   readonly told: (readonly MarshalValue[])[] = [];
   readonly functions = new Map<number, FlowFunction>();
-  /** While true, background tasks stay in the queue. */
+  /** While true, background jobs stay in the queue. */
   busy = false;
-  readonly #queue: PythonTask[] = [];
-  readonly #running = new Map<number, PythonTask>();
+  protected readonly home: JobHome = {
+    current: undefined,
+    jobs: new Map<number, Job>(),
+    nested: new Set<Interruptible>(),
+    lentThread: { isOut: false, lend: () => {}, reclaim: () => false },
+  };
+  readonly jobs = new Jobs(Number.POSITIVE_INFINITY, new Set([this.home]));
   #scheduled = false;
-  #lastHandle = 0;
 
   start(): Promise<void> {
     return Promise.resolve();
@@ -36,31 +43,41 @@ export class FakeHost implements PythonHost {
   }
 
   nextHandle(): number {
-    return ++this.#lastHandle;
+    return this.jobs.nextHandle();
   }
 
-  submit(task: PythonTask): void {
-    this.#queue.push(task);
+  submit(job: Job): void {
+    this.jobs.enqueue(job);
     this.#schedule();
   }
 
-  runNow(task: PythonTask): void {
-    void this.#run(task);
+  submitBegun(job: Job): void {
+    this.jobs.start(job, this.home);
+    job.onStart();
   }
 
-  withdraw(task: PythonTask): boolean {
-    const at = this.#queue.indexOf(task);
-    if (at >= 0) this.#queue.splice(at, 1);
-    return at >= 0;
+  runNow(job: Job): void {
+    this.jobs.nest(job, this.home);
+    void this.#run(job);
   }
 
-  abort(task: PythonTask): void {
-    this.#end(task, { status: "aborted", errors: [] });
+  withdraw(job: Job): boolean {
+    return this.jobs.withdraw(job);
   }
 
-  /** The interpreter of a running task dies. */
-  kill(task: PythonTask): void {
-    if (this.#running.delete(task.handle)) task.onLost("it was killed");
+  abort(job: Job): void {
+    this.#end(job, { status: "aborted", errors: [] });
+  }
+
+  /** The interpreter of a running job dies. */
+  kill(job: Job): void {
+    if (!job.isStarted) return;
+    this.jobs.end(job, this.home);
+    job.onLost({ kind: "died", reason: "it was killed" });
+  }
+
+  get waiting(): ReadonlySet<Job> {
+    return this.jobs.waiting;
   }
 
   runCallback(): void {}
@@ -82,12 +99,12 @@ export class FakeHost implements PythonHost {
     return { total: 0, peak: 0, current: 0 };
   }
 
-  /** A running task by its handle, as calls from Python find theirs. */
-  task(handle: number): PythonTask | undefined {
-    return this.#running.get(handle);
+  /** A running job by its handle, as calls from Python find theirs. */
+  job(handle: number): Job | undefined {
+    return this.home.jobs.get(handle);
   }
 
-  /** Lets queued tasks begin again. */
+  /** Lets queued jobs begin again. */
   resume(): void {
     this.busy = false;
     this.#schedule();
@@ -99,39 +116,44 @@ export class FakeHost implements PythonHost {
     setImmediate(() => {
       this.#scheduled = false;
       while (!this.busy) {
-        const task = this.#queue.shift();
-        if (!task) return;
-        void this.#run(task);
+        const next = this.jobs.startNext(() => this.home);
+        if (!next) return;
+        void this.#run(next.job);
       }
     });
   }
 
-  async #run(task: PythonTask): Promise<void> {
-    this.#running.set(task.handle, task);
-    task.onStart();
-    const message = decodeMarshal(encodeMarshal(task.message())) as MarshalValue[];
+  async #run(job: Job): Promise<void> {
+    if (!(job instanceof FlowJob)) throw new TypeError("only flows are run here");
+    job.onStart();
+    const message = decodeMarshal(encodeMarshal(job.message())) as MarshalValue[];
     const [, , , registration, records, flags] = message;
     const run: FlowRun = {
-      task,
+      job,
       records: records as unknown as Record[],
       flags: Number(flags),
       wait: async (until) => {
-        task.onWaiting(true);
+        this.jobs.wait(job, this.home);
+        job.onWaiting(true);
         await until;
-        if (this.#running.has(task.handle)) task.onWaiting(false);
+        if (job.place !== "waiting") return;
+        this.jobs.resume(job, this.home);
+        job.onWaiting(false);
       },
     };
     try {
       const results = await this.functions.get(Number(registration))?.(run);
-      if (!this.#running.has(task.handle)) return;
-      if (Array.isArray(results)) task.onResults(new MarshalReader(encodeMarshal(results as MarshalValue[])));
-      this.#end(task, { status: "done", errors: [] });
+      if (!job.isStarted) return;
+      if (Array.isArray(results)) job.onResults(new MarshalReader(encodeMarshal(results as MarshalValue[])));
+      this.#end(job, { status: "done", errors: [] });
     } catch (error) {
-      this.#end(task, { status: "done", errors: [error instanceof Error ? error.message : String(error)] });
+      this.#end(job, { status: "done", errors: [error instanceof Error ? error.message : String(error)] });
     }
   }
 
-  #end(task: PythonTask, outcome: Pick<FlowOutcome, "status" | "errors">): void {
-    if (this.#running.delete(task.handle)) task.onDone({ ...outcome, totalMs: 0.4, readMs: 0, stepMs: [] });
+  #end(job: Job, outcome: Pick<FlowOutcome, "status" | "errors">): void {
+    if (!job.isStarted || !(job instanceof FlowJob)) return;
+    this.jobs.end(job, this.home);
+    job.onDone({ ...outcome, totalMs: 0.4, readMs: 0, stepMs: [] });
   }
 }

@@ -82,7 +82,7 @@ def _start(handle, _execution, flags):
         flow.start(flags)
 
 
-def _event(handle, _execution, number, records, flags, _client=0):
+def _event(handle, _execution, number, records, flags):
     registration = registrations.registrations.get(number)
     if registration is None:
         _end(handle, "aborted", [])

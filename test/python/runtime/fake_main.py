@@ -105,7 +105,7 @@ class Main:
         registration = self.trigger(args[0])
         flow = next(self.handles)
         self.flows[flow] = {"results": [], "done": None}
-        message = ["event", flow, self.execution(), registration, [args], self.flags | NO_ASYNC | SYNC, 0]
+        message = ["event", flow, self.execution(), registration, [args], self.flags | NO_ASYNC | SYNC]
         # the runtime runs it while it waits, which is now
         from regears import calls
 
@@ -276,7 +276,7 @@ class Main:
         flow = next(self.handles)
         self.flows[flow] = {"results": [], "done": None}
         flags = self.flags | (SYNC if self.registrations[registration]["mode"] == "sync" else 0)
-        self.put(["event", flow, self.execution(), registration, [list(args)], flags, 0])
+        self.put(["event", flow, self.execution(), registration, [list(args)], flags])
 
         def reply():
             errors = self.flows[flow]["done"][1]

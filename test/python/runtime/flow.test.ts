@@ -366,7 +366,7 @@ declared = list(flows)
 main.flows[1] = main.flows[2] = {"results": [], "done": None}
 main.put(["discard", 1])
 main.put(["start", 1, "id", 1])
-main.put(["event", 2, "id", 99, [["x"]], 1, 0])
+main.put(["event", 2, "id", 99, [["x"]], 1])
 main.serve(lambda: not main.inbox)
 [declared, list(flows), main.flows[1]["done"][0], main.flows[2]["done"][0]]
 `),
