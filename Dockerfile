@@ -10,6 +10,7 @@ RUN npm run build && npm prune --omit=dev --ignore-scripts
 FROM node:24-slim
 # SIGUSR1 must not open Node's debugger, at no moment.
 ENV NODE_ENV=production \
+    REGEARS_APPENDONLY=yes \
     NODE_OPTIONS=--disable-sigusr1 \
     REGEARS_BIND=0.0.0.0 \
     REGEARS_CACHE_DIR=/app/cache \

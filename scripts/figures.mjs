@@ -6,6 +6,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const env = {
   REGEARS_MANY_KEYS: "1000000",
   REGEARS_KILLS: "200",
+  REGEARS_LOG_KILLS: "150",
   ...process.env,
   REGEARS_FIGURES: `${root}bench/results`,
 };

@@ -41,12 +41,12 @@ export function commandTable(rows: readonly CommandRow[]): string {
 }
 
 /** What the tests of faults, the fuzzers and the soak measured when `npm run figures` ran them last. */
-export function figureTable(): string {
-  const lines = readdirSync(fileURLToPath(RESULTS))
+export function figureTable(folder = RESULTS): string {
+  const lines = readdirSync(fileURLToPath(folder))
     .filter((file) => file.endsWith(".json"))
     .sort()
     .map((file) => {
-      const { what, result } = JSON.parse(readFileSync(new URL(file, RESULTS), "utf8")) as Record<string, string>;
+      const { what, result } = JSON.parse(readFileSync(new URL(file, folder), "utf8")) as Record<string, string>;
       return `| ${what} | ${result} |`;
     });
   return ["| what was done | what came of it |", "| --- | --- |", ...lines].join("\n");
@@ -56,6 +56,7 @@ export function figureTable(): string {
 export const generatedDocuments: Readonly<Record<string, (text: string) => Promise<string>>> = {
   "docs/options.md": async (text) => fill(text, { options: optionTable() }),
   "docs/commands.md": async (text) => fill(text, { commands: commandTable(await allCommands()) }),
+  "docs/persistence.md": async (text) => fill(text, { figures: figureTable(new URL("persistence/", RESULTS)) }),
   "docs/testing.md": async (text) => fill(text, { figures: figureTable() }),
   "docs/compatibility.md": async (text) =>
     fill(text, { clients: clientTable(), differences: differenceTable(), arm64: arm64Table() }),

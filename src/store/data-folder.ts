@@ -160,8 +160,7 @@ export class DataFolder {
    */
   async #begin(): Promise<boolean> {
     const { directory, appendfilename, log } = this.#options;
-    const names = await this.#disk.readdir(this.#logFolder).catch(() => []);
-    const left = names.find((name) => name.startsWith(appendfilename) && name.endsWith(".aof"));
+    const left = await this.#changesLeft();
     if (left !== undefined)
       throw new InternalError(
         `${this.#manifest} is missing, and ${left} is there: the log can not be read without it. Put it back, or move the folder away`,
@@ -179,6 +178,16 @@ export class DataFolder {
     await replaceFile(this.#disk, this.#manifest, (file) => file.writeFile(manifest), false);
     log.info(`the log of changes begins with the data of ${this.#dump}`);
     return true;
+  }
+
+  /** A file with changes. At the very first start there is an empty one before the manifest. */
+  async #changesLeft(): Promise<string | undefined> {
+    const { appendfilename } = this.#options;
+    for (const name of await this.#disk.readdir(this.#logFolder).catch(() => [])) {
+      if (!name.startsWith(appendfilename) || !name.endsWith(".aof")) continue;
+      if ((await this.#disk.stat(join(this.#logFolder, name))).size > 0) return name;
+    }
+    return undefined;
   }
 
   /** A dump says in which second it was begun; the file's own time is more exact. */

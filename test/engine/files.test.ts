@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { EngineClient } from "../../src/engine/client.ts";
 import type { EmbeddedOptions } from "../../src/engine/embedded.ts";
+import { InternalConnections } from "../../src/engine/internal.ts";
+import { ThreadWords } from "../../src/engine/shared-memory.ts";
 import { failingFrom, watchedCalls, WRITING } from "../support/file-calls.ts";
 import { engine, start, warnings } from "./embedded-setup.ts";
 
@@ -118,6 +120,48 @@ describe("the engine's own files", () => {
     });
     await Promise.all(all);
     expect(calls).toEqual(["writeSync", "fdatasyncSync", ...all.map(() => "reply")]);
+  });
+
+  it("have each change of the server's own on the disk before its reply, too, which no turn of the loop brings", async () => {
+    const calls: string[] = [];
+    await again(
+      { ...AOF, appendfsync: "always" },
+      watchedCalls((name) => {
+        if (WRITING.has(name)) calls.push(name);
+      }),
+    );
+    const connections = new InternalConnections(engine);
+    await connections.start("");
+    const connection = connections.lend();
+    expect(connection).toBeDefined();
+    const client = connections.open();
+    await client.call("SET", "a", "1");
+    calls.length = 0;
+    const replied = client.call("SET", "a", "2").then(() => calls.push("reply"));
+    await replied;
+    expect(calls).toEqual(["writeSync", "fdatasyncSync", "reply"]);
+  });
+
+  it("are this thread's: others are kept out while each change has to be on the disk", async () => {
+    const client = await again(AOF);
+    const connections = new InternalConnections(engine);
+    await connections.start("");
+    const threads = engine.share(
+      () => new Map([["set", -3]]),
+      () => connections.lend(),
+    );
+    const thread = threads?.add();
+    if (!thread) throw new Error("the engine can not be shared here");
+    const words = new ThreadWords(thread.share.words, thread.share.thread);
+    thread.open();
+    expect(words.open).toBe(true);
+    await client.call("CONFIG", "SET", "appendfsync", "always");
+    expect(words.open).toBe(false);
+    thread.open();
+    expect(words.open).toBe(false);
+    await client.call("CONFIG", "SET", "appendfsync", "everysec");
+    thread.open();
+    expect(words.open).toBe(true);
   });
 
   it("end the engine when a change that was to be on the disk always is not", async () => {

@@ -105,7 +105,7 @@ describe("a server with a log of changes that is killed", () => {
       expect(answered).toBeGreaterThan(KILLS);
       if (mode === "always") expect(lost).toBe(0);
       figure(
-        `log-kills-${mode}`,
+        `persistence/5-kills-${mode}`,
         `kill -9 at ${KILLS} random moments with \`appendfsync ${mode}\` while ${WRITERS.length} clients write, two of them in Python`,
         `${answered} writes answered, ${lost} of them lost`,
       );
