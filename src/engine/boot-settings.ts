@@ -9,12 +9,13 @@ export const SETTINGS_FILE = ".regears-engine.conf";
  * What the server itself wants of Valkey.
  * @param scriptLimitMs how long a script may run; 0: for ever
  * @param outputLimit most bytes of replies for each connection; 0: whoever opens one says that
+ * @param saves whether there is a folder to save in
  */
-export function ownSettings(scriptLimitMs: number, outputLimit: number): Record<string, string> {
+export function ownSettings(scriptLimitMs: number, outputLimit: number, saves: boolean): Record<string, string> {
   return {
     maxclients: String(ENGINE_CLIENTS),
-    // Nobody sees yet when saving in the background fails; that must not stop all writes.
-    "stop-writes-on-bgsave-error": "no",
+    // Saving always fails without a folder; somebody who tries must not stop all writes.
+    ...(saves ? {} : { "stop-writes-on-bgsave-error": "no" }),
     // A client could forge a payload for RESTORE that ends the engine, and here the server with it.
     "sanitize-dump-payload": "clients",
     // Valkey lets the host look in only after this threshold.

@@ -21,6 +21,7 @@ import { plainImage, prepareImage } from "./prepared-image.ts";
 import { type EngineLog, EngineOutput, explain } from "./engine-output.ts";
 import { ownSettings, SETTINGS_FILE, settingsFile } from "./boot-settings.ts";
 import { type BackgroundWork, EngineFiles, type EngineFilesOptions } from "./engine-files.ts";
+import { forksOf } from "./fork/forks.ts";
 import { EngineThreads, type ThreadsOptions } from "./threads.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
@@ -126,7 +127,9 @@ export class EmbeddedEngine implements Engine {
     const host = new VirtualHost(memory, internals, events, this.#options.clientOutputLimit ?? DEFAULT_OUTPUT_LIMIT);
     const limit = this.#options.scriptTimeLimitMs ?? DEFAULT_SCRIPT_LIMIT_MS;
     host.scriptTimeLimitMs = limit;
-    const settings = { ...ownSettings(limit, host.limitsOutput ? 0 : DEFAULT_OUTPUT_LIMIT), ...this.#options.config };
+    const saves = this.#options.files?.directory !== undefined;
+    const own = ownSettings(limit, host.limitsOutput ? 0 : DEFAULT_OUTPUT_LIMIT, saves);
+    const settings = { ...own, ...this.#options.config };
     const virtual = new Map([[SETTINGS_FILE, settingsFile(settings)]]);
     const files = new EngineFiles(this.#options.files ?? { directory: undefined }, virtual, memory, this.#log);
     const output = new EngineOutput(this.#log);
@@ -151,6 +154,13 @@ export class EmbeddedEngine implements Engine {
       if (internals && image !== code) {
         if (shared) this.#shared = { module, memory: shared, build };
         this.#direct = new DirectEntry(instance.exports as unknown as DirectFunctions, internals);
+        const directory = this.#options.files?.directory;
+        if (shared && directory !== undefined) {
+          const start = { module, memory: shared, build, directory };
+          const onOutput = (text: string): void => output.take(text);
+          const parts = { start, memory, exports: instance.exports, folder: files.folder, virtual };
+          files.forks = forksOf({ ...parts, log: this.#log, onOutput });
+        }
       }
       this.#rkStep = rk_step as () => number;
       this.#rkNextTimeout = rk_next_timeout_ms as () => number;
@@ -251,6 +261,7 @@ export class EmbeddedEngine implements Engine {
    * commands until {@link EmbeddedEngine.release}.
    */
   settle(): void {
+    this.#files?.forks?.hold();
     this.#threads?.closeAll();
     while (this.#step(undefined)) if (this.#host?.holdsPriorityOutput() !== true) this.#deliver();
     this.#deliver();
@@ -259,6 +270,7 @@ export class EmbeddedEngine implements Engine {
 
   /** Nobody holds the engine any more. */
   release(): void {
+    this.#inside(() => this.#files?.forks?.release());
     this.#host?.thaw();
     this.#schedule();
   }
@@ -428,6 +440,19 @@ export class EmbeddedEngine implements Engine {
     } catch (error) {
       this.#die(error);
       return false;
+    } finally {
+      this.#leave();
+    }
+  }
+
+  /** What it does must not be seen by other threads. */
+  #inside(act: () => void): void {
+    if (this.#end !== undefined) return;
+    try {
+      this.#enter();
+      act();
+    } catch (error) {
+      this.#die(error);
     } finally {
       this.#leave();
     }

@@ -3,6 +3,7 @@ import type { BackgroundSync } from "./files/background-sync.ts";
 import { FileDescriptors } from "./files/descriptors.ts";
 import { errnoOf } from "./files/errno.ts";
 import { EngineFolder, type FileCalls } from "./files/folder.ts";
+import type { EngineForks } from "./fork/forks.ts";
 import { AOF_SYNC, Hook } from "./hooks.ts";
 import type { Internals } from "./internals.ts";
 import type { FileImports } from "./wasi.ts";
@@ -15,19 +16,24 @@ export interface EngineFilesOptions {
   readonly calls?: FileCalls;
 }
 
-/** What was asked for and has to be done by somebody. */
+/** Who saves where the engine can not be copied. */
 export interface BackgroundWork {
-  /** @returns whether it has begun or will begin */
+  /** @returns whether it will be done, soon; not within the call */
   save(): boolean;
-  rewrite(): boolean;
 }
 
 const DONE = 0;
 const REFUSED = -1;
+/** As `server.child_type`. */
+const PURPOSE_SAVE = 1;
+/** What Valkey takes for the number of a process. */
+const SOMEBODY = 1;
 
 export class EngineFiles {
-  /** Does what the engine would do in a process of its own. */
-  background: BackgroundWork = { save: () => false, rewrite: () => false };
+  background: BackgroundWork = { save: () => false };
+  /** Makes copies of the engine, where that is possible. */
+  forks: EngineForks | undefined;
+  readonly folder: EngineFolder;
   readonly #descriptors: FileDescriptors;
   readonly #sync: BackgroundSync;
   readonly #log: { warn(text: string): void };
@@ -40,7 +46,8 @@ export class EngineFiles {
     memory: MemoryView,
     log: { warn(text: string): void },
   ) {
-    this.#descriptors = new FileDescriptors(new EngineFolder(directory, virtual, calls), memory);
+    this.folder = new EngineFolder(directory, virtual, calls);
+    this.#descriptors = new FileDescriptors(this.folder, memory);
     this.#sync = this.#descriptors.sync;
     this.#log = log;
     this.#descriptors.onFailure = (error) => {
@@ -81,17 +88,30 @@ export class EngineFiles {
       case Hook.drainJobs:
         if (argument === AOF_SYNC) this.#sync.finishAll();
         return DONE;
-      case Hook.saveInBackground:
-        return this.background.save() ? DONE : REFUSED;
-      case Hook.rewriteInBackground:
-        return this.background.rewrite() ? DONE : REFUSED;
+      case Hook.fork:
+        return this.forks?.fork(argument) ?? this.#forkNot(argument);
       default:
-        return REFUSED;
+        this.#tellForks(hook, argument);
+        return DONE;
     }
+  }
+
+  #forkNot(purpose: number): number {
+    return purpose === PURPOSE_SAVE && this.background.save() ? SOMEBODY : REFUSED;
+  }
+
+  #tellForks(hook: number, argument: number): void {
+    const { forks } = this;
+    if (hook === Hook.saveArgument) forks?.noteSaveArgument(argument);
+    if (hook === Hook.saveCommand) forks?.noteSaveCommand(argument);
+    if (hook === Hook.reapChild) forks?.reap();
+    if (hook === Hook.killSave) forks?.killSave();
+    if (hook === Hook.killRewrite) forks?.killRewrite();
   }
 
   /** The engine has ended. What was on its way to the disk is there when this returns. */
   close(): void {
+    this.forks?.close();
     this.#descriptors.closeAll();
   }
 }

@@ -9,10 +9,13 @@ export interface EngineLog {
 
 /** What it warns of although all is well, or what is told where it happens. */
 const KNOWN_FAILURE =
-  /^(?:Failed opening the temp RDB file .*: Read-only file system|Failed to load static module|Module \w+ OnUnload failed|Failed to unload module|Valkey is now ready to exit)/;
+  /^(?:Failed opening the temp RDB file .*: Read-only file system|Can't save in background: fork: Read-only file system|Failed to load static module|Module \w+ OnUnload failed|Failed to unload module|Valkey is now ready to exit)/;
 
 /** What counts of what it warns of while it boots, and goes on. */
 const LOADED_PARTLY = /^!!! |^AOF .* loaded anyway/;
+
+/** It asks the system for the end of a copy, which is none of its processes, ten times a second. */
+const OF_COPIES = /^waitpid\(\) returned an error/;
 
 /** Only the server is to say that: programs wait for it, and nobody is listened to yet. */
 const READY = "Ready to accept connections";
@@ -51,6 +54,7 @@ export class EngineOutput {
 
   #takeLine(line: string): void {
     const [, mark, message] = MESSAGE.exec(line) ?? [];
+    if (message !== undefined && OF_COPIES.test(message)) return;
     if (message === undefined) {
       this.#boot?.noteLine(line);
       if (line.trim() !== "") this.#log.debug(line);

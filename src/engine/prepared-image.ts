@@ -1,5 +1,7 @@
 /** What is run of the engine's file, and the memory that it runs in. */
 import { DIRECT_FUNCTIONS } from "./direct-entry.ts";
+import { CHILD_FUNCTIONS } from "./fork/forked-engine.ts";
+import { FORK_FUNCTIONS } from "./fork/forks.ts";
 import { withExports, withSharedMemory } from "./image.ts";
 import { createSharedMemory, SharedMemoryView } from "./shared-memory.ts";
 import { MemoryView } from "./wasm.ts";
@@ -10,6 +12,9 @@ export interface PreparedImage {
   /** The memory that the module imports, when threads can share it; else it makes its own. */
   readonly shared?: object;
 }
+
+/** What is called of Valkey's functions. */
+const FUNCTIONS = [...DIRECT_FUNCTIONS, ...FORK_FUNCTIONS, ...CHILD_FUNCTIONS];
 
 /** All that WebAssembly can address, 4 GiB: of a shared memory it has to be said beforehand. */
 const MOST_PAGES = 65536;
@@ -23,7 +28,7 @@ export const plainImage = (image: Uint8Array): PreparedImage => ({ image, memory
  */
 export function prepareImage(file: Uint8Array, log: { warn(text: string): void }): PreparedImage {
   try {
-    const found = withSharedMemory(file, DIRECT_FUNCTIONS, MOST_PAGES);
+    const found = withSharedMemory(file, FUNCTIONS, MOST_PAGES);
     if (found) {
       const shared = createSharedMemory(found.pages, MOST_PAGES);
       const memory = new SharedMemoryView(shared);
@@ -33,5 +38,5 @@ export function prepareImage(file: Uint8Array, log: { warn(text: string): void }
   } catch (error) {
     log.warn(`threads can not share the engine here, so execute() goes the long way: ${String(error)}`);
   }
-  return plainImage(withExports(file, DIRECT_FUNCTIONS) ?? file);
+  return plainImage(withExports(file, FUNCTIONS) ?? file);
 }

@@ -285,7 +285,8 @@ export class StreamRegistrations implements ReaderSide {
 
   /** Goes on as soon as the engine answers again. */
   #whenReachable(goOn: () => void): void {
-    void andThen(this.#options.calls.ask(encodeCommand(["PING"])), (reply) => {
+    // PING fails as writes do, while the engine can not save
+    void andThen(this.#options.calls.ask(encodeCommand(["ECHO", ""])), (reply) => {
       if (reply && !reply.isError) goOn();
       else this.#clock.setTimeout(() => this.#whenReachable(goOn), REACHABLE_AGAIN_MS);
     });

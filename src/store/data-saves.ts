@@ -26,9 +26,9 @@ export class DataSaves {
     this.#options = options;
   }
 
-  /** From now on the engine saves when it is time to. */
+  /** From now on the engine saves when it is time to, also where it can not be copied for that. */
   start(): void {
-    this.#options.engine.background = { save: () => this.#begin(), rewrite: () => false };
+    this.#options.engine.background = { save: () => this.#begin() };
   }
 
   /** The end comes: nothing new is begun. */

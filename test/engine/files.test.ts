@@ -181,19 +181,4 @@ describe("the engine's own files", () => {
     expect(await ended).toBe(1);
     expect(warnings.join()).toContain("Can't recover from AOF write error when the AOF fsync policy is 'always'");
   });
-
-  it("ask others to save in the background", async () => {
-    const client = await again(AOF);
-    await expect(client.call("BGSAVE")).rejects.toThrow("ERR");
-    await expect(client.call("BGREWRITEAOF")).rejects.toThrow("ERR Can't execute an AOF background rewriting");
-    const asked: string[] = [];
-    const take = (what: string) => () => {
-      asked.push(what);
-      return true;
-    };
-    engine.background = { save: take("save"), rewrite: take("rewrite") };
-    expect(await text(client, "BGSAVE")).toBe("Background saving started");
-    expect(await text(client, "BGREWRITEAOF")).toBe("Background append only file rewriting started");
-    expect(asked).toEqual(["save", "rewrite"]);
-  });
 });

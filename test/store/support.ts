@@ -62,7 +62,10 @@ export async function startData(
   await startMended(engine, folder);
   const connections = new InternalConnections(engine);
   await connections.start(config.requirepass ?? "");
-  const gate = new EngineGate();
+  const gate = new EngineGate(
+    () => engine.settle(),
+    () => engine.release(),
+  );
   const saves = new DataSaves({ engine, connections, gate, log });
   saves.start();
   const stop = (): Promise<void> => engine.stop();

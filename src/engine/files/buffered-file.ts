@@ -1,6 +1,6 @@
 /**
  * A file of the engine's that is read or written from its begin to its end a kilobyte at a time, as C's library does it:
- * the system gets larger pieces. What is only appended to goes to the system as it comes, for then each piece counts.
+ * the system gets larger pieces. What counts piece by piece, as an append-only file's does, goes to the system as it comes.
  */
 import type { FileCalls } from "./folder.ts";
 
@@ -11,6 +11,7 @@ export class BufferedFile {
   readonly fd: number;
   readonly #calls: FileCalls;
   readonly #append: boolean;
+  readonly #holds: boolean;
   /** Bytes read ahead, and where in the file they stand. */
   #ahead: Buffer | undefined;
   #aheadAt = 0;
@@ -19,11 +20,15 @@ export class BufferedFile {
   #behindAt = 0;
   #behindLength = 0;
 
-  /** @param fd the system's descriptor */
-  constructor(calls: FileCalls, fd: number, append: boolean) {
+  /**
+   * @param fd the system's descriptor
+   * @param mode `append`: whether it is only appended to; `holds`: whether what is written may wait for more
+   */
+  constructor(calls: FileCalls, fd: number, { append, holds }: { readonly append: boolean; readonly holds: boolean }) {
     this.#calls = calls;
     this.fd = fd;
     this.#append = append;
+    this.#holds = holds;
   }
 
   /** @returns how many bytes there were. @throws what the system throws */
@@ -44,7 +49,7 @@ export class BufferedFile {
   /** @param at where in the file, unless it is only appended to. @returns how many bytes were taken. @throws what the system throws */
   write(source: Uint8Array, start: number, length: number, at: number): number {
     this.#ahead = undefined;
-    if (this.#append) return this.#calls.writeSync(this.fd, source, start, length, null);
+    if (!this.#holds) return this.#calls.writeSync(this.fd, source, start, length, this.#append ? null : at);
     const isNext = this.#behindAt + this.#behindLength === at;
     if (this.#behindLength > 0 && (!isNext || this.#behindLength + length > PIECE)) this.flush();
     if (length >= PIECE) return this.#calls.writeSync(this.fd, source, start, length, at);

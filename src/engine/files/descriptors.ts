@@ -36,6 +36,12 @@ const DIRENT_BYTES = 24;
 const STAT_BYTES = 64;
 const WORD = 2 ** 32;
 
+/**
+ * Files that are of no use before they have another name. All others may be append-only files: a new one of them, after
+ * a rewriting, is not opened to be appended to.
+ */
+const WRITTEN_AS_A_WHOLE = /^temp-[^/]*\.(?:rdb|aof)$/;
+
 interface Descriptor extends OpenFile {
   readonly append: boolean;
   /** What is on the disk. */
@@ -124,7 +130,7 @@ export class FileDescriptors {
   closeAll(): void {
     for (const [fd, descriptor] of this.#open.entries()) {
       if (descriptor === undefined) continue;
-      if (descriptor.append) this.#wrap(() => this.#syncNow(descriptor))();
+      if (descriptor.file && !WRITTEN_AS_A_WHOLE.test(descriptor.name)) this.#wrap(() => this.#syncNow(descriptor))();
       this.#wrap(this.#close)(fd as never);
     }
   }
@@ -167,8 +173,7 @@ export class FileDescriptors {
     });
     let fd = FIRST_FILE;
     while (this.#open[fd] !== undefined) fd++;
-    const file =
-      opened.isDirectory || opened.fd < 0 ? {} : { file: new BufferedFile(this.#folder.calls, opened.fd, append) };
+    const file = opened.isDirectory || opened.fd < 0 ? {} : { file: this.#bufferedFile(opened, append) };
     this.#open[fd] = { ...opened, ...file, append, position: 0 };
     this.#setWord(result, fd);
   }
@@ -181,6 +186,10 @@ export class FileDescriptors {
       if (mode.create && errnoOf(error) === Errno.noEntry) this.onFailure(error);
       throw error;
     }
+  }
+
+  #bufferedFile({ fd, name }: OpenFile, append: boolean): BufferedFile {
+    return new BufferedFile(this.#folder.calls, fd, { append, holds: WRITTEN_AS_A_WHOLE.test(name) });
   }
 
   #close(fd: number): void {

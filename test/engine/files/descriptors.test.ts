@@ -212,11 +212,11 @@ describe("a disk that fails", () => {
 
   it("fails what is to bring a file to the disk when that could not take it all", () => {
     guest = new Guest(join(folder, "dir"), undefined, failingFrom(1).calls);
-    const fd = guest.open("a", { write: true, flags: CREATE });
+    const fd = guest.open("temp-1.rdb", { write: true, flags: CREATE });
     expect(guest.write(fd, "kept back")).toBe(9);
     expect(failing(() => guest.call("fd_sync", fd))).toBe(ENOSPC);
     guest.call("fd_sync", fd);
-    expect(readFileSync(inside("a"), "utf8")).toBe("kept back");
+    expect(readFileSync(inside("temp-1.rdb"), "utf8")).toBe("kept back");
   });
 });
 

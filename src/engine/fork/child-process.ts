@@ -1,0 +1,89 @@
+/** Main side: the thread of a copy of the engine, from before it is made until it has ended. */
+import { Worker } from "node:worker_threads";
+import { type ChildStart, Copy, createJobWords, End, type Job, JobWord, type Told, type Work } from "./job.ts";
+
+// Workers always run compiled code, also when this file itself is run from its source.
+const workerFile = new URL(
+  import.meta.url.endsWith(".ts") ? "../../../dist/engine/fork/worker.js" : "./worker.js",
+  import.meta.url,
+);
+
+/** C's numbers of errors, as WASI has them. */
+const CErrno = { noMemory: 48, timedOut: 73 } as const;
+
+/** The engine stands still while it is copied, and not for longer than this, in milliseconds. */
+const LONGEST_COPY_MS = 30_000;
+/** How long a file may take to get its name, in milliseconds. */
+const LONGEST_FINISH_MS = 10_000;
+
+/** What became of it: `killed` by us, which is no failure. */
+export type ChildEnd = { readonly kind: "done" | "killed" } | { readonly kind: "failed"; readonly reason: string };
+
+export class ChildProcess {
+  /** Set when it has ended. */
+  end: ChildEnd | undefined;
+  /** Called once, when it has ended by itself. */
+  onEnd: () => void = () => {};
+  /** Called when its thread is gone. */
+  onGone: () => void = () => {};
+  readonly #worker: Worker;
+  readonly #words = createJobWords();
+
+  /** Starts the thread, which waits for {@link begin}. @param onOutput gets the copy's log, cut anywhere */
+  constructor(start: ChildStart, onOutput: (text: string) => void) {
+    this.#worker = new Worker(workerFile, {
+      name: "regears-save",
+      workerData: start,
+      env: {},
+      argv: [],
+      execArgv: [],
+      stdin: false,
+    });
+    this.#worker.unref();
+    this.#worker.on("message", (told: Told) => {
+      if ("output" in told) onOutput(told.output);
+      else if ("done" in told)
+        this.#ended(told.done ? { kind: "done" } : { kind: "failed", reason: told.reason ?? "for no known reason" });
+    });
+    this.#worker.on("error", (error) => this.#ended({ kind: "failed", reason: String(error) }));
+    this.#worker.on("exit", () => {
+      this.#ended({ kind: "failed", reason: "its thread has ended" });
+      this.onGone();
+    });
+  }
+
+  /**
+   * Gives it its job. The copy is made when this returns.
+   * @returns the number of C's error when it could not be made
+   */
+  begin(work: Work, pid: number, stackPointer: number): number | undefined {
+    const words = this.#words;
+    const job: Job = { work, pid, stackPointer, words, moment: Date.now() / 1000 };
+    this.#worker.postMessage(job);
+    Atomics.wait(words, JobWord.copy, Copy.pending, LONGEST_COPY_MS);
+    const copy = Atomics.load(words, JobWord.copy);
+    if (copy === Copy.made) return undefined;
+    const lacks = copy === Copy.noMemory;
+    this.#ended({
+      kind: "failed",
+      reason: lacks ? "no memory for a copy of the data" : "copying the data took too long",
+    });
+    this.kill();
+    return lacks ? CErrno.noMemory : CErrno.timedOut;
+  }
+
+  /** Ends it. Its file does not get its name any more, unless it has it when this returns: then nothing was killed. */
+  kill(): void {
+    const words = this.#words;
+    const before = Atomics.compareExchange(words, JobWord.end, End.running, End.killed);
+    if (before === End.finishing) Atomics.wait(words, JobWord.end, End.finishing, LONGEST_FINISH_MS);
+    if (before === End.running) this.#ended({ kind: "killed" });
+    void this.#worker.terminate();
+  }
+
+  #ended(end: ChildEnd): void {
+    if (this.end !== undefined) return;
+    this.end = end;
+    this.onEnd();
+  }
+}

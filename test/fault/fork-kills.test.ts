@@ -1,0 +1,108 @@
+/** A server that is killed at any moment of a save in the background and of a rewriting of its append-only file. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { type Client, connectClient } from "../support/client.ts";
+import { figure } from "../support/figures.ts";
+import { type RunningRegears, startRegears } from "../support/regears.ts";
+import { newFolder } from "../support/folders.ts";
+import { endServersAfterEach } from "./support.ts";
+
+endServersAfterEach();
+
+/** How often; `npm run figures` does it more often. */
+const KILLS = Number(process.env.REGEARS_KILLS ?? 5);
+const KEYS = 20_000;
+const WRITERS = 4;
+/** A rewriting of so many keys takes about as long, in milliseconds. */
+const LONGEST_LIFE_MS = 400;
+const OPTIONS = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""];
+const limit = { timeout: 60_000 + KILLS * 30_000 };
+
+/** Calls without an end; what is answered is counted. */
+async function until(dead: () => boolean, act: () => Promise<unknown>): Promise<void> {
+  while (!dead()) {
+    try {
+      await act();
+    } catch (error) {
+      // a save is going on already; or the server is gone
+      if (error instanceof Error && /already|progress/i.test(error.message)) await new Promise(setImmediate);
+      else return;
+    }
+  }
+}
+
+/** Works with a server until that is killed. @returns when all has been answered that will be */
+async function workWith(server: RunningRegears, acknowledged: number[]): Promise<void> {
+  let dead = false;
+  const clients: Client[] = [];
+  const open = async (): Promise<Client> => {
+    const client = await connectClient(server.port);
+    clients.push(client);
+    return client;
+  };
+  const writers = await Promise.all(acknowledged.map(open));
+  const saver = await open();
+  const working = writers.map((client, number) =>
+    until(
+      () => dead,
+      async () => {
+        acknowledged[number] = Number(await client.call("INCR", `count:${number}`));
+      },
+    ),
+  );
+  working.push(
+    until(
+      () => dead,
+      async () => {
+        await saver.call(Math.random() < 0.5 ? "BGSAVE" : "BGREWRITEAOF");
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 50));
+      },
+    ),
+  );
+  await new Promise((resolve) => setTimeout(resolve, Math.random() * LONGEST_LIFE_MS));
+  await server.stop("SIGKILL");
+  dead = true;
+  for (const client of clients) client.close();
+  await Promise.all(working);
+}
+
+describe("a server that is killed while it saves and rewrites", () => {
+  it(`${KILLS} times has all that it has answered`, limit, async () => {
+    const directory = newFolder();
+    const start = (): Promise<RunningRegears> => startRegears(["--dir", directory, ...OPTIONS]);
+    const acknowledged = Array.from({ length: WRITERS }, () => 0);
+    let server = await start();
+    let rewritten = 0;
+    try {
+      const first = await connectClient(server.port);
+      await first.call("EVAL", `for i=1,${KEYS} do redis.call('SET', 'key:'..i, 'value:'..i) end`, "0");
+      first.close();
+      for (let kill = 0; kill < KILLS; kill++) {
+        await workWith(server, acknowledged);
+        rewritten += readdirSync(join(directory, "appendonlydir")).filter((name) => name.includes(".incr")).length;
+        server = await start();
+        const client = await connectClient(server.port);
+        const there = acknowledged.map((_, number) => client.call("GET", `count:${number}`));
+        for (const [number, value] of (await Promise.all(there)).map(Number).entries()) {
+          expect(value, `of writer ${number} after kill ${kill}`).toBeGreaterThanOrEqual(acknowledged[number] ?? 0);
+          // what was written and not answered may be there, too
+          expect(value).toBeLessThanOrEqual((acknowledged[number] ?? 0) + 1);
+          acknowledged[number] = value;
+        }
+        expect(await client.call("GET", `key:${KEYS}`)).toBe(`value:${KEYS}`);
+        client.close();
+      }
+    } finally {
+      await server.stop("SIGKILL");
+    }
+    const answered = acknowledged.reduce((sum, count) => sum + count, 0);
+    expect(answered).toBeGreaterThan(KILLS);
+    expect(rewritten).toBeGreaterThanOrEqual(KILLS);
+    figure(
+      "fork kills",
+      `kill -9 at ${KILLS} random moments of BGSAVE and BGREWRITEAOF, while ${WRITERS} clients write (appendfsync always)`,
+      `${answered} writes answered: always loaded, none lost`,
+    );
+  });
+});
