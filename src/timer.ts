@@ -8,6 +8,13 @@ export interface Timer {
   cancel(): void;
 }
 
+/** Time and timers, so that tests can do without waiting. Milliseconds of a clock that never goes back. */
+export interface Clock {
+  now(): number;
+  /** See {@link runAfter}. */
+  after(ms: number, action: () => void): Timer;
+}
+
 /**
  * Runs an action once, later. The timer does not keep the process alive.
  * @param ms milliseconds, of any number: what is below 1 is 1, and Infinity is never
@@ -23,3 +30,5 @@ export function runAfter(ms: number, action: () => void): Timer {
   wait(ms);
   return { cancel: () => clearTimeout(timer) };
 }
+
+export const SYSTEM_CLOCK: Clock = { now: () => performance.now(), after: runAfter };

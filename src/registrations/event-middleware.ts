@@ -77,7 +77,9 @@ export class EventMiddleware implements Middleware {
     // A command that blocks may wait for commands of other clients, which could not be carried out while the engine is held.
     // So the engine is not held for it, and others' commands can come between it and its events. (Python's do not block.)
     if (kind === "client" && row.flags.has("blocking")) {
-      return this.#holds ? after((_reply, { owner }) => this.settle(owner)?.then(() => undefined)) : undefined;
+      return this.#holds
+        ? after((_reply, { owner }) => this.#options.sync.settle(owner, false)?.then(() => undefined))
+        : undefined;
     }
     if (this.#comesAlone(row, name, request.count, links)) {
       const args = request.copy(0);
@@ -89,11 +91,11 @@ export class EventMiddleware implements Middleware {
   }
 
   /**
-   * Runs the `sync` executions that commands of `owner` have caused, see {@link SyncEvents.settle}.
+   * Runs the `sync` executions that commands of `owner`, who holds the engine, have caused.
    * @returns undefined when there is nothing to wait for
    */
   settle(owner: object): Promise<void> | undefined {
-    return this.#options.sync.settle(owner);
+    return this.#options.sync.settle(owner, true);
   }
 
   /** Some registration wants to run before replies are given. */
@@ -123,9 +125,9 @@ export class EventMiddleware implements Middleware {
     { owner, canWait, links }: Caller,
     next: Next,
   ): Promise<Reply> {
-    const { gate, keys } = this.#options;
+    const { gate, keys, starter } = this.#options;
     const linked = links && keys.linkedNames.has(name);
-    await gate.hold(owner, () => `${String(args[0])} and the events that it causes`);
+    await gate.hold(owner, () => starter.running ?? `${String(args[0])} and the events that it causes`);
     const command = linked ? new LinkedCommand(args, row, canWait) : undefined;
     try {
       let own: Buffer;
@@ -151,7 +153,7 @@ export class EventMiddleware implements Middleware {
       if (command) await this.#options.events.barrier();
       if (command) await keys.whenFlowing();
       keys.command = undefined;
-      await sync.settle(owner);
+      await sync.settle(owner, true);
       return own;
     } finally {
       keys.command = outer;

@@ -2,6 +2,7 @@
 import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/rights.ts";
 import type { Logger } from "../log.ts";
+import type { Clock } from "../timer.ts";
 import type { CallHandlers } from "../python/python-host.ts";
 import { linkedCommandHandlers } from "./client-commands.ts";
 import { type Connections, EngineCalls } from "./engine-calls.ts";
@@ -10,7 +11,6 @@ import type { EventStarter, Holdable } from "./event-starter.ts";
 import { KeyRecords } from "./key-records.ts";
 import { KeysRegistrations } from "./keys-registrations.ts";
 import { KeyEvents } from "./key-events.ts";
-import type { Clock } from "./stream-state.ts";
 import { StreamRegistrations } from "./stream-registrations.ts";
 import { SyncEvents } from "./sync-events.ts";
 
@@ -47,6 +47,7 @@ export function createEventReaders(options: EventReadersOptions): EventReaders {
   const sync = new SyncEvents({
     gate,
     log,
+    running: () => starter.running,
     barrier: () => events.barrier()?.then(() => keys.whenFlowing()),
   });
   // the streams come first: of an XADD they hear before the KeysReader registrations do

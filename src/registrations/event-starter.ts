@@ -63,6 +63,9 @@ export interface EventStarterOptions {
 /** Options of most KeysReader and StreamReader executions. */
 export const KEPT: EventOptions = { kept: true };
 
+/** Options of an execution whose owner holds the engine. */
+export type InlineOptions = EventOptions & { readonly owner: object };
+
 /** How far an inline execution is. */
 export interface InlineRun {
   readonly execution: Execution;
@@ -130,6 +133,8 @@ export class EventStarter {
   readonly #onFailure: NonNullable<EventStarterOptions["onFailure"]>;
   readonly #turns = new Map<Registration, Turns>();
   #waiting = 0;
+  /** Executions that hold the engine, the outermost first. */
+  readonly #inline: Execution[] = [];
 
   constructor(options: EventStarterOptions) {
     this.#runner = options.runner;
@@ -153,7 +158,7 @@ export class EventStarter {
     const { mode, inOrder } = registration.spec;
     const source: EventSource = { read: () => records };
     let execution: Execution;
-    if (mode === "sync") execution = (await this.runInline(registration, source, options)).execution;
+    if (mode === "sync") execution = (await this.#runHolding(registration, source, options)).execution;
     else if (inOrder) execution = this.enqueue(registration, source, options).toExecution();
     else {
       execution = this.#create(registration, options);
@@ -192,20 +197,41 @@ export class EventStarter {
     });
   }
 
-  /** Starts an execution that holds the engine. Resolves when it has begun. */
-  async runInline(registration: Registration, source: EventSource, options: EventOptions = KEPT): Promise<InlineRun> {
+  /** What holds the engine just now, of the executions that do; undefined: none does. */
+  get running(): string | undefined {
+    const execution = this.#inline.at(-1);
+    return execution && nameOf(execution);
+  }
+
+  /** Starts an execution whose `owner` holds the engine until it has left. */
+  runInline(registration: Registration, source: EventSource, options: InlineOptions): InlineRun {
+    return this.#runInline(registration, source, options, this.#create(registration, options));
+  }
+
+  /** Starts an execution that holds the engine itself. Resolves when it has begun. */
+  async #runHolding(registration: Registration, source: EventSource, options: EventOptions): Promise<InlineRun> {
     const owner = options.owner ?? {};
     // before the wait for its turn, so that Python keeps the registration if it is unregistered meanwhile
     const execution = this.#create(registration, options);
-    await this.#gate.hold(owner, () => `execution ${execution.id}`);
+    await this.#gate.hold(owner, () => this.running ?? nameOf(execution));
+    return this.#runInline(registration, source, { ...options, owner }, execution, () => this.#gate.release(owner));
+  }
+
+  #runInline(
+    registration: Registration,
+    source: EventSource,
+    options: InlineOptions,
+    execution: Execution,
+    onLeft: () => void = () => {},
+  ): InlineRun {
     let leave!: () => void;
     const left = new Promise<void>((resolve) => {
       leave = resolve;
     });
-    let held = true;
-    this.#begin(registration, source, { ...options, owner }, execution, () => {
-      if (held) this.#gate.release(owner);
-      held = false;
+    this.#inline.push(execution);
+    this.#begin(registration, source, options, execution, () => {
+      this.#inline.splice(this.#inline.lastIndexOf(execution), 1);
+      onLeft();
       leave();
     });
     return { execution, left };
@@ -357,6 +383,8 @@ export class EventStarter {
     registration.onIdle = () => {};
   }
 }
+
+const nameOf = ({ id }: Execution): string => `execution ${id}`;
 
 function readNow(source: EventSource): MarshalValue {
   const records = source.read();

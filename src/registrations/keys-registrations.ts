@@ -244,7 +244,7 @@ export class KeysRegistrations implements ReaderSide {
   ): Promise<void> {
     this.#suppressing++;
     try {
-      const { left } = await this.#options.starter.runInline(registration, source, options);
+      const { left } = this.#options.starter.runInline(registration, source, options);
       await left;
       // by URL the last changes are told a moment later
       await this.#options.events.barrier();

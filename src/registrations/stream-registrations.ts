@@ -12,7 +12,8 @@ import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { Pausing, ReaderSide } from "./registration-registry.ts";
 import { type Batch, StreamGroup } from "./stream-group.ts";
 import { findStreams } from "./stream-search.ts";
-import { type Clock, StreamState, SYSTEM_CLOCK } from "./stream-state.ts";
+import { type Clock, SYSTEM_CLOCK, type Timer } from "../timer.ts";
+import { StreamState } from "./stream-state.ts";
 import type { SyncEvents } from "./sync-events.ts";
 
 interface StreamRegistrationsOptions {
@@ -29,7 +30,7 @@ interface StreamRegistrationsOptions {
 interface Reading {
   readonly registration: Registration;
   readonly streams: Map<string, StreamState>;
-  retry: unknown;
+  retry: Timer | undefined;
   /** Raised to end a scan. */
   scan: number;
 }
@@ -193,7 +194,7 @@ export class StreamRegistrations implements ReaderSide {
         dealtWith = resolve;
       });
       const source = this.#source(reading, state, work, dealtWith);
-      const { execution, left } = await starter.runInline(reading.registration, source, { kept: true, owner });
+      const { execution, left } = starter.runInline(reading.registration, source, { kept: true, owner });
       await left;
       if (!execution.isFinished) {
         // it waits for a coroutine: nobody waits for that, and the stream goes on afterwards
@@ -243,11 +244,11 @@ export class StreamRegistrations implements ReaderSide {
     const { oldest } = state;
     if (duration <= 0 || oldest === undefined || state.timer !== undefined) return;
     const left = Math.max(0, oldest + duration - this.#clock.now());
-    state.timer = this.#clock.setTimeout(() => {
+    state.timer = this.#clock.after(left, () => {
       state.timer = undefined;
       state.due = true;
       this.#pump(reading, state);
-    }, left);
+    });
   }
 
   // ---- executions ----
@@ -259,7 +260,7 @@ export class StreamRegistrations implements ReaderSide {
     if (work !== "unacknowledged") {
       since = state.take(work);
       state.due = false;
-      this.#clock.clearTimeout(state.timer);
+      state.timer?.cancel();
       state.timer = undefined;
     }
     return {
@@ -288,7 +289,7 @@ export class StreamRegistrations implements ReaderSide {
     // PING fails as writes do, while the engine can not save
     void andThen(this.#options.calls.ask(encodeCommand(["ECHO", ""])), (reply) => {
       if (reply && !reply.isError) goOn();
-      else this.#clock.setTimeout(() => this.#whenReachable(goOn), REACHABLE_AGAIN_MS);
+      else this.#clock.after(REACHABLE_AGAIN_MS, () => this.#whenReachable(goOn));
     });
   }
 
@@ -329,7 +330,7 @@ export class StreamRegistrations implements ReaderSide {
       state.group.giveBack(ids);
       state.contacted = false;
       state.flush = true;
-      this.#clock.setTimeout(dealtWith, spec.retryInterval * 1_000);
+      this.#clock.after(spec.retryInterval * 1_000, dealtWith);
     } else acknowledge();
   }
 
@@ -343,7 +344,7 @@ export class StreamRegistrations implements ReaderSide {
   #unpause(registration: Registration): void {
     const reading = this.#readings.get(registration);
     if (!reading || registration.status === "OK") return;
-    this.#clock.clearTimeout(reading.retry);
+    reading.retry?.cancel();
     registration.status = "OK";
     this.#scan(reading);
   }
@@ -361,19 +362,19 @@ export class StreamRegistrations implements ReaderSide {
     const { registration } = reading;
     if (registration.status !== "OK" || !registration.active) return;
     this.#stop(reading, "WAITING_FOR_RETRY_ON_FAILURE");
-    reading.retry = this.#clock.setTimeout(() => {
+    reading.retry = this.#clock.after(registration.spec.retryInterval * 1_000, () => {
       if (registration.status !== "WAITING_FOR_RETRY_ON_FAILURE" || !registration.active) return;
       registration.status = "OK";
       this.#scan(reading);
-    }, registration.spec.retryInterval * 1_000);
+    });
   }
 
   /** Ends timers and scans, and forgets what is known of the streams. */
   #halt(reading: Reading): void {
     reading.scan++;
-    this.#clock.clearTimeout(reading.retry);
+    reading.retry?.cancel();
     for (const [name, state] of reading.streams) {
-      this.#clock.clearTimeout(state.timer);
+      state.timer?.cancel();
       state.timer = undefined;
       state.reset();
       if (state.active) continue;

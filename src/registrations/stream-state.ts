@@ -1,19 +1,6 @@
 /** What one StreamReader registration knows of one stream. */
-import { runAfter, type Timer } from "../timer.ts";
+import type { Timer } from "../timer.ts";
 import type { StreamGroup } from "./stream-group.ts";
-
-/** Time and timers, so that tests can do without waiting. Milliseconds. */
-export interface Clock {
-  now(): number;
-  setTimeout(action: () => void, ms: number): unknown;
-  clearTimeout(timer: unknown): void;
-}
-
-export const SYSTEM_CLOCK: Clock = {
-  now: () => performance.now(),
-  setTimeout: (action, ms) => runAfter(ms, action),
-  clearTimeout: (timer) => (timer as Timer | undefined)?.cancel(),
-};
 
 export class StreamState {
   readonly group: StreamGroup;
@@ -30,7 +17,7 @@ export class StreamState {
   found = 0;
   /** The timer of an incomplete batch has fired. */
   due = false;
-  timer: unknown;
+  timer: Timer | undefined;
   /** How often in a row its interpreter died. */
   losses = 0;
   #waiting = 0;

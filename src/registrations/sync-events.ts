@@ -6,13 +6,15 @@
 import type { Logger } from "../log.ts";
 import type { Holdable } from "./event-starter.ts";
 
-/** Deals with an event while `owner` holds the engine. Resolves when whoever caused it may go on. */
+/** Deals with an event while `owner` holds the engine. Resolves when the command that caused the event may go on. */
 type SyncJob = (owner: object) => Promise<void>;
 
 interface SyncEventsOptions {
   readonly gate: Holdable;
   /** Waits for events that are still on their way; undefined when there can not be any. */
   readonly barrier: () => Promise<void> | undefined;
+  /** Who runs just now, for those who ask who holds the engine. */
+  readonly running: () => string | undefined;
   readonly log: Pick<Logger, "error">;
 }
 
@@ -35,39 +37,39 @@ export class SyncEvents {
     // whoever caused it settles it before that
     setImmediate(() => {
       this.#scheduled = false;
-      if (this.#jobs.length > 0) void this.#drain({});
+      if (this.#jobs.length > 0) void this.#hold({}, undefined);
     });
   }
 
   /**
    * Deals with everything that a command of `owner` has caused. The engine is held meanwhile, beginning within this call
    * if nobody else holds it.
+   * @param isHeld `owner` holds it already
    * @returns undefined when there is nothing to wait for
    */
-  settle(owner: object): Promise<void> | undefined {
+  settle(owner: object, isHeld: boolean): Promise<void> | undefined {
     const barrier = this.#options.barrier();
-    if (barrier) return this.#settleAfter(barrier, owner);
     const others = this.#draining.some((other) => other !== owner);
-    return this.#jobs.length > 0 || others ? this.#drain(owner) : undefined;
+    if (!barrier && this.#jobs.length === 0 && !others) return undefined;
+    return isHeld ? this.#drain(owner, barrier) : this.#hold(owner, barrier);
   }
 
-  async #settleAfter(barrier: Promise<void>, owner: object): Promise<void> {
-    const { gate } = this.#options;
-    await gate.hold(owner, () => "events of mode sync");
+  /** Begins when others, who may be dealing with events just now, hold the engine no longer. */
+  async #hold(owner: object, barrier: Promise<void> | undefined): Promise<void> {
+    const { gate, running } = this.#options;
+    await gate.hold(owner, () => running() ?? "events of mode sync");
     try {
-      await barrier;
-      await this.#drain(owner);
+      await this.#drain(owner, barrier);
     } finally {
       gate.release(owner);
     }
   }
 
-  /** Another owner's drain holds the engine, so this one begins when that has ended. */
-  async #drain(owner: object): Promise<void> {
-    const { gate, log } = this.#options;
-    await gate.hold(owner, () => "events of mode sync");
+  async #drain(owner: object, barrier: Promise<void> | undefined): Promise<void> {
+    const { log } = this.#options;
     this.#draining.push(owner);
     try {
+      if (barrier) await barrier;
       while (this.#jobs.length > 0) {
         for (const job of this.#jobs.splice(0)) {
           await job(owner).catch((error: unknown) => log.error({ err: error }, "a sync event could not be dealt with"));
@@ -75,7 +77,6 @@ export class SyncEvents {
       }
     } finally {
       this.#draining.splice(this.#draining.lastIndexOf(owner), 1);
-      gate.release(owner);
     }
   }
 }

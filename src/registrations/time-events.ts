@@ -10,7 +10,7 @@ import type { Interruptible } from "../python/job.ts";
 import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonHost } from "../python/python-host.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "../python/messages.ts";
 import { Fifo } from "../resp/fifo.ts";
-import { runAfter, type Timer } from "../timer.ts";
+import { type Clock, SYSTEM_CLOCK, type Timer } from "../timer.ts";
 import type { Holdable } from "./event-starter.ts";
 
 interface TimeEventsOptions {
@@ -27,6 +27,7 @@ interface TimeEventsOptions {
   /** Most time events of one user at a time (`max-registrations`). */
   readonly max: number;
   readonly log: Pick<Logger, "warn">;
+  readonly clock?: Clock;
 }
 
 /** What is needed to make a time event again. Only those with a key are. */
@@ -88,6 +89,7 @@ export class TimeEvents {
   kept: () => Promise<void> = async () => {};
 
   readonly #options: TimeEventsOptions;
+  readonly #clock: Clock;
   readonly #events = new Map<number, TimeEvent>();
   /** Bytes of the functions that are kept. */
   #bytes = 0;
@@ -109,6 +111,7 @@ export class TimeEvents {
 
   constructor(options: TimeEventsOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
   }
 
   /** Will it call this session's code again? */
@@ -244,7 +247,7 @@ export class TimeEvents {
   #schedule(event: TimeEvent, ms = event.seconds * 1000): void {
     if (this.#stopped || !this.#events.has(event.number)) return;
     event.timer?.cancel();
-    event.timer = runAfter(Math.max(ms, 1), () => void this.#fire(event));
+    event.timer = this.#clock.after(Math.max(ms, 1), () => void this.#fire(event));
   }
 
   async #fire(event: TimeEvent): Promise<void> {

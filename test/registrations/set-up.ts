@@ -15,7 +15,7 @@ import { createEventReaders } from "../../src/registrations/event-readers.ts";
 import { EventStarter } from "../../src/registrations/event-starter.ts";
 import type { RegisterReader, Registration, RegistrationSpec } from "../../src/registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registration-registry.ts";
-import type { Clock } from "../../src/registrations/stream-state.ts";
+import type { Clock, Timer } from "../../src/timer.ts";
 import { callerOf, pathOf, runThrough, sendThrough } from "../support/path.ts";
 import { spec } from "../support/spec.ts";
 import { FakeHost, type FlowFunction, type Record } from "../support/fake-host.ts";
@@ -29,14 +29,14 @@ export class FakeClock implements Clock {
     return this.#now;
   }
 
-  setTimeout(action: () => void, ms: number): unknown {
+  after(ms: number, action: () => void): Timer {
     const timer = { at: this.#now + ms, action };
     this.#timers.push(timer);
-    return timer;
-  }
-
-  clearTimeout(timer: unknown): void {
-    this.#timers = this.#timers.filter((other) => other !== timer);
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+      },
+    };
   }
 
   forward(ms: number): void {

@@ -2,6 +2,11 @@
 import { describe, expect, it } from "vitest";
 import { executions, useServer, type Value } from "../support/use-server.ts";
 import { reply } from "../support/replies.ts";
+import { EngineGate } from "../../src/engine/gate.ts";
+import { Session, SessionRegistry } from "../../src/executions/session.ts";
+import { TimeEvents } from "../../src/registrations/time-events.ts";
+import { FakeHost } from "../support/fake-host.ts";
+import { FakeClock } from "./set-up.ts";
 
 const setting = useServer();
 const ask = (...args: string[]): Promise<Value> => reply(setting().client, ...args);
@@ -45,5 +50,44 @@ registerTE(1, counts, 'counts:key')`);
     expect([await count("failed"), await ask("EXISTS", "fails:key")]).toEqual([1, 1]);
     await expect.poll(() => count("ran")).toBe(1);
     await expect.poll(async () => (await executions(setting().client)).length).toBe(before);
+  });
+});
+
+describe("a time event's clock", () => {
+  it("calls it when its time has come, and not when it was stopped before", async () => {
+    const called: unknown[] = [];
+    const host = Object.assign(new FakeHost(), {
+      runCallback: (_call: unknown, message: unknown) => called.push(message),
+    });
+    const clock = new FakeClock();
+    const client = { call: async () => 1, close: () => {} };
+    const timers = new TimeEvents({
+      connections: { open: () => client } as never,
+      ...{ gate: new EngineGate(), host, clock, sessions: new SessionRegistry() },
+      ...{
+        refusal: () => undefined,
+        limitMs: 0,
+        watchCall: () => ({ end: () => {} }),
+        max: 10,
+        log: { warn: () => {} },
+      },
+    });
+    const session = new Session(undefined);
+    session.home = {};
+    for (const [number, seconds] of [
+      [1, 60],
+      [2, 3_600],
+    ] as const)
+      timers.restore(session, { number, seconds, key: `k${number}`, blob: Buffer.alloc(0) });
+    clock.forward(59_999);
+    await new Promise(setImmediate);
+    expect(called).toEqual([]);
+    clock.forward(1);
+    await expect.poll(() => called.length).toBe(1);
+    expect(called).toEqual([["timer", 1, expect.any(Number)]]);
+    timers.stop();
+    clock.forward(10_000_000);
+    await new Promise(setImmediate);
+    expect(called).toHaveLength(1);
   });
 });
