@@ -10,7 +10,7 @@ from .convert import MAX_ELEMENTS, messages, shortened, to_replies
 from .errors import FlowAborted, GearsForceStopped, error_text, stopped_text
 from .loop import note_garbage
 from .records import BREATH, Mark, Stage, lines_of
-from .steps import PLAIN, RUNNERS, go_on, run_plain
+from .steps import RUNNERS, go_on, run_plain
 
 # Results that are sent at once: not more than so many, and none that comes after one of such a length.
 BATCH = 4096
@@ -37,8 +37,8 @@ class Flow(Context):
         "_future", "_kept", "_count", "_spent", "_reader", "_pipeline", "_stages", "_variables", "_woken",
     )  # fmt: skip
 
-    def __init__(self, handle, session, steps, source, future=None, inner=False):
-        super().__init__(handle, session, 0)
+    def __init__(self, handle, session, steps, source, future=None, inner=False, flags=0):
+        super().__init__(handle, session, flags)
         self.steps = steps
         self.source = source
         self.results = []
@@ -73,18 +73,16 @@ class Flow(Context):
         self._pipeline = self._build()
         self._run()
 
-    def run_given(self, flags):
-        """Runs it on given records, in a context of variables that is its own. If its steps are plain, and none of them waits,
-        it takes the short way, on which it is nowhere remembered."""
-        self.set_flags(flags)
-        steps = self.steps
-        if self.profile or not PLAIN.issuperset([step.kind for step in steps]):
+    def run_given(self, plain):
+        """Runs it on given records, in a context of variables that is its own. If it has `plain` steps, none of which has to
+        wait, it takes the short way, on which it is nowhere remembered."""
+        if self.profile or plain is None:
             flows[self.handle] = self
             self.begin()
             return
         self.state = RUNNING
         records = iter(self.source.given)
-        held = self._timed(run_plain, self, steps, records)
+        held = self._timed(run_plain, self, plain, records)
         if held is not None:
             flows[self.handle] = self
             self._variables = copy_context()
@@ -188,7 +186,8 @@ class Flow(Context):
             self.errors.append(error_text(error, True, True))
             calls.log("warning", f"internal error in an execution: {self.errors[-1]}")
         finally:
-            profiler.end(profile)
+            if profile is not None:
+                profiler.end(profile)
             abort.disarm(self)
             self._spent += time.perf_counter() - started
         return None

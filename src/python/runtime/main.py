@@ -88,7 +88,7 @@ def _event(handle, _execution, number, records, flags):
         _end(handle, "aborted", [])
         return
     source = GivenSource(revive(records))
-    Flow(handle, registration.session, registration.steps, source).run_given(flags)
+    Flow(handle, registration.session, registration.steps, source, flags=flags).run_given(registration.plain)
 
 
 def _discard(handle):

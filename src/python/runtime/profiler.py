@@ -45,9 +45,8 @@ def begin(context):
 
 def end(session):
     """Ends what `begin` gave."""
-    if session is not None:
-        session.profiling = False
-        session.profile.disable()
+    session.profiling = False
+    session.profile.disable()
 
 
 def report(session, order):

@@ -5,6 +5,7 @@ from .context import CONTEXT
 from .convert import whole, word
 from .errors import GearsError, plain
 from .native import is_function
+from .steps import plain_steps
 
 _MODES = frozenset(("sync", "async", "async_local"))
 _KEY_TYPES = frozenset(("empty", "string", "list", "hash", "set", "zset", "module", "stream"))
@@ -19,13 +20,14 @@ registrations = {}
 class Registration:
     """A stored flow and the session it lives in."""
 
-    __slots__ = ("number", "session", "reader", "steps", "on_registered")
+    __slots__ = ("number", "session", "reader", "steps", "plain", "on_registered")
 
     def __init__(self, number, session, reader, steps, on_registered):
         self.number = number
         self.session = session
         self.reader = reader
         self.steps = steps
+        self.plain = plain_steps(steps)
         self.on_registered = on_registered
 
 

@@ -9,7 +9,7 @@ from collections import deque
 
 from .errors import plain
 from .futures import AWAITABLES, Entry, hold
-from .records import PENDING, Mark, Stage, refuse_coroutine
+from .records import PENDING, Mark, Stage, Step, refuse_coroutine
 
 # Coroutines and futures that one step may wait for at a time.
 MAX_IN_FLIGHT = 1000
@@ -256,28 +256,33 @@ RUNNERS = {
 
 
 # Steps that make at most one record of one.
-PLAIN = frozenset(("map", "text", "filter", "foreach"))
+_PLAIN = frozenset(("map", "text", "filter", "foreach"))
+
+
+def plain_steps(steps):
+    """The steps that run_plain has to run for these; None when it can not run them."""
+    steps = [step for step in steps if step.kind != "collect"]
+    return steps if _PLAIN.issuperset([step.kind for step in steps]) else None
 
 
 def run_plain(flow, steps, records):
-    """Takes records through plain steps, one after the other: what the generators do, without the time that it takes to begin
+    """Takes records through steps of plain_steps, one after the other: what the generators do, without the time that it takes to begin
     and end them, which is most of what an event with its one record takes. Gives None at the end; when a step has to wait,
     what `go_on` has to know."""
-    stages = [Stage(flow, step) for step in steps]
+    stages = [None if step.kind == "text" else Stage(flow, step) for step in steps]
     for record in records:
         for stage in stages:
-            kind = stage.kind
             try:
-                if kind == "text":
-                    value = record if type(record) is str else str(record)
-                else:
-                    value = stage.function(record)
+                if stage is None:
+                    record = record if type(record) is str else str(record)
+                    continue
+                value = stage.function(record)
+                kind = stage.kind
                 # coroutines and futures are true
                 if kind == "filter" and not value:
                     break
             except BaseException as error:
-                record = stage.failed(error, kind == "text")
-                flow.refuse(record)
+                flow.refuse(flow.failed(error, stage is None))
                 return None
             if type(value) in AWAITABLES:
                 value = hold(stage, value, None if kind == "map" else record)
@@ -286,7 +291,7 @@ def run_plain(flow, steps, records):
                 if type(value) is Mark:
                     flow.refuse(value)
                     return None
-            if kind == "map" or kind == "text":
+            if kind == "map":
                 record = value
         else:
             flow.keep(record)
@@ -296,7 +301,9 @@ def run_plain(flow, steps, records):
 def go_on(stages, waiting, entry, source):
     """The generators of steps, one of which waits with the record that run_plain took last; `source` gives those after it."""
     for stage in stages:
-        if stage is waiting:
+        if stage is None:
+            source = text_records(Stage(waiting.flow, Step("text")), source)
+        elif stage is waiting:
             stage.outcome = _OUTCOMES[stage.kind]
             source = _in_order(stage, source, deque((entry,)))
         else:
