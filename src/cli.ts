@@ -17,6 +17,8 @@ const HEALTHCHECK_TIMEOUT_MS = 5000;
 const COLLECT_AFTER_MS = 2000;
 
 async function main(args: readonly string[]): Promise<ExitCode | undefined> {
+  const [word = ""] = args;
+  if (word === "install" || word === "packages") return packages(word, args.slice(1)).catch(fail);
   let start: Start;
   try {
     start = loadStart(args, process.env);
@@ -40,6 +42,21 @@ async function main(args: readonly string[]): Promise<ExitCode | undefined> {
     case "serve":
       return serve(start);
   }
+}
+
+/** `regears install REQUIREMENT … [--option value …]`, and `regears packages [--option value …]`. */
+async function packages(word: "install" | "packages", args: readonly string[]): Promise<ExitCode> {
+  const at = args.findIndex((one) => one.startsWith("--"));
+  const requirements = args.slice(0, at < 0 ? args.length : at);
+  const { config } = loadStart(at < 0 ? [] : args.slice(at), process.env);
+  const { fillFolder, listFolder } = await import("./packages/fill.ts");
+  if (word === "packages" && requirements.length > 0) throw new ConfigError(`'packages' takes options only`);
+  // what it prints to standard output is the list
+  const note = (line: unknown): void => void process.stderr.write(`${line}\n`);
+  const log = { trace() {}, debug() {}, info: note, warn: note, error: note };
+  const lines = word === "packages" ? await listFolder(config) : await fillFolder(requirements, config, log);
+  for (const line of lines) process.stdout.write(`${line}\n`);
+  return 0;
 }
 
 async function serve({ config, warnings }: Start): Promise<undefined> {

@@ -17,6 +17,8 @@ export function helpText(): string {
     "Usage: regears [CONFIG_FILE] [--name value | --name=value | name value] ...",
     "       regears --help | --version | --healthcheck | --snapshot",
     "       regears migrate DUMP",
+    "       regears install REQUIREMENT ... --packages-dir FOLDER [--name value] ...",
+    "       regears packages --packages-dir FOLDER",
     "",
     "Options come from the command line, then REGEARS_NAME variables of the environment, then the configuration",
     "file (lines of `name value`, as in redis.conf). Amounts of memory may be written as 64mb or 1gb.",

@@ -6,7 +6,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "../log.ts";
 import type { PackageCache } from "./cache.ts";
-import { PackageError } from "./errors.ts";
+import { PackageError, Unreachable } from "./errors.ts";
 import type { CachedWheel } from "./source.ts";
 
 interface DownloaderOptions {
@@ -216,16 +216,16 @@ async function* bodyOf(response: Response, idle: IdleLimit): AsyncGenerator<Buff
 }
 
 function checkStatus({ status }: Response, { what, url }: Wanted): void {
-  if (status !== 200) throw new PackageError(`${what} can not be had: ${hostOf(url)} answers ${status}`);
+  if (status !== 200) throw new Unreachable(`${what} can not be had: ${hostOf(url)} answers ${status}`);
 }
 
 function failure(error: unknown, { what, url }: Wanted, idle: IdleLimit): PackageError {
   if (error instanceof PackageError) return error;
-  if (idle.signal.aborted) return new PackageError(`${what} can not be had from ${hostOf(url)}: ${idle.text}`);
+  if (idle.signal.aborted) return new Unreachable(`${what} can not be had from ${hostOf(url)}: ${idle.text}`);
   const { cause, message } = error as Error;
   const reason = cause instanceof Error && cause.message !== "" ? cause.message : message;
   const code = (cause as { code?: unknown } | undefined)?.code;
-  return new PackageError(`${what} can not be had from ${hostOf(url)}: ${reason || code || "it failed"}`);
+  return new Unreachable(`${what} can not be had from ${hostOf(url)}: ${reason || code || "it failed"}`);
 }
 
 /** The server of an address, or the file: for people, and without passwords. */

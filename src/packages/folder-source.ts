@@ -7,7 +7,7 @@ import type { Interpreter } from "./interpreter.ts";
 import { type CachedWheel, choose, type Found, type Source } from "./source.ts";
 import { type UnpackLimits, wheelMetadata } from "./wheel.ts";
 
-interface FolderSourceOptions {
+export interface FolderSourceOptions {
   readonly folder: string;
   readonly label: string;
   readonly cache: PackageCache;

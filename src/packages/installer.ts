@@ -1,17 +1,18 @@
 /** Installs what scripts require: chooses, gets and unpacks packages, and remembers what was chosen. */
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
-import { basename, resolve, sep } from "node:path";
+import { basename, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "../log.ts";
 import { isPack } from "../python/pack.ts";
 import type { CompileModules } from "../python/python-host.ts";
 import { PackageCache, sha256Of } from "./cache.ts";
 import { type Budget, Downloader } from "./download.ts";
-import { InstallError, PackageError } from "./errors.ts";
-import { FolderSource } from "./folder-source.ts";
+import { InstallError, PackageError, Unreachable } from "./errors.ts";
+import { FolderSource, type FolderSourceOptions } from "./folder-source.ts";
 import { IndexSource } from "./index-source.ts";
-import { type Interpreter, readInterpreter } from "./interpreter.ts";
-import { isAddress, LockSource } from "./lock-source.ts";
+import { type Interpreter, type LockedPackage, readInterpreter } from "./interpreter.ts";
+import { isAddress, LOCK, LockSource, type LockSourceOptions } from "./lock-source.ts";
 import { parseWheelName, rankOf } from "./metadata.ts";
 import type { Installed, PackageSettings } from "./installed.ts";
 import { parseRequirement, type Requirement } from "./requirement.ts";
@@ -33,6 +34,8 @@ interface InstallerOptions {
 /** A wheel by which a requirement was met. */
 type KeptWheel = Pick<CachedWheel, "fileName" | "sha256">;
 
+/** The source of wheels that are named by their address. */
+const BY_ADDRESS = "its address";
 /** To be raised when packs are made in another way. */
 const PACK_FORMAT = 1;
 /** Milliseconds that all downloads of an installation may take together. */
@@ -81,11 +84,9 @@ export class Installer {
   }
 
   /** Chooses packages and gets their wheels, without making anything of them. @throws PackageError */
-  async fetch(texts: readonly string[]): Promise<CachedWheel[]> {
-    const chosen = await this.#resolve(texts.map(parseRequirement));
-    const wheels: CachedWheel[] = [];
-    for (const { candidate } of chosen.values()) wheels.push(await candidate.fetch());
-    return wheels;
+  async fetch(texts: readonly string[]): Promise<{ wheel: CachedWheel; locked: LockedPackage | undefined }[]> {
+    const { chosen, wheels } = await this.#choose(texts.map(parseRequirement));
+    return [...wheels].map(([name, wheel]) => ({ wheel, locked: chosen.get(name)?.candidate.locked }));
   }
 
   /** Nobody needs it any more: the next time it is chosen anew. */
@@ -134,10 +135,8 @@ export class Installer {
     const start = performance.now();
     log.info(`installing ${texts.join(", ")}`);
     const requirements = texts.map(parseRequirement);
-    const chosen = await this.#resolve(requirements);
+    const { chosen, wheels } = await this.#choose(requirements);
     log.info(`chosen for ${texts.join(", ")}: ${listed(chosen)}`);
-    const wheels = new Map<string, CachedWheel>();
-    for (const [name, { candidate }] of chosen) wheels.set(name, await candidate.fetch());
     const packs: string[] = [];
     for (const wheel of wheels.values()) packs.push(await this.#pack(wheel, force));
     const wheelsOf = new Map<string, string[]>();
@@ -176,16 +175,36 @@ export class Installer {
     return { packages: sessionPackages(packs), wheelsOf };
   }
 
-  #resolve(requirements: readonly Requirement[]): Promise<Map<string, Chosen>> {
+  /** Chooses packages and gets their wheels. A source that does not give what it has is passed over. */
+  async #choose(requirements: readonly Requirement[]): Promise<{
+    readonly chosen: ReadonlyMap<string, Chosen>;
+    readonly wheels: ReadonlyMap<string, CachedWheel>;
+  }> {
     const { settings, idleMs, builtIn, log } = this.#options;
     const budget: Budget = { bytes: settings.maxBytes, deadline: performance.now() + MAX_DOWNLOAD_MS };
     const downloader = new Downloader({ cache: this.#cache, idleMs, budget, running: this.#downloads, log });
-    return new Resolver({
-      sources: this.#sources(downloader),
-      interpreter: this.#interpreter,
-      provided: (name) => builtIn.has(name),
-      direct: (requirement) => this.#direct(requirement, downloader),
-    }).resolve(requirements);
+    const unreachable = new Map<string, string>();
+    for (;;) {
+      const resolver = new Resolver({
+        ...{ sources: this.#sources(downloader), interpreter: this.#interpreter, unreachable },
+        provided: (name) => builtIn.has(name),
+        direct: (requirement) => this.#direct(requirement, downloader),
+      });
+      const chosen = await resolver.resolve(requirements);
+      const wheels = new Map<string, CachedWheel>();
+      let asked = "";
+      try {
+        for (const [name, { candidate }] of chosen) {
+          asked = candidate.source;
+          wheels.set(name, await candidate.fetch());
+        }
+        return { chosen, wheels };
+      } catch (error) {
+        if (!(error instanceof Unreachable) || unreachable.has(asked) || asked === BY_ADDRESS) throw error;
+        log.warn(error.message);
+        unreachable.set(asked, error.message);
+      }
+    }
   }
 
   #sources(downloader: Downloader): Source[] {
@@ -194,9 +213,22 @@ export class Installer {
     const common = { cache: this.#cache, interpreter: this.#interpreter, limits: this.#limits, downloader, log };
     const base = pyodidePackages === "" ? this.#interpreter.packagesUrl : pyodidePackages;
     return [
-      ...(packagesDir === "" ? [] : [new FolderSource({ ...common, folder: packagesDir, label: "packages-dir" })]),
+      ...(packagesDir === "" ? [] : this.#folderSources(packagesDir, common)),
       ...(base === undefined || base === "no" ? [] : [new LockSource({ ...common, base })]),
       ...(indexUrl === "" || indexUrl === "no" ? [] : [new IndexSource({ ...common, url: indexUrl })]),
+    ];
+  }
+
+  /** What the lock file there has, if there is one, and the other wheels. */
+  #folderSources(
+    folder: string,
+    common: Omit<LockSourceOptions, "base"> & Omit<FolderSourceOptions, "folder" | "label">,
+  ): Source[] {
+    const label = "packages-dir";
+    const hasLock = existsSync(join(folder, LOCK));
+    return [
+      ...(hasLock ? [new LockSource({ ...common, base: folder, label })] : []),
+      new FolderSource({ ...common, folder, label }),
     ];
   }
 
@@ -216,7 +248,7 @@ export class Installer {
     const sha256 = /#.*\bsha256=([0-9a-f]{64})/.exec(url)?.[1];
     const fetch = () => downloader.wheel(url.replace(/#.*$/, ""), fileName, sha256);
     return {
-      ...{ name, version: wheelName.version, fileName, source: "its address", yanked: false },
+      ...{ name, version: wheelName.version, fileName, source: BY_ADDRESS, yanked: false },
       fetch,
       metadata: () => fetch().then(({ path }) => wheelMetadata(path, this.#limits)),
     };

@@ -10,23 +10,27 @@ import type { Metadata } from "./metadata.ts";
 import { normalName, parseRequirement } from "./requirement.ts";
 import { type Found, NOTHING, type Source } from "./source.ts";
 
-interface LockSourceOptions {
+export interface LockSourceOptions {
   /** A folder, or the address of one. */
   readonly base: string;
+  /** For people; "Pyodide's packages" unless given. */
+  readonly label?: string;
   readonly interpreter: Interpreter;
   readonly downloader: Downloader;
   readonly log: Pick<Logger, "warn">;
 }
 
-const LOCK = "pyodide-lock.json";
+/** The name of the file. */
+export const LOCK = "pyodide-lock.json";
 
 export class LockSource implements Source {
-  readonly label = "Pyodide's packages";
+  readonly label: string;
   readonly #options: LockSourceOptions;
   #packages: Promise<Map<string, LockedPackage>> | undefined;
 
   constructor(options: LockSourceOptions) {
     this.#options = options;
+    this.label = options.label ?? "Pyodide's packages";
   }
 
   async find(name: string): Promise<Found> {
@@ -36,7 +40,7 @@ export class LockSource implements Source {
     const { version, file_name: fileName, sha256, depends } = found;
     const metadata: Metadata = { name, version, requiresPython: undefined, requires: depends.map(parseRequirement) };
     const candidate = {
-      ...{ name, version, fileName, source: this.label, yanked: false },
+      ...{ name, version, fileName, source: this.label, yanked: false, locked: found },
       metadata: () => Promise.resolve(metadata),
       fetch: () => this.#options.downloader.wheel(this.#address(fileName), fileName, sha256),
     };

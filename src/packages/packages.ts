@@ -4,11 +4,9 @@
  */
 import type { Logger } from "../log.ts";
 import type { CompileModules } from "../python/python-host.ts";
+import { BUILT_IN } from "./built-in.ts";
 import type { Installed, PackageSettings } from "./installed.ts";
 import type { Installer } from "./installer.ts";
-
-/** What comes with the server. */
-export const BUILT_IN: ReadonlySet<string> = new Set(["gearsclient", "cloudpickle"]);
 
 interface PackagesOptions {
   readonly settings: PackageSettings;

@@ -19,6 +19,8 @@ export interface Chosen {
 interface ResolverOptions {
   readonly sources: readonly Source[];
   readonly interpreter: Interpreter;
+  /** Sources that have turned out not to give what they have, by their labels, and why. */
+  readonly unreachable: ReadonlyMap<string, string>;
   /** Names of packages that need not be installed. */
   readonly provided: (name: string) => boolean;
   /** The one wheel of a requirement with an address. @throws PackageError when it can not be had */
@@ -44,7 +46,7 @@ interface State {
 
 export class Resolver {
   readonly #options: ResolverOptions;
-  readonly #found = new Map<string, Promise<Found>>();
+  readonly #found = new Map<Source, Map<string, Promise<Found>>>();
   #tries = 0;
 
   constructor(options: ResolverOptions) {
@@ -132,7 +134,7 @@ export class Resolver {
     known: readonly Demand[],
     refusals: string[],
   ): AsyncGenerator<Candidate, void> {
-    const { sources, direct } = this.#options;
+    const { sources, unreachable, direct } = this.#options;
     const fits = ({ version }: Candidate): boolean =>
       known.every((one) => isWanted(version, one.requirement.specifier));
     if (requirement.url !== undefined) {
@@ -141,6 +143,11 @@ export class Resolver {
     }
     const { name } = requirement;
     for (const source of sources) {
+      const reason = unreachable.get(source.label);
+      if (reason !== undefined) {
+        refusals.push(reason);
+        continue;
+      }
       let found: Found;
       try {
         found = await this.#find(source, name);
@@ -157,9 +164,10 @@ export class Resolver {
   }
 
   #find(source: Source, name: string): Promise<Found> {
-    const key = `${source.label} ${name}`;
-    const found = this.#found.get(key) ?? source.find(name);
-    this.#found.set(key, found);
+    const ofSource = this.#found.get(source) ?? new Map<string, Promise<Found>>();
+    this.#found.set(source, ofSource);
+    const found = ofSource.get(name) ?? source.find(name);
+    ofSource.set(name, found);
     return found;
   }
 }

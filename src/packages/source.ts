@@ -1,6 +1,6 @@
 /** Where packages come from: each source knows wheels by the name of their package. */
 import { compare } from "@renovatebot/pep440";
-import type { Interpreter } from "./interpreter.ts";
+import type { Interpreter, LockedPackage } from "./interpreter.ts";
 import { parseWheelName, rankOf, type Metadata } from "./metadata.ts";
 
 /** A wheel that could be installed. */
@@ -12,6 +12,8 @@ export interface Candidate {
   readonly source: string;
   /** Withdrawn: used only when exactly this version is asked for. */
   readonly yanked: boolean;
+  /** What the lock file of Pyodide has of it. */
+  readonly locked?: LockedPackage;
   /** @throws PackageError when it can not be had */
   metadata(): Promise<Metadata>;
   /** The wheel in the cache. @throws PackageError when it can not be had */

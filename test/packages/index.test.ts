@@ -1,13 +1,12 @@
 /** Packages from an index and from a folder of Pyodide's packages, with servers that do everything wrong. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { sha256Of } from "../../src/packages/cache.ts";
 import { Installer } from "../../src/packages/installer.ts";
 import type { PackageSettings } from "../../src/packages/installed.ts";
-import { temporaryFolder, wheel, type WheelSpec, zip } from "../support/wheels.ts";
+import { pyodideFolder, temporaryFolder, type TestLock, wheel, type WheelSpec } from "../support/wheels.ts";
 
 const folders: string[] = [];
 const servers: Server[] = [];
@@ -178,6 +177,16 @@ describe("an index", () => {
     await expect(error).rejects.not.toThrow("secret");
   });
 
+  it("gives what Pyodide's packages should have and do not give", async () => {
+    const { url, asked } = await index([{ name: "six", version: "9.0" }]);
+    const one = installer({ indexUrl: url, pyodidePackages: folder() });
+    expect(await wheelsOf(one, "six")).toEqual([["six-9.0-py3-none-any.whl"]]);
+    expect(one.lines.join("\n")).toContain("ENOENT");
+    expect(asked).toHaveLength(2);
+    const error = installer({ pyodidePackages: folder() }).install(["six"], false);
+    await expect(error).rejects.toThrow(/^six: six-.*\.whl can not be had from six-.*ENOENT/);
+  });
+
   it("that answers an error is told", async () => {
     const { url } = await index([APPLE], { instead: (_path, _request, response) => !!response.writeHead(503).end() });
     await expect(installer({ indexUrl: url }).install(["apple"], false)).rejects.toThrow("answers 503");
@@ -256,30 +265,7 @@ describe("an index", () => {
 });
 
 describe("a folder of Pyodide's packages", () => {
-  const NUMBER: WheelSpec = { name: "number", version: "2.4", tag: "cp314-cp314-pyemscripten_2026_0_wasm32" };
-
-  function lockFolder(
-    change: (lock: { info: Record<string, string>; packages: Record<string, { sha256: string }> }) => void = () => {},
-  ): string {
-    const made = folder();
-    const library = { fileName: "libnumber-1.0.zip", bytes: zip([{ path: "libnumber.so", content: "\0asm" }]) };
-    const number = wheel(NUMBER);
-    for (const { fileName, bytes } of [library, number]) writeFileSync(join(made, fileName), bytes);
-    const entry = (name: string, { fileName, bytes }: typeof library, depends: string[], type: string) => ({
-      ...{ name, version: "2.4", file_name: fileName, sha256: sha256Of(bytes), depends, package_type: type },
-      ...{ install_dir: "site", imports: [] },
-    });
-    const lock = {
-      info: { abi_version: "2026_0", arch: "wasm32", platform: "emscripten_5_0_3", python: "3.14.2" },
-      packages: {
-        number: entry("number", number, ["LibNumber"], "package"),
-        libnumber: entry("libnumber", library, [], "shared_library"),
-      },
-    };
-    change(lock);
-    writeFileSync(join(made, "pyodide-lock.json"), JSON.stringify(lock));
-    return made;
-  }
+  const lockFolder = (change?: (lock: TestLock) => void): string => pyodideFolder(folder(), change);
 
   it("gives what its lock file has, with the libraries that packages share", async () => {
     const one = installer({ pyodidePackages: lockFolder() });

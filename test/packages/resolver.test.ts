@@ -47,7 +47,7 @@ function source(
 
 async function chosen(sources: readonly Source[], ...texts: string[]): Promise<string[]> {
   const resolver = new Resolver({
-    ...{ sources, interpreter },
+    ...{ sources, interpreter, unreachable: new Map() },
     provided: (name) => name === "cloudpickle",
     direct: () => Promise.reject(new PackageError("no addresses here")),
   });

@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, statS
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32, deflateRawSync } from "node:zlib";
+import { sha256Of } from "../../src/packages/cache.ts";
 import { Packages } from "../../src/packages/packages.ts";
 
 export interface ZipFile {
@@ -87,6 +88,33 @@ export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), "regears
 export function folderOf(specs: readonly WheelSpec[], folder = temporaryFolder()): string {
   for (const { fileName, bytes } of specs.map(wheel)) writeFileSync(join(folder, fileName), bytes);
   return folder;
+}
+
+/** What a test may change of a lock file. */
+export interface TestLock {
+  readonly info: Record<string, string>;
+  readonly packages: Record<string, object>;
+}
+
+/** Makes a folder as Pyodide has its packages: `number`, which is compiled, and a library that it needs. @returns the folder */
+export function pyodideFolder(made: string, change: (lock: TestLock) => void = () => {}): string {
+  const library = { fileName: "libnumber-1.0.zip", bytes: zip([{ path: "libnumber.so", content: "\0asm" }]) };
+  const number = wheel({ name: "number", version: "2.4", tag: "cp314-cp314-pyemscripten_2026_0_wasm32" });
+  for (const { fileName, bytes } of [library, number]) writeFileSync(join(made, fileName), bytes);
+  const entry = (name: string, { fileName, bytes }: typeof library, depends: string[], type: string) => ({
+    ...{ name, version: "2.4", file_name: fileName, sha256: sha256Of(bytes), depends, package_type: type },
+    ...{ install_dir: "site", imports: [] },
+  });
+  const lock = {
+    info: { abi_version: "2026_0", arch: "wasm32", platform: "emscripten_5_0_3", python: "3.14.2" },
+    packages: {
+      number: entry("number", number, ["LibNumber"], "package"),
+      libnumber: entry("libnumber", library, [], "shared_library"),
+    },
+  };
+  change(lock);
+  writeFileSync(join(made, "pyodide-lock.json"), JSON.stringify(lock));
+  return made;
 }
 
 const DEBIAN = "/usr/lib/python3/dist-packages";
