@@ -18,7 +18,8 @@ export class PackageCache {
 
   /** @throws InternalError when no folder can be written */
   constructor(cacheDir: string) {
-    this.folder = usableFolder(cacheFolders(cacheDir));
+    // the folder of an image may have the prepared interpreter and be for reading only
+    this.folder = usableFolder([...new Set([...cacheFolders(cacheDir), ...cacheFolders()])]);
     for (const part of ["wheels", "packs", "kept"]) makeFolder(join(this.folder, part), 0o700);
   }
 

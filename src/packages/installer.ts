@@ -36,6 +36,9 @@ type KeptWheel = Pick<CachedWheel, "fileName" | "sha256">;
 
 /** The source of wheels that are named by their address. */
 const BY_ADDRESS = "its address";
+/** Places in the names by which a choice is kept: with the present options, with any. */
+const OWN = 0;
+const ANY = 1;
 /** To be raised when packs are made in another way. */
 const PACK_FORMAT = 1;
 /** Milliseconds that all downloads of an installation may take together. */
@@ -90,13 +93,13 @@ export class Installer {
   }
 
   /** Nobody needs it any more: the next time it is chosen anew. */
-  forget(text: string): Promise<void> {
-    return this.#cache.forget(keptName(text));
+  async forget(text: string): Promise<void> {
+    for (const name of this.#keptNames(text)) await this.#cache.forget(name);
   }
 
   /** A requirement that was installed, in chunks. @returns undefined when it was not */
   async exported(text: string): Promise<Buffer[] | undefined> {
-    const kept = await this.#kept(text);
+    const kept = (await this.#kept(text, OWN)) ?? (await this.#kept(text, ANY));
     if (!kept) return undefined;
     const wheels = await Promise.all(
       kept.map(async (wheel) => ({ ...wheel, bytes: await readFile(this.#cache.wheelPath(wheel)) })),
@@ -129,11 +132,23 @@ export class Installer {
   }
 
   async #install(texts: readonly string[], force: boolean): Promise<Installed> {
-    const known = force ? undefined : await this.#known(texts);
+    const known = force ? undefined : await this.#known(texts, OWN);
     if (known) return known;
     const { log } = this.#options;
-    const start = performance.now();
     log.info(`installing ${texts.join(", ")}`);
+    try {
+      return await this.#installAnew(texts, force);
+    } catch (error) {
+      const before = error instanceof PackageError && !force ? await this.#known(texts, ANY) : undefined;
+      if (!before) throw error;
+      log.warn(`${(error as Error).message}; what was installed for ${texts.join(", ")} with other options is used`);
+      return before;
+    }
+  }
+
+  async #installAnew(texts: readonly string[], force: boolean): Promise<Installed> {
+    const { log } = this.#options;
+    const start = performance.now();
     const requirements = texts.map(parseRequirement);
     const { chosen, wheels } = await this.#choose(requirements);
     log.info(`chosen for ${texts.join(", ")}: ${listed(chosen)}`);
@@ -152,12 +167,15 @@ export class Installer {
     return { packages: sessionPackages(packs), wheelsOf };
   }
 
-  /** What was chosen before for each of these texts, if that goes together and is still there. */
-  async #known(texts: readonly string[]): Promise<Installed | undefined> {
+  /**
+   * What was chosen before for each of these texts, if that goes together and is still there.
+   * @param by with these options, or with any
+   */
+  async #known(texts: readonly string[], by: typeof OWN | typeof ANY): Promise<Installed | undefined> {
     const wheels = new Map<string, CachedWheel>();
     const wheelsOf = new Map<string, string[]>();
     for (const text of texts) {
-      const kept = await this.#kept(text);
+      const kept = await this.#kept(text, by);
       if (!kept) return undefined;
       wheelsOf.set(
         text,
@@ -282,20 +300,22 @@ export class Installer {
     return packing;
   }
 
-  async #kept(text: string): Promise<KeptWheel[] | undefined> {
-    const kept = await this.#cache.read(keptName(text));
+  async #kept(text: string, by: typeof OWN | typeof ANY): Promise<KeptWheel[] | undefined> {
+    const kept = await this.#cache.read(this.#keptNames(text)[by]);
     return Array.isArray(kept) ? (kept as KeptWheel[]) : undefined;
   }
 
-  #keep(text: string, wheels: readonly KeptWheel[]): Promise<void> {
-    return this.#cache.keep(
-      keptName(text),
-      wheels.map(({ fileName, sha256 }) => ({ fileName, sha256 })),
-    );
+  async #keep(text: string, wheels: readonly KeptWheel[]): Promise<void> {
+    const kept = wheels.map(({ fileName, sha256 }) => ({ fileName, sha256 }));
+    for (const name of this.#keptNames(text)) await this.#cache.keep(name, kept);
+  }
+
+  /** Servers of one user share the cache: what was chosen with other options is not what these options choose. */
+  #keptNames(text: string): [own: string, any: string] {
+    const { packagesDir, pyodidePackages, indexUrl } = this.#options.settings;
+    return [`requirement ${JSON.stringify([packagesDir, pyodidePackages, indexUrl])} ${text}`, `requirement ${text}`];
   }
 }
-
-const keptName = (text: string): string => `requirement ${text}`;
 
 /** Two wheels of one package can not be used together. */
 const packageOf = ({ fileName }: KeptWheel): string => parseWheelName(fileName)?.name ?? fileName;

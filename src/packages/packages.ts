@@ -24,6 +24,7 @@ const NAME = /^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:$|[[(<>=!~;@\s])/;
 export class Packages {
   readonly #options: PackagesOptions;
   #installer: Promise<Installer> | undefined;
+  #forgetting: Promise<unknown> = Promise.resolve();
 
   constructor(options: PackagesOptions) {
     this.#options = options;
@@ -42,12 +43,19 @@ export class Packages {
    * @throws PackageError when they can not be had, InstallError when they can not be used
    */
   async install(requirements: readonly string[], force: boolean): Promise<Installed> {
-    return (await this.#ready()).install(requirements, force);
+    const installer = await this.#ready();
+    await this.#forgetting;
+    return installer.install(requirements, force);
   }
 
-  /** Nobody needs this requirement any more. */
-  async forget(requirement: string): Promise<void> {
-    if (this.#installer) await (await this.#installer).forget(requirement);
+  /** Nobody needs this requirement any more: what is installed for it from now on is chosen anew. */
+  forget(requirement: string): Promise<void> {
+    const installer = this.#installer;
+    if (!installer) return Promise.resolve();
+    const forgetting = installer.then((ready) => ready.forget(requirement));
+    // whoever called is told of an error
+    this.#forgetting = Promise.allSettled([this.#forgetting, forgetting]);
+    return forgetting;
   }
 
   /** The folder where packages are kept. */

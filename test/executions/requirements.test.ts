@@ -3,8 +3,9 @@ import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { fields, useServer, type Value } from "../support/use-server.ts";
 import { errorOf } from "../support/errors.ts";
+import { emptyCache } from "../support/wheels.ts";
 
-const setting = useServer(["--pyodide-packages", "no", "--index-url", "no"]);
+const setting = useServer(["--pyodide-packages", "no", "--index-url", "no", "--cache-dir", emptyCache()]);
 const ONE = "GB('ShardsIDReader').map(lambda x: 1).run()";
 
 const known = async (): Promise<Record<string, Value>[]> =>

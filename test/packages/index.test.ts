@@ -147,6 +147,21 @@ describe("an index", () => {
     expect(asked.slice(before)).toEqual(["/simple/apple/", "/simple/pear/"]);
   });
 
+  it("is asked by a server with other options than those with which something was installed, and not missed when it is gone", async () => {
+    const cacheDir = folder();
+    const first = await index([{ name: "pear", version: "1.0" }]);
+    await installer({ indexUrl: first.url, cacheDir }).install(["pear"], false);
+    const second = await index(PEARS);
+    expect(await wheelsOf(installer({ indexUrl: second.url, cacheDir }), "pear")).toEqual([
+      ["pear-2.0-py3-none-any.whl"],
+    ]);
+    const third = installer({ indexUrl: "http://127.0.0.1:1/simple", cacheDir });
+    expect(await wheelsOf(third, "pear")).toEqual([["pear-2.0-py3-none-any.whl"]]);
+    expect(third.lines.join("\n")).toContain("with other options is used");
+    await third.forget("pear");
+    await expect(third.install(["pear"], false)).rejects.toThrow("can not be had");
+  });
+
   it("gives each file once to several who want it at once", async () => {
     const { url, asked } = await index([APPLE, ...PEARS, { name: "nut", version: "1.0", requires: ["pear"] }]);
     const one = installer({ indexUrl: url });

@@ -160,7 +160,7 @@ ${show("[str(pear), pear.__cached__, open(path).read(), sorted(os.listdir('/pack
     kept(wheels);
     writeFileSync(join(wheels, "source_only-1.0.tar.gz"), "");
     writeFileSync(join(wheels, "broken-1.0-py3-none-any.whl"), "no archive");
-    const setting = useServer([...OFFLINE, "--packages-dir", wheels]);
+    const setting = useServer([...OFFLINE, "--packages-dir", wheels, "--cache-dir", kept(emptyCache())]);
 
     it.each([
       [

@@ -6,7 +6,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { errorOf, useServer } from "../support/use-server.ts";
-import { folderOf, type WheelSpec } from "../support/wheels.ts";
+import { emptyCache, folderOf, type WheelSpec } from "../support/wheels.ts";
 
 const library = readFileSync(fileURLToPath(new URL("fixtures/native.so", import.meta.url)));
 const tag = "cp314-cp314-pyemscripten_2026_0_wasm32";
@@ -24,9 +24,23 @@ const wheels = folderOf([
   native("broken", "\x7fELF"),
   native("cut", library.subarray(0, 300)),
 ]);
-afterAll(() => rmSync(wheels, { recursive: true, force: true }));
+const cache = emptyCache();
+afterAll(() => {
+  for (const folder of [wheels, cache]) rmSync(folder, { recursive: true, force: true });
+});
 const setting = useServer([
-  ...["--packages-dir", wheels, "--pyodide-packages", "no", "--index-url", "no", "--python-memory-limit", "96mb"],
+  ...[
+    "--packages-dir",
+    wheels,
+    "--pyodide-packages",
+    "no",
+    "--index-url",
+    "no",
+    "--python-memory-limit",
+    "96mb",
+    "--cache-dir",
+    cache,
+  ],
 ]);
 
 const seen = async (script: string, requirement = "native"): Promise<unknown> => {
