@@ -5,7 +5,8 @@
 import { readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { errorOf, useServer } from "../support/use-server.ts";
+import { errorOf } from "../support/errors.ts";
+import { useServer } from "../support/use-server.ts";
 import { emptyCache, folderOf, type WheelSpec } from "../support/wheels.ts";
 
 const library = readFileSync(fileURLToPath(new URL("fixtures/native.so", import.meta.url)));
