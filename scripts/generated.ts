@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { CommandRow } from "../src/commands/command.ts";
+import { performancePage, performancePlot } from "../bench/page.ts";
 import { optionTable } from "../src/config.ts";
 import { arm64Table, clientTable, differenceTable } from "./compatibility.ts";
 
@@ -60,6 +61,8 @@ export const generatedDocuments: Readonly<Record<string, (text: string) => Promi
   "docs/testing.md": async (text) => fill(text, { figures: figureTable() }),
   "docs/compatibility.md": async (text) =>
     fill(text, { clients: clientTable(), differences: differenceTable(), arm64: arm64Table() }),
+  "docs/performance.md": async () => performancePage(),
+  "docs/performance.svg": async () => performancePlot(),
 };
 
 /** A document with what stands between its markers made anew. @throws Error when a marker is missing */
