@@ -97,8 +97,12 @@ async function serve({ config, warnings }: Start): Promise<undefined> {
     },
   });
   // Loaded only here, so that --healthcheck and --help are quick.
+  const { beginPython } = await import("./python/early.ts");
+  const python = beginPython(config, log);
+  // if it fails, whoever waits for it tells
+  python.catch(() => {});
   const { startServer } = await import("./server.ts");
-  begin(startServer({ ...config, dir: config.dir === "" ? "" : "." }, log));
+  begin(startServer({ ...config, dir: config.dir === "" ? "" : "." }, log, () => python));
   const server = await started;
   // not in a program that others have written and this server is a part of: its heap may be large
   setTimeout(garbageCollector(), COLLECT_AFTER_MS).unref();
@@ -138,8 +142,8 @@ async function healthcheck(config: Config): Promise<ExitCode> {
 
 async function snapshot(config: Config): Promise<ExitCode> {
   const { log } = openLog({ level: config.loglevel, file: config.logfile });
-  const { loadAssets } = await import("./python/snapshot.ts");
-  await loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log });
+  const { assetsFor } = await import("./python/early.ts");
+  await assetsFor(config, log);
   return 0;
 }
 

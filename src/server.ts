@@ -12,6 +12,7 @@ import { makeFolder } from "./folder.ts";
 import { gatewayRoom } from "./gateway/gateway-room.ts";
 import { type Logger, openLog } from "./log.ts";
 import { packagesRoom } from "./packages/packages-room.ts";
+import type { BegunPython } from "./python/early.ts";
 import { pythonRoom } from "./python/python-room.ts";
 import { registrationCommands } from "./registrations/registration-rows.ts";
 import { registrationRoom } from "./registrations/registration-room.ts";
@@ -52,8 +53,8 @@ function madeFolder(option: string, folder: string): string {
 /** Serialised functions load in this minor version of Python only. */
 const PYTHON_VERSION = "3.14";
 
-/** The same with a whole configuration, and a log that is the caller's. */
-export async function startServer(config: Config, log: Logger): Promise<RegearsServer> {
+/** The same with a whole configuration, and a log that is the caller's. @param begun what was begun of Python before */
+export async function startServer(config: Config, log: Logger, begun?: BegunPython): Promise<RegearsServer> {
   madeFolder("cache-dir", config.cacheDir);
   // Each room is built on those before it, and adds to them what it has to do with their work.
   const runtime = new RuntimeConfig(config);
@@ -61,7 +62,7 @@ export async function startServer(config: Config, log: Logger): Promise<RegearsS
   const data = engineRoom(config, log);
   const { engine, connections, gate } = data;
   const commands = commandRoom(data, log);
-  const python = pythonRoom(data, commands, base);
+  const python = pythonRoom(data, commands, base, begun);
   const { host } = python;
   const slow = new SlowExecutions(() => runtime.get("SlowExecutionMs"), log);
   const executions = executionRoom(python, base, packagesRoom(python, base), slow);

@@ -7,7 +7,7 @@ import { encodeMarshal } from "./marshal.ts";
 import { decodeMessage } from "./messages.ts";
 import type { CompileModules, ModuleSource } from "./python-host.ts";
 import { PythonWorker } from "./python-worker.ts";
-import type { PythonAssets } from "./snapshot.ts";
+import type { PythonAssets } from "./started-worker.ts";
 
 /** Modules that are sent ahead of their answers. */
 const AHEAD = 8;

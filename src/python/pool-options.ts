@@ -3,7 +3,7 @@ import type { Logger } from "../log.ts";
 import type { Job } from "./job.ts";
 import type { BackgroundRun, CallHandlers, PostHandlers } from "./python-host.ts";
 import type { PythonSession } from "./python-session.ts";
-import type { PythonAssets } from "./snapshot.ts";
+import type { PythonAssets } from "./started-worker.ts";
 
 export interface PoolOptions {
   /** Executions that may run at once (ExecutionThreads). One interpreter more may exist, for bodies of scripts. */

@@ -18,7 +18,7 @@ import type { InterpreterFigures, PythonHost } from "./python-host.ts";
 import type { PythonSession } from "./python-session.ts";
 import { PythonWorker } from "./python-worker.ts";
 import { type JobMessage, Reception } from "./reception.ts";
-import type { PythonAssets } from "./snapshot.ts";
+import type { PythonAssets } from "./started-worker.ts";
 import { restartReason, Tally } from "./tally.ts";
 
 /** Milliseconds of everybody being busy after which one more interpreter is booted. */

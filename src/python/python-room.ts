@@ -10,7 +10,8 @@ import { DirectAccess } from "./direct-access.ts";
 import type { ScriptJob } from "./job.ts";
 import type { BackgroundRun, CallHandlers, CompileModules, PostHandlers } from "./python-host.ts";
 import { Pool } from "./pool.ts";
-import { loadAssets, type PythonAssets } from "./python-worker.ts";
+import { assetsFor, type BegunPython, limitsOf } from "./early.ts";
+import type { PythonAssets } from "./python-worker.ts";
 import { LimitedLog } from "./script-log.ts";
 
 export interface PythonRoom {
@@ -42,13 +43,12 @@ interface PythonUsers {
   wantsEvents: () => boolean;
 }
 
-const MB = 1024 * 1024;
-
 /** Builds the pool of interpreters; starts none. */
 export function pythonRoom(
   { engine, connections, engineCommands, gate, rights, users: userRights }: EngineRoom,
   { path }: CommandRoom,
   { config, runtime, log }: Base,
+  begun: BegunPython = () => assetsFor(config, log),
 ): PythonRoom {
   const users: PythonUsers = {
     bodyCommand: () => {},
@@ -96,10 +96,9 @@ export function pythonRoom(
         inUse: (session: object) => users.keeps(session),
       },
     }),
-    memoryLimitMb: config.pythonMemoryLimit / MB,
-    memfsLimitMb: config.pythonMemfsLimit / MB,
+    ...limitsOf(config),
     assets: async () => {
-      assets = await loadAssets({ ...(config.cacheDir === "" ? {} : { cacheDir: config.cacheDir }), log });
+      assets = await begun();
       return assets;
     },
     calls: handlers,

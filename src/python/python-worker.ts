@@ -1,17 +1,16 @@
 /** Main side: one worker thread with a Python interpreter. It can be posted to, interrupted and ended; it is never restarted. */
-import { availableParallelism } from "node:os";
 import { type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads";
 import type { EngineThread, EngineThreads } from "../engine/threads.ts";
 import { InternalError } from "../errors.ts";
-import type { PythonAssets } from "./snapshot.ts";
-import { createShared, Gamble, Receiver, Sender, type Shared, Word } from "./channel.ts";
+import { Gamble, Receiver, Sender, type Shared, Word } from "./channel.ts";
 import { Intake } from "./intake.ts";
 import { LentThread } from "./lent-thread.ts";
-import { spawnWorker } from "./spawn.ts";
+import { type PythonAssets, spinning, StartedWorker } from "./started-worker.ts";
 import { WASM_PAGE } from "./wasm-memory.ts";
 import type { WorkerNotice } from "./protocol.ts";
 
-export { loadAssets, type PythonAssets } from "./snapshot.ts";
+export { loadAssets } from "./snapshot.ts";
+export type { PythonAssets } from "./started-worker.ts";
 
 export interface PythonWorkerOptions {
   readonly assets: PythonAssets;
@@ -37,19 +36,15 @@ export interface PythonWorkerOptions {
 
 /** SIGINT, as Python counts signals. */
 const SIGINT = 2;
-/** Files and folders scripts may create. */
-const MEMFS_NODES = 50_000;
 /** How long main looks for the next message by itself after it has answered one. */
 const LINGER_MS = 0.3;
-
-const spinning = availableParallelism() > 1;
 
 export class PythonWorker {
   /** Fulfilled when the interpreter serves; rejected with an InternalError when it dies before. */
   readonly ready: Promise<void>;
   readonly #options: PythonWorkerOptions;
-  readonly #shared: Shared = createShared();
-  readonly lentThread = new LentThread(this.#shared.words);
+  readonly lentThread: LentThread;
+  readonly #shared: Shared;
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #enginePort: MessagePort;
@@ -73,33 +68,16 @@ export class PythonWorker {
 
   constructor(options: PythonWorkerOptions) {
     this.#options = options;
-    const { assets, memoryLimitMb } = options;
-    const { snapshot, scripts } = assets;
-    const { worker, port, enginePort, packagesPort } = spawnWorker({
-      module: assets.moduleFor(memoryLimitMb),
-      input: {
-        shared: this.#shared,
-        scripts,
-        caches: { module: snapshot.moduleCache, loader: snapshot.loaderCache },
-        stdlib: assets.stdlib,
-        image: snapshot.image,
-        spinning,
-        options: {
-          makeSnapshot: false,
-          memfsBytes: options.memfsLimitMb * 1024 * 1024,
-          memfsNodes: MEMFS_NODES,
-          warmUp: assets.takeWarmUp(memoryLimitMb),
-          modules: {},
-          loader: "",
-        },
-      },
-    });
+    const { assets, memoryLimitMb, memfsLimitMb } = options;
+    const limits = { memoryLimitMb, memfsLimitMb };
+    const started = assets.takeStarted?.(limits) ?? new StartedWorker(assets, limits);
+    const { shared, worker, port, enginePort, packagesPort } = started;
+    this.#shared = shared;
+    this.lentThread = new LentThread(shared.words);
     this.#worker = worker;
     this.#port = port;
     this.#enginePort = enginePort;
     this.#packagesPort = packagesPort;
-    enginePort.unref();
-    packagesPort.unref();
     this.#sender = new Sender(this.#shared, "inbox", port);
     this.#intake = new Intake({
       ...{ shared: this.#shared, sender: this.#sender },
@@ -115,11 +93,13 @@ export class PythonWorker {
     // Whoever does not wait for it learns of a failure by onExit.
     this.ready.catch(() => {});
     port.on("message", (message: Uint8Array | null) => this.#onPort(message));
-    worker.on("message", (notice: WorkerNotice) => this.#onNotice(notice));
-    worker.on("error", (error) => {
-      this.#reason ??= describe(error);
+    started.listen({
+      onNotice: (notice) => this.#onNotice(notice),
+      onError: (error) => {
+        this.#reason ??= describe(error);
+      },
+      onExit: () => this.#onExit(),
     });
-    worker.on("exit", () => this.#onExit());
   }
 
   /** Size of Python's memory in bytes, as of its last message. It never shrinks. */

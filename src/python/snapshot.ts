@@ -6,7 +6,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { closeSnapshot, obtainSnapshot, type Snapshot, type SnapshotParts } from "./snapshot-cache.ts";
+import { closeSnapshot, obtainSnapshot, type SnapshotParts } from "./snapshot-cache.ts";
+import type { PythonAssets } from "./started-worker.ts";
 import type { PyodideScripts } from "./worker.ts";
 import { readMapped } from "./mapped.ts";
 import { compile, WASM_PAGE, type WasmModule, withMemoryLimits } from "./wasm-memory.ts";
@@ -15,19 +16,6 @@ import { compile, WASM_PAGE, type WasmModule, withMemoryLimits } from "./wasm-me
 interface AssetsLog {
   info(text: string): void;
   warn(text: string): void;
-}
-
-export interface PythonAssets {
-  readonly snapshot: Snapshot;
-  readonly scripts: PyodideScripts;
-  /** Path of the archive with Python's library. */
-  readonly stdlib: string;
-  /** The compiled interpreter whose memory can not grow beyond the limit. Compiles it (about 50 ms) the first time. */
-  moduleFor(memoryLimitMb: number): WasmModule;
-  /** True once for each limit: the first worker has to bring V8 to optimise the interpreter. */
-  takeWarmUp(memoryLimitMb: number): boolean;
-  /** No worker is started any more. */
-  close(): void;
 }
 
 /** Room above the snapshot before the memory has to grow for the first time, in pages. */
