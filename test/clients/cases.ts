@@ -64,6 +64,9 @@ export const isBlocked = (list: unknown): boolean => /flags=\S*b/.test(String(li
 /** Error replies of commands about a cluster, on a server without one. */
 export const NO_CLUSTER = "ERR This instance has cluster support disabled";
 
+/** A server by URL shows to those who monitor also the PINGs by which Regears looks, now and then, whether it is there. */
+export const OTHERS_PING = /"ping"$/i;
+
 /** Every byte there is. */
 export const ALL_BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
 

@@ -140,6 +140,8 @@ def _(connect):
         client.echo('end')
         while not seen or seen[-1][0] != 'ECHO end':
             command = monitor.next_command()
+            if command['command'] == 'PING':
+                continue  # a server by URL shows those of Regears, too
             seen.append([command['command'], command['client_address'] == '127.0.0.1' and command['client_port'].isdigit()])
     return seen
 
