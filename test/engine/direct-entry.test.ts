@@ -1,11 +1,15 @@
 /** What the server asks without a turn of Valkey's event loop is carried out as with it, and everybody gets what he is owed. */
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { EngineClient, encodeCommand } from "../../src/engine/client.ts";
 import type { EmbeddedConnection } from "../../src/engine/embedded-connection.ts";
 import { EmbeddedEngine, type EmbeddedOptions } from "../../src/engine/embedded.ts";
+import { turns, until } from "../support/waiting.ts";
 
 let engine = new EmbeddedEngine();
-afterEach(() => engine.stop());
+afterEach(() => {
+  vi.useRealTimers();
+  return engine.stop();
+});
 
 async function start(options: EmbeddedOptions = {}): Promise<EmbeddedConnection> {
   engine = new EmbeddedEngine(options);
@@ -27,7 +31,6 @@ function run(connection: EmbeddedConnection, ...command: readonly (string | Buff
 }
 
 const ADDRESSES = { peer: "127.0.0.1:1", local: "127.0.0.1:2" };
-const soon = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe("a command of the server's own", () => {
   it("gives the same reply as by the event loop", async () => {
@@ -88,6 +91,10 @@ describe("a command of the server's own", () => {
 
   it("does not leave undone for long what Valkey puts off until its loop turns", async () => {
     const own = await start();
+    // a turn by the clock may come every 100 ms: that would be too late, and is kept from coming
+    vi.useFakeTimers({ toFake: ["setTimeout"] });
+    run(own, "PING");
+    await turns();
     const [tracking, killed] = [engine.connect({ addresses: ADDRESSES }), engine.connect({ addresses: ADDRESSES })];
     let invalidated = "";
     tracking.onData = (bytes) => {
@@ -102,13 +109,14 @@ describe("a command of the server's own", () => {
     killed.onClose = () => {
       ended = true;
     };
-    // a turn by the clock may come every 100 ms: that would be too late
-    await soon(20);
+    vi.advanceTimersByTime(10);
+    await turns();
     invalidated = "";
     run(own, "SET", "watched", "1");
     const ids = run(own, "CLIENT", "LIST").match(/id=\d+/g) ?? [];
     expect(run(own, "CLIENT", "KILL", "ID", ids.at(-1)?.slice(3) ?? "")).toBe(":1\r\n");
-    await soon(40);
+    vi.advanceTimersByTime(10);
+    await turns();
     expect(invalidated).toContain("watched");
     expect(ended).toBe(true);
   });
@@ -120,8 +128,7 @@ describe("a command of the server's own", () => {
       ended = true;
     };
     expect(run(own, "QUIT")).toBe("+OK\r\n");
-    await soon(20);
-    expect(ended).toBe(true);
+    await until(() => ended);
     const other = engine.connect();
     expect(run(other, "CLIENT", "KILL", "ID", run(other, "CLIENT", "ID").slice(1, -2), "SKIPME", "no")).toMatch(
       /^(:1\r\n)?$/,
@@ -148,8 +155,7 @@ describe("a command of the server's own", () => {
     monitor.flushNow();
     own.write(encodeCommand(["SET", "seen", "1"]));
     own.flushShown();
-    await soon(20);
-    expect(lines.join("")).toContain('"SET" "seen" "1"');
+    await until(() => lines.join("").includes('"SET" "seen" "1"'));
   });
 
   it("costs less than two turns of the event loop", async () => {

@@ -136,6 +136,7 @@ describe("threads that share the engine", () => {
     for (let round = 0; round < 200; round++) {
       threads.closeAll();
       const before = await number("n");
+      // the thread would use any time there is; how much is another matter each round
       await new Promise((resolve) => setTimeout(resolve, round % 3));
       expect(await number("n")).toBe(before);
       thread.handle.open();
@@ -166,6 +167,7 @@ describe("threads that share the engine", () => {
       thread.handle.open();
       void thread.loop(1_000_000, ["INCR", "first"], ["INCR", "second"]);
       await thread.begun();
+      // at another moment of its work each round
       await new Promise((resolve) => setTimeout(resolve, round % 5));
       expect(await thread.end()).toBe(true);
       running.pop();

@@ -49,7 +49,8 @@ describe("a server that is killed", () => {
       for (let kill = 0; kill < KILLS; kill++) {
         const working = clients.map((client) => client.work(server.port));
         const enough = answeredBy(clients) + Math.floor(random() * MOST_CHANGES);
-        while (answeredBy(clients) < enough) await new Promise((resolve) => setTimeout(resolve, 1));
+        await until(() => answeredBy(clients) >= enough, "enough changes are answered");
+        // at another moment of their work each time
         await new Promise((resolve) => setTimeout(resolve, random() * LONGEST_REST_MS));
         await Promise.all([server.stop("SIGKILL"), ...working]);
         server = await start();

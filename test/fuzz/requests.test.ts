@@ -1,7 +1,7 @@
 /** Requests that are right, nearly right and wrong, once to a redis-server and once through the gateway: the same bytes. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { connectPlain, type PlainClient, request } from "../support/plain-client.ts";
+import { connectPlain, pingTwice, type PlainClient, request } from "../support/plain-client.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { findRedisServer, type RedisServer, startRedisServer } from "../support/redis-server.ts";
 import { TcpEngine } from "../support/tcp-engine.ts";
@@ -71,17 +71,13 @@ const stream = fc
   .map((parts) => Buffer.concat(parts));
 const cuts = fc.array(fc.nat(), { maxLength: 4 });
 
-/** Sends in parts, and waits until nothing comes any more. */
-async function answers(client: PlainClient, parts: readonly Buffer[], quietMs: number): Promise<string> {
+/** Sends in parts. What another client of the same server asks afterwards tells that all of it was answered. */
+async function send(client: PlainClient, parts: readonly Buffer[], other: PlainClient): Promise<void> {
   for (const part of parts) {
     if (part.length > 0) client.write(part);
     await new Promise((resolve) => setImmediate(resolve));
   }
-  for (let seen = -1; seen !== client.bytesReceived && !client.closed; ) {
-    seen = client.bytesReceived;
-    await new Promise((resolve) => setTimeout(resolve, quietMs));
-  }
-  return client.pending;
+  await pingTwice(other);
 }
 
 function cut(whole: Buffer, at: readonly number[]): Buffer[] {
@@ -92,11 +88,14 @@ function cut(whole: Buffer, at: readonly number[]): Buffer[] {
 describe.skipIf(!redis.path)(`the request decoder${redis.skipped}`, () => {
   let server: RedisServer;
   let gateway: TestGateway;
+  let others: readonly [PlainClient, PlainClient];
   beforeAll(async () => {
     server = await startRedisServer();
     gateway = await startGateway(new TcpEngine(server.port));
+    others = [await connectPlain(server.port), await connectPlain(gateway.listener.port)];
   });
   afterAll(async () => {
+    for (const other of others) other.destroy();
     await gateway?.stop();
     await server?.stop();
   });
@@ -110,12 +109,11 @@ describe.skipIf(!redis.path)(`the request decoder${redis.skipped}`, () => {
         const direct = await connectPlain(server.port);
         const through = await connectPlain(gateway.listener.port);
         try {
-          await answers(direct, [whole], 12);
-          const parts = cut(whole, at);
-          await answers(through, parts, 4);
+          await send(direct, [whole], others[0]);
+          await send(through, cut(whole, at), others[1]);
           // late is not different, whoever of them it is
           const same = (): boolean => through.pending === direct.pending && through.closed === direct.closed;
-          for (let left = 150; left > 0 && !same(); left--) await new Promise((resolve) => setTimeout(resolve, 10));
+          for (let left = 500; left > 0 && !same(); left--) await new Promise((resolve) => setTimeout(resolve, 10));
           const [wanted, got] = [direct.pending, through.pending];
           if (!same())
             throw new Error(
