@@ -1,7 +1,7 @@
 /** Registrations on a real engine, with functions of the test in place of Python. */
 import { afterEach, beforeEach, expect } from "vitest";
-import { EngineClient, EngineError, type EngineValue } from "../../src/engine/client.ts";
-import type { Path } from "../../src/commands/path.ts";
+import { EngineError, type EngineValue } from "../../src/engine/client.ts";
+import { createCommandTable } from "../../src/commands/table.ts";
 import { EngineCommands } from "../../src/engine/engine-commands.ts";
 import { EmbeddedEngine } from "../../src/engine/embedded.ts";
 import { InternalConnections } from "../../src/engine/internal.ts";
@@ -16,7 +16,9 @@ import { EventStarter } from "../../src/registrations/event-starter.ts";
 import type { RegisterReader, Registration, RegistrationSpec } from "../../src/registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registration-registry.ts";
 import type { Clock, Timer } from "../../src/timer.ts";
-import { callerOf, pathOf, runThrough, sendThrough } from "../support/path.ts";
+import { callerOf, runThrough, wayOf } from "../support/path.ts";
+import { type Client, connectClient, type Value } from "../support/client.ts";
+import { Listener } from "../../src/gateway/listener.ts";
 import { spec } from "../support/spec.ts";
 import { FakeHost, type FlowFunction, type Record } from "../support/fake-host.ts";
 
@@ -87,6 +89,7 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
     warn: (text: unknown) => void problems.push(String(text)),
     error: (fault: unknown) => void problems.push(String(fault)),
   };
+  const noted = (): void => {};
   const readers = createEventReaders({
     ...{ connections, gate, starter, engineCommands, clock, log },
     embedded: engine.embedded,
@@ -100,7 +103,15 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
     ]),
   });
 
-  const path = pathOf(readers.middleware);
+  const commands = createCommandTable([], log);
+  const way = wayOf(commands, engine.embedded);
+  way.path.use(readers.middleware);
+  const listener = new Listener(
+    { port: 0 },
+    { ...{ engine, commands, gate, ...way }, log: { ...log, debug: noted, info: noted } },
+  );
+  await listener.listen();
+  const clients: TestClient[] = [];
 
   /** Registers a function. */
   const register = ({ prefix = "*", ...fields }: Spec, action: FlowFunction = () => {}): Registration => {
@@ -119,14 +130,18 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
       await new Promise<void>((resolve) => gate.whenOpen(owner, resolve));
       return admin.rawCall(request, 1);
     };
-    return decode(await runThrough(path, args, caller, send));
+    return decode(await runThrough(way.path, args, caller, send));
   };
 
   return {
     ...{ engine, gate, host, registry, runner, sessions, registrations, readers, starter, clock, limits, problems },
     ...{ register, execute, admin },
-    /** Opens a client that goes through the middleware, as those of the gateway do. */
-    client: () => new TestClient(new EngineClient(engine.connect()), gate, path),
+    /** Opens a client of the gateway. */
+    client: (): TestClient => {
+      const client = new TestClient(listener.port);
+      clients.push(client);
+      return client;
+    },
     /** Resolves when nothing is in progress any more. */
     idle: async (): Promise<void> => {
       for (let quiet = 0; quiet < 5; ) {
@@ -136,6 +151,8 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
       }
     },
     close: async (): Promise<void> => {
+      for (const client of clients) client.close();
+      await listener.close(0);
       readers.close();
       await engine.stop();
     },
@@ -160,39 +177,33 @@ export async function addMessages(client: TestClient, key: string, ...ids: strin
   for (const id of ids) await client.line(`XADD ${key} ${id} n ${id}`);
 }
 
-/** A client: one command at a time. */
+/** A client of the gateway. */
 export class TestClient {
-  readonly #client: EngineClient;
-  readonly #gate: EngineGate;
-  readonly #path: Path;
+  readonly #connection: Promise<Client>;
 
-  constructor(client: EngineClient, gate: EngineGate, path: Path) {
-    this.#client = client;
-    this.#gate = gate;
-    this.#path = path;
+  constructor(port: number) {
+    this.#connection = connectClient(port);
   }
 
   /** Sends a command as one line of words. */
-  line(text: string): Promise<EngineValue> {
+  line(text: string): Promise<Value> {
     return this.send(...text.split(" "));
   }
 
   /** Sends a command. Errors come as values. */
-  async send(...words: (string | Buffer)[]): Promise<EngineValue> {
-    const args = words.map((word) => Buffer.from(word as string));
-    await new Promise<void>((resolve) => this.#gate.whenOpen(this, resolve));
-    const ask = (request: Buffer): Promise<Buffer> => this.#client.rawCall(request, 1);
-    return decode(await sendThrough(this.#path, args, callerOf({ owner: this }), ask));
+  async send(...words: (string | Buffer)[]): Promise<Value> {
+    const connection = await this.#connection;
+    return connection.call(...words).catch((error: Error) => error);
   }
 
-  /** Sends commands as a transaction that nobody looks at, and gives the replies of EXEC. */
-  async multi(...lines: string[]): Promise<EngineValue> {
-    const commands = [["MULTI"], ...lines.map((line) => line.split(" ")), ["EXEC"]];
-    return (await this.#client.pipeline(commands)).at(-1) ?? null;
+  /** Sends commands as a transaction, and gives the replies of EXEC. */
+  async multi(...lines: string[]): Promise<Value> {
+    const replies = await Promise.all(["MULTI", ...lines, "EXEC"].map((text) => this.line(text)));
+    return replies.at(-1) ?? null;
   }
 
   close(): void {
-    this.#client.close();
+    void this.#connection.then((connection) => connection.close());
   }
 }
 
@@ -217,7 +228,7 @@ function decodeAt(bytes: Buffer, position: { at: number }): EngineValue {
 /** Texts instead of bytes, for comparisons. */
 export function plain(value: unknown): unknown {
   if (Buffer.isBuffer(value)) return value.toString();
-  if (value instanceof EngineError) return `-${value.message}`;
+  if (value instanceof Error) return `-${value.message}`;
   if (Array.isArray(value)) return value.map(plain);
   if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [key, plain(item)]));
   return value;
