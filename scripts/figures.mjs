@@ -7,6 +7,7 @@ const env = {
   REGEARS_MANY_KEYS: "1000000",
   REGEARS_KILLS: "200",
   REGEARS_LOG_KILLS: "150",
+  REGEARS_FUZZ_SECONDS: "20",
   ...process.env,
   REGEARS_FIGURES: `${root}bench/results`,
 };

@@ -49,6 +49,14 @@ async function warmUp(port: number): Promise<void> {
   for (const client of clients) client.close();
 }
 
+// One for all: each conversation begins with an empty server, whatever was there before.
+let server: RunningRegears;
+beforeAll(async () => {
+  server = await startRegears();
+  await warmUp(server.port);
+});
+afterAll(() => server.stop());
+
 it("excuses only conversations that exist", () => {
   const titles = new Set(
     recordings.flatMap(({ area, cases }) => [`${area}: *`, ...cases.map(({ name }) => `${area}: ${name}`)]),
@@ -63,15 +71,11 @@ for (const [index, { area, cases }] of recordings.entries())
       for (const { name } of cases) it.skip(`${name} (${skipped})`);
       return;
     }
-    let server: RunningRegears | undefined;
     let verdicts = new Map<string, string | undefined>();
 
     beforeAll(async () => {
-      server = await startRegears();
-      await warmUp(server.port);
       verdicts = await replay(files[index] ?? "", server.port);
     }, AREA_LIMIT_MS + 60_000);
-    afterAll(() => server?.stop());
 
     for (const { name } of cases) {
       const title = `${area}: ${name}`;

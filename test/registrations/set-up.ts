@@ -177,12 +177,13 @@ export async function addMessages(client: TestClient, key: string, ...ids: strin
   for (const id of ids) await client.line(`XADD ${key} ${id} n ${id}`);
 }
 
-/** A client of the gateway. */
+/** A client of the gateway; it connects with its first command. */
 export class TestClient {
-  readonly #connection: Promise<Client>;
+  readonly #port: number;
+  #connection: Promise<Client> | undefined;
 
   constructor(port: number) {
-    this.#connection = connectClient(port);
+    this.#port = port;
   }
 
   /** Sends a command as one line of words. */
@@ -192,6 +193,7 @@ export class TestClient {
 
   /** Sends a command. Errors come as values. */
   async send(...words: (string | Buffer)[]): Promise<Value> {
+    this.#connection ??= connectClient(this.#port);
     const connection = await this.#connection;
     return connection.call(...words).catch((error: Error) => error);
   }
@@ -203,7 +205,7 @@ export class TestClient {
   }
 
   close(): void {
-    void this.#connection.then((connection) => connection.close());
+    void this.#connection?.then((connection) => connection.close());
   }
 }
 
