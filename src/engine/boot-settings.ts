@@ -1,5 +1,8 @@
 /** The settings that Valkey boots with, as the file that it reads them from. */
 
+import { ConfigError } from "../config.ts";
+import type { EmbeddedConnection } from "./embedded-connection.ts";
+import { encodeCommand } from "./encode.ts";
 import { ENGINE_CLIENTS } from "./own-settings.ts";
 
 /** The name of that file. It is not on the disk; one of this name there is not reached. */
@@ -23,6 +26,34 @@ export function ownSettings(scriptLimitMs: number, outputLimit: number, saves: b
     // Of a build that is not known it holds for the server's own connections too.
     ...(outputLimit === 0 ? {} : { "client-output-buffer-limit": `normal ${outputLimit} 0 0` }),
   };
+}
+
+/**
+ * For a build that is not known to take settings when it boots: it is told afterwards.
+ * @param connection answers within the call, and is closed
+ * @throws ConfigError when it refuses one
+ */
+export function applySettings(
+  connection: Pick<EmbeddedConnection, "write" | "flushNow" | "onData" | "close">,
+  settings: Readonly<Record<string, string>>,
+): void {
+  let reply = "";
+  connection.onData = (bytes) => {
+    reply += bytes.toString();
+  };
+  const ask = (...words: string[]): string => {
+    reply = "";
+    connection.write(encodeCommand(words));
+    connection.flushNow();
+    return reply;
+  };
+  for (const [name, value] of Object.entries(settings)) {
+    // some can not be set any more, and need not be
+    if (ask("CONFIG", "GET", name).endsWith(`\r\n$${Buffer.byteLength(value)}\r\n${value}\r\n`)) continue;
+    if (ask("CONFIG", "SET", name, value) !== "+OK\r\n")
+      throw new ConfigError(`the engine refuses ${name}: ${reply.slice(1).trim()}`);
+  }
+  connection.close();
 }
 
 /** @param settings values as CONFIG SET would take them, by their names */

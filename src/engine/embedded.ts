@@ -9,7 +9,6 @@
  */
 import { Fifo } from "../resp/fifo.ts";
 import { readFile } from "node:fs/promises";
-import { ConfigError } from "../config.ts";
 import { InternalError } from "../errors.ts";
 import { DirectEntry, type DirectFunctions } from "./direct-entry.ts";
 import { encodeCommand } from "./encode.ts";
@@ -19,7 +18,7 @@ import { EmbeddedConnection, HIGH_WATER } from "./embedded-connection.ts";
 import { buildOf, Internals } from "./internals.ts";
 import { plainImage, prepareImage } from "./prepared-image.ts";
 import { type EngineLog, EngineOutput, explain } from "./engine-output.ts";
-import { ownSettings, SETTINGS_FILE, settingsFile } from "./boot-settings.ts";
+import { applySettings, ownSettings, SETTINGS_FILE, settingsFile } from "./boot-settings.ts";
 import { type BackgroundWork, EngineFiles, type EngineFilesOptions } from "./engine-files.ts";
 import { forksOf } from "./fork/forks.ts";
 import { EngineThreads, type ThreadsOptions } from "./threads.ts";
@@ -175,7 +174,7 @@ export class EmbeddedEngine implements Engine {
     this.#internals = internals;
     this.#files = files;
     this.#host = host;
-    if (internals === undefined) this.#configure(settings);
+    if (internals === undefined) applySettings(this.connect(), settings);
     this.#tick();
   }
 
@@ -351,22 +350,6 @@ export class EmbeddedEngine implements Engine {
   /** Somebody waits for what such commands have brought: it turns next. */
   turnNext(): void {
     this.#schedule();
-  }
-
-  /** For a build that is not known to take them when it boots. */
-  #configure(settings: Readonly<Record<string, string>>): void {
-    const connection = this.connect();
-    let replies = "";
-    connection.onData = (bytes) => {
-      replies += bytes.toString();
-    };
-    for (const [name, value] of Object.entries(settings)) {
-      replies = "";
-      connection.write(encodeCommand(["CONFIG", "SET", name, value]));
-      connection.flushNow();
-      if (replies !== "+OK\r\n") throw new ConfigError(`the engine refuses ${name}: ${replies.slice(1).trim()}`);
-    }
-    connection.close();
   }
 
   /** Steps that nothing asked for: expiry, time-outs of blocked clients, and whatever else Valkey does by the clock. */

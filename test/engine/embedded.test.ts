@@ -33,7 +33,7 @@ function record(connection: EmbeddedConnection, name: string, into: string[]): E
 const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("warnings", () => {
-  it("are none of what it can not do by itself, for others do it", async () => {
+  it("are of what it is told to do and can not, but not of what others do for it", async () => {
     const client = await start();
     await expect(client.call("SAVE")).rejects.toThrow("ERR");
     await expect(client.call("BGSAVE")).rejects.toThrow("ERR");

@@ -32,6 +32,18 @@ describe("the engine's settings", () => {
     expect(await text(client, "CONFIG", "GET", "save")).toBe("save,100 2");
   });
 
+  it("reach a build that is not known when it has booted, but for those that it takes at its boot only", async () => {
+    const portable = (config: Record<string, string>): Promise<EngineClient> =>
+      start({ portable: true, config, files: { directory } });
+    const client = await portable({ save: "60 1", dbfilename: "dump.rdb", appenddirname: "appendonlydir" });
+    expect(await text(client, "CONFIG", "GET", "save")).toBe("save,60 1");
+    await client.call("SET", "a", "1");
+    expect(await text(client, "SAVE")).toBe("OK");
+    expect(readdirSync(directory)).toEqual(["dump.rdb"]);
+    await expect(portable({ appendonly: "yes" })).rejects.toThrow(/^the engine refuses appendonly: /);
+    await expect(portable({ dbfilename: "other.rdb" })).rejects.toThrow(/^the engine refuses dbfilename: /);
+  });
+
   it("end the start when it refuses one", async () => {
     await expect(again({ "maxmemory-policy": "none" })).rejects.toThrow(
       /^the engine refuses maxmemory-policy: argument\(s\) must be one of/,
