@@ -5,10 +5,10 @@ export interface Caller {
   readonly owner: object;
   /** The engine's user on whose behalf the command runs. */
   readonly user: string;
-  /** It can wait for others: a client can, unless the command is one of a transaction. */
+  /** The caller can wait for others: a client can, unless the command is one of a transaction. */
   readonly canWait: boolean;
-  /** Registrations that are linked to the command run for it. They do not where a hook passes the command on. */
+  /** Registrations that name the command in `commands` run for it. They do not where a hook passes the command on. */
   readonly links: boolean;
-  /** It is on this machine, as scripts are. */
+  /** The caller is on this machine, as scripts are. */
   readonly local: boolean;
 }

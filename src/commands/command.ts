@@ -34,13 +34,13 @@ export interface CommandRow {
   readonly syntax: string;
   /** What MULTI and Lua get instead of the command, if it needs a client that can wait. */
   readonly refusedWhenNotBlocking?: (caller: Caller) => string;
-  /** They get it whatever their arguments are. */
+  /** MULTI and Lua get that refusal whatever the command's arguments are. */
   readonly refusesFirst?: true;
   /** Served even while somebody holds the engine: what shows and ends executions, and needs no data. */
   readonly passesGate?: true;
   /** First, last, step of keys for COMMAND INFO; default 0,0,0. */
   readonly keys?: readonly [number, number, number];
-  /** It takes keys only in some forms. */
+  /** The command takes keys only in some of its forms. */
   readonly movableKeys?: true;
   /** The test file that covers it, for the generated table. */
   readonly testedBy: string;

@@ -5,7 +5,7 @@ import { error as errorReply, type Reply } from "../resp/reply.ts";
 import type { Caller } from "./caller.ts";
 import type { CommandContext, CommandRow, CommandTable } from "./command.ts";
 
-/** What is told of our own faults; the log has the rest. */
+/** The whole text that a caller gets for a fault of ours; the log has the reason. */
 const INTERNAL_ERROR = "ERR internal error";
 
 /** Makes the table. @param log is told of failures that are not the caller's fault */

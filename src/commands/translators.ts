@@ -10,7 +10,7 @@ import { hasForm, traitsOf } from "../engine/traits.ts";
 import type { Translator } from "./path.ts";
 
 interface TranslatorOptions {
-  /** Those of an engine by URL are its own. */
+  /** Those of the engine in this process; an engine by URL has settings of its own, which nobody translates. */
   readonly settings: OwnSettings;
   readonly rights: Pick<AccessEpoch, "advance" | "changed">;
 }

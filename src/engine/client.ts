@@ -168,7 +168,7 @@ export class EngineClient {
   }
 
   /**
-   * The same, at once where the engine can answer within the call.
+   * Sends encoded commands, and gives their replies at once where the engine can answer within the call.
    * @param way `shown`: MONITOR shows it, though it comes from the server; `whole`: also long replies come at once
    * @throws EngineClosed when the connection ended first
    */

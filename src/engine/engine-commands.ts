@@ -14,7 +14,7 @@ export class EngineCommand {
   readonly lastKey: number;
   readonly keyStep: number;
   readonly traits: Traits;
-  /** It has keys, or its subcommands have (which an engine before Redis 7 does not list, and tells their keys here). */
+  /** The command has keys, or one of its subcommands has. (Before Redis 7 an engine counts keys of subcommands as the command's.) */
   readonly #keyed: boolean;
 
   /** @param row an element of the reply of COMMAND: six elements, or ten since Redis 7 */

@@ -38,7 +38,7 @@ export class EngineGate {
     return this.#holder !== undefined;
   }
 
-  /** Who holds the gate now, by the innermost of its holds; undefined when it is open to all. */
+  /** Who holds the gate now, in the words of the innermost hold; undefined when the gate is open to all. */
   get holder(): EngineHolder | undefined {
     const name = this.#holds.at(-1)?.();
     return name === undefined ? undefined : { name, heldMs: performance.now() - this.#since };

@@ -69,7 +69,7 @@ export class OwnSettings {
   timeout: number;
   readonly debug: DebugMode;
   readonly embedded: boolean;
-  /** As it was set: the engine's own is never 0. */
+  /** The `maxmemory` that was set, which may be 0 for no limit; the engine's own is never 0. */
   #maxMemory: number;
   readonly #fixed: readonly (readonly [string, string])[];
   readonly #parameters: ReadonlyMap<string, OwnParameter>;
@@ -200,7 +200,7 @@ export class OwnSettings {
 
 const OK = "+".charCodeAt(0);
 
-/** Who may not use CONFIG SET is told that, and everybody else the reason. */
+/** Whoever may not use CONFIG SET gets the engine's NOPERM, and everybody else the reason why the parameter is fixed. */
 function refused(name: string, reason: string): TranslatedConfig {
   const refusal = `-ERR CONFIG SET failed (possibly related to argument '${name}') - ${reason}\r\n`;
   const settle = (reply: Buffer): Buffer =>

@@ -83,7 +83,7 @@ export class UserRights {
     });
   }
 
-  /** The same for a command that is then sent on a connection with more rights than the user has. */
+  /** As {@link refusal}, for a command that is then sent on a connection with more rights than the user has. */
   refusalInStead(user: string, args: readonly Uint8Array[]): Maybe<string | undefined> {
     return andThen(this.refusal(user, args), (refused) => {
       const { reachesFurther } = traitsOf(wordOf(args[0]));
@@ -189,7 +189,7 @@ function hasAllRights(reply: readonly Buffer[]): boolean {
   );
 }
 
-/** What the user's own connection would have been told. */
+/** Makes of the engine's answer to ACL DRYRUN the error that the user's own connection would have got. */
 function verdict(reply: Buffer, args: readonly Uint8Array[]): string | undefined {
   const text = scalarText(reply);
   if (isError(reply)) {

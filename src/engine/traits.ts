@@ -1,32 +1,32 @@
 /**
- * What must be known of engine commands beyond what the engine's COMMAND table tells (`commands.ts`): one row per command,
+ * What must be known of engine commands beyond what the engine's COMMAND table tells (`engine-commands.ts`): one row per command,
  * and a command without a row has no trait. It is the one place to touch when an engine brings a command of such a kind.
  */
 
 export interface Traits {
   /** Clients come in and look around by it, and it touches no data: served even while somebody holds the engine. */
   readonly passesGate?: true;
-  /** It changes the state of its connection: one that several callers share must not get it. */
+  /** The command changes the state of its connection: a connection that several callers share must not get it. */
   readonly connection?: true;
-  /** It is carried out inside MULTI, too, and not queued. */
+  /** The command is carried out inside MULTI, too, and not queued. */
   readonly unqueued?: true;
-  /** It gives later commands another meaning: a client that could not be given them must begin anew. */
+  /** The command gives later ones another meaning: when it does not reach the engine, its client has to connect anew. */
   readonly commits?: true;
   /** From then on its connection gets what it has not asked for. */
   readonly feeds?: true;
-  /** It is confirmed once for each name that it is given. */
+  /** The command is confirmed once for each name among its arguments. */
   readonly confirms?: true;
-  /** It makes of its connection, or of the engine, one side of replication. */
+  /** The command makes of its connection, or of the engine, one side of replication. */
   readonly replication?: true;
-  /** It ends the engine. */
+  /** The command ends the engine. */
   readonly ends?: true;
-  /** It changes somebody's rights, or who is let in. */
+  /** The command changes somebody's rights, or who is let in. */
   readonly changesRights?: Form;
   /** The engine does not answer it. */
   readonly silent?: Form;
-  /** It reaches keys that its arguments do not name, with the rights of its connection. */
+  /** The command reaches keys that its arguments do not name, with the rights of its connection. */
   readonly reachesFurther?: Form;
-  /** It takes a key that the engine chooses. */
+  /** The command takes a key that the engine chooses. */
   readonly choosesKey?: true;
   /** Each of its events tells what the key is; a number: with so many words. Of unusual commands it is asked for. */
   readonly tellsTypes?: true | number;

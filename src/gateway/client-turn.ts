@@ -3,8 +3,8 @@
  * ours, or one about which something is to be done, is exclusive: it begins when all earlier replies of this client have been
  * given, and nothing later is decoded until it has its reply.
  */
+import type { Caller } from "../commands/caller.ts";
 import type { CommandContext } from "../commands/command.ts";
-import { ClientContext } from "./client-context.ts";
 
 type Turn =
   /** What comes is decoded at once. */
@@ -28,9 +28,9 @@ interface TurnEvents {
   isFull(): boolean;
   /** Begins a command. @throws what its job throws */
   run(job: () => Promise<void>): Promise<void>;
-  /** It has failed. */
+  /** The command's job has thrown. */
   onFailed(reason: unknown): void;
-  /** It has ended. */
+  /** The command's job has ended, also when it has failed. */
   onEnded(): void;
 }
 
@@ -109,5 +109,36 @@ export class ClientTurn {
     }
     this.#turn = IDLE;
     events.onEnded();
+  }
+}
+
+/** What the handler of a client's command may know of that client. Its signal is made only for those who ask. */
+class ClientContext implements CommandContext {
+  readonly caller: Caller;
+  readonly clientId: number;
+  readonly typedName: string;
+  readonly ran: (ms: number) => void;
+  #controller: AbortController | undefined;
+  #gone: boolean;
+
+  /** @param gone the client has gone already */
+  constructor(of: Omit<Required<CommandContext>, "signal">, gone: boolean) {
+    this.caller = of.caller;
+    this.clientId = of.clientId;
+    this.typedName = of.typedName;
+    this.ran = of.ran;
+    this.#gone = gone;
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#gone) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  /** The client has gone. */
+  depart(): void {
+    this.#gone = true;
+    this.#controller?.abort();
   }
 }

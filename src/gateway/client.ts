@@ -13,7 +13,7 @@ import { ClientTurn } from "./client-turn.ts";
 import { EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
 import { type Watcher, watcherOf } from "./monitors.ts";
-import { ClientOutput } from "./output.ts";
+import { ClientOutput } from "./client-output.ts";
 import type { PlanContext } from "./planners.ts";
 import { isLocal } from "./protected.ts";
 import { Replies } from "./replies.ts";
@@ -38,7 +38,7 @@ export class Client {
   readonly #engine: EngineLink;
   readonly #requests: ClientRequests;
   readonly #watcher: Watcher;
-  /** It is in the list of those who wait until nobody else holds the engine. */
+  /** The client waits in the gate's list until nobody else holds the engine. */
   #gateAwaited = false;
   /** When it last sent something or made room for more. */
   #activeAt = performance.now();

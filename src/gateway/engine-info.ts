@@ -14,7 +14,7 @@ interface ServerFacts {
   readonly maxClients: number;
   /** Absolute path; empty: there is none. */
   readonly configFile: string;
-  /** As it was set; 0: as much as there can be. */
+  /** The `maxmemory` that was set; 0: as much as there can be. */
   readonly maxMemory: number;
 }
 

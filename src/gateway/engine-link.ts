@@ -26,7 +26,7 @@ interface LinkEvents {
 type Link =
   | { readonly is: "unopened" }
   | { readonly is: "open"; readonly connection: EngineConnection; full: boolean }
-  /** It has ended, on either side, and with it everything that may be sent. */
+  /** The connection has ended, on either side: nothing more may be sent. */
   | { readonly is: "over" };
 
 const UNOPENED: Link = { is: "unopened" };
@@ -42,7 +42,7 @@ export class EngineLink {
   #bound = false;
   /** How many jobs keep the connection to their ends. */
   #jobs = 0;
-  /** It is to be closed after them. */
+  /** The connection is to be closed when the last job has ended. */
   #unwanted = false;
   /** The client reads too slowly for more. */
   #paused = false;
@@ -90,7 +90,7 @@ export class EngineLink {
     return all.at(-1) ?? Buffer.alloc(0);
   }
 
-  /** The same for who may hold the engine meanwhile: others wait, so the replies come however slowly the client reads. */
+  /** As {@link ask}, for a job that may hold the engine: others wait for it, so its replies come however slowly the client reads. */
   async askUrgently(bytes: Uint8Array, replies: number): Promise<Buffer> {
     if (this.#urgent++ === 0 && this.#paused) this.#connection?.resume();
     try {

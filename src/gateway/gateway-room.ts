@@ -6,7 +6,7 @@ import type { EngineRoom } from "../engine/engine-room.ts";
 import { killByAddress } from "./addresses.ts";
 import { withFacts } from "./engine-info.ts";
 import { Listener } from "./listener.ts";
-import { LuaBridge } from "./lua.ts";
+import { LuaBridge } from "./lua-bridge.ts";
 import { Slowlog } from "./slowlog.ts";
 import { tlsListening } from "./tls.ts";
 

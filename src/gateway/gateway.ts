@@ -8,7 +8,7 @@ import type { OwnSettings } from "../engine/own-settings.ts";
 import type { AccessEpoch } from "../engine/rights.ts";
 import { scalarText } from "../resp/frames.ts";
 import type { EngineGate } from "../engine/gate.ts";
-import { GATEWAY_LIMITS, type GatewayDeps, type GatewayLimits } from "./limits.ts";
+import { GATEWAY_LIMITS, type GatewayDeps, type GatewayLimits } from "./gateway-deps.ts";
 import { Monitors } from "./monitors.ts";
 import { Router } from "./router.ts";
 import { splices } from "./splice.ts";

@@ -5,7 +5,7 @@ import { listenError } from "../errors.ts";
 import { addressesOf } from "./addresses.ts";
 import { Gateway } from "./gateway.ts";
 import { createServer as createTlsServer } from "node:tls";
-import type { GatewayDeps } from "./limits.ts";
+import type { GatewayDeps } from "./gateway-deps.ts";
 import { DENIED, isLocal } from "./protected.ts";
 import { Client } from "./client.ts";
 import { hasBadCertificate, type TlsListening } from "./tls.ts";

@@ -47,13 +47,13 @@ export function watcherOf(state: Pick<Watcher, "monitoring">, replies: { showLin
   };
 }
 
-/** What this server sends on a client's connection in place of its command (`access.ts`, `scripts.lua`). */
+/** What this server sends on a client's connection in place of its command (`command-rights.ts`, `scripts.lua`). */
 const OWN = /^\+[\d.]+ \[[^\]]*\] (?:"(?:evaL|confiG|dbsizE|pinG|echO)"|"FCALL" "__regears_)/;
 
 /** Is this line of the engine about something that no client has sent? The client's command has a line from {@link Monitors}. */
 export const isOwnLine = (line: Buffer): boolean => OWN.test(line.toString("latin1", 0, 160));
 
-/** A line of an engine that does not know where the command comes from: with that. Those of Lua scripts say so already. */
+/** Puts the client's address into a line of an engine that knows none. Lines about commands of Lua scripts say `lua` there already. */
 export function withOrigin(line: Buffer, origin: string): Buffer {
   const end = line.indexOf(" ]");
   const open = line.indexOf("[");

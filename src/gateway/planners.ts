@@ -31,7 +31,7 @@ export interface PlanContext {
   leaves(): void;
   /** The client monitors from now on. */
   monitors(): void;
-  /** It has asked for that, or (false) was refused or has ended it. */
+  /** The client has asked to monitor, or (false) was refused, or monitors no longer. */
   asksToMonitor(on: boolean): void;
 }
 

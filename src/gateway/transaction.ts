@@ -43,7 +43,7 @@ export class Transaction {
   }
 
   /**
-   * What is to see each frame that EXEC brings. There can be more than EXEC's array is said to have: a SUBSCRIBE of
+   * The handler of each frame that EXEC brings. There can be more than EXEC's array is said to have: a SUBSCRIBE of
    * several channels has a frame for each.
    */
   handlers(): (ReplyHandler | undefined)[] {

@@ -2,6 +2,7 @@
  * Main side: what one worker sends, taken in its order, a little at a time, and no more of it than its credit allows. What is
  * not taken stays where it is; then the worker's own JavaScript, of which scripts know nothing, lets Python wait.
  */
+import { Fifo } from "../resp/fifo.ts";
 import { OUTBOX_LIMIT, type Receiver, type Sender, type Shared, Word } from "./channel.ts";
 
 export interface IntakeOptions {
@@ -33,7 +34,7 @@ const UNREAD_LIMIT = { bytes: 16 * 1024 * 1024, messages: 1024 } as const;
 export class Intake {
   readonly #options: IntakeOptions;
   /** Messages that came by the port, oldest first. What lies in the ring is older. */
-  readonly #fromPort: Uint8Array[] = [];
+  readonly #fromPort = new Fifo<Uint8Array>();
   #bytes = 0;
   #rowBegan = 0;
   #rowEnded = 0;

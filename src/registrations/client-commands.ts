@@ -16,11 +16,11 @@ export class LinkedCommand implements JobCause {
   readonly kind = "linked";
   /** Lower case. */
   readonly name: string;
-  /** As typed. */
+  /** The command's words as its caller typed them. */
   readonly args: readonly Buffer[];
   /** Its caller can wait for executions in the background. */
   readonly canWait: boolean;
-  /** What its caller gets instead of the engine's reply. */
+  /** What the command's caller gets instead of the engine's reply. */
   override: Reply | undefined;
   /** Its caller has the reply: there is nothing to be asked or changed any more. */
   isOver = false;

@@ -51,7 +51,7 @@ export class EventMiddleware implements Middleware {
     return this.#holds || asksTypes || linkedNames.size > 0 || this.backlogged;
   }
 
-  /** What a script does not have to bring one by one it may send itself. */
+  /** The commands that a Lua script has to bring one by one; it may send all others itself. */
   get ofLua(): readonly string[] {
     const { linkedNames, asksTypes } = this.#options.keys;
     return this.#holds || asksTypes ? ["*"] : [...linkedNames];

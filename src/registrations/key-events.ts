@@ -60,9 +60,9 @@ export class KeyEvents {
   readonly #listeners: { readonly listener: KeyEventListener; wanted: Wanted }[] = [];
   #listening: EngineClient | undefined;
   #patterns: ReadonlySet<string> = new Set();
-  /** What the users have set; undefined until it was asked for. */
+  /** The users' own setting; undefined until the engine was asked for it. */
   #userFlags: string | undefined;
-  /** What the engine has now. */
+  /** The engine's present setting. */
   #flags = "";
   #retry: NodeJS.Timeout | undefined;
   #retries = 0;
@@ -71,7 +71,7 @@ export class KeyEvents {
   /** The engine has confirmed the subscription, and the setting. */
   #subscribed = false;
   #flagsSet = false;
-  /** It was logged that the engine refuses one of them. */
+  /** The log says already that the engine refuses the subscription or the setting. */
   #refused = false;
   #checking: NodeJS.Timeout | undefined;
   /** Checks in which nothing came on the connection that tells events. */

@@ -30,7 +30,7 @@ interface Filtered {
   readonly events: ReadonlySet<string> | undefined;
   readonly types: ReadonlySet<string> | undefined;
   readonly commands: ReadonlySet<string> | undefined;
-  /** It may have to ask for the type that a key has at an event. */
+  /** The registration may have to ask for the type that a key has at an event. */
   readonly asksTypes: boolean;
 }
 

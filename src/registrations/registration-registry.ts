@@ -16,7 +16,7 @@ export interface ReaderSide {
    * is about to replace. @throws ReplyError with the text of the `gears.error`
    */
   check(spec: RegistrationSpec, declared: Declared, replaced: Session | undefined): void;
-  /** It takes effect. */
+  /** A registration takes effect. */
   activate(registration: Registration): void;
   /** No further events. @param abortPending executions that have not started become aborted */
   deactivate(registration: Registration, abortPending: boolean): void;
@@ -188,7 +188,7 @@ export class RegistrationRegistry {
     this.#options.sessions.release(session);
     this.onChange(registration, false);
     const forget = (): void => {
-      // it was taken back
+      // the removal was taken back
       if (this.#all.has(registration.number)) return;
       // Python still needs it for what waits
       registration.onIdle = () => this.#forget(registration);
@@ -230,7 +230,7 @@ export class RegistrationRegistry {
     return new Registration(this.#options.ids.nextRegistration(), session, spec);
   }
 
-  /** It is there from now on. */
+  /** A registration is listed from now on. */
   #enter(registration: Registration): void {
     const { session } = registration;
     this.#all.set(registration.number, registration);
@@ -242,7 +242,7 @@ export class RegistrationRegistry {
     this.onChange(registration, true);
   }
 
-  /** It takes effect. */
+  /** A registration that is listed takes effect. */
   #start(registration: Registration): void {
     this.#options.onStart?.();
     registration.active = true;

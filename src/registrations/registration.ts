@@ -33,7 +33,7 @@ export interface RegistrationSpec {
   readonly inOrder: boolean;
 }
 
-/** What a registration is of which nothing else was said. */
+/** The values of fields that a registration was made without. */
 export const SPEC_DEFAULTS: Readonly<Omit<RegistrationSpec, "reader" | "mode" | "blob">> = {
   description: undefined,
   hasOnRegistered: false,

@@ -32,9 +32,9 @@ export class StreamGroup {
   readonly #key: Buffer;
   /** Delivered and not acknowledged, as far as is known here. */
   readonly #unacknowledged = new Set<string>();
-  /** Those of them that executions are working on. */
+  /** The ids among them that executions are working on. */
   readonly #busy = new Set<string>();
-  /** What is before this id can be trimmed as soon as nobody needs it. */
+  /** Messages before this id can be trimmed as soon as no execution needs them. */
   #processed = "0-0";
 
   constructor(key: Buffer, calls: EngineCalls, misses: OwnMisses) {

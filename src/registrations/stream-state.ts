@@ -68,7 +68,7 @@ export class StreamState {
     this.#arrivals.length = 0;
   }
 
-  /** As if it had never been looked at. */
+  /** Forgets all that is known of the stream but its group. */
   reset(): void {
     this.contacted = false;
     this.flush = false;

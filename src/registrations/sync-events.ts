@@ -13,7 +13,7 @@ interface SyncEventsOptions {
   readonly gate: Holdable;
   /** Waits for events that are still on their way; undefined when there can not be any. */
   readonly barrier: () => Promise<void> | undefined;
-  /** Who runs just now, for those who ask who holds the engine. */
+  /** The execution that runs just now, for people who ask who holds the engine. */
   readonly running: () => string | undefined;
   readonly log: Pick<Logger, "error">;
 }

@@ -30,7 +30,7 @@ interface TimeEventsOptions {
   readonly clock?: Clock;
 }
 
-/** What is needed to make a time event again. Only those with a key are. */
+/** What is needed to make a time event again. Time events without a key end with their interpreter. */
 export interface TimeEventSpec {
   readonly number: number;
   readonly seconds: number;
@@ -85,7 +85,7 @@ const IDLE = { timer: undefined, holder: undefined, call: undefined, watch: unde
 export class TimeEvents {
   /** Called after each time event with a key that came or went. */
   onChange: (timer: KeptTimer, isThere: boolean) => void = () => {};
-  /** As that of the registrations. */
+  /** Resolves when all changes so far survive a restart; rejects with a ReplyError when they can not be kept. */
   kept: () => Promise<void> = async () => {};
 
   readonly #options: TimeEventsOptions;
@@ -138,7 +138,7 @@ export class TimeEvents {
     this.#bytes = 0;
   }
 
-  /** Those that outlive a restart. */
+  /** The time events that outlive a restart. */
   list(): KeptTimer[] {
     return [...this.#events.values()].flatMap(({ number, session, kept }) =>
       kept ? [{ number, session, spec: kept }] : [],
@@ -293,7 +293,7 @@ export class TimeEvents {
     if (event.session.home !== holder) throw new BadMessage(`time event ${number} is another interpreter's`);
     if (call.begun) throw new BadMessage(`time event ${number} has begun`);
     const { gate } = this.#options;
-    // what holds the engine may be what it has interrupted, and would never let go
+    // the engine's holder may be the very code that this call has interrupted, which would never let go
     const own = caller.owners?.() ?? [];
     if (!gate.isOpenFor(holder) && own.some((owner) => gate.isOpenFor(owner))) {
       this.#letGo(event);
@@ -311,7 +311,7 @@ export class TimeEvents {
     return okReply(true);
   }
 
-  /** Only one at a time asks and waits for the engine: however many are due, the commands of clients come in between. */
+  /** One time event at a time asks the engine and waits for it: however many are due, commands of clients come in between. */
   #turn(event: TimeEvent): Promise<void> {
     return new Promise((resolve) => {
       const take = (): void => {

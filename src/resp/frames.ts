@@ -147,7 +147,7 @@ export class FrameSplitter {
 
 /** Longest frame that is ever held whole, in bytes. */
 const MAX_FRAME = 256 * 1024 * 1024;
-/** What stands for a longer one. */
+/** The error that stands for a longer frame. */
 const TOO_LONG = Buffer.from(`-ERR the reply is longer than ${MAX_FRAME} bytes\r\n`);
 
 /** Is this an error that stands for a reply which was too long to be held whole? */

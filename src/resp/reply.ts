@@ -84,7 +84,7 @@ export function encode(reply: Reply, protocol: Protocol): Uint8Array[] {
   return out.finish();
 }
 
-/** The same as one buffer. */
+/** Encodes a reply into one buffer. */
 export function encodeWhole(reply: Reply, protocol: Protocol): Buffer {
   const chunks = encode(reply, protocol);
   const only = chunks[0];

@@ -221,7 +221,7 @@ export class RequestDecoder {
     return this.#readOddLength(bulk);
   }
 
-  /** The same for lines that are incomplete, unusual or wrong. */
+  /** Reads a length from a line that is incomplete, unusual or wrong. */
   #readOddLength(bulk: boolean): boolean {
     const begin = this.#position;
     const from = Math.max(begin, this.#searched);

@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { ClientOutput } from "../../src/gateway/output.ts";
+import { ClientOutput } from "../../src/gateway/client-output.ts";
 
 const LONG = 2 * 1024 * 1024;
 

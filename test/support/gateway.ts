@@ -3,7 +3,7 @@ import type { Access, CommandContext, CommandRow, CommandTable } from "../../src
 import { createCommandTable } from "../../src/commands/table.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { EngineGate } from "../../src/engine/gate.ts";
-import type { GatewayDeps } from "../../src/gateway/limits.ts";
+import type { GatewayDeps } from "../../src/gateway/gateway-deps.ts";
 import { Listener } from "../../src/gateway/listener.ts";
 import { array, bulk, type Reply, status } from "../../src/resp/reply.ts";
 import { wayOf } from "./path.ts";

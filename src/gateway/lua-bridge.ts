@@ -28,7 +28,7 @@ interface LuaBridgeOptions {
   readonly gate: { hold(owner: object, name: () => string): Promise<void>; release(owner: object): void };
   /** Milliseconds after which a script is stopped (`script-time-limit`), with the time of the commands that are run here. */
   readonly limitMs: number;
-  /** What a script's commands pass that it does not send itself. */
+  /** The way of those commands that a script does not send itself. */
   readonly path: Path;
 }
 
@@ -149,7 +149,7 @@ export class LuaBridge implements Middleware {
           await this.#options.path.settle(caller.owner);
           throw new ReplyError(failure("ERR Script killed by user with SCRIPT KILL.", script));
         }
-        // it has a database or protocol of its own, other than the client's connection, on which we would send for it
+        // the script has selected a database or protocol other than the client's connection has, which its command would go over
         const apart = scalarText(children[1]) !== "";
         const command = children.slice(2).map((child) => Buffer.from(scalarBytes(child) ?? ""));
         const frame = await this.#carryOut(command, caller, apart ? undefined : ask);
