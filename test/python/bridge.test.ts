@@ -71,8 +71,17 @@ describe("messages", () => {
       received += bytes.length;
     };
     sender.post("run", "m = bytes(20_000_000)\nfor i in range(40): bridge.send(m)");
-    // Main does not turn its event loop: the worker has to wait.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+    // Main does not turn its event loop until the worker sends nothing more for a second: it waits, or has sent everything.
+    const clock = new Int32Array(new SharedArrayBuffer(4));
+    const before = process.memoryUsage.rss();
+    let grown = 0;
+    for (let quiet = 0; quiet < 10; ) {
+      Atomics.wait(clock, 0, 0, 100);
+      const now = process.memoryUsage.rss() - before;
+      quiet = grown > 20_000_000 && now < grown + 1_000_000 ? quiet + 1 : 0;
+      grown = Math.max(grown, now);
+    }
+    expect(grown).toBeLessThan(400_000_000);
     await until(() => received > 40 * 20_000_000, "everything arrives");
   });
 });
