@@ -221,7 +221,7 @@ GB('CommandReader').map(lambda x: apple.__version__).register(trigger='version')
     expect(session).toMatchObject({ ID: "app", requirementInstallationNeeded: 1, requirements: ["apple==1.0"] });
   });
 
-  it("that is gone after a restart is told as not installed, and its registration fails with the reason", async () => {
+  it("that is gone after a restart is told as not installed, and the log has the reason why its registration is not there", async () => {
     const directory = newFolder();
     const wheels = kept(folderOf([A1]));
     const first = await start(["--dir", directory, "--cache-dir", kept(emptyCache()), "--packages-dir", wheels]);
@@ -235,6 +235,9 @@ GB('CommandReader').map(lambda x: apple.__version__).register(trigger='version')
       Wheels: "Requirement was not yet downloaded so wheels are not available",
     });
     expect(server.output()).toContain("apple: no source has it");
+    await expect.poll(() => server.output()).toContain("No module named 'apple'");
+    // its executions are aborted, and the server goes on
+    expect(await client.call("RG.TRIGGER", "version")).toEqual([]);
   });
 
   it("is dropped with the last session that names it, and chosen anew by the next", async () => {
