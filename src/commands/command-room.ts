@@ -15,11 +15,11 @@ export interface CommandRoom {
 }
 
 export function commandRoom(
-  { users, rights, settings }: Pick<EngineRoom, "users" | "rights" | "settings">,
+  { users, rights, settings, data }: Pick<EngineRoom, "users" | "rights" | "settings" | "data">,
   log: Logger,
 ): CommandRoom {
   const table = createCommandTable([], log);
   const path = new Path(table, new CommandRights(users, table));
-  path.useTranslators(...engineTranslators({ settings, rights }));
+  path.useTranslators(...engineTranslators({ settings, rights, replicates: data !== undefined }));
   return { table, path };
 }

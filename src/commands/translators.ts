@@ -13,6 +13,8 @@ interface TranslatorOptions {
   /** Those of the engine in this process; an engine by URL has settings of its own, which nobody translates. */
   readonly settings: OwnSettings;
   readonly rights: Pick<AccessEpoch, "advance" | "changed">;
+  /** Can the engine have replicas through this server? */
+  readonly replicates?: boolean;
 }
 
 const EVERYBODY = ["client", "python"] as const;
@@ -24,7 +26,7 @@ const WRONG_DEBUG = encodeCommand(["DEBUG"]);
 const UNKNOWN_DEBUG = encodeCommand(["DEBUG", "REGEARS"]);
 const REPLICATION_REFUSED = "ERR replication is not available through this server";
 
-export const engineTranslators = ({ settings, rights }: TranslatorOptions): Translator[] => [
+export const engineTranslators = ({ settings, rights, replicates = false }: TranslatorOptions): Translator[] => [
   {
     of: EVERYBODY,
     names: ["acl", "config"],
@@ -43,13 +45,13 @@ export const engineTranslators = ({ settings, rights }: TranslatorOptions): Tran
       return own ? { request: encodeCommand(own.args), settle } : { settle };
     },
   },
-  replicationTranslator,
+  ...(replicates ? [] : [replicationTranslator]),
   ...(settings.embedded ? [replicaTranslator, debugTranslator(settings)] : []),
 ];
 
 /**
- * A replica would need the engine's replies on its own connection without anything in between, which the gateway can not
- * give. (Python code may not send these commands, like others that make something else of a connection.)
+ * Replicas of a server by URL are better off with that server itself, and the dump that they get is written into a folder. (Python code may not send these commands, like others
+ * that make something else of a connection.)
  */
 const replicationTranslator: Translator = {
   of: ["client"],

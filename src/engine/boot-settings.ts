@@ -19,6 +19,8 @@ export function ownSettings(scriptLimitMs: number, outputLimit: number, saves: b
     maxclients: String(ENGINE_CLIENTS),
     // Saving always fails without a folder; somebody who tries must not stop all writes.
     ...(saves ? {} : { "stop-writes-on-bgsave-error": "no" }),
+    // Replicas get the file that a copy has written, for a copy can not write to their connections.
+    "repl-diskless-sync": "no",
     // A client could forge a payload for RESTORE that ends the engine, and here the server with it.
     "sanitize-dump-payload": "clients",
     // Valkey lets the host look in only after this threshold.

@@ -21,6 +21,7 @@ import { type EngineLog, EngineOutput, explain } from "./engine-output.ts";
 import { applySettings, ownSettings, SETTINGS_FILE, settingsFile } from "./boot-settings.ts";
 import { type BackgroundWork, EngineFiles, type EngineFilesOptions } from "./engine-files.ts";
 import { forksOf } from "./fork/forks.ts";
+import type { ReplicaNetwork } from "./fork/replicas.ts";
 import { EngineThreads, type ThreadsOptions } from "./threads.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit, wasiImports } from "./wasi.ts";
@@ -157,7 +158,14 @@ export class EmbeddedEngine implements Engine {
         if (shared && directory !== undefined) {
           const start = { module, memory: shared, build, directory };
           const onOutput = (text: string): void => output.take(text);
-          const parts = { start, memory, exports: instance.exports, folder: files.folder, virtual };
+          const parts = {
+            start,
+            memory,
+            exports: instance.exports,
+            folder: files.folder,
+            virtual,
+            network: this.#network(host, internals),
+          };
           files.forks = forksOf({ ...parts, log: this.#log, onOutput });
         }
       }
@@ -426,6 +434,22 @@ export class EmbeddedEngine implements Engine {
     } finally {
       this.#leave();
     }
+  }
+
+  /** For those who write to a client in Valkey's name. */
+  #network(host: VirtualHost, internals: Internals): ReplicaNetwork {
+    return {
+      socketOf: (client) =>
+        host.all().find(({ descriptor }) => descriptor >= 0 && internals.clientOf(descriptor).client === client),
+      notify: (socket) => {
+        this.#noteOutput(socket);
+        this.#schedule();
+      },
+      inside: (act) => {
+        this.#inside(act);
+        this.#schedule();
+      },
+    };
   }
 
   /** What it does must not be seen by other threads. */

@@ -4,6 +4,7 @@ import type { CommandContext, CommandRow } from "../commands/command.ts";
 import { accessProbe, refusal } from "../commands/command-rights.ts";
 import type { Asking, Handling } from "../commands/path.ts";
 import type { ClientAddresses } from "../engine/engine.ts";
+import { encodeCommand } from "../engine/encode.ts";
 import { traitsOf, wordOf } from "../engine/traits.ts";
 import type { Maybe } from "../maybe.ts";
 import { encodeWhole, error, type Reply } from "../resp/reply.ts";
@@ -15,12 +16,17 @@ import type { ClientTransaction } from "./client-transaction.ts";
 import type { ClientTurn } from "./client-turn.ts";
 import type { EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
-import { PLAIN, type Plan, type PlanContext, translated } from "./planners.ts";
+import { PLAIN, type Plan, type PlanContext, refuse, translated } from "./planners.ts";
 import type { Replies } from "./replies.ts";
 import type { Route } from "./router.ts";
 import type { Stage } from "./transaction.ts";
 
 const NOTHING = Buffer.alloc(0);
+
+/** Any version that reads the engine's dumps. */
+const REPLICA_VERSION = "9.1.0";
+/** Refused for its form, so that a transaction knows of it. */
+const WRONG_SYNC = encodeCommand(["SYNC", "x"]);
 
 interface RequestsOptions {
   readonly id: number;
@@ -43,6 +49,8 @@ interface RequestsOptions {
   /** Gives the client a reply, or (already encoded) its bytes. */
   readonly answer: (reply: Reply) => void;
   readonly answerRaw: (chunks: readonly Uint8Array[]) => void;
+  /** The client is to go, at once. */
+  readonly drop: () => void;
 }
 
 export class ClientRequests {
@@ -63,6 +71,11 @@ export class ClientRequests {
     const { gateway, decoder, replies, state, asking } = this.#options;
     const { path, router } = gateway;
     const route = router.find(decoder);
+    if (state.replicates) {
+      // whatever else it might send would get past what is to be known and done of commands
+      if (route?.name !== "replconf") this.#options.drop();
+      return;
+    }
     const watching = route?.watched === true || path.active;
     if (route === undefined && !watching && state.transaction?.staged === undefined) {
       replies.expect();
@@ -96,9 +109,53 @@ export class ClientRequests {
       if (plan.instead) this.#sendEarlier();
       replies.expectSpecial(plan.handle);
       if (plan.instead) engine.send(plan.instead);
-    } else if (plan.kind === "exec") replies.expectExec();
+    } else if (plan.kind === "stream") this.#stream();
+    else if (plan.kind === "silent") this.#silent();
+    else if (plan.kind === "exec") replies.expectExec();
     else if (plan.kind === "confirmations") replies.expectConfirmations(plan.verb, plan.names);
-    else replies.expect();
+    else if (plan.kind === "plain") replies.expect();
+  }
+
+  /** The present request is sent when all is answered that came before, for only then it is known whether this is a transaction. */
+  #afterAll(send: (bytes: Buffer, inTransaction: boolean) => Promise<void> | void): void {
+    const { decoder, state, turn } = this.#options;
+    const bytes = Buffer.from(decoder.raw());
+    this.#sendEarlier();
+    turn.exclusive(async () => send(bytes, state.transaction !== undefined));
+  }
+
+  /** From now on what the engine sends is for the client, as it comes. In a transaction the engine refuses that. */
+  #stream(): void {
+    const { state, engine, replies } = this.#options;
+    this.#afterAll(async (bytes, inTransaction) => {
+      if (inTransaction) replies.expect();
+      else {
+        await this.#introduceReplica();
+        state.replicates = true;
+      }
+      engine.send(bytes);
+    });
+  }
+
+  /**
+   * The engine does not know where it is, and takes who does not say what it can read for an older server: it can give no dump but
+   * one of its own version, and programs that only fetch one do not read it.
+   */
+  async #introduceReplica(): Promise<void> {
+    const { state, engine, addresses } = this.#options;
+    const about = { version: REPLICA_VERSION, "ip-address": addresses.peer.replace(/:\d+$/, "") };
+    for (const [word, value] of Object.entries(about))
+      if (!state.toldAsReplica.has(word)) await engine.ask(encodeCommand(["REPLCONF", word, value]), 1, true);
+  }
+
+  /** There is no reply, which EXEC could not give either. */
+  #silent(): void {
+    const { engine, replies, state } = this.#options;
+    this.#afterAll((bytes, inTransaction) => {
+      if (inTransaction)
+        replies.expectSpecial((frame) => refuse(frame, "ERR Command not allowed inside a transaction", state));
+      engine.send(inTransaction ? WRONG_SYNC : bytes);
+    });
   }
 
   /** What the engine gets for the present request. */

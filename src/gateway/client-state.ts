@@ -10,6 +10,10 @@ export class ClientState {
   credentials: readonly Buffer[] | undefined;
   transaction: Transaction | undefined;
   monitoring = false;
+  /** It is a replica, or wants to be one. */
+  replicates = false;
+  /** What it has told of itself with REPLCONF: the words, in lower case. */
+  readonly toldAsReplica = new Set<string>();
   /** `CLIENT REPLY`; `skip` lasts for one reply. */
   replies: "on" | "off" | "skip" = "on";
   /** Subscriptions by what they name. Redis counts channels and patterns together, shard channels apart. */
@@ -30,7 +34,7 @@ export class ClientState {
 
   /** Does it get what it has not asked for just now? */
   get listens(): boolean {
-    return this.monitoring || this.subscribed;
+    return this.monitoring || this.subscribed || this.replicates;
   }
 
   get subscribed(): boolean {

@@ -175,6 +175,7 @@ export class Client {
       transaction: new ClientTransaction({ ...common, answer: answerRaw }),
       isFull: () => this.#output.full,
       answer: (reply) => this.#answer(reply),
+      drop: () => this.close(),
     });
   }
 

@@ -3,7 +3,7 @@
  * about a command whoever sends it is a translator or a middleware of {@link Path}.
  */
 import type { RequestView, Translation } from "../commands/path.ts";
-import { TRAITS, wordOf } from "../engine/traits.ts";
+import { hasForm, TRAITS, traitsOf, wordOf } from "../engine/traits.ts";
 import { isError, scalarText } from "../resp/frames.ts";
 import { encodeWhole, error } from "../resp/reply.ts";
 import type { ClientState } from "./client-state.ts";
@@ -21,7 +21,11 @@ export type Plan =
   /** `instead`: what the engine gets in place of the command. */
   | Special
   | { readonly kind: "confirmations"; readonly verb: string; readonly names: number }
-  | { readonly kind: "exec" };
+  | { readonly kind: "exec" }
+  /** There is no reply. */
+  | { readonly kind: "silent" }
+  /** The connection is a replica's from now on: what the engine sends is for it, as it comes. */
+  | { readonly kind: "stream" };
 
 export interface PlanContext {
   readonly state: ClientState;
@@ -68,7 +72,7 @@ export function translated(plan: Plan, translation: Translation, state: ClientSt
 }
 
 /** @param frame the engine's reply to a wrong command, which tells whether the client is known and has the right to it */
-const refuse = (frame: Buffer, text: string, { protocol }: ClientState): Buffer =>
+export const refuse = (frame: Buffer, text: string, { protocol }: ClientState): Buffer =>
   scalarText(frame).startsWith("NO") ? frame : encodeWhole(error(text), protocol);
 
 /** By the commands' names. */
@@ -101,7 +105,16 @@ export const PLANNERS: ReadonlyMap<string, Planner> = new Map<string, Planner>([
   ],
   ["quit", onSuccess((_args, { leaves }) => leaves())],
   ["monitor", planMonitor],
+  ["sync", () => ({ kind: "stream" })],
+  ["psync", () => ({ kind: "stream" })],
+  ["replconf", planReplicaWord],
 ]);
+
+function planReplicaWord(request: RequestView, { state }: PlanContext, name: string): Plan {
+  const args = request.copy(0);
+  for (const word of args) state.toldAsReplica.add(wordOf(word));
+  return hasForm(traitsOf(name).silent, args) ? { kind: "silent" } : PLAIN;
+}
 
 /** @param act is told of the arguments, without the name, when the engine has carried the command out */
 function onSuccess(act: (args: readonly Buffer[], context: PlanContext) => void): Planner {

@@ -146,6 +146,10 @@ export class Replies {
    * @throws FrameError when it is no RESP
    */
   receive(chunk: Buffer): void {
+    if (this.#state.replicates) {
+      this.#sink.send(chunk);
+      return;
+    }
     const owing = !this.empty;
     let at = 0;
     // What lies between `from` and `at` is for the client and has not left yet.

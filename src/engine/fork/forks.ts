@@ -11,11 +11,12 @@ import { SAVE_ARGUMENTS } from "../hooks.ts";
 import type { MemoryView } from "../wasm.ts";
 import { ChildProcess } from "./child-process.ts";
 import { type ChildStart, rewrittenName, temporaryName, type Work } from "./job.ts";
+import { REPLICA_FUNCTIONS, type ReplicaFunctions, type ReplicaNetwork, Replicas } from "./replicas.ts";
 import { AofRewriting, REWRITING_FUNCTIONS, type RewritingFunctions } from "./rewriting.ts";
 import { ServerState } from "./server-state.ts";
 
 /** Functions of Valkey that are called for it. */
-export interface ForkFunctions extends RewritingFunctions {
+export interface ForkFunctions extends RewritingFunctions, ReplicaFunctions {
   resetChildState(): void;
   objectGetVal(object: number): number;
 }
@@ -23,6 +24,7 @@ export interface ForkFunctions extends RewritingFunctions {
 export const FORK_FUNCTIONS: readonly (keyof ForkFunctions)[] = [
   ...(["resetChildState", "objectGetVal"] as const),
   ...REWRITING_FUNCTIONS,
+  ...REPLICA_FUNCTIONS,
 ];
 
 export interface EngineParts {
@@ -34,6 +36,7 @@ export interface EngineParts {
   /** Its folder, and the files in it that are not on the disk. */
   readonly folder: EngineFolder;
   readonly virtual: Map<string, Buffer>;
+  readonly network: ReplicaNetwork;
   readonly log: { debug(text: string): void; warn(text: string): void };
   /** Gets what copies print, cut anywhere. */
   readonly onOutput: (text: string) => void;
@@ -75,6 +78,7 @@ const seconds = (): number => Math.floor(Date.now() / 1000);
 export class EngineForks {
   readonly #options: ForksOptions;
   readonly #rewriting: AofRewriting;
+  readonly #replicas: Replicas;
   #next: ChildProcess | undefined;
   #child: ChildProcess | undefined;
   #pid = FIRST_PID - 1;
@@ -87,6 +91,7 @@ export class EngineForks {
   constructor(options: ForksOptions) {
     this.#options = options;
     this.#rewriting = new AofRewriting(options);
+    this.#replicas = new Replicas(options);
     removeOldFiles(options.start.directory);
     this.#prepareSoon();
   }
@@ -187,6 +192,7 @@ export class EngineForks {
   /** The engine has ended, and all that works for it. */
   close(): void {
     clearTimeout(this.#timer);
+    this.#replicas.close();
     for (const child of [this.#child, this.#next]) child?.kill();
     if (this.#child) this.#removeFiles(this.#pid);
   }
@@ -226,6 +232,7 @@ export class EngineForks {
     state.set("rdbChildType", NOBODY);
     state.setLong("saveTime", now - state.long("saveStart"));
     state.setLong("saveStart", -1);
+    this.#replicas.saveEnded(done);
   }
 
   #spawn(): ChildProcess {

@@ -13,6 +13,8 @@ interface ServerLayout {
   /** `argv` and `argc` of a client. */
   readonly clientArguments: number;
   readonly clientArgumentCount: number;
+  /** `repl_data` of a client, whose first word is the state of a replica. */
+  readonly clientReplication: number;
 }
 
 /** By the SHA-256 of the file. */
@@ -23,6 +25,7 @@ const LAYOUTS: Readonly<Record<string, ServerLayout>> = {
     errno: 1745676,
     clientArguments: 20,
     clientArgumentCount: 24,
+    clientReplication: 104,
   },
 };
 
@@ -31,6 +34,7 @@ const INT = {
   inForkChild: 32,
   childPid: 228,
   childType: 232,
+  replicas: 788,
   aofState: 3708,
   aofFilename: 3716,
   aofDirname: 3720,
@@ -41,6 +45,7 @@ const INT = {
   /** Whether the base that is being written is in the format of a dump. */
   aofRewritesAsDump: 3876,
   aofManifest: 3888,
+  rdbFilename: 3936,
   rdbChildType: 3988,
   lastSaveStatus: 3992,
   /** Bytes that copies took; `size_t`. */
@@ -129,7 +134,7 @@ export class ServerState {
   }
 
   /** A string of C's that a field points to. */
-  text(field: "aofFilename" | "aofDirname"): string {
+  text(field: "aofFilename" | "aofDirname" | "rdbFilename"): string {
     return this.textAt(this.get(field));
   }
 
@@ -146,6 +151,23 @@ export class ServerState {
     const list = this.#word(client + this.#layout.clientArguments);
     const count = this.#word(client + this.#layout.clientArgumentCount);
     return Array.from({ length: count }, (_, index) => this.#word(list + index * WORD_BYTES));
+  }
+
+  /** Addresses of the clients that are replicas. */
+  get replicas(): number[] {
+    const found: number[] = [];
+    // struct list begins with its head; struct listNode: { prev, next, value }
+    for (let node = this.#word(this.get("replicas")); node !== 0; node = this.#word(node + WORD_BYTES))
+      found.push(this.#word(node + 2 * WORD_BYTES));
+    return found;
+  }
+
+  replicaState(client: number): number {
+    return this.#word(this.#word(client + this.#layout.clientReplication));
+  }
+
+  setReplicaState(client: number, state: number): void {
+    this.#memory.words[this.#word(client + this.#layout.clientReplication) >>> 2] = state;
   }
 
   #longAt(address: number): number {
