@@ -8,7 +8,16 @@
  */
 import { DIRECT_FUNCTIONS, type DirectFunctions } from "./direct-entry.ts";
 import { Internals, OWN_OUTPUT_LIMIT } from "./internals.ts";
-import { EngineLock, Loss, noteBroken, SharedMemoryView, type SharedWords, ThreadWords } from "./shared-memory.ts";
+import {
+  EngineLock,
+  isOwed,
+  Loss,
+  noteBroken,
+  noteOwed,
+  SharedMemoryView,
+  type SharedWords,
+  ThreadWords,
+} from "./shared-memory.ts";
 import { wasiImports } from "./wasi.ts";
 import { wasm } from "./wasm.ts";
 
@@ -46,6 +55,8 @@ const USUAL_REPLY = 64 * 1024;
 /** Up to so many bytes are copied one by one: the views that it takes otherwise cost more. */
 const FEW_BYTES = 64;
 
+/** Commands in a row between two looks of the main thread at what they bring others: Valkey has to keep that. */
+const MOST_OWING = 64;
 const NOTHING = new Uint8Array(0);
 
 export class AttachedEngine {
@@ -66,6 +77,7 @@ export class AttachedEngine {
   #size = 0;
   #closed = false;
   #othersWait = false;
+  #owing = 0;
 
   /**
    * @param maxReply longest reply in bytes
@@ -115,7 +127,7 @@ export class AttachedEngine {
    * Carries one command out.
    * @param request begins with the command
    * @param size of the command, in bytes
-   * @param who a number of the code that wants it, see {@link EngineThread.open}
+   * @param who a number of the code that wants it, see {@link EngineThread.open}; below zero: it is the body of a script
    * @throws whatever went wrong inside Valkey, which must not be used any more then
    */
   execute(request: Uint8Array, size: number, who: number): Outcome {
@@ -124,7 +136,8 @@ export class AttachedEngine {
       const mine = this.#mine;
       if (!mine.open || mine.loss !== Loss.none) return "closed";
       const { only } = mine;
-      if (only !== 0 && only !== who) return "closed";
+      if (only !== 0 && only !== Math.abs(who)) return "closed";
+      if (mine.withoutBodies && (who < 0 || this.#owesMuch())) return "closed";
       return this.#run(request, size);
     } catch (error) {
       noteBroken(this.#words);
@@ -158,7 +171,14 @@ export class AttachedEngine {
     }
     // this client itself stays in Valkey's list until the main thread lets its event loop turn
     this.#othersWait = internals.pendingWrites > 1;
+    if (this.#othersWait) noteOwed(this.#words, true);
     return this.#size > this.#maxReply ? "too long" : "replied";
+  }
+
+  /** Have many commands in a row brought others something that these have not got? Then the main thread has to come in between. */
+  #owesMuch(): boolean {
+    this.#owing = isOwed(this.#words) ? this.#owing + 1 : 0;
+    return this.#owing > MOST_OWING;
   }
 
   /** Valkey reads. @returns how many bytes */

@@ -64,6 +64,9 @@ const DEFAULT_OUTPUT_LIMIT = 1024 * MB;
 const MUCH_MEMORY = 2560 * MB;
 const CLIENTS_MEMORY = 640 * MB;
 const TIGHT_OUTPUT_LIMIT = 256 * MB;
+/** Of whom nothing is read in a step that only writes. */
+const NOBODY = new VirtualSocket(false);
+
 export class EmbeddedEngine implements Engine {
   readonly description = "embedded";
   readonly embedded = true;
@@ -355,6 +358,17 @@ export class EmbeddedEngine implements Engine {
     }, TURN_MS).unref();
   }
 
+  /**
+   * What other threads' commands have brought listeners and clients is given to them, within this call. To be called before
+   * anything is done for which somebody may already know of these commands.
+   */
+  giveOwed(): void {
+    if (this.#threads?.isOwed !== true) return;
+    this.#step(NOBODY);
+    while (this.#end === undefined && this.#host?.holdsPriorityOutput()) this.#step(NOBODY);
+    this.#deliver();
+  }
+
   /** Somebody waits for what such commands have brought: it turns next. */
   turnNext(): void {
     this.#schedule();
@@ -425,6 +439,7 @@ export class EmbeddedEngine implements Engine {
     if (host === undefined || this.#inStep || this.#end !== undefined) return false;
     try {
       this.#enter();
+      this.#threads?.noteGiven();
       host.beginStep(only);
       this.#rkStep();
       return host.endStep();

@@ -20,9 +20,11 @@ const Word = {
   wanted: 1,
   /** 1 when a thread has failed inside the engine, which must not be used any more. */
   broken: 2,
+  /** 1 while Valkey holds what commands of other threads than the main one have brought its listeners and clients. */
+  owed: 3,
   /** 1 for a thread that is about to be ended: it never gets in again. */
   revoked: 64,
-  /** 1 for a thread that may use the engine now. */
+  /** For a thread that may use the engine now 1, or 2 when what the body of a script sends is not for it. */
   open: 128,
   /** The descriptor of a thread's connection. */
   descriptor: 192,
@@ -154,6 +156,14 @@ export const noteBroken = (words: SharedWords): void => {
   Atomics.store(words, Word.broken, 1);
 };
 
+/** Does Valkey hold what such commands have brought others? */
+export const isOwed = (words: SharedWords): boolean => Atomics.load(words, Word.owed) === 1;
+
+/** It does, or no more. To be called inside. */
+export const noteOwed = (words: SharedWords, owed: boolean): void => {
+  Atomics.store(words, Word.owed, owed ? 1 : 0);
+};
+
 const isRevoked = (words: SharedWords, thread: number): boolean => Atomics.load(words, Word.revoked + thread) === 1;
 
 /** What the main thread tells a thread, and that thread the main one. Written by main only while it is inside. */
@@ -167,11 +177,21 @@ export class ThreadWords {
   }
 
   get open(): boolean {
-    return Atomics.load(this.#words, Word.open + this.#thread) === 1;
+    return Atomics.load(this.#words, Word.open + this.#thread) !== 0;
   }
 
   set open(value: boolean) {
     Atomics.store(this.#words, Word.open + this.#thread, value ? 1 : 0);
+  }
+
+  /** Is it open, but not for the bodies of scripts? */
+  get withoutBodies(): boolean {
+    return Atomics.load(this.#words, Word.open + this.#thread) === 2;
+  }
+
+  /** Opens it, but not for these. */
+  openWithoutBodies(): void {
+    Atomics.store(this.#words, Word.open + this.#thread, 2);
   }
 
   /** To be called in the thread itself: notes under which number the operating system knows it (Linux only). */

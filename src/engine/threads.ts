@@ -7,7 +7,16 @@
  * holds from now on applies to every command that is carried out from now on.
  */
 import type { EngineShare } from "./attached.ts";
-import { createWords, EngineLock, isBroken, Loss, MAX_THREADS, ThreadWords } from "./shared-memory.ts";
+import {
+  createWords,
+  EngineLock,
+  isBroken,
+  isOwed,
+  Loss,
+  MAX_THREADS,
+  noteOwed,
+  ThreadWords,
+} from "./shared-memory.ts";
 
 /** A connection that a thread uses. */
 export interface LentConnection {
@@ -26,8 +35,9 @@ export interface EngineThread {
   /**
    * Lets it, as long as nothing changes. What speaks against it has to be asked before.
    * @param only a number by which the thread knows the only code that may; 0: all that runs there
+   * @param withBodies false: but not the bodies of scripts
    */
-  open(only?: number): void;
+  open(only?: number, withBodies?: boolean): void;
   /** From now on the thread is outside and stays there: it may be ended. */
   revoke(): void;
   /**
@@ -78,7 +88,7 @@ export class EngineThreads {
     const { module, memory, build, commands } = this.#options;
     return {
       share: { module, memory, build, thread, words: this.words, commands: commands() },
-      open: (only = 0) => this.#let(entry, only),
+      open: (only = 0, withBodies = true) => this.#let(entry, only, withBodies),
       revoke: () => this.#inside(() => this.#revoke(entry)),
       ended: () => this.#ended(thread, entry),
     };
@@ -87,6 +97,16 @@ export class EngineThreads {
   /** Has a thread failed inside the engine? */
   get isBroken(): boolean {
     return isBroken(this.words);
+  }
+
+  /** Does Valkey hold what a thread's commands have brought others? */
+  get isOwed(): boolean {
+    return isOwed(this.words);
+  }
+
+  /** It gives that now. To be called inside. */
+  noteGiven(): void {
+    noteOwed(this.words, false);
   }
 
   /** May any thread use it now? */
@@ -114,9 +134,10 @@ export class EngineThreads {
     return undefined;
   }
 
-  #let(entry: Entry, only: number): void {
+  #let(entry: Entry, only: number, withBodies: boolean): void {
     const isLost = entry.words.loss !== Loss.none;
-    const isOpen = this.#open.has(entry) && entry.words.only === only && !isLost;
+    const isSame = entry.words.only === only && entry.words.withoutBodies !== withBodies;
+    const isOpen = this.#open.has(entry) && isSame && !isLost;
     if (isOpen || performance.now() < this.#closedUntil || !this.#options.mayOpen()) return;
     if (isLost) this.#drop(entry);
     entry.connection ??= this.#options.connect();
@@ -129,7 +150,8 @@ export class EngineThreads {
       entry.words.descriptor = connection.descriptor;
       entry.words.loss = Loss.none;
       entry.words.only = only;
-      entry.words.open = true;
+      if (withBodies) entry.words.open = true;
+      else entry.words.openWithoutBodies();
     });
     this.#open.add(entry);
   }

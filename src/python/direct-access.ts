@@ -20,7 +20,7 @@ export interface DirectAccessOptions {
   readonly gate: Pick<EngineGate, "held" | "isOpenFor">;
   readonly path: Pick<Path, "isActiveFor">;
   readonly rights: Pick<UserRights, "isFree">;
-  /** Does somebody want to know of key events? Then the main thread sees each command and what it causes. */
+  /** Does somebody want to know of key events? They come over the engine, also those of commands that nobody else sees. */
   readonly wantsEvents: () => boolean;
 }
 
@@ -59,11 +59,12 @@ export class DirectAccess {
    */
   consider(caller: Pick<CallContext, "useEngine" | "user">, owner: object, task: number): void {
     const { gate, path, rights, wantsEvents } = this.#options;
-    if (path.isActiveFor("python") || wantsEvents() || rights.isFree(caller.user ?? "") !== true) return;
+    if (path.isActiveFor("python") || rights.isFree(caller.user ?? "") !== true) return;
     const isOfHolder = gate.held && gate.isOpenFor(owner) && task > 0 && task <= LAST_NUMBER;
     if (gate.held && !isOfHolder) return;
     const threads = this.#threads ?? this.#share();
-    if (threads) caller.useEngine?.(threads, gate.held ? task : 0);
+    // what a body causes waits for its end, and only this thread can tell
+    if (threads) caller.useEngine?.(threads, gate.held ? task : 0, !wantsEvents());
   }
 
   /** Sees what makes Valkey put commands off: then a thread would get no reply. */

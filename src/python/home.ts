@@ -169,8 +169,8 @@ export class Home implements CallContext, JobHome {
   }
 
   /** Lets its thread use the engine by itself. */
-  useEngine(threads: EngineThreads, only: number): void {
-    this.worker.useEngine(threads, only);
+  useEngine(threads: EngineThreads, only: number, withBodies: boolean): void {
+    this.worker.useEngine(threads, only, withBodies);
   }
 
   /** Answers a call of its code. */

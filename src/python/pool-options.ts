@@ -28,6 +28,8 @@ export interface PoolOptions {
   readonly onGone: (home: object) => void;
   /** An interpreter has run for long what is no job's. */
   readonly onBackground?: (run: BackgroundRun) => void;
+  /** Called before each message of an interpreter is dealt with: what its commands have caused comes first. */
+  readonly beforeMessage?: () => void;
   /** An interpreter has carried commands out in the engine by itself. @param owes others wait for what they have brought */
   readonly onEngineUsed?: (owes: boolean) => void;
   /** An interpreter has ended inside the engine. */

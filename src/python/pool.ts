@@ -341,6 +341,7 @@ export class Pool implements PythonHost {
           memfsLimitMb: this.#options.memfsLimitMb,
           onMessage: (bytes) => this.#reception.take(self, bytes),
           mayTake: () => self.mayCall,
+          beforeMessage: () => this.#options.beforeMessage?.(),
           onEngineUsed: (owes) => this.#options.onEngineUsed?.(owes),
           onEngineBroken: () => this.#options.onEngineBroken?.(),
           onFlood: (what) => this.#endFor(self, "flood", what),

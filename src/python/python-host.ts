@@ -120,7 +120,7 @@ export interface CallContext {
   /** False while it has not taken the answers that it has: large ones should wait. */
   readonly mayAnswer?: boolean;
   /** Lets its thread use the engine by itself. @param only the handle of the job that may; 0: whatever runs there */
-  useEngine?(threads: EngineThreads, only: number): void;
+  useEngine?(threads: EngineThreads, only: number, withBodies: boolean): void;
   /** A large answer is being made: of one interpreter there is one at a time. */
   prepares?(answer: Promise<unknown>): void;
   /** In whose names its jobs send commands; the call may be on top of any of them. */

@@ -109,6 +109,7 @@ export function pythonRoom(
       users.gone(home);
     },
     ...(embedded && {
+      beforeMessage: () => embedded.giveOwed(),
       onEngineUsed: (owes: boolean) => (owes ? embedded.turnNext() : embedded.turnSoon()),
       onEngineBroken: () => embedded.endBroken(),
     }),

@@ -24,6 +24,8 @@ export interface PythonWorkerOptions {
   readonly mayTake?: () => boolean;
   /** It sends more than it may, or leaves too many answers lying about: it should be ended. */
   readonly onFlood?: (what: string) => void;
+  /** Called before each message is delivered: what its commands have caused comes first. */
+  readonly beforeMessage?: () => void;
   /** It has carried commands out by itself. @param owes others wait for what they have brought */
   readonly onEngineUsed?: (owes: boolean) => void;
   /** It has ended inside the engine, which must not be used any more. */
@@ -128,7 +130,7 @@ export class PythonWorker {
   }
 
   /** Lets it use the engine by itself, until that is closed again. @param only the task that may; 0: whatever runs there */
-  useEngine(threads: EngineThreads, only: number): void {
+  useEngine(threads: EngineThreads, only: number, withBodies: boolean): void {
     if (this.#closed || this.#gone) return;
     if (this.#thread === undefined) {
       this.#thread = threads.add();
@@ -136,7 +138,7 @@ export class PythonWorker {
       this.#enginePort.postMessage(this.#thread.share);
       Atomics.store(this.#shared.words, Word.engineOffered, 1);
     }
-    this.#thread.open(only);
+    this.#thread.open(only, withBodies);
   }
 
   /** Calls out of the sandbox that were answered with an error. */
@@ -199,6 +201,7 @@ export class PythonWorker {
   #deliver(bytes: Uint8Array): void {
     if (this.#closed) return;
     try {
+      this.#options.beforeMessage?.();
       this.#options.onMessage(bytes);
     } catch (error) {
       this.#reason ??= `its message could not be handled: ${describe(error)}`;

@@ -3,7 +3,7 @@
  * others, from the reply on that says so.
  */
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Client, callOnce, connectClient, withClient } from "../support/client.ts";
+import { type Client, callOnce, connectClient, type Value, withClient } from "../support/client.ts";
 import { connectPlain } from "../support/plain-client.ts";
 import type { RunningRegears } from "../support/regears.ts";
 import { endServersAfterEach, startServer } from "./support.ts";
@@ -229,6 +229,69 @@ describe("what a script sends", () => {
   });
 });
 
+describe("a flow that sends commands while registrations want events", () => {
+  const flow = (body: string): string => `def f(_):\n    ${body}\nGB('ShardsIDReader').map(f).run()`;
+  const triggered = async (): Promise<number> => {
+    const [row] = (await client.call("RG.DUMPREGISTRATIONS")) as Value[][];
+    const data = row?.[row.indexOf("RegistrationData") + 1] as Value[];
+    return Number(data[data.indexOf("numTriggered") + 1]);
+  };
+  const register = (handler: string, options = "'n'"): Promise<unknown> =>
+    client.call("RG.PYEXECUTE", `GB('KeysReader').foreach(${handler}).register(${options}, mode='async_local')`);
+
+  it("has caused all its events when its end is told", async () => {
+    await register("lambda r: None");
+    for (let round = 1; round <= ROUNDS; round++) {
+      await client.call("RG.PYEXECUTE", flow("for i in range(300): execute('INCR', 'n')"));
+      expect(await triggered()).toBe(round * 300);
+    }
+  });
+
+  it("has caused the events of all that another thread sees", async () => {
+    await register("lambda r: None");
+    const loop = flow("while True: execute('INCR', 'n')");
+    const id = String(await client.call("RG.PYEXECUTE", loop, "UNBLOCKING"));
+    await goesOn();
+    for (let round = 0; round < ROUNDS; round++) {
+      const [[seen]] = (await callOnce(
+        server.port,
+        "RG.PYEXECUTE",
+        flow("for i in range(100): execute('GET', 'other')\n    return execute('GET', 'n')"),
+      )) as [string[]];
+      expect(await triggered()).toBeGreaterThanOrEqual(Number(seen));
+    }
+    const known = await count();
+    expect(await triggered()).toBeGreaterThanOrEqual(known);
+    await client.call("RG.ABORTEXECUTION", id);
+    expect(await triggered()).toBe(await count());
+  });
+
+  it("has its events in their order, and so have the others", async () => {
+    await register("lambda r: execute('RPUSH', 'noted', r['key'])", "'e*'");
+    const script = client.call("RG.PYEXECUTE", flow("for i in range(500): execute('SET', 'e:a%d' % i, 'x')"));
+    await withClient(server.port, async (other) => {
+      await Promise.all(Array.from({ length: 500 }, (_, i) => other.call("SET", `e:b${i}`, "x")));
+    });
+    await script;
+    await until(async () => Number(await client.call("LLEN", "noted")) >= 1_000, "all have run");
+    const noted = (await client.call("LRANGE", "noted", "0", "-1")) as string[];
+    for (const who of ["a", "b"])
+      expect(noted.filter((key) => key[2] === who)).toEqual(Array.from({ length: 500 }, (_, i) => `e:${who}${i}`));
+  });
+
+  it("does not make events begin before the end of the body that causes them", async () => {
+    await register("lambda r: execute('RPUSH', 'found', str(execute('GET', 'flag')))", "'e', eventTypes=['set']");
+    for (let round = 0; round < ROUNDS; round++) {
+      await client.call("RG.PYEXECUTE", flow("return execute('GET', 'e')"));
+      const body =
+        "execute('SET', 'flag', 'no')\nexecute('SET', 'e', '1')\nimport time\ntime.sleep(0.005)\nexecute('SET', 'flag', 'yes')";
+      await client.call("RG.PYEXECUTE", body);
+      await until(async () => Number(await client.call("LLEN", "found")) > round, "it has run");
+    }
+    expect(new Set((await client.call("LRANGE", "found", "0", "-1")) as string[])).toEqual(new Set(["yes"]));
+  });
+});
+
 describe("words and replies of all kinds", () => {
   const words = [
     ...["'text'", "'h\\u00e9'", "''", "'x' * 63", "'x' * 65", "'x' * 70000", "'\\ud800'", "Text('sub')"],
@@ -276,8 +339,8 @@ describe("words and replies of all kinds", () => {
 
   it("are the same whichever thread carries the command out", async () => {
     const here = await client.call("RG.PYEXECUTE", code);
-    // while somebody wants to know of events, all commands are the main thread's
-    await client.call("RG.PYEXECUTE", "GB('KeysReader').foreach(lambda r: None).register('never', mode='async_local')");
+    // while events have to be dealt with before replies, all commands are the main thread's
+    await client.call("RG.PYEXECUTE", "GB('KeysReader').foreach(lambda r: None).register('never', mode='sync')");
     const there = await client.call("RG.PYEXECUTE", code);
     expect(here).toEqual(there);
     expect(String(here)).toContain("'shown'");

@@ -91,11 +91,11 @@ def send_and_receive(message):
         raise
 
 
-def ask_engine(task, words):
+def ask_engine(sender, words):
     """Has a command carried out in this thread, if that is possible. Gives a number: what has become of it. Words in a list are
     `str` and `bytes`; those in a tuple may be anything, and are not sent unless they are plainly `str` and `int`. Raises a
     ValueError when they have no bytes at all."""
-    return write(fd, _dumps((task, words), _MARSHAL_VERSION))
+    return write(fd, _dumps((sender, words), _MARSHAL_VERSION))
 
 
 def answer(outcome):

@@ -11,10 +11,12 @@ NO_ASYNC = 4
 class Context:
     """One piece of work. The main thread knows it by `handle`; 0 is code that belongs to no execution."""
 
-    __slots__ = ("handle", "session", "traceback", "profile", "no_async", "atomic", "abort_requested", "__weakref__")
+    __slots__ = ("handle", "sender", "session", "traceback", "profile", "no_async", "atomic", "abort_requested", "__weakref__")
 
     def __init__(self, handle, session, flags):
         self.handle = handle
+        # by which the engine knows who sends: the handle, below zero for the body of a script
+        self.sender = handle
         self.session = session
         self.set_flags(flags)
         self.atomic = False

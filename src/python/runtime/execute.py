@@ -20,7 +20,7 @@ def execute(*args):
     context = CONTEXT.get() or _NOBODY
     try:
         # bridge.ask_engine, written out: calls of functions are most of what a loop of execute() takes in Python
-        outcome = bridge.write(bridge.fd, _dumps((context.handle, args), 2))
+        outcome = bridge.write(bridge.fd, _dumps((context.sender, args), 2))
     except ValueError:
         outcome = UNSURE
     if context.abort_requested:
@@ -146,7 +146,7 @@ def _execute(args, context, outcome):
             raise GearsError("the given command must be a string")
         words = command(plain(name), args[1:])
         if outcome == UNSURE:
-            outcome = bridge.ask_engine(context.handle, words)
+            outcome = bridge.ask_engine(context.sender, words)
     if outcome == NOT_HERE or outcome == UNSURE:
         status, value = calls.request("execute", (words, context.handle))
     else:

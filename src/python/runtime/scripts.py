@@ -37,6 +37,7 @@ class ScriptBody(Context):
 
     def __init__(self, handle, session, flags):
         super().__init__(handle, session, flags)
+        self.sender = -handle
         self.no_async = True
         self.declared = None
         self.registered = []
@@ -50,7 +51,7 @@ class ScriptBody(Context):
     def end(self):
         """The body is over: what its functions do from now on takes effect at once, and is no part of its flow."""
         self._declares = False
-        self.handle = 0
+        self.handle = self.sender = 0
 
     def lasting(self):
         return Background(self.session)
@@ -92,7 +93,7 @@ def run_script(handle, session, code, flags):
 def call_back(session, function, handle=0):
     """Calls a function of a session that belongs to no execution. Gives the text of its error, or None."""
     context = Background(session)
-    context.handle = handle
+    context.handle = context.sender = handle
     CONTEXT.set(context)
     try:
         value = function()
@@ -103,7 +104,7 @@ def call_back(session, function, handle=0):
         if context.atomic:
             atomics.leave(context)
         # what it has left behind runs on without it
-        context.handle = 0
+        context.handle = context.sender = 0
     if hasattr(value, "close") and hasattr(value, "cr_frame"):
         value.close()
         return "coroutines are not allowed here"
