@@ -2,7 +2,7 @@
 // same in the same run. Writes figures to bench/results/persistence and docs/persistence.md. It needs a quiet machine,
 // redis-server and redis-benchmark:
 //
-//     npm run build && node scripts/persistence.mjs
+//     npm run build && node scripts/persistence.mjs            (or one part: keys, logs)
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
@@ -149,9 +149,10 @@ async function logs() {
   );
 }
 
+const [part] = process.argv.slice(2);
 try {
-  await manyKeys();
-  await logs();
+  if (part !== "logs") await manyKeys();
+  if (part !== "keys") await logs();
 } finally {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 }

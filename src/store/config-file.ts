@@ -62,7 +62,7 @@ export class ConfigFile {
       const { mode } = await disk.stat(file);
       const write = (target: Parameters<Parameters<typeof replaceFile>[2]>[0]): Promise<void> =>
         target.writeFile(text).then(() => target.chmod(mode));
-      await replaceFile(disk, file, write, false);
+      await replaceFile(disk, file, write);
       this.#written = present;
       log.info("CONFIG REWRITE executed with success");
       return status("OK");

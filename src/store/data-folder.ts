@@ -118,12 +118,7 @@ export class DataFolder {
       );
     const copy = await keepCopy(this.#disk, path, "with-modules", now?.() ?? new Date());
     const { mtime } = await this.#disk.stat(copy);
-    await replaceFile(
-      this.#disk,
-      path,
-      (file) => copyWithout(copy, file, data).then(() => file.utimes(mtime, mtime)),
-      false,
-    );
+    await replaceFile(this.#disk, path, (file) => copyWithout(copy, file, data).then(() => file.utimes(mtime, mtime)));
     log.warn(`${path} has data of modules, which are left out; the file is kept as ${copy}`);
     for (const line of others) log.warn(`left out: ${line}`);
     for (const line of gearsLines(data.gears)) log.warn(`of RedisGears: ${line}`);
@@ -170,12 +165,12 @@ export class DataFolder {
     await this.#disk.mkdir(this.#logFolder, { recursive: true, mode: 0o700 });
     const content = await this.#disk.open(this.#dump, "r");
     try {
-      await replaceFile(this.#disk, join(this.#logFolder, base), (file) => copyInto(file, content), false);
+      await replaceFile(this.#disk, join(this.#logFolder, base), (file) => copyInto(file, content));
     } finally {
       await content.close();
     }
     const manifest = `file ${base} seq 1 type b\n`;
-    await replaceFile(this.#disk, this.#manifest, (file) => file.writeFile(manifest), false);
+    await replaceFile(this.#disk, this.#manifest, (file) => file.writeFile(manifest));
     log.info(`the log of changes begins with the data of ${this.#dump}`);
     return true;
   }

@@ -14,21 +14,12 @@ export type File = promises.FileHandle;
 
 export const DISK: FileSystem = promises;
 
-/** The generation before the present one. */
-export const previousOf = (path: string): string => `${path}.bak`;
-
 /**
  * Replaces a file. Its content is written beside it and forced to the disk first.
  * @param write writes the content
- * @param keepsPrevious the generation that it replaces is kept as {@link previousOf}, and at no moment is there neither
- * @throws what `write` or the file system throws; then the file and its previous generation are as they were
+ * @throws what `write` or the file system throws; then the file is as it was
  */
-export async function replaceFile(
-  disk: FileSystem,
-  path: string,
-  write: (file: File) => Promise<void>,
-  keepsPrevious: boolean,
-): Promise<void> {
+export async function replaceFile(disk: FileSystem, path: string, write: (file: File) => Promise<void>): Promise<void> {
   // With the process in its name: a second server by mistake in this directory must not write into our file.
   const temporary = `${path}.tmp-${process.pid}`;
   try {
@@ -39,27 +30,12 @@ export async function replaceFile(
     } finally {
       await file.close();
     }
-    if (keepsPrevious) await keepPrevious(disk, path);
     await disk.rename(temporary, path);
   } catch (error) {
     await disk.rm(temporary, { force: true }).catch(() => {});
     throw error;
   }
   await syncDirectory(disk, dirname(path));
-}
-
-/** The second name is made first and then put in place, so that the old one is not lost before. */
-async function keepPrevious(disk: FileSystem, path: string): Promise<void> {
-  const spare = `${previousOf(path)}.tmp-${process.pid}`;
-  await disk.rm(spare, { force: true });
-  try {
-    // Not every file system has hard links.
-    await disk.link(path, spare).catch(() => disk.copyFile(path, spare));
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return;
-    throw error;
-  }
-  await disk.rename(spare, previousOf(path));
 }
 
 /** Without it a rename may be forgotten by a crash of the machine. Not every system lets a directory be opened. */
@@ -80,9 +56,9 @@ async function syncDirectory(disk: FileSystem, directory: string): Promise<void>
 export async function prepareFor(disk: FileSystem, path: string): Promise<void> {
   const directory = dirname(path);
   await disk.mkdir(directory, { recursive: true });
-  const names = [`${basename(path)}.tmp-`, `${basename(previousOf(path))}.tmp-`];
+  const name = `${basename(path)}.tmp-`;
   for (const entry of await disk.readdir(directory)) {
-    if (names.some((name) => entry.startsWith(name))) await disk.rm(join(directory, entry), { force: true });
+    if (entry.startsWith(name)) await disk.rm(join(directory, entry), { force: true });
   }
 }
 

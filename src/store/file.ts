@@ -185,7 +185,7 @@ export class FileStore implements Store {
     };
     // Not every system replaces a file that is open.
     await this.#closeFile();
-    await replaceFile(this.#disk, this.#path, write, false);
+    await replaceFile(this.#disk, this.#path, write);
     [this.#size, this.#lines, this.#grown] = [size, lines.length, false];
     this.#limit = 2 * size + SLACK;
     this.#isWhole = true;

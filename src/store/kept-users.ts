@@ -133,7 +133,7 @@ export class KeptUsers {
     if (this.keeps) return this.keep();
     try {
       const users = encodeUsers(await this.#listed());
-      await replaceFile(this.#disk, this.#path, (file) => file.writeFile(users), false);
+      await replaceFile(this.#disk, this.#path, (file) => file.writeFile(users));
     } catch (error) {
       this.#options.log.error(`the users can not be saved: ${textOf(error)}`);
       throw new ReplyError(`ERR There was an error trying to save the ACLs: ${reasonOf(error)}`);
@@ -161,7 +161,7 @@ export class KeptUsers {
     clearTimeout(this.#retry);
     try {
       const users = encodeKeptUsers(this.#toKeep(await this.#listed()));
-      await replaceFile(this.#disk, this.#path, (file) => file.writeFile(users), false);
+      await replaceFile(this.#disk, this.#path, (file) => file.writeFile(users));
       if (this.#failing) log.info("users are kept again");
       this.#failing = false;
     } catch (error) {

@@ -108,22 +108,12 @@ export class FileDescriptors {
     };
   }
 
-  /** Is it one of a file? */
-  has(fd: number): boolean {
-    return this.#open[fd] !== undefined;
-  }
-
   /** Brings a file to the disk while everybody is served. @returns false when there is no such file */
   syncInBackground(fd: number): boolean {
     const file = this.#open[fd];
     if (file === undefined || file.fd < 0) return false;
     this.sync.begin(file.fd);
     return true;
-  }
-
-  /** Names of files that are open, for tests and the log. */
-  get names(): string[] {
-    return this.#open.flatMap((file) => (file ? [file.name] : []));
   }
 
   /** The engine has ended: what it has left open is closed, and on the disk what was on its way there. */
