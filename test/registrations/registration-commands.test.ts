@@ -35,12 +35,13 @@ const idOf = async (reader: string): Promise<string> => {
 
 describe("RG.DUMPREGISTRATIONS", () => {
   it("PD tells the session in one line", async () => {
+    // nobody has named this requirement before
     const two = "GB('CommandReader').register(trigger='a')\nGB('CommandReader').register(trigger='b')";
     await script(two, "ID", "app", "DESCRIPTION", "what it is", "REQUIREMENTS", "gearsclient");
     const [first, second] = ((await ask("RG.DUMPREGISTRATIONS")) as Value[]).map(fields);
     expect(first?.PD).toBe(second?.PD);
     expect(first?.PD).toMatch(
-      /^\{'sessionName':'app', 'sessionDescription':'what it is', 'refCount': \d+, 'linkedTo': primary, 'dead': false, 'isInstallationNeeded':0, 'registrationsList':\['0{40}-\d+','0{40}-\d+'\], 'depsList':\[\{'name':'gearsclient', 'basePath':'[^']*', 'wheels':\[[^\]]*\]\}\]\}$/,
+      /^\{'sessionName':'app', 'sessionDescription':'what it is', 'refCount': \d+, 'linkedTo': primary, 'dead': false, 'isInstallationNeeded':1, 'registrationsList':\['0{40}-\d+','0{40}-\d+'\], 'depsList':\[\{'name':'gearsclient', 'basePath':'[^']*', 'wheels':\[[^\]]*\]\}\]\}$/,
     );
     expect(first?.ExecutionThreadPool).toBe("DefaultPool");
   });
