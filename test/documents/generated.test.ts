@@ -11,9 +11,15 @@ it.each(Object.entries(generatedDocuments))(
   async (path, generate) => {
     const text = read(path);
     expect(await generate(text)).toBe(text);
-    // what stands between the markers is what is compared
-    expect(await generate(text.replace(/^\| /m, "| changed "))).toBe(text);
-    await expect(generate(text.replace(/^<!-- \/.*$/m, ""))).rejects.toThrow("there is no <!-- ");
+    const [end] = /^<!-- \/.*$/m.exec(text) ?? [];
+    if (end === undefined) {
+      // A document without markers is made as a whole.
+      expect(await generate(`${text}changed`)).toBe(text);
+      return;
+    }
+    // What stands between the markers is what is compared.
+    expect(await generate(text.replace(end, `changed\n${end}`))).toBe(text);
+    await expect(generate(text.replace(end, ""))).rejects.toThrow("there is no <!-- ");
   },
 );
 

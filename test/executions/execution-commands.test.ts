@@ -176,7 +176,7 @@ describe("RG.PYEXECUTE", () => {
     [["FORCE_REINSTALL_REQUIREMENTS"], "OK"],
     [
       ["REQUIREMENTS", "gearsclient", "ID"],
-      "-Could not satisfy requirements (look at redis log file for more information)",
+      "-Could not satisfy requirements (look at redis log file for more information): id: no source has it; asked for: any version (the script)",
     ],
   ])("options %j: %s", async (options, reply) => {
     expect(await script("x = 1", ...options)).toBe(reply);
