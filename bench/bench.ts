@@ -33,6 +33,9 @@ async function run(): Promise<void> {
   const scale = given.quick ? 0.01 : 1;
   const hasRedis = told("redis-server", "--version") !== undefined;
   const servers: Server[] = [];
+  const stop = (): Promise<unknown> => Promise.all(servers.map((server) => server.stop()));
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => void stop().then(() => process.exit(1)));
   const started = async (side: Parameters<typeof Server.start>[0]): Promise<Server> => {
     const server = await Server.start(side);
     servers.push(server);
@@ -61,7 +64,7 @@ async function run(): Promise<void> {
         process.exitCode = 1;
     }
   } finally {
-    await Promise.all(servers.map((server) => server.stop()));
+    await stop();
   }
 }
 

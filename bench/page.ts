@@ -57,6 +57,12 @@ The first start prepares Python's memory image and takes some seconds; it keeps 
 before Python has become fast, which takes half a second more or comes with the first scripts.
 `;
 
+/** A load that the cores can not carry. */
+const BUSY = `
+
+**The machine was busy with other work.** Times are then several times as long as on a quiet one, above all where threads wake each
+other, and only figures of one row can be compared. Measure anew where it matters.`;
+
 const rowsOf = (results: ReadonlyMap<string, RowResult>): RowResult[] =>
   Object.values(groups)
     .flat()
@@ -74,8 +80,9 @@ function circumstances(all: readonly RowResult[]): string {
   const versions = unique(sides.map(({ title, version }) => `${title} ${version}`));
   const loads = all.map(({ load }) => load);
   const days = unique(all.map(({ at }) => at.slice(0, 10)));
+  const cores = Math.min(...all.map(({ machine }) => machine.cores));
   return `On ${days}: ${machines}, which ran clients and servers; load when rows began ${Math.min(...loads)} to ${Math.max(...loads)}.
-Took part: ${versions}.`;
+Took part: ${versions}.${Math.max(...loads) > cores ? BUSY : ""}`;
 }
 
 function tables(results: ReadonlyMap<string, RowResult>): string {
