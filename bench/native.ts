@@ -8,6 +8,8 @@ interface NativeFigures {
   readonly calibration: Readonly<Record<keyof Calibration, readonly [number, number]>>;
   /** The least and the most of its medians, by row. */
   readonly rows: Readonly<Record<string, readonly [number, number]>>;
+  /** Those of the Regears of that time, in the same runs. */
+  readonly then: Readonly<Record<string, readonly [number, number]>>;
 }
 
 export const native = JSON.parse(readFileSync(new URL("./native.json", import.meta.url), "utf8")) as NativeFigures;

@@ -118,6 +118,8 @@ function figure(side: Measured | undefined): string {
   return `${rounded(side.median)} (${rounded(side.lower)}–${rounded(side.upper)})`;
 }
 
+const fromTo = ([least, most]: readonly [number, number]): string => (least === most ? `${least}` : `${least}–${most}`);
+
 const escaped = (text: string): string => text.replaceAll("*", "\\*").replaceAll("|", "\\|");
 
 function timesNative(result: RowResult): number | undefined {
@@ -133,9 +135,17 @@ function beside(results: ReadonlyMap<string, RowResult>): string {
   const lines = rows.flatMap((result) => {
     const [there, theirs, times] = [native.rows[result.row], nativeFor(result), timesNative(result)];
     if (there === undefined || theirs === undefined || times === undefined) return [];
-    const measured = there[0] === there[1] ? `${there[0]}` : `${there[0]}–${there[1]}`;
+    const then = native.then[result.row];
     const ours = result.sides.regears?.median ?? 0;
-    const cells = [escaped(result.row), `${measured} ${result.unit}`, rounded(theirs), rounded(ours), times.toFixed(2)];
+    const cells = [
+      escaped(result.row),
+      result.unit,
+      fromTo(there),
+      then ? fromTo(then) : "",
+      rounded(theirs),
+      rounded(ours),
+      times.toFixed(2),
+    ];
     return [`| ${cells.join(" | ")} |`];
   });
   return `Native RedisGears was not there when the figures above were measured. The column *there* is of
@@ -143,12 +153,12 @@ ${native.about},
 on another machine (${native.machine}), where two calibrations were measured too: 500 000 × \`INCR\` in a Lua loop of
 redis-server 7.0, and \`fib(24)\` in Python 3.11. They took ${range} times as long here when the rows were measured. So many
 times as long native RedisGears would take here, by estimate: that is the column *scaled*. Above 1 Regears is ahead. With
-\`--native\` one run measures both.
+\`--native\` one run measures both, as the runs there did with the Regears of that time (*Regears there*).
 
 ![How many times as fast Regears is, as bars](performance.svg)
 
-| | there | scaled | Regears | ratio |
-| --- | --- | --- | --- | --- |
+| | unit | there | Regears there | scaled | Regears | ratio |
+| --- | --- | --- | --- | --- | --- | --- |
 ${lines.join("\n")}
 `;
 }
