@@ -3,6 +3,7 @@ import { chmodSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSy
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { loadAssets } from "../../src/python/python-worker.ts";
+import { SERVE_NESTED } from "../../src/python/protocol.ts";
 import { fixtures, TestWorker } from "./support.ts";
 import { newFolder } from "../support/folders.ts";
 
@@ -113,3 +114,19 @@ function flip(file: string, at: number): void {
   bytes[at] = (bytes[at] ?? 0) ^ 1;
   writeFileSync(file, bytes);
 }
+
+describe("an interpreter that has just booted", () => {
+  it("can be interrupted while it makes ready", async () => {
+    const assets = await loadAssets({ cacheDir, log });
+    await using worker = await TestWorker.start(assets);
+    // nobody has sent anything yet, so it is still exercising
+    const interrupting = setInterval(() => worker.worker.interrupt(SERVE_NESTED), 1);
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      worker.post("profile", 1, "1:x", "stats", "tottime");
+      expect(await worker.answer()).toEqual(["post", "answer", 1, "error", "session does not exists"]);
+    } finally {
+      clearInterval(interrupting);
+    }
+  });
+});

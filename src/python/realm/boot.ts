@@ -99,8 +99,9 @@ async function boot(
   python.runPython("import regears.loader, regears.bridge; regears.loader.harden(); regears.bridge.open()");
   limitFileSystem(python.FS, options.memfsBytes, options.memfsNodes);
 
-  // 4. Python has the thread from here on; until somebody has work for it, it makes ready
-  const serve = python._module.PyProxy_getPtr(python.runPython("import regears.main; regears.main.serve") as object);
+  // 4. Python has the thread from here on; until somebody has work for it, it makes ready. It may be interrupted meanwhile
+  const entry = "import regears.main; regears.main.prepare(); regears.main.serve";
+  const serve = python._module.PyProxy_getPtr(python.runPython(entry) as object);
   return () => {
     if (options.warmUp) warmUp(python, host);
     guards?.lock();

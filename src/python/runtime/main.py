@@ -13,13 +13,17 @@ from .flow import Flow, flows
 from .readers import GivenSource
 
 
-def serve():
-    """Runs for ever. To be called once in each worker, after the bridge was opened."""
+def prepare():
+    """To be called once in each worker, after the bridge was opened. The worker can be interrupted from then on."""
     loop.install()
     abort.install()
     calls.connect(perform, give_up)
     sys.argv = ["Embeded"]
     time.sleep = calls.sleep
+
+
+def serve():
+    """Runs for ever."""
     main = loop.MAIN
     while True:
         if calls.jobs:

@@ -86,6 +86,7 @@ class Main:
 
         self.until, self.deadline = until, time.monotonic() + seconds
         try:
+            main.prepare()
             main.serve()
         except Idle:
             pass
