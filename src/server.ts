@@ -146,7 +146,8 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
     async start() {
       await persistence.open();
       await visibility.listen();
-      await Promise.all([data.start(loadData, (reason) => persistence.mend(reason)), host.start()]);
+      const handlers = { ...python.calls.handlers, ...reactions.handlers };
+      await Promise.all([data.start(loadData, (reason) => persistence.mend(reason)), host.start(handlers)]);
       await persistence.restore();
       await listener.listen();
     },

@@ -1,7 +1,7 @@
 /** A flow as a job for Python: it moves one execution from created to finished. */
 import { FlowJob, type FlowOutcome, type Job, type JobCause, type JobLoss } from "../python/job.ts";
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
-import { JobFlag } from "../python/protocol.ts";
+import { JobFlag, type PythonRequest } from "../python/protocol.ts";
 import { resultsToResp } from "../python/transcode.ts";
 import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
@@ -92,7 +92,7 @@ export class Flow extends FlowJob {
     return this.options.event?.registration;
   }
 
-  message(): readonly MarshalValue[] {
+  message(): PythonRequest {
     const flags = jobFlags(this.#keeper.settings, this.options.flags);
     const { event } = this.options;
     if (!event) return ["start", this.handle, this.execution.id, flags];

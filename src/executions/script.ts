@@ -1,7 +1,7 @@
 /** A script: what RG.PYEXECUTE runs, from its body to the answer. */
 import { ReplyError } from "../errors.ts";
 import { type JobLoss, ScriptJob, type ScriptOutcome, type DeclaredRun } from "../python/job.ts";
-import type { MarshalValue } from "../python/marshal.ts";
+import type { PythonRequest } from "../python/protocol.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
@@ -158,7 +158,7 @@ export class Script extends ScriptJob implements InOrder, RunningBody {
     this.#runner.track(this.execution, this);
   }
 
-  message(): readonly MarshalValue[] {
+  message(): PythonRequest {
     return ["script", this.handle, this.session.key, this.#request.code, jobFlags(this.#runner.settings)];
   }
 

@@ -1,7 +1,7 @@
 /** Sessions: an accepted script with its namespace, known to others while it owns a registration. */
 import { v4 as uuid } from "uuid";
 import { DEFAULT_USER } from "../engine/rights.ts";
-import type { MarshalValue } from "../python/marshal.ts";
+import type { PythonRequest } from "../python/protocol.ts";
 import type { PythonSession, SessionPackages } from "../python/python-session.ts";
 
 /** What a session needs to know of one of its registrations. */
@@ -69,12 +69,12 @@ export class Session implements PythonSession {
     return this.registrations.size > 0 || this.timers.size > 0;
   }
 
-  revive(): readonly (readonly MarshalValue[])[] | undefined {
+  revive(): readonly PythonRequest[] | undefined {
     if (!this.isKept) return undefined;
-    return [
-      ...[...this.registrations.values()].map(({ number, blob }) => ["restore", this.key, number, blob]),
-      ...[...this.timers].map(([number, blob]) => ["restore_timer", this.key, number, blob]),
-    ];
+    const messages: PythonRequest[] = [];
+    for (const { number, blob } of this.registrations.values()) messages.push(["restore", this.key, number, blob]);
+    for (const [number, blob] of this.timers) messages.push(["restore_timer", this.key, number, blob]);
+    return messages;
   }
 }
 

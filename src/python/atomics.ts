@@ -31,9 +31,6 @@ export class AtomicBlocks {
   /** By interpreter, and by the handle that the code has named; code without a job has names that nobody knows. */
   readonly #holds = new Map<object, Map<number, Hold>>();
 
-  /** Interpreters that died; what they have asked for may still come about. */
-  readonly #gone = new WeakSet<object>();
-
   constructor(options: AtomicBlocksOptions) {
     this.#options = options;
   }
@@ -44,7 +41,7 @@ export class AtomicBlocks {
     const job = caller.job(handle);
     const owner = job?.owner ?? caller.home;
     await gate.hold(owner, () => nameOf(job));
-    if (this.#gone.has(caller.home) || (job && !caller.job(handle))) {
+    if (caller.isGone || (job && !caller.job(handle))) {
       gate.release(owner);
       return;
     }
@@ -68,7 +65,6 @@ export class AtomicBlocks {
 
   /** An interpreter is gone. */
   onGone(home: object): void {
-    this.#gone.add(home);
     for (const handle of [...(this.#holds.get(home)?.keys() ?? [])]) this.#take(home, handle);
   }
 

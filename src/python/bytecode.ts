@@ -5,6 +5,7 @@
 import type { Logger } from "../log.ts";
 import { encodeMarshal } from "./marshal.ts";
 import { decodeMessage } from "./messages.ts";
+import type { PythonRequest } from "./protocol.ts";
 import type { CompileModules, ModuleSource } from "./python-host.ts";
 import { PythonWorker } from "./python-worker.ts";
 import type { PythonAssets } from "./started-worker.ts";
@@ -38,7 +39,8 @@ function compileAll(
     const send = (): void => {
       for (; sent < modules.length && sent < answered + AHEAD; sent++) {
         const { path, source } = modules[sent] as ModuleSource;
-        worker.post(encodeMarshal(["compile", sent, path, source]));
+        const request: PythonRequest = ["compile", sent, path, source];
+        worker.post(encodeMarshal(request));
       }
     };
     const worker = new PythonWorker({

@@ -7,8 +7,9 @@ import type { JobHome } from "./jobs.ts";
 import type { LentThread } from "./lent-thread.ts";
 import type { CallContext, CallReply, InterpreterFigures } from "./python-host.ts";
 import type { PythonSession } from "./python-session.ts";
-import { encodeMarshal, type MarshalValue } from "./marshal.ts";
+import { encodeMarshal } from "./marshal.ts";
 import { BadMessage, type PostArgs } from "./messages.ts";
+import type { PythonMessage, PythonRequest } from "./protocol.ts";
 import type { PythonWorker } from "./python-worker.ts";
 
 /** Calls of one interpreter that may be unanswered at a time: more than jobs inside jobs (calls.py) can make. */
@@ -16,13 +17,6 @@ const MAX_CALLS = 64;
 
 /** Bytes of an answer whose copies take their time. */
 const LARGE_ANSWER = 16 * 1024 * 1024;
-
-/** Messages that Python answers with a post, and where the number stands that it answers by. */
-const ANSWERED = new Map([
-  ["timer", { by: "timer", at: 1 }],
-  ["restore", { by: "restored", at: 2 }],
-  ["restore_timer", { by: "timer_restored", at: 2 }],
-]);
 
 /** What a home has to know of the jobs of all interpreters. */
 interface Handles {
@@ -40,6 +34,7 @@ export class Home implements CallContext, JobHome {
   readonly worker: PythonWorker;
   readonly #handles: Handles;
   ready = false;
+  isGone = false;
   current: Job | undefined;
   readonly jobs = new Map<number, Job>();
   readonly nested = new Set<Interruptible>();
@@ -161,10 +156,9 @@ export class Home implements CallContext, JobHome {
   }
 
   /** Sends a message, and takes note of the answer that is due. */
-  post(message: readonly MarshalValue[]): void {
-    const job = message[0] === "nested" ? (message[1] as readonly MarshalValue[]) : message;
-    const answered = ANSWERED.get(job[0] as string);
-    if (answered) this.#due.add(`${answered.by} ${job[answered.at]}`);
+  post(message: PythonMessage): void {
+    const due = answerTo(message[0] === "nested" ? message[1] : message);
+    if (due !== undefined) this.#due.add(due);
     this.worker.post(encodeMarshal(message));
   }
 
@@ -182,11 +176,11 @@ export class Home implements CallContext, JobHome {
     else this.worker.post(message, true);
   }
 
-  /** Asks its code something. */
-  ask(number: number, [kind, ...rest]: readonly MarshalValue[]): Promise<string> {
+  /** Asks its code something. @param number of the question, which stands in it */
+  ask(number: number, question: PythonRequest): Promise<string> {
     return new Promise((resolve, reject) => {
       this.questions.set(number, { resolve, reject });
-      this.post([kind as MarshalValue, number, ...rest]);
+      this.post(question);
     });
   }
 
@@ -210,6 +204,20 @@ export class Home implements CallContext, JobHome {
     const foreign = handle > this.#handles.lastHandle || this.#handles.isStarted(handle);
     if (foreign) throw new BadMessage(`task ${handle} is none of this interpreter's`);
     return undefined;
+  }
+}
+
+/** The post that Python answers a message with, and the number by which it does; undefined for most. */
+function answerTo(request: PythonRequest): string | undefined {
+  switch (request[0]) {
+    case "timer":
+      return `timer ${request[1]}`;
+    case "restore":
+      return `restored ${request[2]}`;
+    case "restore_timer":
+      return `timer_restored ${request[2]}`;
+    default:
+      return undefined;
   }
 }
 

@@ -3,7 +3,8 @@
  * from when it is made to when it has ended; nobody else remembers that. {@link Jobs} moves jobs from place to place.
  */
 import { InternalError } from "../errors.ts";
-import type { MarshalReader, MarshalValue } from "./marshal.ts";
+import type { MarshalReader } from "./marshal.ts";
+import type { PythonRequest } from "./protocol.ts";
 import type { PythonSession } from "./python-session.ts";
 
 /**
@@ -111,7 +112,7 @@ export abstract class Job implements Interruptible {
   /** For people: such as `execution 0000000000000000000000000000000000000000-5`. */
   abstract get name(): string;
   /** The message that starts it. Asked for when it starts. */
-  abstract message(): readonly MarshalValue[];
+  abstract message(): PythonRequest;
   /** Python has got it. */
   abstract onStart(): void;
   /** It will not come to its own end. */

@@ -268,23 +268,29 @@ export const POSTS = {
 } as const satisfies Record<string, Fields>;
 
 export type CallOp = keyof typeof CALLS;
-type PostOp = keyof typeof POSTS;
-export type CallArgs<Op extends CallOp> = Values<(typeof CALLS)[Op]>;
-export type PostArgs<Op extends PostOp> = Values<(typeof POSTS)[Op]>;
+export type PostOp = keyof typeof POSTS;
+/** Posts in which a job tells of itself. */
+export type JobPostOp = "script" | "results" | "done" | "waiting" | "running";
+/** Posts that something of the server takes: they are neither a job's, nor the answer to a question, nor a compiler's. */
+export type ServerPostOp = Exclude<PostOp, JobPostOp | "answer" | "compiled">;
+type AllCallArgs = { readonly [Op in CallOp]: Values<(typeof CALLS)[Op]> };
+type AllPostArgs = { readonly [Op in PostOp]: Values<(typeof POSTS)[Op]> };
+export type CallArgs<Op extends CallOp> = AllCallArgs[Op];
+export type PostArgs<Op extends PostOp> = AllPostArgs[Op];
 
 /** A decoded call: `op` tells the type of `args`, and `seq` goes back with the answer. */
-export type CallMessage = {
-  readonly [Op in CallOp]: {
+export type CallMessage<Ops extends CallOp = CallOp> = {
+  readonly [Op in Ops]: {
     readonly kind: "call";
     readonly seq: number;
     readonly op: Op;
     readonly args: CallArgs<Op>;
   };
-}[CallOp];
+}[Ops];
 /** A decoded post. */
-export type PostMessage = {
-  readonly [Op in PostOp]: { readonly kind: "post"; readonly op: Op; readonly args: PostArgs<Op> };
-}[PostOp];
+export type PostMessage<Ops extends PostOp = PostOp> = {
+  readonly [Op in Ops]: { readonly kind: "post"; readonly op: Op; readonly args: PostArgs<Op> };
+}[Ops];
 
 const kindOf = oneOf("call", "post");
 

@@ -1,7 +1,7 @@
 /** What the pool of interpreters is given. */
 import type { Logger } from "../log.ts";
 import type { Job } from "./job.ts";
-import type { BackgroundRun, CallHandlers, PostHandlers } from "./python-host.ts";
+import type { BackgroundRun } from "./python-host.ts";
 import type { PythonSession } from "./python-session.ts";
 import type { PythonAssets } from "./started-worker.ts";
 
@@ -18,10 +18,6 @@ export interface PoolOptions {
   readonly memoryLimitMb: number;
   readonly memfsLimitMb: number;
   readonly assets: () => Promise<PythonAssets>;
-  /** Answers calls, by operation; complete when the first interpreter boots. */
-  readonly calls: Partial<CallHandlers>;
-  /** Takes posts that are no job's. */
-  readonly posts: Partial<PostHandlers>;
   /** A job has ended, or died with its interpreter. */
   readonly onJobEnd: (home: object, job: Job) => void;
   /** An interpreter is gone; what was kept for it can be freed. */

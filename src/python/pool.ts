@@ -11,10 +11,10 @@ import { Interrupts } from "./interrupts.ts";
 import { FlowJob, type Interruptible, type Job, type JobPlace, ScriptJob, type ScriptOutcome } from "./job.ts";
 import { Jobs } from "./jobs.ts";
 import { Lodging } from "./lodging.ts";
-import type { MarshalValue } from "./marshal.ts";
 import { BadMessage } from "./messages.ts";
 import type { PoolOptions } from "./pool-options.ts";
-import type { InterpreterFigures, PythonHost } from "./python-host.ts";
+import type { PythonRequest } from "./protocol.ts";
+import type { Handlers, InterpreterFigures, PythonHost } from "./python-host.ts";
 import type { PythonSession } from "./python-session.ts";
 import { PythonWorker } from "./python-worker.ts";
 import { type JobMessage, Reception } from "./reception.ts";
@@ -48,7 +48,7 @@ export class Pool implements PythonHost {
     this.#jobs = new Jobs(options.threads, this.#homes);
     this.#lodging = new Lodging(this.#homes, options);
     this.#reception = new Reception({
-      ...{ calls: options.calls, posts: options.posts, tally: this.#tally, log: this.#log },
+      ...{ tally: this.#tally, log: this.#log },
       onJob: (home, job, message) => this.#onJob(home, job, message),
       onFault: (home, kind, fault) => this.#endFor(home, kind, fault),
     });
@@ -62,7 +62,8 @@ export class Pool implements PythonHost {
     });
   }
 
-  async start(): Promise<void> {
+  async start(handlers: Handlers): Promise<void> {
+    this.#reception.handlers = handlers;
     this.#assets = await this.#options.assets();
     await this.#boot().worker.ready;
   }
@@ -137,7 +138,7 @@ export class Pool implements PythonHost {
     this.#interrupts.abort(job);
   }
 
-  runCallback(callback: Interruptible, message: readonly MarshalValue[]): void {
+  runCallback(callback: Interruptible, message: PythonRequest): void {
     const home = this.#homeOf(callback.session);
     if (!home) return;
     home.nested.add(callback);
@@ -193,13 +194,13 @@ export class Pool implements PythonHost {
     this.#drain();
   }
 
-  ask(session: PythonSession, question: readonly MarshalValue[], handle = this.nextHandle()): Promise<string> {
+  ask(session: PythonSession, number: number, question: PythonRequest): Promise<string> {
     const home = this.#homeOf(session);
     const gone = "ERR the session's interpreter is being replaced";
-    return home ? home.ask(handle, question) : Promise.reject(new ReplyError(gone));
+    return home ? home.ask(number, question) : Promise.reject(new ReplyError(gone));
   }
 
-  tell(session: Pick<PythonSession, "home">, message: readonly MarshalValue[]): void {
+  tell(session: Pick<PythonSession, "home">, message: PythonRequest): void {
     this.#homeOf(session)?.post(message);
   }
 
@@ -307,7 +308,7 @@ export class Pool implements PythonHost {
   }
 
   /** The session lives here from now on; `messages` make it again when it lived elsewhere before. */
-  #settleIn(session: PythonSession, home: Home, messages: readonly (readonly MarshalValue[])[] | undefined): void {
+  #settleIn(session: PythonSession, home: Home, messages: readonly PythonRequest[] | undefined): void {
     session.home = home;
     if (!home.tenant) home.settle(session);
     this.#orphans.delete(session);
@@ -390,6 +391,7 @@ export class Pool implements PythonHost {
   /** @returns false when it was forgotten before */
   #forget(home: Home): boolean {
     if (!this.#homes.delete(home)) return false;
+    home.isGone = true;
     this.#tally.countGone(home.worker);
     this.#background.onGone(home);
     this.#options.onGone(home);

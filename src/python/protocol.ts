@@ -1,36 +1,53 @@
 /**
- * The messages between the main thread and the Python runtime in a worker. Both sides encode them as Python `marshal`
- * (version 2) lists whose first element is the kind; `marshal.ts` here, the `marshal` module there. Bytes are Buffers,
- * text is decoded where this file says `string`.
+ * The messages of the main thread to the Python runtime in a worker, and the numbers in them. Both sides encode messages as
+ * Python `marshal` (version 2) lists whose first element is the kind; `marshal.ts` here, the `marshal` module there. What
+ * Python sends is declared in `messages.ts`, against which each message is decoded.
  *
- * Direction main → Python. A worker handles one job at a time; `nested` ones run while it waits for a reply to a call.
- *
- *   ["reply", seq, status, value]               answer to a call; status see ReplyStatus
- *   ["script", job, session, code, flags]       run a script's body; its flow (if it calls run()) has the handle `job`
- *   ["start", flow, execId, flags]              run a flow that was declared and is still waiting
- *   ["event", flow, execId, registration, records, flags]   start a flow of a registration on given records
- *   ["discard", flow]                           a declared flow will never be started: forget it
- *   ["abort", flow]                             end a flow that waits for a coroutine or future
- *   ["unregister", registration]                forget a registration's flow (its session goes with its last one)
- *   ["registered", question, registration]      call its onRegistered; answered unless the question is 0
- *   ["restore", session, registration, blob]    make a registration again; `restore_timer` does so for a time event
- *   ["timer", number, handle]                   call a time event's function; `timer_drop` forgets it
- *   ["profile", question, session, action, order]     show or reset a session's profile
- *   ["packages"]                                bring in the packages that the worker was given; comes before all else
- *   ["compile", number, path, source]           compile a module; answered by the post `compiled`. Only interpreters that
- *                                               never run a script are asked
- *   ["nested", message]                         one of the above, to be run now, while a call waits for its reply
- *
- * A `session` is the key of one, `number:id`: code of a session that was replaced may still run beside that of its successor.
- *
- * Direction Python → main. Calls wait for their reply, posts do not. Which there are, and what they hold, is declared in
- * `messages.ts`, against which each is decoded. `done` brings the last results along.
- *
- *   ["call", seq, op, ...args]
- *   ["post", op, ...args]
- *
- * A tuple is no message but a request for the engine, `(task, words)`: the worker itself carries it out, if it may, and tells by {@link DIRECT_OUTCOME} what has become of it.
+ * A tuple is no message but a request for the engine, `(job, words)`: the worker itself carries it out, if it may, and tells by
+ * {@link DIRECT_OUTCOME} what has become of it.
  */
+import type { MarshalValue } from "./marshal.ts";
+
+/** The fields of each kind of message. A worker handles one after the other; runtime/main.py has a handler for each. */
+interface Fields {
+  /** Runs a script's body; its flow, if it declares one by run(), has the same handle. */
+  script: [handle: number, session: SessionKey, code: Buffer, flags: number];
+  /** Runs a flow that was declared and is still waiting. */
+  start: [handle: number, execution: string, flags: number];
+  /** Runs the flow of a registration on given records. */
+  event: [handle: number, execution: string, registration: number, records: MarshalValue, flags: number];
+  /** A declared flow will never be started: forget it. */
+  discard: [handle: number];
+  /** Ends a flow that waits for a coroutine or future. */
+  abort: [handle: number];
+  /** Forgets a registration's flow (its session goes with its last one). */
+  unregister: [registration: number];
+  /** Calls a registration's onRegistered. A question. */
+  registered: [question: number, registration: number];
+  /** Shows or resets a session's profile. A question. */
+  profile: [question: number, session: SessionKey, action: string, order: string];
+  /** Makes a registration again; answered by a post `restored`. */
+  restore: [session: SessionKey, registration: number, blob: Buffer];
+  /** Makes a time event again; answered by a post `timer_restored`. */
+  restore_timer: [session: SessionKey, timer: number, blob: Buffer];
+  /** Calls a time event's function; answered by a post `timer`. */
+  timer: [timer: number, handle: number];
+  /** Forgets a time event's function. */
+  timer_drop: [timer: number];
+  /** Brings in the packages that the worker was given; comes before all else. */
+  packages: [];
+  /** Compiles a module; answered by a post `compiled`. Only interpreters that never run a script are asked. */
+  compile: [number: number, path: string, source: Buffer];
+}
+
+/** `number:id`, since code of a session that was replaced may still run beside that of its successor. */
+type SessionKey = string;
+
+/** What can be asked for: a kind, and its fields. */
+export type PythonRequest = { [Kind in keyof Fields]: readonly [kind: Kind, ...fields: Fields[Kind]] }[keyof Fields];
+
+/** What is sent. `nested`: to be run now, on top of what the worker does. Answers to calls: {@link replyMessage}. */
+export type PythonMessage = PythonRequest | readonly [kind: "nested", request: PythonRequest];
 
 /** Outcome of a call. `withBytes` is a good value that holds bytes which are not UTF-8: Python turns them into bytearrays. */
 export const ReplyStatus = { ok: 0, error: 1, withBytes: 2 } as const;

@@ -4,8 +4,8 @@
 import type { EngineThreads } from "../engine/threads.ts";
 import type { Maybe } from "../maybe.ts";
 import type { FlowJob, Interruptible, Job } from "./job.ts";
-import type { MarshalValue } from "./marshal.ts";
-import type { CallArgs, CallOp, PostArgs } from "./messages.ts";
+import type { CallArgs, CallOp, PostArgs, ServerPostOp } from "./messages.ts";
+import type { PythonRequest } from "./protocol.ts";
 import type { PythonSession } from "./python-session.ts";
 
 /** A module of a package. */
@@ -56,8 +56,8 @@ export interface InterpreterFigures {
 
 /** Runs jobs in interpreters. */
 export interface PythonHost {
-  /** Boots the first interpreter. */
-  start(): Promise<void>;
+  /** Boots the first interpreter. @param handlers answer what Python asks of the server */
+  start(handlers: Handlers): Promise<void>;
   stop(): Promise<void>;
   /** A fresh handle of a job. */
   nextHandle(): number;
@@ -74,7 +74,7 @@ export interface PythonHost {
   /** Jobs that wait for coroutines and futures. */
   readonly waiting: ReadonlySet<Job>;
   /** Calls something of a session at once, inside whatever its interpreter waits for or computes. */
-  runCallback(callback: Interruptible, message: readonly MarshalValue[]): void;
+  runCallback(callback: Interruptible, message: PythonRequest): void;
   /** Stops such a call, as {@link PythonHost.abort} does, until it is said to have ended. */
   stopCallback(callback: Interruptible): void;
   callbackEnded(callback: Interruptible): void;
@@ -85,9 +85,13 @@ export interface PythonHost {
   /** Its last registration is gone. */
   release(session: PythonSession): void;
   /** Sends a message about a session's state (`discard`, `unregister`, …); dropped when the session has no interpreter. */
-  tell(session: Pick<PythonSession, "home">, message: readonly MarshalValue[]): void;
-  /** Asks a session something; the message gets the question's number in second place. @throws ReplyError with Python's text when it can not answer */
-  ask(session: PythonSession, question: readonly MarshalValue[], handle?: number): Promise<string>;
+  tell(session: Pick<PythonSession, "home">, message: PythonRequest): void;
+  /**
+   * Asks a session something.
+   * @param number a fresh handle, which stands in the question, too
+   * @throws ReplyError with Python's text when it can not answer
+   */
+  ask(session: PythonSession, number: number, question: PythonRequest): Promise<string>;
   /** True while an interpreter is booting, so that queued scripts will start in a moment. */
   readonly booting: boolean;
   /** Bytes of all interpreters' heaps. */
@@ -97,18 +101,19 @@ export interface PythonHost {
 /** Answers one call from Python. @throws ReplyError whose text Python raises, BadMessage when no runtime of ours asks that */
 export type CallHandler<Op extends CallOp> = (caller: CallContext, args: CallArgs<Op>) => Maybe<CallReply>;
 
-/** Answers the calls, by operation. */
+/** Takes one post from Python. @throws BadMessage when no runtime of ours tells that */
+export type PostHandler<Op extends ServerPostOp> = (caller: CallContext, args: PostArgs<Op>) => void;
+
+/** Answer the calls, by operation. */
 export type CallHandlers = { readonly [Op in CallOp]: CallHandler<Op> };
 
-/** Takes the posts that are about no job. */
-export type PostHandlers = {
-  readonly [Op in "keys_close" | "log" | "timer" | "restored" | "timer_restored"]: (
-    home: object,
-    args: PostArgs<Op>,
-  ) => void;
-};
+/** Take the posts that are neither a job's nor the answer to a question, by operation. */
+export type PostHandlers = { readonly [Op in ServerPostOp]: PostHandler<Op> };
 
-/** Who calls. */
+/** What the rooms of the server do about messages of Python. */
+export type Handlers = CallHandlers & PostHandlers;
+
+/** Who calls, or tells something. */
 export interface CallContext {
   /** The interpreter: identity only. */
   readonly home: object;
@@ -117,6 +122,8 @@ export interface CallContext {
    * the job, because code can claim to be any job of its interpreter.) Undefined before the first session came.
    */
   readonly user?: string | undefined;
+  /** It has died: nothing is opened or held for what it has asked before. */
+  readonly isGone?: boolean;
   /** False while it has not taken the answers that it has: large ones should wait. */
   readonly mayAnswer?: boolean;
   /** Lets its thread use the engine by itself. @param only the handle of the job that may; 0: whatever runs there */

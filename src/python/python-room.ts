@@ -8,7 +8,7 @@ import { bytecodeCompiler } from "./bytecode.ts";
 import { PythonCalls } from "./python-calls.ts";
 import { DirectAccess } from "./direct-access.ts";
 import type { ScriptJob } from "./job.ts";
-import type { BackgroundRun, CallHandlers, CompileModules, PostHandlers } from "./python-host.ts";
+import type { BackgroundRun, CompileModules } from "./python-host.ts";
 import { Pool } from "./pool.ts";
 import { assetsFor, type BegunPython, limitsOf } from "./early.ts";
 import type { PythonAssets } from "./python-worker.ts";
@@ -19,9 +19,6 @@ export interface PythonRoom {
   readonly calls: PythonCalls;
   /** When interpreters use the engine by themselves; undefined: never. */
   readonly direct: DirectAccess | undefined;
-  /** Answer calls from Python and take its posts, by operation; the rooms that are built on this one add theirs. */
-  readonly handlers: Partial<CallHandlers>;
-  readonly posts: Partial<PostHandlers>;
   /** What else they do about Python; each sets what is its own. */
   readonly users: PythonUsers;
   /** Makes bytecode of packages; to be used when the pool has started. */
@@ -81,8 +78,6 @@ export function pythonRoom(
     maxIdleMs: () => (engine.embedded ? 0 : runtime.get("ExecutionMaxIdleTime")),
     log: scriptLog,
   });
-  const handlers: Partial<CallHandlers> = { ...calls.handlers };
-  const posts: Partial<PostHandlers> = { ...calls.posts };
   let assets: PythonAssets | undefined;
   const compile = bytecodeCompiler(() => {
     if (!assets) throw new InternalError("Python has not been started");
@@ -101,8 +96,6 @@ export function pythonRoom(
       assets = await begun();
       return assets;
     },
-    calls: handlers,
-    posts,
     onJobEnd: (home, job) => calls.onJobEnd(home, job),
     onGone: (home) => {
       calls.onGone(home);
@@ -117,5 +110,5 @@ export function pythonRoom(
     output: scriptLog,
     log,
   });
-  return { host, calls, direct, handlers, posts, users, compile, scriptLog };
+  return { host, calls, direct, users, compile, scriptLog };
 }

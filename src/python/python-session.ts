@@ -1,5 +1,5 @@
 /** A script with its global variables and registrations, as the pool of interpreters sees it. */
-import type { MarshalValue } from "./marshal.ts";
+import type { PythonRequest } from "./protocol.ts";
 
 /** Packages that the code of a session can import. */
 export interface SessionPackages {
@@ -21,7 +21,7 @@ export interface PythonSession {
   /** Opaque: the interpreter; undefined before the first job, and after the interpreter died. */
   home: object | undefined;
   /** Messages that make the session again in a fresh interpreter; undefined when it can not be made again. */
-  revive(): readonly (readonly MarshalValue[])[] | undefined;
+  revive(): readonly PythonRequest[] | undefined;
   /** These messages were sent; what is sent now comes right behind them. */
   onRevived?(): void;
 }

@@ -4,17 +4,22 @@ import type { Logger } from "../log.ts";
 import { errorReply } from "./call-reply.ts";
 import type { Home } from "./home.ts";
 import type { Job } from "./job.ts";
-import type { CallHandler, CallHandlers, CallReply, PostHandlers } from "./python-host.ts";
-import { BadMessage, type CallMessage, type CallOp, decodeMessage, type PostMessage } from "./messages.ts";
+import {
+  BadMessage,
+  type CallMessage,
+  type CallOp,
+  decodeMessage,
+  type JobPostOp,
+  type PostMessage,
+  type ServerPostOp,
+} from "./messages.ts";
+import type { CallHandlers, CallReply, Handlers, PostHandlers } from "./python-host.ts";
 import type { Tally } from "./tally.ts";
 
 /** What a job tells of itself. */
-export type JobMessage = Extract<PostMessage, { args: { job: number } }>;
+export type JobMessage = PostMessage<JobPostOp>;
 
 interface ReceptionOptions {
-  /** Answers calls, by operation; they are added while the parts are built. */
-  readonly calls: Partial<CallHandlers>;
-  readonly posts: Partial<PostHandlers>;
   readonly tally: Tally;
   readonly log: Pick<Logger, "error">;
   /** @throws BadMessage when the job can not tell that now */
@@ -24,6 +29,8 @@ interface ReceptionOptions {
 }
 
 export class Reception {
+  /** Set before the first interpreter boots. */
+  handlers: Handlers | undefined;
   readonly #options: ReceptionOptions;
 
   constructor(options: ReceptionOptions) {
@@ -51,15 +58,13 @@ export class Reception {
     onFault(home, "fatal", "its message could not be dealt with");
   }
 
-  #call(home: Home, { seq, op, args }: CallMessage): void {
-    const { calls, tally } = this.#options;
-    const handler = calls[op] as CallHandler<CallOp> | undefined;
-    if (!handler) throw new InternalError(`nobody answers ${op}`);
-    tally.countCall(op);
+  #call<Op extends CallOp>(home: Home, { seq, op, args }: CallMessage<Op>): void {
+    this.#options.tally.countCall(op);
     home.calls++;
     const answer = (reply: CallReply): void => home.reply(seq, reply);
     try {
-      const reply = handler(home, args);
+      const handlers: CallHandlers = this.#handlers;
+      const reply = handlers[op](home, args);
       if (reply instanceof Promise) reply.then(answer, (error: unknown) => this.#failed(home, seq, op, error));
       else answer(reply);
     } catch (error) {
@@ -77,8 +82,7 @@ export class Reception {
   }
 
   #post(home: Home, message: PostMessage): void {
-    const { posts, tally, onJob } = this.#options;
-    tally.posts++;
+    this.#options.tally.posts++;
     switch (message.op) {
       case "script":
       case "results":
@@ -87,7 +91,7 @@ export class Reception {
       case "running": {
         const job = home.job(message.args.job);
         // undefined: it was given up already
-        if (job) onJob(home, job, message);
+        if (job) this.#options.onJob(home, job, message);
         return;
       }
       case "answer":
@@ -102,8 +106,16 @@ export class Reception {
         throw new BadMessage("compiled: it was not asked to compile anything");
       default:
     }
-    const take = posts[message.op] as ((home: object, args: PostMessage["args"]) => void) | undefined;
-    if (!take) throw new InternalError(`nobody takes ${message.op}`);
-    take(home, message.args);
+    this.#take(home, message);
+  }
+
+  #take<Op extends ServerPostOp>(home: Home, { op, args }: PostMessage<Op>): void {
+    const handlers: PostHandlers = this.#handlers;
+    handlers[op](home, args);
+  }
+
+  get #handlers(): Handlers {
+    if (!this.handlers) throw new InternalError("nobody answers yet");
+    return this.handlers;
   }
 }

@@ -4,7 +4,7 @@ import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import { okReply } from "../python/call-reply.ts";
 import type { JobCause } from "../python/job.ts";
-import type { CallContext, CallHandlers } from "../python/python-host.ts";
+import type { CallContext, Handlers } from "../python/python-host.ts";
 import { commandWords, resultToResp } from "../python/transcode.ts";
 import { type Reply, raw } from "../resp/reply.ts";
 
@@ -59,7 +59,7 @@ export class LinkedCommand implements JobCause {
 }
 
 /** For Python's `get_command` and `override_reply`. */
-export const linkedCommandHandlers: Pick<CallHandlers, "get_command" | "override_reply"> = {
+export const linkedCommandHandlers: Pick<Handlers, "get_command" | "override_reply"> = {
   get_command: (caller, { job }) => {
     const words = commandWords(commandBehind(caller, job).args);
     return okReply(

@@ -3,7 +3,7 @@ import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/rights.ts";
 import type { Logger } from "../log.ts";
 import type { Clock } from "../timer.ts";
-import type { CallHandlers } from "../python/python-host.ts";
+import type { Handlers } from "../python/python-host.ts";
 import { linkedCommandHandlers } from "./client-commands.ts";
 import { type Connections, EngineCalls } from "./engine-calls.ts";
 import { EventMiddleware } from "./event-middleware.ts";
@@ -35,7 +35,7 @@ export interface EventReaders {
   readonly events: KeyEvents;
   readonly middleware: EventMiddleware;
   /** Python's `get_command` and `override_reply`. */
-  readonly handlers: Pick<CallHandlers, "get_command" | "override_reply">;
+  readonly handlers: Pick<Handlers, "get_command" | "override_reply">;
   /** Gives the engine the users' settings back and ends connections and timers. */
   close(): void;
 }

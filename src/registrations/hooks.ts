@@ -6,7 +6,7 @@ import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { Maybe } from "../maybe.ts";
 import type { Job, JobCause } from "../python/job.ts";
-import type { CallContext, CallHandlers, CallReply } from "../python/python-host.ts";
+import type { CallContext, CallReply, Handlers } from "../python/python-host.ts";
 import type { CallArgs } from "../python/messages.ts";
 import { commandWords } from "../python/transcode.ts";
 import { error, type Reply, raw } from "../resp/reply.ts";
@@ -53,7 +53,7 @@ export class Hooks implements ReaderSide, Middleware {
   /** By the command's lower-case name, oldest first. */
   readonly #byCommand = new Map<string, Registration[]>();
   /** Calls from Python. */
-  readonly handlers: Pick<CallHandlers, "call_next"> = {
+  readonly handlers: Pick<Handlers, "call_next"> = {
     call_next: (caller, args) => this.#callNext(caller, args),
   };
 

@@ -6,7 +6,7 @@ import { Session, type SessionRegistry } from "../executions/session.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import { okReply } from "../python/call-reply.ts";
 import type { Job } from "../python/job.ts";
-import type { CallContext, CallHandlers, CallReply } from "../python/python-host.ts";
+import type { CallContext, CallReply, Handlers } from "../python/python-host.ts";
 import { BadMessage, type CallArgs } from "../python/messages.ts";
 import type { RegistrationSpec } from "./registration.ts";
 import type { RegistrationRegistry, ScriptDeclarations } from "./registration-registry.ts";
@@ -26,7 +26,7 @@ interface DeclaringJob extends Job {
   readonly declarations: ScriptDeclarations;
 }
 
-export function registrationCalls(options: RegistrationCallsOptions): Pick<CallHandlers, "register" | "run"> {
+export function registrationCalls(options: RegistrationCallsOptions): Pick<Handlers, "register" | "run"> {
   return {
     register: (caller, args) => register(caller, args, options),
     run: (caller, args) => run(caller, args, options),

@@ -278,7 +278,7 @@ export class RegistrationRegistry {
       stop: () => stop("it was aborted"),
     });
     // an error in it is logged by Python; if its interpreter dies, it is called again when the session is made again
-    await host.ask(session, ["registered", number], call.handle).catch(() => {});
+    await host.ask(session, call.handle, ["registered", call.handle, number]).catch(() => {});
     watch?.end();
     host.callbackEnded(call);
   }

@@ -4,7 +4,7 @@ import type { CommandRoom } from "../commands/command-room.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
 import type { ExecutionRoom } from "../executions/execution-room.ts";
 import { ownReply } from "../python/call-reply.ts";
-import type { PostHandlers } from "../python/python-host.ts";
+import type { Handlers } from "../python/python-host.ts";
 import type { PythonRoom } from "../python/python-room.ts";
 import { registrationCalls } from "./registration-calls.ts";
 import { createEventReaders, type EventReaders } from "./event-readers.ts";
@@ -22,6 +22,8 @@ interface RegistrationRoom {
   readonly hooks: Hooks;
   readonly timers: TimeEvents;
   readonly registrations: RegistrationRegistry;
+  /** What they answer Python. */
+  readonly handlers: Omit<Handlers, keyof PythonRoom["calls"]["handlers"]>;
 }
 
 /** Builds all kinds of registrations; nothing happens before the engine and Python have started. */
@@ -32,7 +34,7 @@ export function registrationRoom(
   { ids, sessions, runner }: ExecutionRoom,
   { config, runtime, log }: Base,
 ): RegistrationRoom {
-  const { host, calls, direct, handlers, posts } = python;
+  const { host, calls, direct } = python;
   const starter = new EventStarter({
     ...{ runner, gate },
     maxPerRegistration: () => runtime.get("MaxExecutionsPerRegistration"),
@@ -48,7 +50,7 @@ export function registrationRoom(
   const hooks = new Hooks({
     ...{ starter, engineCommands },
     isOwn: (name) => table.find(name) !== undefined,
-    runReal: (caller, job, args) => calls.run(caller, job.owner, args, job, false),
+    runReal: (caller, job, args) => calls.commands.run({ caller, job }, args, false),
     toPython: ownReply,
   });
   const timers = new TimeEvents({
@@ -75,15 +77,14 @@ export function registrationRoom(
     rights: users,
     maxPending: config.maxPendingExecutions,
   });
-  Object.assign(handlers, events.handlers, hooks.handlers, timers.handlers, registering);
-  const restored: PostHandlers["restored"] = (_home, { number, outcome, text }) => {
+  const restored: Handlers["restored"] = (_caller, { number, outcome, text }) => {
     if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
   };
-  Object.assign(posts, timers.posts, { restored });
+  const handlers = { ...events.handlers, ...hooks.handlers, ...timers.handlers, ...registering, restored };
   python.users.gone = (home) => timers.onGone(home);
   python.users.wantsEvents = () => events.events.active;
   python.users.keeps = (session) => timers.keeps(session);
-  return { events, triggers, hooks, timers, registrations };
+  return { events, triggers, hooks, timers, registrations, handlers };
 }
 
 /**

@@ -124,11 +124,9 @@ async function profile(args: readonly Buffer[], { runner, sessions }: SessionCom
   if (args.length < 2 || args.length > most) throw arityError("rg.pyprofile");
   const session = sessions.find((args[1] as Buffer).toString("utf8"));
   if (!session) throw new ReplyError("session does not exists");
-  const answer = await runner.host.ask(session, [
-    "profile",
-    session.key,
-    subcommand.toLowerCase(),
-    args[2]?.toString("utf8") ?? "tottime",
-  ]);
+  const number = runner.host.nextHandle();
+  const order = args[2]?.toString("utf8") ?? "tottime";
+  const question = ["profile", number, session.key, subcommand.toLowerCase(), order] as const;
+  const answer = await runner.host.ask(session, number, question);
   return subcommand === "RESET" ? status("OK") : text(answer);
 }

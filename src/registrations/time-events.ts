@@ -7,7 +7,7 @@ import type { Logger } from "../log.ts";
 import type { Maybe } from "../maybe.ts";
 import { okReply } from "../python/call-reply.ts";
 import type { Interruptible } from "../python/job.ts";
-import type { CallContext, CallHandlers, CallReply, PostHandlers, PythonHost } from "../python/python-host.ts";
+import type { CallContext, CallReply, Handlers, PythonHost } from "../python/python-host.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "../python/messages.ts";
 import { Fifo } from "../resp/fifo.ts";
 import { type Clock, SYSTEM_CLOCK, type Timer } from "../timer.ts";
@@ -100,13 +100,11 @@ export class TimeEvents {
   readonly #due = new Fifo<() => void>();
   #last = 0;
   #stopped = false;
-  readonly handlers: Pick<CallHandlers, "time_event" | "timer_begin"> = {
+  readonly handlers: Pick<Handlers, "time_event" | "timer_begin" | "timer" | "timer_restored"> = {
     time_event: (caller, args) => this.#create(caller, args),
     timer_begin: (caller, { number }) => this.#begun(caller, number),
-  };
-  readonly posts: Pick<PostHandlers, "timer" | "timer_restored"> = {
-    timer: (_home, answer) => this.#ended(answer),
-    timer_restored: (_home, answer) => this.#restored(answer),
+    timer: (_caller, answer) => this.#ended(answer),
+    timer_restored: (_caller, answer) => this.#restored(answer),
   };
 
   constructor(options: TimeEventsOptions) {

@@ -27,34 +27,38 @@ function setUp() {
   } as unknown as PythonCallsOptions;
   const calls = new PythonCalls(options);
   const home = {};
-  const caller: CallContext = { home, user: "bob", job: () => undefined };
+  const caller = { home, user: "bob", isGone: false as boolean, job: () => undefined } satisfies CallContext;
+  const die = (): void => {
+    caller.isGone = true;
+    calls.onGone(home);
+  };
   /** Code in the interpreter that belongs to no job runs a command. */
   const execute = async (args: readonly Buffer[]): Promise<CallReply> =>
     calls.handlers.execute(caller, { args: [...args], job: 0 });
   const enterAtomic = async (): Promise<CallReply> => calls.handlers.atomic(caller, { enter: 1, job: 0 });
-  return { calls, gate, home, execute, enterAtomic, opened: () => opened };
+  return { gate, die, execute, enterAtomic, opened: () => opened };
 }
 
 const SET = ["SET", "k", "v"].map((word) => Buffer.from(word));
 
 describe("an interpreter that dies while its code waits for the engine", () => {
   it("has nothing carried out afterwards, and no connection", async () => {
-    const { calls, gate, home, execute, opened } = setUp();
+    const { gate, die, execute, opened } = setUp();
     const other = {};
     await gate.hold(other);
     const waiting = execute(SET);
-    calls.onGone(home);
+    die();
     gate.release(other);
     await expect(waiting).rejects.toThrow("ERR the Python interpreter has died");
     expect(opened()).toBe(0);
   });
 
   it("does not hold the engine afterwards", async () => {
-    const { calls, gate, home, enterAtomic } = setUp();
+    const { gate, die, enterAtomic } = setUp();
     const other = {};
     await gate.hold(other);
     const waiting = enterAtomic();
-    calls.onGone(home);
+    die();
     gate.release(other);
     await waiting;
     expect(gate.held).toBe(false);

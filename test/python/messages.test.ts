@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { encodeMarshal, MarshalWriter, type MarshalValue } from "../../src/python/marshal.ts";
 import { BadMessage, CALLS, decodeMessage, POSTS } from "../../src/python/messages.ts";
+import type { PythonRequest } from "../../src/python/protocol.ts";
+import type { Handlers } from "../../src/python/python-host.ts";
 
 const RUNTIME = fileURLToPath(new URL("../../src/python/runtime/", import.meta.url));
 
@@ -75,6 +77,54 @@ describe("a message of the runtime's", () => {
     expect([...calls, "keys_open", "keys_next"].sort()).toEqual(Object.keys(CALLS).sort());
     const posts = [...named(/(?:post\(|\["post", )"(\w+)"/g), "restored", "timer_restored"];
     expect(posts.sort()).toEqual(Object.keys(POSTS).sort());
+  });
+});
+
+/** One message of each kind that the main thread sends; the compiler sees that none is missing. */
+const REQUESTS: { readonly [Kind in PythonRequest[0]]: Extract<PythonRequest, readonly [kind: Kind, ...unknown[]]> } = {
+  script: ["script", 1, "1:abc", Buffer.from("x = 1"), 0],
+  start: ["start", 1, "0-1", 0],
+  event: ["event", 1, "0-1", 2, [["x"]], 0],
+  discard: ["discard", 1],
+  abort: ["abort", 1],
+  unregister: ["unregister", 2],
+  registered: ["registered", 3, 2],
+  profile: ["profile", 3, "1:abc", "stats", "tottime"],
+  restore: ["restore", "1:abc", 2, Buffer.from("x")],
+  restore_timer: ["restore_timer", "1:abc", 2, Buffer.from("x")],
+  timer: ["timer", 2, 3],
+  timer_drop: ["timer_drop", 2],
+  packages: ["packages"],
+  compile: ["compile", 1, "a.py", Buffer.from("x = 1")],
+};
+
+describe("a message to the runtime", () => {
+  it("has a handler in Python, with a parameter for each field", () => {
+    const source = readFileSync(`${RUNTIME}main.py`, "utf8");
+    const [, table = ""] = /_HANDLERS = \{\n([\s\S]*?)\n\}/.exec(source) ?? [];
+    const handlers = new Map(
+      [...table.matchAll(/"(\w+)": ([\w.]+),/g)].map(([, kind = "", name = ""]) => [kind, name]),
+    );
+    expect([...handlers.keys()].sort()).toEqual(Object.keys(REQUESTS).sort());
+    const fields = (kind: string): number => {
+      const [module = "", name = ""] = (handlers.get(kind) ?? "").split(/\.(?=\w+$)/);
+      const file = name === "" ? source : readFileSync(`${RUNTIME}${module}.py`, "utf8");
+      const [, parameters = "?"] = new RegExp(`def ${name || module}\\(([^)]*)\\)`).exec(file) ?? [];
+      return parameters === "" ? 0 : parameters.split(",").length;
+    };
+    for (const [kind, [, ...given]] of Object.entries(REQUESTS))
+      expect([kind, fields(kind)]).toEqual([kind, given.length]);
+  });
+
+  it("is one of those declared: anything else is an error of the compiler", () => {
+    // @ts-expect-error an execution's id is a text
+    const wrongField: PythonRequest = ["start", 1, 2, 0];
+    // @ts-expect-error there is no such kind
+    const wrongKind: PythonRequest = ["stop", 1];
+    const { atomic: _, ...rest } = {} as Handlers;
+    // @ts-expect-error a handler is missing
+    const incomplete: Handlers = rest;
+    expect([wrongField, wrongKind, incomplete]).toHaveLength(3);
   });
 });
 
