@@ -108,7 +108,7 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
     // as in RedisGears, a sync execution is not shown as running while it waits
     if (runNow) flow.execution.status = waiting ? "created" : "running";
     if (runNow && waiting) {
-      // it holds the engine no longer
+      // the flow holds the engine no longer, so the limit is that of all executions
       flow.timer?.cancel();
       flow.timer = this.watch(flow);
     }
@@ -135,7 +135,7 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
     }
     this.forget(execution);
     flow.options.onFinish?.(flow);
-    // those of registrations go with them
+    // stored executions keep their session, but for those of a registration, which are dropped together with it
     if (execution.kept && !execution.registered) this.#holdWhileStored(session, execution);
     this.registry.settle(execution);
     this.#onReleased(session);

@@ -229,7 +229,7 @@ export class Script extends ScriptJob implements InOrder, RunningBody {
     else leave();
   }
 
-  /** Its registrations can not be: neither is the flow that it has declared, which has not begun. */
+  /** The script's registrations can not take effect: the flow that it has declared, which has not begun, is not started. */
   #refuseDeclared({ message }: Error, hasFlow: boolean): void {
     if (hasFlow) this.#runner.host.tell(this.session, ["discard", this.handle]);
     this.#fail(message);

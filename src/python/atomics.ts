@@ -8,7 +8,7 @@ export interface AtomicBlocksOptions {
   readonly gate: EngineGate;
   /** Milliseconds that a block may hold the engine (`script-time-limit`); 0: no limit. */
   readonly limitMs: number;
-  /** Ends what an interpreter runs that is no job's. */
+  /** Ends what an interpreter runs that belongs to no job. */
   readonly stopBackground: (home: object) => void;
   /** Replaces an interpreter. */
   readonly replace: (home: object, reason: string) => void;

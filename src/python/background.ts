@@ -1,7 +1,7 @@
 /**
- * What runs in an interpreter and is no job's: coroutines and callbacks of its event loop, finalisers, code that is made
- * again after a restart. Nobody tells the main thread that such code begins, so it is noticed by the loop that does not
- * turn any more, and is then busy, can be seen, and can be stopped.
+ * What runs in an interpreter and belongs to no job: coroutines and callbacks of its event loop, finalisers, code that is
+ * made again after a restart. Nobody tells the main thread that such code begins. The main thread notices that the event loop
+ * does not turn any more; then the interpreter counts as busy, and the code is shown and can be stopped.
  */
 import type { Home } from "./home.ts";
 import type { Interrupts } from "./interrupts.ts";
@@ -27,7 +27,7 @@ const LONG_MS = 1_000;
 
 export class Background {
   readonly #options: BackgroundOptions;
-  /** What each loop was found in the middle of. */
+  /** The turn in which each interpreter's event loop was found to be running something. */
   readonly #seen = new Map<Home, Turn>();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -37,7 +37,7 @@ export class Background {
     this.#schedule();
   }
 
-  /** Stops what runs there, if anything does. */
+  /** Stops what an interpreter runs that belongs to no job, if it runs anything. */
   stop(home: Home): void {
     const turn = this.#look(home);
     if (turn) this.#stopTurn(turn);
@@ -74,7 +74,7 @@ export class Background {
     const seen = this.#seen.get(home);
     if (seen?.number === number) return seen;
     this.#end(home, seen);
-    // odd numbers are those of waits
+    // while the number is odd, the event loop waits and nothing runs
     if (!home.ready || number % 2 === 1 || home.runsJob) return undefined;
     const turn = new Turn(home, number);
     this.#seen.set(home, turn);

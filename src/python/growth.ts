@@ -22,9 +22,9 @@ export const MAX_PACKAGE_SETS = 8;
  * further user may bring one interpreter more than there would be.
  */
 export function missingShared({ homes, limit, queue, orphans }: Demand): number {
-  // every interpreter has registrations: the next script gets one in which it does not delay their executions
+  // every interpreter has registrations: the next script gets a new one, in which it does not delay their executions
   if (homes.length > 0 && homes.length < limit && homes.every((home) => home.sessions.size > 0)) return 1;
-  // most of the time: this is asked after each message of an interpreter
+  // the case that is looked at first is the one of most calls: they come after each message of an interpreter
   if (queue.length === 0 && orphans.size === 0 && homes.some((home) => home.idle)) return 0;
   const scripts = queue.map(({ session }) => session).filter((session) => session.home === undefined);
   const foreign = [...orphans].filter((session) => !homes.some((home) => home.suits(session)));

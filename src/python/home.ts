@@ -42,19 +42,19 @@ export class Home implements CallContext, JobHome {
   readonly questions = new Map<number, { resolve(text: string): void; reject(error: Error): void }>();
   /** Sessions that live here and will be asked for again. */
   readonly sessions = new Set<PythonSession>();
-  /** Something that is no job's keeps its event loop from turning. */
+  /** The interpreter's event loop does not turn, because of code that belongs to no job. */
   heldUp = false;
   /** The first session that came to live here; with isolation the only one. */
   tenant: PythonSession | undefined;
-  /** The code because of which it was ended, when there was no other way to stop that. */
+  /** The code because of which the interpreter was ended: nothing else has stopped that code. */
   stubborn: Interruptible | undefined;
-  /** The kind of reason for which the pool has ended it; it was logged then. */
+  /** Why the pool has ended the interpreter, in a word for the statistics; undefined while it has not. */
   ending: string | undefined;
-  /** What its executions are told of that. */
+  /** The same as a sentence for the executions in it; undefined: what the worker says of its end. */
   fault: string | undefined;
-  /** Calls that it waits for, or should. */
+  /** Calls of the interpreter that have no answer yet. */
   calls = 0;
-  /** The turn of its event loop when it was given the current job: while it has not changed, that has not begun. */
+  /** The turn of the event loop in which the current job was sent. While that turn lasts, Python has not begun the job. */
   #turnBefore = -1;
   /** Large answers that are being made. */
   #preparing = 0;
@@ -102,7 +102,7 @@ export class Home implements CallContext, JobHome {
     return this.worker.lentThread;
   }
 
-  /** Does a job run here, or what was called without one? It may have been given one and not come to it. */
+  /** Does Python run a job or a callback of the main thread's? The current job may be one that Python has not begun yet. */
   get runsJob(): boolean {
     if (this.questions.size > 0) return true;
     for (const { begun } of this.nested) if (begun !== false) return true;
@@ -117,7 +117,7 @@ export class Home implements CallContext, JobHome {
     return this.idle && this.jobs.size === 0 && this.sessions.size === 0 && this.questions.size === 0;
   }
 
-  /** What is told of it. */
+  /** The interpreter's figures. */
   get figures(): InterpreterFigures["interpreters"][number] {
     return {
       number: this.number,
@@ -171,7 +171,7 @@ export class Home implements CallContext, JobHome {
   reply(seq: number, reply: CallReply): void {
     this.calls--;
     const message = replyMessage(seq, reply);
-    // it is copied once more: others have a turn in between
+    // posting copies the message once more: others have a turn before that
     if (message.length > LARGE_ANSWER) setImmediate(() => this.worker.post(message, true));
     else this.worker.post(message, true);
   }

@@ -14,7 +14,7 @@ export interface IntakeOptions {
   readonly deliver: (message: Uint8Array) => void;
   /** Is there room for what the next message may ask? */
   readonly mayTake: () => boolean;
-  /** The worker does not keep to its credit, or waits for what will never be. */
+  /** The worker sends more than its credit allows, or asks on and takes no answers. */
   readonly onFlood: (what: string) => void;
   /** Wakes a worker that waits. */
   readonly wake: () => void;
@@ -49,7 +49,7 @@ export class Intake {
   add(message: Uint8Array): void {
     this.#fromPort.push(message);
     this.#bytes += message.length;
-    // the worker waits long before
+    // a worker that keeps to its credit has begun to wait long before
     if (this.#fromPort.length > MOST.messages || this.#bytes > MOST.bytes) {
       this.#options.onFlood("it sends more than it may");
     }
@@ -112,11 +112,11 @@ export class Intake {
 
   #hasCredit(): boolean {
     const { shared, mayTake, onFlood } = this.#options;
-    // of a worker that is gone there is not much, and it takes no answers
+    // a worker that is gone takes no answers, and sends nothing more
     if (this.#last) return true;
     if (!mayTake()) return false;
     if (this.takesAnswers) return true;
-    // it does not take answers before its message is taken, which is not taken before it takes answers
+    // The worker waits until a message of its is taken, and takes no answers meanwhile; here no message is taken until it does.
     if (Atomics.load(shared.words, Word.workerStalled) === 1) onFlood("it asks and asks, and takes no answers");
     return false;
   }

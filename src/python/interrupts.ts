@@ -4,7 +4,7 @@ import type { Interruptible, Job } from "./job.ts";
 import { encodeMarshal } from "./marshal.ts";
 import { SERVE_NESTED } from "./protocol.ts";
 
-/** Milliseconds after which, and between which, an interpreter is asked to serve what is to run on top of the rest. */
+/** Milliseconds between two interrupts by which computing code makes room for nested jobs and callbacks; the first comes as late. */
 const NUDGE_EVERY_MS = 10;
 
 /** Milliseconds between two interrupts of code that must stop: the first may come before Python began with it. */
@@ -32,7 +32,7 @@ export class Interrupts {
   abort(job: Job): void {
     const home = job.session.home;
     if (!(home instanceof Home) || !job.isStarted || this.#aborting.has(job)) return;
-    // for a flow that waits for a coroutine; if it is busy, the interrupt comes first and this finds nothing to do
+    // The message is for a flow that waits for a coroutine. One that computes is interrupted first, and the message comes late.
     home.worker.post(encodeMarshal(["abort", job.handle]));
     this.interrupt(job);
   }
@@ -63,7 +63,7 @@ export class Interrupts {
     if (code.session.home instanceof Home) code.session.home.worker.clearInterrupt();
   }
 
-  /** Lets what is to run on top of the rest get through, whatever its interpreter is computing. */
+  /** From now on, and while there are nested jobs and callbacks, computing code is interrupted so that they can run on top of it. */
   makeRoom(): void {
     this.#nudging ??= setInterval(() => this.#nudge(), NUDGE_EVERY_MS);
   }
@@ -74,7 +74,7 @@ export class Interrupts {
     for (const timer of this.#aborting.values()) clearInterval(timer);
   }
 
-  /** Code that computes and never waits is interrupted, and lets nested jobs and callbacks run on top of it. */
+  /** Interrupts all interpreters that have nested jobs or callbacks, unless only such as are being stopped. */
   #nudge(): void {
     let needed = false;
     for (const { nested, worker } of this.#homes) {

@@ -38,7 +38,7 @@ export type StopCause =
   /** It ends with this error: it broke a limit, or what it stands on is gone. */
   | { readonly kind: "fault"; readonly error: string };
 
-/** How a job ends that does not come to its own end. */
+/** Why Python will never tell how a job has ended. */
 export type JobLoss =
   /** Its interpreter died, or the session that it belongs to was gone before it began. */
   | { readonly kind: "died"; readonly reason: string }
@@ -115,7 +115,7 @@ export abstract class Job implements Interruptible {
   abstract message(): PythonRequest;
   /** Python has got it. */
   abstract onStart(): void;
-  /** It will not come to its own end. */
+  /** Python will never tell how it has ended. */
   abstract onLost(loss: JobLoss): void;
   /** Somebody wants it to end; called at each {@link stop}. */
   protected abstract onStop(): void;

@@ -82,7 +82,7 @@ export class Jobs<Home extends JobHome> {
     this.#queue.splice(at, 0, job);
   }
 
-  /** If the job is still queued, it waits from now on. */
+  /** Begins to measure how long a job waits, if it could not start at once. */
   noteWait(job: Job): void {
     if (job.place === "queued") this.#since.set(job, performance.now());
   }
@@ -98,7 +98,7 @@ export class Jobs<Home extends JobHome> {
   /**
    * Starts the first queued job that can be.
    * @param homeFor the interpreter that can take a job now
-   * @returns it and its interpreter, which has to be told; undefined when none can
+   * @returns the job, and the interpreter that has to be sent its message; undefined when no job can start
    */
   startNext(homeFor: (job: Job) => Home | undefined): { readonly job: Job; readonly home: Home } | undefined {
     for (const job of this.#queue) {
@@ -111,7 +111,7 @@ export class Jobs<Home extends JobHome> {
     return undefined;
   }
 
-  /** An interpreter has a job: from the queue, or a flow that it has begun by itself. */
+  /** A job has an interpreter: it comes from the queue, or is a flow that Python has begun together with its script. */
   start(job: Job, home: Home): void {
     this.#move(job, "running", home);
     home.current = job;
@@ -123,18 +123,18 @@ export class Jobs<Home extends JobHome> {
     home.nested.add(job);
   }
 
-  /** It waits for a coroutine or future: interpreter and thread are free. */
+  /** A flow waits for a coroutine or future: its interpreter and its thread are free for others. */
   wait(job: Job, home: Home): void {
     this.#move(job, "waiting", home);
     this.#waiting.add(job);
   }
 
-  /** It goes on after that. */
+  /** A flow goes on that has waited. */
   resume(job: Job, home: Home): void {
     this.#move(job, "resumed", home);
   }
 
-  /** It has ended, or died with its interpreter. */
+  /** A job has ended, or died with its interpreter. */
   end(job: Job, home: Home): void {
     this.#move(job, "ended", home);
     home.jobs.delete(job.handle);

@@ -2,8 +2,9 @@
  * Main side: one of `execution-threads` that is lent to an interpreter together with a script which registers nothing. The
  * flow that the script declares may then begin right after the body, without asking: Python takes the thread
  * (`take_thread()` of runtime/bridge.py), and the main thread is told of it in the script's end. Until that the thread counts
- * as used, unless it is taken back for somebody else before Python has taken it. Without this a script whose only client
- * waits for it takes half as long again (bench/README.md).
+ * as used, unless it is taken back for somebody else before Python has taken it. With one client that waits for each script,
+ * `GB().count().run()` of 10 keys took 0.70 ms with this and 1.03 ms without, in 300 rounds in turns; with 16 clients there
+ * was no difference, as threads are only lent while no job is queued.
  */
 import { type SharedMemoryWords, Word } from "./channel.ts";
 

@@ -14,8 +14,9 @@ export class Lodging {
   }
 
   /**
-   * One interpreter is left without registrations, so that a script which never ends does not stand in their way: a script
-   * that is going to register goes to the others when those are all in use, and one of them is its user's.
+   * The interpreter for a job whose session lives in none yet. One interpreter is kept free of registrations, so that there is
+   * one in which a script that never ends delays no registration's executions: when all others have registrations, a script
+   * that is going to register goes to one of those, if one is for its user.
    */
   forJob(job: Job): Home | undefined {
     const { threads, isolation } = this.#options;

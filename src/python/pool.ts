@@ -99,7 +99,7 @@ export class Pool implements PythonHost {
     if (job.session.home !== undefined && !home) {
       job.session.home = undefined;
       if (job.session.revive() === undefined) {
-        // what it was to go on with died together with its interpreter
+        // the script's variables, which the job needs, died together with the interpreter
         job.goTo("ended");
         queueMicrotask(() => job.onLost({ kind: "died", reason: "its session was lost" }));
         return;
@@ -233,7 +233,7 @@ export class Pool implements PythonHost {
       const { job, home } = next;
       this.#lodge(job.session, home);
       job.onStart();
-      // the script makes no registrations and no other job waits: its flow may begin without asking, right after the body
+      // the script makes no registrations and no other job waits: its flow may begin right after the body, without asking
       if (job instanceof ScriptJob && !job.registers && this.#jobs.queue.length === 0) this.#jobs.lendThread(home);
       home.give(job);
     }
@@ -273,7 +273,7 @@ export class Pool implements PythonHost {
     return false;
   }
 
-  /** Scripts that wait for an interpreter. */
+  /** Ends scripts with an error that wait for an interpreter. */
   #refuse(isMeant: (job: Job) => boolean, error: string): void {
     const isNew = ({ session }: Job): boolean => session.home === undefined && !session.revive();
     for (const job of this.#jobs.queue.filter((one) => isNew(one) && isMeant(one))) {
@@ -318,7 +318,7 @@ export class Pool implements PythonHost {
     session.onRevived?.();
   }
 
-  /** The session of a job that starts lives there, or comes to. */
+  /** Lets the session of a job that starts live in the interpreter, if it does not yet. */
   #lodge(session: PythonSession, home: Home): void {
     if (session.home !== home) this.#settleIn(session, home, session.revive());
   }
@@ -383,12 +383,12 @@ export class Pool implements PythonHost {
       this.#jobs.withdraw(job);
       job.onLost({ kind: "died", reason });
     }
-    // at once, and not when it is needed: somebody just waited for this one
+    // at once, and not when the next job asks for an interpreter: somebody has just waited for the one that died
     if (this.#homes.size === 0 || this.#jobs.queue.length > 0 || this.#orphans.size > 0) this.#boot();
     this.#drain();
   }
 
-  /** @returns false when it was forgotten before */
+  /** The pool has nothing to do with an interpreter any more. @returns false when that was so before */
   #forget(home: Home): boolean {
     if (!this.#homes.delete(home)) return false;
     home.isGone = true;
@@ -411,7 +411,7 @@ export class Pool implements PythonHost {
     this.#terminate(home, kind);
   }
 
-  /** A job tells of itself. @throws BadMessage when it can not do that, or not now */
+  /** A message of a job about itself. @throws BadMessage when jobs of its kind can not send that, or not now */
   #onJob(home: Home, job: Job, message: JobMessage): void {
     if (message.op === "script" && job instanceof ScriptJob) this.#onScript(home, job, scriptOutcome(message.args));
     else if (message.op !== "script" && job instanceof FlowJob) this.#onFlow(home, job, message);
@@ -451,7 +451,7 @@ export class Pool implements PythonHost {
   }
 }
 
-/** @throws BadMessage when a job can not go there: its interpreter has said so, which is a stranger */
+/** Checks what an interpreter, which is a stranger, says of a job. @throws BadMessage when the job can not go to that place */
 function checkWay(job: Job, place: JobPlace): void {
   if (!job.mayGo(place)) throw new BadMessage(`it can not become ${place}: it is ${job.place}`);
 }

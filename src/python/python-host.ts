@@ -75,14 +75,14 @@ export interface PythonHost {
   readonly waiting: ReadonlySet<Job>;
   /** Calls something of a session at once, inside whatever its interpreter waits for or computes. */
   runCallback(callback: Interruptible, message: PythonRequest): void;
-  /** Stops such a call, as {@link PythonHost.abort} does, until it is said to have ended. */
+  /** Stops a callback, as {@link PythonHost.abort} does a job: until {@link callbackEnded} is called. */
   stopCallback(callback: Interruptible): void;
   callbackEnded(callback: Interruptible): void;
   /** The session has registrations from now on: its interpreter is remembered, and made again if it dies. */
   retain(session: PythonSession): void;
   /** Makes a session of an earlier run, or of an interpreter that died, in some interpreter. */
   adopt(session: PythonSession): void;
-  /** Its last registration is gone. */
+  /** The session has no registrations any more. */
   release(session: PythonSession): void;
   /** Sends a message about a session's state (`discard`, `unregister`, …); dropped when the session has no interpreter. */
   tell(session: Pick<PythonSession, "home">, message: PythonRequest): void;
@@ -122,9 +122,9 @@ export interface CallContext {
    * the job, because code can claim to be any job of its interpreter.) Undefined before the first session came.
    */
   readonly user?: string | undefined;
-  /** It has died: nothing is opened or held for what it has asked before. */
+  /** The interpreter has died: nothing is opened or held any more for what its code has asked. */
   readonly isGone?: boolean;
-  /** False while it has not taken the answers that it has: large ones should wait. */
+  /** False while the interpreter leaves answers lying: large ones should wait. */
   readonly mayAnswer?: boolean;
   /** Lets its thread use the engine by itself. @param only the handle of the job that may; 0: whatever runs there */
   useEngine?(threads: EngineThreads, only: number, withBodies: boolean): void;

@@ -12,7 +12,7 @@ export class Tally {
   denials = 0;
   #peak = 0;
   #freed = 0;
-  /** Calls that interpreters have answered themselves which are gone. */
+  /** Calls of `execute()` that were answered in their own threads by interpreters that are gone. */
   #direct = 0;
 
   /** The memory of the interpreters, of which there are `current` bytes now. */
@@ -28,7 +28,7 @@ export class Tally {
     this.#direct += directCalls;
   }
 
-  /** Calls by their operation, with those that interpreters have answered themselves. */
+  /** Calls by their operation, with those of `execute()` that interpreters have answered in their own threads. */
   callsWith(homes: readonly { readonly worker: Pick<PythonWorker, "directCalls"> }[]): ReadonlyMap<string, number> {
     const direct = homes.reduce((sum, { worker }) => sum + worker.directCalls, this.#direct);
     if (direct === 0) return this.calls;
