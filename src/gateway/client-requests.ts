@@ -2,7 +2,7 @@
 import type { Caller } from "../commands/caller.ts";
 import type { CommandContext, CommandRow } from "../commands/command.ts";
 import { accessProbe, refusal } from "../commands/command-rights.ts";
-import type { Asking, Handling } from "../commands/path.ts";
+import type { Asking, Handling, Path } from "../commands/path.ts";
 import type { ClientAddresses } from "../engine/engine.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import { traitsOf, wordOf } from "../engine/traits.ts";
@@ -18,7 +18,7 @@ import type { EngineLink } from "./engine-link.ts";
 import type { Gateway } from "./gateway.ts";
 import { PLAIN, type Plan, type PlanContext, refuse, translated } from "./planners.ts";
 import type { Replies } from "./replies.ts";
-import type { Route } from "./router.ts";
+import type { Route, Router } from "./router.ts";
 import type { Stage } from "./transaction.ts";
 
 const NOTHING = Buffer.alloc(0);
@@ -55,34 +55,43 @@ interface RequestsOptions {
 
 export class ClientRequests {
   readonly #options: RequestsOptions;
+  // What each request needs has a field of its own, for a client may send a million requests a second.
+  readonly #path: Path;
+  readonly #router: Router;
+  readonly #decoder: RequestDecoder;
+  readonly #replies: Replies;
+  readonly #state: ClientState;
 
   constructor(options: RequestsOptions) {
     this.#options = options;
+    this.#path = options.gateway.path;
+    this.#router = options.gateway.router;
+    this.#decoder = options.decoder;
+    this.#replies = options.replies;
+    this.#state = options.state;
   }
 
   /** Is the present request served while somebody else holds the engine? It may be the holder that it is to end. */
   get passesGate(): boolean {
-    const { state, gateway, decoder } = this.#options;
-    return !state.transaction && gateway.router.passesGate(decoder);
+    return !this.#state.transaction && this.#router.passesGate(this.#decoder);
   }
 
   /** Deals with the decoder's present request. */
   take(): void {
-    const { gateway, decoder, replies, state, asking } = this.#options;
-    const { path, router } = gateway;
-    const route = router.find(decoder);
-    if (state.replicates) {
-      // whatever else it might send would get past what is to be known and done of commands
+    const route = this.#router.find(this.#decoder);
+    if (this.#state.replicates) {
+      // Whatever else it might send would get past what is to be known and done of commands.
       if (route?.name !== "replconf") this.#options.drop();
       return;
     }
-    const watching = route?.watched === true || path.active;
-    if (route === undefined && !watching && state.transaction?.staged === undefined) {
-      replies.expect();
+    const watching = route?.watched === true || this.#path.active;
+    if (route === undefined && !watching && this.#state.transaction?.staged === undefined) {
+      this.#replies.expect();
       return;
     }
-    const name = route?.name ?? wordOf(decoder.view(0));
-    const handling = watching && !traitsOf(name).unqueued ? path.find(name, decoder, asking) : undefined;
+    const name = route?.name ?? wordOf(this.#decoder.view(0));
+    const { asking } = this.#options;
+    const handling = watching && !traitsOf(name).unqueued ? this.#path.find(name, this.#decoder, asking) : undefined;
     if (handling) this.#handled(handling, this.#planFor(name, route));
     else if (route?.row) this.#own(route.row);
     else this.#pass(name, this.#planFor(name, route));
