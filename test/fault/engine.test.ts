@@ -144,10 +144,19 @@ describe.skipIf(!redis.path)(`an engine that goes away${redis.skipped}`, () => {
     const clients = await Promise.all(Array.from({ length: 3 }, () => connectClient(server.port)));
     for (const other of clients) await other.call("PING");
     const [reading, script, inBody] = clients as [Client, Client, Client];
+    // The interpreters boot before, so that the scripts below all sleep when the engine hangs.
+    const boot = (): Promise<unknown> => callOnce(server.port, "RG.PYEXECUTE", "import time; time.sleep(0.2)");
+    await until(
+      () =>
+        Promise.all([1, 2, 3, 4].map(boot)).then(async () =>
+          /interpreters_idle:4/.test(String(await client.call("RG.INFO"))),
+        ),
+      "all are booted",
+    );
     const limited = [
-      "import time; time.sleep(1); execute('GET', 'k')",
-      "import time; time.sleep(1); execute('BLPOP', 'k', '1')",
-      "import time; time.sleep(1); GB().count().run()",
+      "import time; time.sleep(3); execute('GET', 'k')",
+      "import time; time.sleep(3); execute('BLPOP', 'k', '1')",
+      "import time; time.sleep(3); GB().count().run()",
     ].map((code) => withClient(server.port, (other) => errorOrResult(other.call("RG.PYEXECUTE", code))));
     const sleeping = errorOrResult(inBody.call("RG.PYEXECUTE", "import time; time.sleep(15)"));
     await until(async () => /interpreters_busy:4/.test(String(await client.call("RG.INFO"))), "all run");
