@@ -66,3 +66,19 @@ export class InternalConnections {
     return { connection, client };
   }
 }
+
+/**
+ * Gives `act` a connection of its own, which is closed when it has ended.
+ * @throws what `act` throws
+ */
+export async function withConnection<T>(
+  connections: Pick<InternalConnections, "open">,
+  act: (client: EngineClient) => Promise<T>,
+): Promise<T> {
+  const client = connections.open();
+  try {
+    return await act(client);
+  } finally {
+    client.close();
+  }
+}

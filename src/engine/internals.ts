@@ -77,7 +77,6 @@ const LAST_OPTION = 15;
 /** The deepest end of the stack, which nothing has reached when Valkey has just begun. */
 const UNUSED_MEMORY = 1024;
 
-const WORD = 2 ** 32;
 const GROWTH = 4 * 1024 * 1024;
 // struct aeEventLoop: { int maxfd; ...; aeFileEvent *events (at 16) }, aeFileEvent: 16 bytes, its mask first, and its
 // `clientData` (a connection) at 12.
@@ -216,16 +215,11 @@ export class Internals {
 
   /** Most bytes of replies for a connection: one limit for all of them, which Valkey looks at as it adds to a reply. */
   get outputLimit(): number {
-    const { words } = this.#memory;
-    const word = this.#layout.outputLimit >> 2;
-    return ((words[word] ?? 0) >>> 0) + (words[word + 1] ?? 0) * WORD;
+    return this.#memory.long(this.#layout.outputLimit);
   }
 
   set outputLimit(bytes: number) {
-    const { words } = this.#memory;
-    const word = this.#layout.outputLimit >> 2;
-    words[word] = bytes % WORD;
-    words[word + 1] = Math.floor(bytes / WORD);
+    this.#memory.setLong(this.#layout.outputLimit, bytes);
   }
 
   /**

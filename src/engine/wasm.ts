@@ -22,6 +22,8 @@ interface WasmApi {
 /** `globalThis.WebAssembly`, typed. */
 export const wasm = (globalThis as unknown as { readonly WebAssembly: WasmApi }).WebAssembly;
 
+const WORD = 2 ** 32;
+
 /** Views of a WebAssembly memory, made anew after it has grown (growing detaches the old ones). */
 export class MemoryView {
   #memory: WasmMemory | undefined;
@@ -43,6 +45,20 @@ export class MemoryView {
   get words(): Int32Array {
     if (this.#words.length === 0) this.#refresh();
     return this.#words;
+  }
+
+  /** The number of 64 bits at an address: exact up to 2^53. */
+  long(address: number): number {
+    const { words } = this;
+    const word = address >>> 2;
+    return ((words[word] ?? 0) >>> 0) + (words[word + 1] ?? 0) * WORD;
+  }
+
+  setLong(address: number, value: number): void {
+    const { words } = this;
+    const word = address >>> 2;
+    words[word] = value % WORD;
+    words[word + 1] = Math.floor(value / WORD);
   }
 
   #refresh(): void {

@@ -116,7 +116,7 @@ export class Installer {
     const sent = readTransfer(chunks);
     const wheels: CachedWheel[] = [];
     for (const wheel of sent.wheels) wheels.push(await this.#importWheel(wheel));
-    for (const wheel of wheels) await this.#pack(wheel, false);
+    await this.#packAll(wheels, false);
     await this.#keep(sent.text, wheels);
     return sent.text;
   }
@@ -152,16 +152,12 @@ export class Installer {
     const requirements = texts.map(parseRequirement);
     const { chosen, wheels } = await this.#choose(requirements);
     log.info(`chosen for ${texts.join(", ")}: ${listed(chosen)}`);
-    const packs: string[] = [];
-    for (const wheel of wheels.values()) packs.push(await this.#pack(wheel, force));
+    const packs = await this.#packAll(wheels.values(), force);
     const wheelsOf = new Map<string, string[]>();
     for (const { text, name } of requirements) {
       const own = closure(name, chosen).flatMap((one) => wheels.get(one) ?? []);
       await this.#keep(text, own);
-      wheelsOf.set(
-        text,
-        own.map(({ fileName }) => fileName),
-      );
+      wheelsOf.set(text, fileNames(own));
     }
     log.info(`installed ${texts.join(", ")} in ${Math.round(performance.now() - start)} ms`);
     return { packages: sessionPackages(packs), wheelsOf };
@@ -177,10 +173,7 @@ export class Installer {
     for (const text of texts) {
       const kept = await this.#kept(text, by);
       if (!kept) return undefined;
-      wheelsOf.set(
-        text,
-        kept.map(({ fileName }) => fileName),
-      );
+      wheelsOf.set(text, fileNames(kept));
       for (const one of kept) {
         const wheel = await this.#cache.wheel(one);
         const name = packageOf(one);
@@ -188,8 +181,7 @@ export class Installer {
         wheels.set(name, wheel);
       }
     }
-    const packs: string[] = [];
-    for (const wheel of wheels.values()) packs.push(await this.#pack(wheel, false));
+    const packs = await this.#packAll(wheels.values(), false);
     return { packages: sessionPackages(packs), wheelsOf };
   }
 
@@ -282,6 +274,13 @@ export class Installer {
     return origins.includes(url.origin);
   }
 
+  /** One after the other, for the modules of each have to be compiled. */
+  async #packAll(wheels: Iterable<CachedWheel>, again: boolean): Promise<string[]> {
+    const packs: string[] = [];
+    for (const wheel of wheels) packs.push(await this.#pack(wheel, again));
+    return packs;
+  }
+
   /** The pack of a wheel; it is made once. */
   #pack(wheel: CachedWheel, again: boolean): Promise<string> {
     const name = `${wheel.sha256}-${this.#interpreter.abi}-${PACK_FORMAT}.pack`;
@@ -316,6 +315,8 @@ export class Installer {
     return [`requirement ${JSON.stringify([packagesDir, pyodidePackages, indexUrl])} ${text}`, `requirement ${text}`];
   }
 }
+
+const fileNames = (wheels: readonly KeptWheel[]): string[] => wheels.map(({ fileName }) => fileName);
 
 /** Two wheels of one package can not be used together. */
 const packageOf = ({ fileName }: KeptWheel): string => parseWheelName(fileName)?.name ?? fileName;

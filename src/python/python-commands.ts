@@ -4,7 +4,7 @@ import type { Path } from "../commands/path.ts";
 import { type EngineClient, EngineClosed, encodeCommand } from "../engine/client.ts";
 import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import type { EngineGate } from "../engine/gate.ts";
-import type { InternalConnections } from "../engine/internal.ts";
+import { type InternalConnections, withConnection } from "../engine/internal.ts";
 import { LastingClient } from "../engine/lasting-client.ts";
 import { hasForm, traitsOf, wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
@@ -171,12 +171,7 @@ export class PythonCommands {
 
   async #onFreshConnection(bytes: Buffer, owner: object): Promise<Buffer> {
     await new Promise<void>((resolve) => this.#options.gate.whenOpen(owner, resolve));
-    const client = this.#options.connections.open();
-    try {
-      return await client.rawCall(bytes, 1);
-    } finally {
-      client.close();
-    }
+    return withConnection(this.#options.connections, (client) => client.rawCall(bytes, 1));
   }
 
   #watchIdle(job: Job | undefined): Timer | undefined {

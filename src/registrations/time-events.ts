@@ -1,5 +1,5 @@
 /** Time events: functions that scripts want called again and again. docs/spec/events.md, section 12. */
-import type { InternalConnections } from "../engine/internal.ts";
+import { type InternalConnections, withConnection } from "../engine/internal.ts";
 import { ReplyError } from "../errors.ts";
 import type { CallOptions } from "../executions/watched-call.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
@@ -387,12 +387,7 @@ export class TimeEvents {
     this.onChange({ number, session, spec: kept }, false);
   }
 
-  async #ask(...command: string[]): Promise<unknown> {
-    const client = this.#options.connections.open();
-    try {
-      return await client.call(...command);
-    } finally {
-      client.close();
-    }
+  #ask(...command: string[]): Promise<unknown> {
+    return withConnection(this.#options.connections, (client) => client.call(...command));
   }
 }

@@ -6,6 +6,7 @@ import { realpath } from "node:fs/promises";
 import { after, type Middleware } from "../commands/path.ts";
 import { configLine, readFileText } from "../config.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
+import { withConnection } from "../engine/internal.ts";
 import { wordOf } from "../engine/traits.ts";
 import type { Logger } from "../log.ts";
 import { error, type Reply, status } from "../resp/reply.ts";
@@ -74,17 +75,13 @@ export class ConfigFile {
 
   async #present(): Promise<Map<string, string>> {
     const { connections, settings } = this.#options.room;
-    const client = connections.open();
-    try {
-      const pairs = ((await client.call("CONFIG", "GET", "*")) as Buffer[]).map((part) => part.toString("latin1"));
-      const values = new Map<string, string>();
-      for (let at = 0; at + 1 < pairs.length; at += 2) values.set(pairs[at] as string, pairs[at + 1] as string);
-      for (const [name, value] of settings.own) values.set(name, value);
-      for (const name of NOT_WRITTEN) values.delete(name);
-      return values;
-    } finally {
-      client.close();
-    }
+    const reply = await withConnection(connections, (client) => client.call("CONFIG", "GET", "*"));
+    const pairs = (reply as Buffer[]).map((part) => part.toString("latin1"));
+    const values = new Map<string, string>();
+    for (let at = 0; at + 1 < pairs.length; at += 2) values.set(pairs[at] as string, pairs[at + 1] as string);
+    for (const [name, value] of settings.own) values.set(name, value);
+    for (const name of NOT_WRITTEN) values.delete(name);
+    return values;
   }
 }
 

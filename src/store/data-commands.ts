@@ -1,6 +1,6 @@
 /** SAVE and BGSAVE of the embedded engine, which answers only that it could not: here it is said why. */
 import { after, type Middleware } from "../commands/path.ts";
-import type { InternalConnections } from "../engine/internal.ts";
+import { type InternalConnections, withConnection } from "../engine/internal.ts";
 import { error } from "../resp/reply.ts";
 import { reasonOf } from "./disk.ts";
 
@@ -35,9 +35,7 @@ export function refusesToSave(connections: Pick<InternalConnections, "open">): M
         if (text === CAN_NOT_SAVE) return error(NO_FOLDER);
         if (!text.startsWith(SCHEDULED)) return undefined;
         // In a transaction the engine plans it for later, and would try again and again.
-        const client = connections.open();
-        await client.call("BGSAVE", "CANCEL").catch(() => {});
-        client.close();
+        await withConnection(connections, (client) => client.call("BGSAVE", "CANCEL").catch(() => {}));
         return error(NO_FOLDER);
       }),
   };

@@ -2,7 +2,7 @@
 import type { EngineClient } from "../engine/client.ts";
 import type { DataEngine } from "../engine/engine-room.ts";
 import type { EngineGate } from "../engine/gate.ts";
-import type { InternalConnections } from "../engine/internal.ts";
+import { type InternalConnections, withConnection } from "../engine/internal.ts";
 import type { Logger } from "../log.ts";
 import { reasonOf } from "./disk.ts";
 
@@ -91,12 +91,7 @@ export class DataSaves {
     }
   }
 
-  async #ask<T>(act: (client: EngineClient) => Promise<T>): Promise<T> {
-    const client = this.#options.connections.open();
-    try {
-      return await act(client);
-    } finally {
-      client.close();
-    }
+  #ask<T>(act: (client: EngineClient) => Promise<T>): Promise<T> {
+    return withConnection(this.#options.connections, act);
   }
 }

@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import { ConfigError, type UserLine } from "../config.ts";
 import { type CommandArgument, EngineError, type EngineValue } from "../engine/client.ts";
-import { INTERNAL_USER, type InternalConnections } from "../engine/internal.ts";
+import { INTERNAL_USER, type InternalConnections, withConnection } from "../engine/internal.ts";
 import { DEFAULT_USER } from "../engine/rights.ts";
 import { InternalError, ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
@@ -277,13 +277,8 @@ export class KeptUsers {
     return replies;
   }
 
-  async #ask(commands: readonly CommandArgument[][]): Promise<EngineValue[]> {
-    const client = this.#options.connections.open();
-    try {
-      return await client.pipeline(commands);
-    } finally {
-      client.close();
-    }
+  #ask(commands: readonly CommandArgument[][]): Promise<EngineValue[]> {
+    return withConnection(this.#options.connections, (client) => client.pipeline(commands));
   }
 }
 

@@ -1,7 +1,7 @@
 /** Everything that outlives a restart, put together: registrations under `dir`, and with an embedded engine its data. */
 import type { DataEngine } from "../engine/engine-room.ts";
 import type { EngineGate } from "../engine/gate.ts";
-import type { InternalConnections } from "../engine/internal.ts";
+import { type InternalConnections, withConnection } from "../engine/internal.ts";
 import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { Ids } from "../executions/ids.ts";
@@ -104,14 +104,9 @@ export class Persistence {
   async loadData(): Promise<void> {
     this.#loaded = true;
     if (!this.#folder) return;
-    const client = this.#options.connections.open();
-    try {
-      const info = String(await client.call("INFO", "keyspace"));
-      const keys = [...info.matchAll(/^db\d+:keys=(\d+)/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
-      if (this.#folder.moment > 0) this.#options.log.info(`${keys} keys loaded`);
-    } finally {
-      client.close();
-    }
+    const info = String(await withConnection(this.#options.connections, (client) => client.call("INFO", "keyspace")));
+    const keys = [...info.matchAll(/^db\d+:keys=(\d+)/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+    if (this.#folder.moment > 0) this.#options.log.info(`${keys} keys loaded`);
   }
 
   /** Brings the registrations back and begins to save. To be called when the data are there and Python runs. */
@@ -148,13 +143,10 @@ export class Persistence {
   async #reloadData(): Promise<void> {
     const { data, connections } = this.#options;
     if (!data) return;
-    const client = connections.open();
     try {
-      await data.withDebug(() => client.call("DEBUG", "RELOAD"));
+      await withConnection(connections, (client) => data.withDebug(() => client.call("DEBUG", "RELOAD")));
     } catch (error) {
       throw new ReplyError(`ERR the data can not be saved: ${reasonOf(data.takeFileFailure() ?? error)}`);
-    } finally {
-      client.close();
     }
   }
 

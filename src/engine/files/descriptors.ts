@@ -33,6 +33,7 @@ const FROM_PRESENT = 1;
 const FROM_END = 2;
 
 const DIRENT_BYTES = 24;
+const FDSTAT_BYTES = 24;
 const STAT_BYTES = 64;
 const WORD = 2 ** 32;
 
@@ -201,7 +202,7 @@ export class FileDescriptors {
 
   #fdstat(fd: number, to: number): void {
     const { isDirectory, append } = this.#of(fd);
-    this.#memory.bytes.fill(0, to, to + DIRENT_BYTES);
+    this.#memory.bytes.fill(0, to, to + FDSTAT_BYTES);
     this.#memory.bytes[to] = isDirectory ? TYPE_DIRECTORY : TYPE_FILE;
     this.#memory.bytes[to + 2] = append ? APPEND : 0;
     this.#setWord(to + 8, ALL_RIGHTS);

@@ -79,7 +79,6 @@ const FORK_RATE = 1520;
 /** Of `struct aofManifest`: the highest number of a file with changes, of 64 bits. */
 const MANIFEST_INCREMENT = 24;
 
-const WORD = 2 ** 32;
 const WORD_BYTES = 4;
 
 export class ServerState {
@@ -106,20 +105,20 @@ export class ServerState {
   }
 
   long(field: keyof typeof LONG): number {
-    return this.#longAt(this.#layout.server + LONG[field]);
+    return this.#memory.long(this.#layout.server + LONG[field]);
   }
 
   setLong(field: keyof typeof LONG, value: number): void {
-    this.#setLongAt(this.#layout.server + LONG[field], value);
+    this.#memory.setLong(this.#layout.server + LONG[field], value);
   }
 
   /** The number of the last file of changes that Valkey has made. */
   get lastIncrement(): number {
-    return this.#longAt(this.get("aofManifest") + MANIFEST_INCREMENT);
+    return this.#memory.long(this.get("aofManifest") + MANIFEST_INCREMENT);
   }
 
   set lastIncrement(value: number) {
-    this.#setLongAt(this.get("aofManifest") + MANIFEST_INCREMENT, value);
+    this.#memory.setLong(this.get("aofManifest") + MANIFEST_INCREMENT, value);
   }
 
   /** Gibibytes in a second. */
@@ -168,16 +167,6 @@ export class ServerState {
 
   setReplicaState(client: number, state: number): void {
     this.#memory.words[this.#word(client + this.#layout.clientReplication) >>> 2] = state;
-  }
-
-  #longAt(address: number): number {
-    return (this.#word(address) >>> 0) + this.#word(address + WORD_BYTES) * WORD;
-  }
-
-  #setLongAt(address: number, value: number): void {
-    const { words } = this.#memory;
-    words[address >>> 2] = (value % WORD) | 0;
-    words[(address >>> 2) + 1] = Math.floor(value / WORD);
   }
 
   #word(address: number): number {
