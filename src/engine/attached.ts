@@ -27,7 +27,7 @@ export interface EngineShare {
   readonly module: object;
   readonly memory: object;
   readonly words: SharedWords;
-  /** Of the thread that gets it; from 1 on. */
+  /** The number of the thread that gets this share; from 1 on. */
   readonly thread: number;
   /** The build of Valkey, for {@link Internals.ofBuild}. */
   readonly build: string;
@@ -52,10 +52,13 @@ const NOTHING_WRITTEN = 0;
 const WRITTEN_AT_ONCE = 64 * 1024;
 /** Replies of up to this size, and what they are made of, lie in a buffer that is used again and again. */
 const USUAL_REPLY = 64 * 1024;
-/** Up to so many bytes are copied one by one: the views that it takes otherwise cost more. */
+/** Up to so many bytes are copied one by one: the two views that `set` needs cost more than such a copy. */
 const FEW_BYTES = 64;
 
-/** Commands in a row between two looks of the main thread at what they bring others: Valkey has to keep that. */
+/**
+ * So many commands may follow one another in this thread while Valkey keeps what they have brought other clients; then the
+ * main thread has to hand that out.
+ */
 const MOST_OWING = 64;
 const NOTHING = new Uint8Array(0);
 
@@ -67,12 +70,12 @@ export class AttachedEngine {
   readonly #internals: Internals;
   readonly #functions: DirectFunctions;
   readonly #maxReply: number;
-  /** The command: of {@link #input} what lies between these. */
+  /** The command that is being carried out: the bytes of {@link #input} from {@link #inputAt} to {@link #inputEnd}. */
   #input: Uint8Array = NOTHING;
   #inputAt = 0;
   #inputEnd = 0;
   readonly #usual = Buffer.allocUnsafeSlow(USUAL_REPLY);
-  /** A longer reply, in pieces. */
+  /** The pieces of a reply that does not fit into {@link #usual}. */
   #pieces: Buffer[] = [];
   #size = 0;
   #closed = false;
@@ -103,12 +106,12 @@ export class AttachedEngine {
     this.#functions = exports as unknown as DirectFunctions;
   }
 
-  /** May it be tried? Only {@link execute} knows for certain. */
+  /** May a command be tried this way? Only {@link execute} knows for certain. */
   get isOpen(): boolean {
     return this.#mine.open;
   }
 
-  /** Its size. */
+  /** The size of the last command's reply, in bytes. */
   get replySize(): number {
     return this.#size;
   }
@@ -118,7 +121,7 @@ export class AttachedEngine {
     return this.#pieces.length === 0 ? this.#usual : Buffer.concat(this.#pieces, this.#size);
   }
 
-  /** Has the last command brought others something, which the main thread has to give them? */
+  /** Has the last command brought other clients something, which the main thread has to hand out? */
   get othersWait(): boolean {
     return this.#othersWait;
   }
@@ -127,7 +130,7 @@ export class AttachedEngine {
    * Carries one command out.
    * @param request begins with the command
    * @param size of the command, in bytes
-   * @param who a number of the code that wants it, see {@link EngineThread.open}; below zero: it is the body of a script
+   * @param who the number of the code that sends the command, see {@link EngineThread.open}; below zero: the body of a script
    * @throws whatever went wrong inside Valkey, which must not be used any more then
    */
   execute(request: Uint8Array, size: number, who: number): Outcome {
@@ -175,13 +178,13 @@ export class AttachedEngine {
     return this.#size > this.#maxReply ? "too long" : "replied";
   }
 
-  /** Have many commands in a row brought others something that these have not got? Then the main thread has to come in between. */
+  /** Has Valkey kept what is for other clients during many commands in a row? Then the main thread has to come in between. */
   #owesMuch(): boolean {
     this.#owing = isOwed(this.#words) ? this.#owing + 1 : 0;
     return this.#owing > MOST_OWING;
   }
 
-  /** Valkey reads. @returns how many bytes */
+  /** Gives Valkey, which reads, the next bytes of the command. @returns how many bytes */
   #give(pointer: number, length: number): number {
     const at = this.#inputAt;
     const size = Math.min(length, this.#inputEnd - at);
@@ -192,7 +195,7 @@ export class AttachedEngine {
     return size;
   }
 
-  /** Valkey writes. */
+  /** Takes what Valkey writes: a part of the reply. */
   #take(pointer: number, length: number): void {
     const before = this.#size;
     this.#size += length;
@@ -222,7 +225,7 @@ export class AttachedEngine {
           ? this.#give(pointer, length)
           : WOULD_BLOCK,
       write: (descriptor: number, pointer: number, length: number) => {
-        // commands that make Valkey write to others at once do not come this way; it would keep the bytes
+        // no command that goes this way makes Valkey write to another client at once; if one did, Valkey would keep the bytes
         if (descriptor !== this.#mine.descriptor) return NOTHING_WRITTEN;
         this.#take(pointer, length);
         return length;

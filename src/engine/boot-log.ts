@@ -1,17 +1,17 @@
-/** What Valkey says while it boots: when it gives up, the reason is in it. */
+/** What Valkey says while it boots: when Valkey gives up, its messages tell the reason. */
 import { ConfigError } from "../config.ts";
 import { InternalError } from "../errors.ts";
 
-/** Of its own command line, which is not the administrator's, or said again in other words before it ends. */
+/** Messages about the command line, which is not the administrator's, and those that only repeat the reason of the end. */
 const OF_NO_USE =
   /^(?:WARNING|Configuration loaded|oO0Oo|Valkey version=|Fatal error loading the DB, check server logs)/;
 const REFUSED = /^>>> '(.*)'$/;
-/** The settings are given to it as lines of a name and a value in quotation marks. */
+/** Valkey gets its settings as lines of a name and a value in quotation marks. */
 const SETTING = /^(\S+) "(.*)"$/s;
 
-/** It has given up for another reason than its settings: most probably it could not use its data. */
+/** Valkey has given up for another reason than its settings: most probably it could not use its data. */
 export class BootFailure extends InternalError {
-  /** What it said last. */
+  /** What Valkey said last. */
   readonly reason: string;
 
   constructor(reason: string) {
@@ -20,7 +20,7 @@ export class BootFailure extends InternalError {
   }
 }
 
-/** Where in Valkey's source it gave up. */
+/** The place in Valkey's source that stands before a reason. */
 const PLACE = /^Internal error in RDB reading offset \d+, function at \S+ -> /;
 
 export class BootLog {
@@ -28,19 +28,22 @@ export class BootLog {
   #reason: string | undefined;
   #last: string | undefined;
 
-  /** A line that is no message of its log: it is about its settings. */
+  /** Takes a line that is no message of Valkey's log: such lines are about its settings. */
   noteLine(line: string): void {
     const setting = REFUSED.exec(line)?.[1];
     if (setting !== undefined) this.#refused = setting;
     else if (this.#refused !== undefined) this.#reason ??= line.trim();
   }
 
-  /** A warning. */
+  /** Takes a warning of Valkey's log. */
   noteWarning(text: string): void {
     if (!OF_NO_USE.test(text)) this.#last = text;
   }
 
-  /** Why it has given up, if it has said that. @param ofFiles what went wrong with its files: then its data are no worse */
+  /**
+   * Why Valkey has given up, if it has said that.
+   * @param ofFiles what went wrong when Valkey used its files; then the data themselves need not be damaged
+   */
   failure(ofFiles?: unknown): Error | undefined {
     if (this.#refused !== undefined) {
       const [, name = this.#refused] = SETTING.exec(this.#refused) ?? [];

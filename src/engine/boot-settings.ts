@@ -1,4 +1,4 @@
-/** The settings that Valkey boots with, as the file that it reads them from. */
+/** The settings that Valkey boots with, and the file from which it reads them. */
 
 import { ConfigError } from "../config.ts";
 import type { EmbeddedConnection } from "./embedded-connection.ts";
@@ -23,17 +23,17 @@ export function ownSettings(scriptLimitMs: number, outputLimit: number, saves: b
     "repl-diskless-sync": "no",
     // A client could forge a payload for RESTORE that ends the engine, and here the server with it.
     "sanitize-dump-payload": "clients",
-    // Valkey lets the host look in only after this threshold.
+    // Valkey polls the host from inside a script only after this threshold, and a poll is where a script can be stopped.
     ...(scriptLimitMs === 0 ? {} : { "busy-reply-threshold": String(scriptLimitMs) }),
-    // Of a build that is not known it holds for the server's own connections too.
+    // In a build that is not known this limit holds for the server's own connections, too.
     ...(outputLimit === 0 ? {} : { "client-output-buffer-limit": `normal ${outputLimit} 0 0` }),
   };
 }
 
 /**
- * For a build that is not known to take settings when it boots: it is told afterwards.
+ * Gives Valkey its settings after its boot, when its build is not known to take a file of settings.
  * @param connection answers within the call, and is closed
- * @throws ConfigError when it refuses one
+ * @throws ConfigError when Valkey refuses one
  */
 export function applySettings(
   connection: Pick<EmbeddedConnection, "write" | "flushNow" | "onData" | "close">,
@@ -50,7 +50,7 @@ export function applySettings(
     return reply;
   };
   for (const [name, value] of Object.entries(settings)) {
-    // some can not be set any more, and need not be
+    // Valkey refuses to change some settings once it runs, also to the value that they have
     if (ask("CONFIG", "GET", name).endsWith(`\r\n$${Buffer.byteLength(value)}\r\n${value}\r\n`)) continue;
     if (ask("CONFIG", "SET", name, value) !== "+OK\r\n")
       throw new ConfigError(`the engine refuses ${name}: ${reply.slice(1).trim()}`);

@@ -21,7 +21,7 @@ export class EngineClosed extends InternalError {
   override name = "EngineClosed";
 }
 
-/** A reply was longer than whoever asked can take; the connection has ended with it. */
+/** A reply was longer than the caller can take, and the connection has been ended because of that. */
 class ReplyTooLong extends EngineClosed {
   override name = "ReplyTooLong";
   constructor(limit: number) {
@@ -43,7 +43,7 @@ export interface DirectConnection extends EngineConnection {
   lend?(): LentConnection;
 }
 
-/** What waits for replies, in the order of its commands. */
+/** A request that waits for the replies to its commands. */
 class Waiting {
   missing: number;
   /** Bytes that have come so far. */
@@ -61,7 +61,7 @@ class Waiting {
     this.values = values;
   }
 
-  /** All replies are there, or (with the reason) will not come. */
+  /** Notes that all replies are there or, with an error, that they will not come. */
   settle(error?: EngineClosed): void {
     this.error = error;
     this.isSettled = true;
@@ -169,7 +169,7 @@ export class EngineClient {
 
   /**
    * Sends encoded commands, and gives their replies at once where the engine can answer within the call.
-   * @param way `shown`: MONITOR shows it, though it comes from the server; `whole`: also long replies come at once
+   * @param way `shown`: MONITOR shows the commands, though the server sends them; `whole`: long replies come at once, too
    * @throws EngineClosed when the connection ended first
    */
   ask(bytes: Buffer, replies = 1, way?: "shown" | "whole"): Maybe<Buffer> {
@@ -181,12 +181,12 @@ export class EngineClient {
     return waiting.isSettled ? waiting.bytes : waiting.later(() => waiting.bytes);
   }
 
-  /** Has what was sent carried out within the call, where the engine can. */
+  /** Has the engine carry out within this call what was sent, where the engine can do that. */
   flush(): void {
     this.#connection.flushNow?.();
   }
 
-  /** Ends the connection; what waits is rejected. */
+  /** Ends the connection; requests that wait are rejected. */
   close(): void {
     if (this.#closed !== undefined) return;
     this.#connection.close();
@@ -231,13 +231,13 @@ export class EngineClient {
     }
   }
 
-  /** Cuts the bytes into replies and gives each to what waits for it, decoded or as it is. */
+  /** Cuts the bytes into replies and gives each to the request that waits for it, decoded or as it is. */
   #split(bytes: Buffer): void {
     let start = 0;
     while (start < bytes.length && this.#closed === undefined) {
       const waiting = this.#queue.first;
       if (waiting !== undefined && waiting.size + bytes.length - start > this.#maxReply) {
-        // what follows it in these bytes counts too, which are few
+        // the bytes of later replies in this piece are counted, too; they are few
         this.#fail(new ReplyTooLong(this.#maxReply));
       } else if (waiting !== undefined && waiting.values === undefined) {
         start = this.#takeRaw(waiting, bytes, start);
@@ -287,7 +287,7 @@ export class EngineClient {
       }
     }
     const waiting = this.#queue.first;
-    // Nobody asked: the engine says why it closes the connection, such as `max number of clients reached`.
+    // No request waits: the engine says why it closes the connection, such as `max number of clients reached`.
     if (waiting === undefined) {
       if (value instanceof EngineError) this.#fail(new EngineClosed(value.message));
       return;

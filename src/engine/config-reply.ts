@@ -1,6 +1,7 @@
 /**
- * Changes what CONFIG GET says of a parameter; the reply itself comes back when it says nothing of it.
+ * Puts another value of a parameter into a reply of CONFIG GET.
  * @param reply an array of names and values, or a map
+ * @returns the changed reply; the same one when it does not tell of the parameter
  */
 export function replaceConfigValue(reply: Buffer, parameter: string, value: string): Buffer {
   const mark = Buffer.from(`$${parameter.length}\r\n${parameter}\r\n$`);

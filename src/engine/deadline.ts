@@ -4,7 +4,7 @@ const BUSY_MS = 50;
 /**
  * Calls `late` after `ms` milliseconds in which this thread could have read an answer. When the thread was busy, as it is
  * while the server starts, an answer may have come and not been read yet: then the time begins anew.
- * @returns takes the deadline away
+ * @returns a function that takes the deadline away
  */
 export function deadline(ms: number, late: () => void): () => void {
   let timer: NodeJS.Timeout;

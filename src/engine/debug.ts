@@ -1,16 +1,16 @@
 /**
- * DEBUG of the embedded engine. It has no process of its own that could be sacrificed, and no files: what would end it, and
- * with it the server, or spoil the data, is refused whatever the configuration says.
+ * DEBUG of the embedded engine. The engine lives in the server's process. So a subcommand that would end the engine, or spoil
+ * the data or the files, is refused whatever the configuration says.
  */
 
-/** What looks, waits, or changes how the engine works without harm to anybody's data. */
+/** Subcommands that look, wait, or change how the engine works without harm to anybody's data. */
 const HARMLESS: ReadonlySet<string> = new Set([
   ...["help", "digest", "digest-value", "error", "log", "object", "protocol", "sleep", "set-active-expire", "jmap"],
   ...["htstats", "htstats-key", "listpack", "quicklist", "sdslen", "structsize", "client-eviction", "change-repl-id"],
   ...["dict-resizing", "hashtable-can-abort-shrink", "client-enforce-reply-list", "replybuffer", "pause-cron"],
   ...["quicklist-packed-threshold", "stringmatch-len"],
 ]);
-/** What ends the engine, or spoils its data or its files. */
+/** Subcommands that end the engine, or spoil its data or its files. */
 const HARMFUL: ReadonlySet<string> = new Set([
   ...["segfault", "panic", "assert", "oom", "restart", "crash-and-recover", "leak", "reload", "loadaof", "replicate"],
   ...["config-rewrite-force-all", "aof-flush-sleep", "set-skip-checksum-validation", "set-disable-deny-scripts"],
@@ -20,7 +20,7 @@ const HARMFUL: ReadonlySet<string> = new Set([
 ]);
 /** Most bytes that DEBUG POPULATE may ask for: `maxmemory` does not count for it. */
 const MOST_POPULATED = 256 * 1024 ** 2;
-/** What a key takes besides its value. */
+/** Bytes that a key takes besides its name and value. */
 const KEY_BYTES = 128;
 
 /** Redis' words for a client that may not use it. */
@@ -35,17 +35,17 @@ const DEBUG_NOT_ALLOWED =
  */
 export function debugRefusal(args: readonly Buffer[], allowed: boolean): string | undefined {
   const name = args[1]?.toString("latin1").toLowerCase();
-  // the engine has its words for a command without its arguments, and finds that first
+  // the engine looks for missing arguments before anything else, and answers in its own words
   if (name === undefined) return undefined;
   if (!allowed) return DEBUG_NOT_ALLOWED;
   if (HARMLESS.has(name)) return undefined;
   if (name === "populate") return populates(args) ? undefined : "ERR DEBUG POPULATE of so many keys is not available";
-  // not the engine's own answer: a name that is new in it may be that of something harmful
+  // a name that is in neither list does not reach the engine: a new one may be that of something harmful
   if (!HARMFUL.has(name)) return unknownSubcommand(args[1]);
   return `ERR DEBUG ${name.toUpperCase()} is not available: it could end the server, or damage its data`;
 }
 
-/** Redis' words. */
+/** Redis' words for a subcommand that does not exist. */
 const unknownSubcommand = (typed: Buffer | undefined): string =>
   `ERR unknown subcommand or wrong number of arguments for '${typed?.toString("latin1", 0, 128)}'. Try DEBUG HELP.`;
 

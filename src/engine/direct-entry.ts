@@ -13,7 +13,7 @@ export interface DirectFunctions {
   readQueryFromClient(connection: number): void;
   /** Writes a client's replies. */
   writeToClient(client: number): number;
-  /** Brings what was changed into the append-only file, and to the disk when that is to be done always (aof.c). */
+  /** Writes what was changed to the append-only file, and with `appendfsync always` also brings it to the disk (aof.c). */
   flushAppendOnlyFile(force: number): void;
 }
 
@@ -40,7 +40,7 @@ export class DirectEntry {
   run(descriptor: number, isClosed: () => boolean): boolean {
     const { connection, client } = this.#internals.clientOf(descriptor);
     this.#functions.readQueryFromClient(connection);
-    // in a turn of the loop this comes before the replies, too
+    // Valkey's event loop also writes the append-only file before it sends the replies
     if (this.#internals.syncsAlways) this.#functions.flushAppendOnlyFile(0);
     if (!isClosed()) this.#functions.writeToClient(client);
     // this client itself stays in the list until the loop turns

@@ -3,7 +3,7 @@ import type { EngineConnection } from "./engine.ts";
 import type { LentConnection } from "./threads.ts";
 import type { VirtualSocket } from "./virtual-socket.ts";
 
-/** The engine, as its connections see it. */
+/** What a connection needs of the engine. */
 interface Driver {
   /** A socket has input, or has ended. */
   wake(socket: VirtualSocket): void;
@@ -13,7 +13,7 @@ interface Driver {
   setMonitoring(socket: VirtualSocket, monitoring: boolean): void;
   /** A connection wants to be told when its input has been read. */
   noteFull(connection: EmbeddedConnection): void;
-  /** Valkey has closed it, in another thread. */
+  /** Valkey has closed this socket's connection, in another thread. */
   noteClosed(socket: VirtualSocket): void;
   /** See {@link EmbeddedConnection.flushNow}. */
   flush(socket: VirtualSocket): void;
@@ -65,7 +65,7 @@ export class EmbeddedConnection implements EngineConnection {
     return this.socket.cause;
   }
 
-  /** Hands the connection to a thread that sends and receives by itself; it has to have been answered before. */
+  /** Hands the connection to a thread that sends and receives by itself. All earlier commands must have been answered. */
   lend(): LentConnection {
     const { socket } = this;
     return {

@@ -30,7 +30,7 @@ import { wasm, type WasmMemory } from "./wasm.ts";
 export interface EmbeddedOptions {
   /** Settings with which Valkey boots, such as `maxmemory` or `requirepass`. */
   readonly config?: Readonly<Record<string, string>>;
-  /** Where its files are; nowhere unless given. */
+  /** Where Valkey's files are; without this option it has none. */
   readonly files?: EngineFilesOptions;
   readonly log?: EngineLog;
   /**
@@ -40,7 +40,7 @@ export interface EmbeddedOptions {
   readonly scriptTimeLimitMs?: number;
   /** Most bytes of replies that the engine may hold for a client, 1 GiB unless given; beyond them it is disconnected. */
   readonly clientOutputLimit?: number;
-  /** Lets DEBUG through. Some of it ends the engine: whoever sends commands must know which. */
+  /** Lets DEBUG through. Some of its subcommands end the engine: whoever sends commands has to refuse these (`debug.ts`). */
   readonly debugCommand?: boolean;
   /**
    * Does without what is known of the memory of this build of Valkey, as for an unknown one: slower with many clients,
@@ -64,7 +64,7 @@ const DEFAULT_OUTPUT_LIMIT = 1024 * MB;
 const MUCH_MEMORY = 2560 * MB;
 const CLIENTS_MEMORY = 640 * MB;
 const TIGHT_OUTPUT_LIMIT = 256 * MB;
-/** Of whom nothing is read in a step that only writes. */
+/** A socket without input. A step that reads only from this socket carries out no command, and so only writes. */
 const NOBODY = new VirtualSocket(false);
 
 export class EmbeddedEngine implements Engine {
@@ -215,27 +215,30 @@ export class EmbeddedEngine implements Engine {
     return this.#threads;
   }
 
-  /** Nobody looks at each command, and none has to be on the disk before it is answered: files are this thread's. */
+  /**
+   * May other threads use the engine? Not while somebody monitors, which needs this thread for each command, and not with
+   * `appendfsync always`: then each change has to be on the disk before its reply, and only this thread reaches the files.
+   */
   #mayUseThreads(): boolean {
     return this.#host?.isMonitored === false && this.#internals?.syncsAlways !== true;
   }
 
-  /** A thread has ended inside the engine. */
+  /** Ends the engine, because a thread has ended inside of it and may have left something half done. */
   endBroken(): void {
     this.#die(new Error("a thread has ended inside of it"));
   }
 
-  /** Who does what Valkey would do in processes of its own. */
+  /** Sets who saves where the engine can not be copied. */
   set background(work: BackgroundWork) {
     if (this.#files) this.#files.background = work;
   }
 
-  /** What went wrong last with its files, see {@link EngineFiles.takeFailure}. */
+  /** What went wrong last with the engine's files, see {@link EngineFiles.takeFailure}. */
   takeFileFailure(): unknown {
     return this.#files?.takeFailure();
   }
 
-  /** What has become of a save that the engine had asked for. */
+  /** Tells the engine what has become of a save that it had asked for. */
   noteSave(saved: boolean): void {
     this.#internals?.noteSave(saved);
   }
@@ -278,7 +281,7 @@ export class EmbeddedEngine implements Engine {
     this.#host?.freeze();
   }
 
-  /** Nobody holds the engine any more. */
+  /** Lets the engine go on after {@link EmbeddedEngine.settle}: nobody holds it any more. */
   release(): void {
     this.#inside(() => this.#files?.forks?.release());
     this.#host?.thaw();
@@ -291,7 +294,7 @@ export class EmbeddedEngine implements Engine {
     this.#schedule();
   }
 
-  /** @internal Valkey has closed it, in another thread */
+  /** @internal Valkey has closed this socket's connection, in another thread */
   noteClosed(socket: VirtualSocket): void {
     this.#host?.noteClosed(socket);
   }
@@ -350,7 +353,10 @@ export class EmbeddedEngine implements Engine {
     return done;
   }
 
-  /** Commands were carried out without a turn of Valkey's event loop, in whatever thread: it turns soon. */
+  /**
+   * Has Valkey's event loop turn soon. To be called when commands were carried out without a turn of it, in whatever thread:
+   * what they have brought other clients leaves Valkey in such a turn.
+   */
   turnSoon(): void {
     this.#turn ??= setTimeout(() => {
       this.#turn = undefined;
@@ -359,8 +365,8 @@ export class EmbeddedEngine implements Engine {
   }
 
   /**
-   * What other threads' commands have brought listeners and clients is given to them, within this call. To be called before
-   * anything is done for which somebody may already know of these commands.
+   * Gives listeners and clients within this call what commands of other threads have brought them. To be called before
+   * anything is done by which somebody could learn of these commands: an event comes before everything that its cause leads to.
    */
   giveOwed(): void {
     if (this.#threads?.isOwed !== true) return;
@@ -369,7 +375,7 @@ export class EmbeddedEngine implements Engine {
     this.#deliver();
   }
 
-  /** Somebody waits for what such commands have brought: it turns next. */
+  /** Has the event loop turn next: somebody waits for what commands of other threads have brought. */
   turnNext(): void {
     this.#schedule();
   }
@@ -406,7 +412,7 @@ export class EmbeddedEngine implements Engine {
       if (!more) this.#deliver();
       if (!this.#tight && (this.#host?.memory.bytes.length ?? 0) > MUCH_MEMORY) this.#tighten();
     } finally {
-      // Also when a receiver has thrown: the others must get theirs.
+      // also when a receiver has thrown: the other connections must get their bytes
       if (more || this.#urgent.length > 0 || this.#ordinary.length > 0) this.#schedule();
     }
   }
@@ -420,7 +426,7 @@ export class EmbeddedEngine implements Engine {
     this.#log.warn("the engine's memory is large: clients that make it hold much more will be disconnected");
   }
 
-  /** What was changed and is not in the append-only file yet. */
+  /** Writes what was changed and is not in the append-only file yet. */
   #writeLast(): void {
     if (this.#internals?.hasAof !== true) return;
     try {
@@ -451,7 +457,7 @@ export class EmbeddedEngine implements Engine {
     }
   }
 
-  /** For those who write to a client in Valkey's name. */
+  /** What the code needs that writes to a replica in Valkey's name. */
   #network(host: VirtualHost, internals: Internals): ReplicaNetwork {
     return {
       socketOf: (client) =>
@@ -467,7 +473,7 @@ export class EmbeddedEngine implements Engine {
     };
   }
 
-  /** What it does must not be seen by other threads. */
+  /** Runs `act` while no other thread is inside the engine, and so none sees its changes half done. */
   #inside(act: () => void): void {
     if (this.#end !== undefined) return;
     try {
@@ -488,7 +494,7 @@ export class EmbeddedEngine implements Engine {
   }
 
   #leave(): void {
-    // CONFIG SET may just have made it so
+    // CONFIG SET may just have switched to `appendfsync always`, which keeps other threads out
     if (this.#threads?.hasOpen && this.#internals?.syncsAlways) this.#threads.closeAll();
     this.#threads?.lock.give();
     this.#inStep = false;
@@ -525,7 +531,7 @@ export class EmbeddedEngine implements Engine {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return;
     connection.deliver(this.#end?.reason);
-    // A paused one still has to get its last bytes.
+    // a connection that is paused still has to get its last bytes
     if (socket.closed && !socket.hasOutput) this.#connections.delete(socket);
   }
 

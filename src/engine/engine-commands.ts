@@ -40,7 +40,7 @@ export class EngineCommand {
     return this.#keyed;
   }
 
-  /** Can it change keys, or look for some? What a module does nobody knows. */
+  /** Can this command cause key events, by changing or looking for keys? A module's command counts: nobody knows what it does. */
   get causesEvents(): boolean {
     if (this.flags.has("pubsub") || this.traits.connection) return false;
     return this.#keyed || this.flags.has("module") || this.traits.choosesKey === true;
@@ -59,7 +59,7 @@ export class EngineCommand {
     return arityFits(this.arity, words);
   }
 
-  /** The positions of its keys among so many words, the name being 0; only those that fixed positions tell. */
+  /** The positions of the keys among so many words, the name being 0; only those that fixed positions tell. */
   keyPositions(words: number): number[] {
     if (this.firstKey <= 0 || this.keyStep <= 0) return [];
     const last = Math.min(this.lastKey < 0 ? words + this.lastKey : this.lastKey, words - 1);

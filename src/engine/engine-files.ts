@@ -1,4 +1,4 @@
-/** The engine's files, and what it leaves to others to do with them. */
+/** The engine's files, and the work with them that the engine leaves to the host. */
 import type { BackgroundSync } from "./files/background-sync.ts";
 import { FileDescriptors } from "./files/descriptors.ts";
 import { errnoOf } from "./files/errno.ts";
@@ -12,13 +12,13 @@ import type { MemoryView } from "./wasm.ts";
 export interface EngineFilesOptions {
   /** The folder that the engine has for itself; undefined: none, nothing is kept. */
   readonly directory: string | undefined;
-  /** The system's calls; tests put faults in. */
+  /** The calls of the operating system; tests give some that fail. */
   readonly calls?: FileCalls;
 }
 
-/** Who saves where the engine can not be copied. */
+/** What saves the data where the engine can not be copied. */
 export interface BackgroundWork {
-  /** @returns whether it will be done, soon; not within the call */
+  /** Begins a save, which is done after this call. @returns false when there will be none */
   save(): boolean;
 }
 
@@ -26,7 +26,7 @@ const DONE = 0;
 const REFUSED = -1;
 /** As `server.child_type`. */
 const PURPOSE_SAVE = 1;
-/** What Valkey takes for the number of a process. */
+/** The number of a process that Valkey gets, which stands for whoever saves. */
 const SOMEBODY = 1;
 
 export class EngineFiles {
@@ -59,7 +59,7 @@ export class EngineFiles {
     return this.#descriptors.imports();
   }
 
-  /** What went wrong last, for who is told only that something did; it is forgotten then. */
+  /** What went wrong last with a file, for callers whom Valkey tells only that something did. It is forgotten by this call. */
   takeFailure(): unknown {
     const failure = this.#lastFailure;
     this.#lastFailure = undefined;
@@ -67,8 +67,8 @@ export class EngineFiles {
   }
 
   /**
-   * Tells the engine what becomes of the append-only file.
-   * @param onDone is called then: the engine may have waited with what it has to write
+   * From now on the engine is told when its append-only file is on the disk, or could not be brought there.
+   * @param onDone is called each time: the engine may have waited with what it has to write
    */
   report(internals: Internals, onDone: () => void): void {
     this.#sync.onDone = (error) => {

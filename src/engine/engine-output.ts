@@ -1,4 +1,4 @@
-/** What Valkey prints: its log, and what it says of its settings when it does not boot. */
+/** What Valkey prints: its log, and, when it does not boot, the reason. */
 import { BootLog } from "./boot-log.ts";
 
 /** Where the engine's messages go; texts have no line end. */
@@ -7,22 +7,22 @@ export interface EngineLog {
   warn(text: string): void;
 }
 
-/** What it warns of although all is well, or what is told where it happens. */
+/** Warnings of Valkey's although all is well, or about something that the server reports itself. */
 const KNOWN_FAILURE =
   /^(?:Failed opening the temp RDB file .*: Read-only file system|Can't save in background: fork: Read-only file system|Failed to load static module|Module \w+ OnUnload failed|Failed to unload module|Valkey is now ready to exit)/;
 
-/** What counts of what it warns of while it boots, and goes on. */
+/** The warnings that count among those with which Valkey boots all the same. */
 const LOADED_PARTLY = /^!!! |^AOF .* loaded anyway/;
 
-/** It asks the system for the end of a copy, which is none of its processes, ten times a second. */
+/** A warning that comes ten times a second while a copy works: Valkey asks the system about a process that does not exist. */
 const OF_COPIES = /^waitpid\(\) returned an error/;
 
-/** Only the server is to say that: programs wait for it, and nobody is listened to yet. */
+/** Only the server is to say this: programs wait for the line, and Valkey says it before the server listens. */
 const READY = "Ready to accept connections";
 
 /**
- * A line of its log: `1:M 02 Jan 2030 03:04:05.678 * text`, where `#` marks a warning. The date is not to be relied on:
- * it is reckoned with a time zone that Valkey takes from memory which this platform's C library has not filled.
+ * A line of Valkey's log: `1:M 02 Jan 2030 03:04:05.678 * text`, where `#` marks a warning. The date is not to be relied on:
+ * Valkey reckons it with a time zone from memory that the C library of WebAssembly has not filled.
  */
 const MESSAGE = /^\d+:\w \S+ \w+ \S+ \S+ ([.\-*#]) (.*)$/;
 
@@ -35,17 +35,17 @@ export class EngineOutput {
     this.#log = log;
   }
 
-  /** Why Valkey has not booted, if it has said that. @param ofFiles what went wrong with its files */
+  /** Why Valkey has not booted, if it has said that. @param ofFiles what went wrong when Valkey used its files */
   failure(ofFiles?: unknown): Error | undefined {
     return this.#boot?.failure(ofFiles);
   }
 
-  /** Its warnings count from now on. */
+  /** Valkey has booted: its warnings count from now on. */
   booted(): void {
     this.#boot = undefined;
   }
 
-  /** @param text cut anywhere */
+  /** Takes what Valkey has printed. @param text cut anywhere */
   take(text: string): void {
     const lines = (this.#line + text).split("\n");
     this.#line = lines.pop() ?? "";
@@ -61,7 +61,7 @@ export class EngineOutput {
     } else if (mark !== "#" || KNOWN_FAILURE.test(message)) {
       if (!message.startsWith(READY)) this.#log.debug(message);
     } else if (this.#boot) {
-      // those while it boots are about its own command line, unless it ends
+      // a warning during the boot is about Valkey's own command line, unless the boot fails
       this.#boot.noteWarning(message);
       if (LOADED_PARTLY.test(message)) this.#log.warn(message);
       else this.#log.debug(message);

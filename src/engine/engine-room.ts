@@ -18,7 +18,7 @@ export type DataEngine = Pick<EmbeddedEngine, "background" | "takeFileFailure" |
 
 export interface EngineRoom {
   readonly engine: Engine;
-  /** The same, when it has a folder. */
+  /** The engine once more, when it has a folder. */
   readonly data: DataEngine | undefined;
   /** The server's own connections to the engine. */
   readonly connections: InternalConnections;
@@ -34,7 +34,7 @@ export interface EngineRoom {
   readonly ended: Promise<Error | undefined>;
   /**
    * @param loadData is called when the engine answers and before anybody asks it anything else
-   * @param mend is called when it does not boot because of its data, with what it says: tells whether to try again
+   * @param mend is called when the engine does not boot because of its data, with what the engine says; tells whether to try again
    */
   start(loadData: () => Promise<void>, mend: (reason: string) => Promise<boolean>): Promise<void>;
 }

@@ -25,7 +25,10 @@ export interface EngineConnection {
    * and so can not write it into the lines of MONITOR.
    */
   monitor?(on: boolean): void;
-  /** While it monitors: where the commands come from of which the bytes tell that `onData` gets; undefined: not to be shown. */
+  /**
+   * While the connection monitors: the address of the client whose commands the bytes tell of that `onData` gets just now;
+   * undefined: these commands are not to be shown.
+   */
   readonly cause?: string | undefined;
   /** Closes the connection and drops what was not sent. `onClose` is not called for it. */
   close(): void;
@@ -37,11 +40,11 @@ export interface ClientAddresses {
   readonly local: string;
 }
 
-/** What an engine may make use of. */
+/** What an engine may make use of when it opens a connection. */
 export interface ConnectOptions {
-  /** Gets its bytes before all others, where an engine can do that. For listening to notifications. */
+  /** The connection gets its bytes before all others, where an engine can do that. For listening to notifications. */
   readonly priority?: boolean;
-  /** Of the client that the connection is for. */
+  /** The addresses of the client that the connection is for. */
   readonly addresses?: ClientAddresses;
 }
 
@@ -66,16 +69,16 @@ export interface Engine {
 /** Text of the error reply that clients get while an engine by URL is unreachable. */
 export const ENGINE_DOWN = "ERR engine is not reachable";
 
-/** What waits for a reply is rejected with this when the engine has gone. */
+/** Requests that wait for a reply are rejected with this error when the engine has gone. */
 export const DOWN = new Error(ENGINE_DOWN);
 
-/** Most commands of a client in one piece: the embedded engine carries out a piece without looking up. */
+/** Most commands of a client in one piece: the embedded engine serves nobody else while it carries out a piece. */
 export const FULL_COMMANDS = 32;
 
-/** Longest reply to the server itself unless said otherwise, in bytes. */
+/** Longest reply to the server's own requests, unless a caller says otherwise, in bytes. */
 export const MAX_REPLY = 256 * 1024 * 1024;
 
-/** The error of whoever asked for a reply that is longer. @param limit bytes */
+/** The text of the error for a reply that is longer than it may be. @param limit in bytes */
 export const replyTooLong = (limit: number): string => `ERR the reply is longer than ${limit} bytes`;
 
 /** May a command have so many words, its name included? @param arity as in COMMAND: negative is at least so many */
