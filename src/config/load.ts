@@ -10,7 +10,7 @@ import { completeConfig, formatValue, parseValue } from "./values.ts";
 export interface Start {
   readonly action: CommandLine["action"];
   readonly config: Config;
-  /** To be logged: settings without effect. */
+  /** Texts to be logged, about settings without effect. */
   readonly warnings: readonly string[];
   /** The path that was given to `migrate`. */
   readonly dump?: string;
@@ -68,7 +68,7 @@ export function loadStart(args: readonly string[], env: Readonly<Record<string, 
   return { action: line.action, config, warnings };
 }
 
-/** An engine by URL is configured where it runs. */
+/** Warnings about settings of the embedded engine that were given although the engine is one by URL. */
 function embeddedOnly(config: Config): string[] {
   const options = Object.entries(OPTIONS as Record<string, OptionSpec>)
     .filter(

@@ -16,13 +16,13 @@ interface OptionBase {
   readonly summary: string;
   readonly aliases?: readonly string[];
   readonly gears?: GearsName;
-  /** A setting of the embedded engine. */
+  /** The embedded engine has a setting of this name, and gets the value when it is not the default. */
   readonly engine?: true;
-  /** About the embedded engine in another way: one by URL is configured where it runs. */
+  /** The option is about the embedded engine without being a setting of it; it has no effect on an engine by URL. */
   readonly embedded?: true;
-  /** How the embedded engine keeps its data: it is told always, since without `dir` it keeps none. */
+  /** A setting that says how the embedded engine keeps its data. The engine always gets the value, if there is a `dir`. */
   readonly stored?: true;
-  /** Names a file or folder; a relative one is meant from where the program was started, whatever its `dir` is. */
+  /** The value is the path of a file or folder; a relative one begins where the program was started, whatever `dir` is. */
   readonly path?: true;
   /** Accepted because RedisGears has it; nothing in Regears depends on it. */
   readonly noEffect?: true;

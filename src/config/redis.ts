@@ -27,7 +27,7 @@ const ENGINE_SETTINGS = new RegExp(
   ].join("|")})$`,
 );
 
-/** Persistence and the like: the setup goes on, but the person should know. */
+/** Options without effect of which the person should know; the server starts all the same. */
 const MISSED: readonly { readonly names: RegExp; readonly harmless: readonly string[]; readonly why: string }[] = [
   { names: /^databases$/, harmless: ["16"], why: "the embedded engine always has 16" },
   { names: /^unixsocketperm$/, harmless: [], why: "the socket gets the permissions of the process's umask" },
@@ -68,7 +68,7 @@ type RedisDirective =
   | { readonly action: "refuse"; readonly reason: string };
 
 /**
- * Judges an option of Redis that is none of ours.
+ * Judges an option of Redis that Regears does not have.
  * @param name its name, lower case.
  * @returns undefined when Redis has no such option.
  */

@@ -15,7 +15,7 @@ export type RuntimeKey =
   | "PythonAttemptTraceback"
   | "PythonInstallReqMaxIdleTime";
 
-/** How an attempt to set a value ended; the command words it. */
+/** How an attempt to set a value ended. The text of the reply is the command's. */
 export type SetOutcome = "set" | "saved" | "bad-core" | "fixed-core" | "bad-python" | "fixed-python" | "no-value";
 
 /** A value as it is shown: a number, bytes, or a list of texts. */
@@ -114,7 +114,10 @@ function shown(value: OptionValue): ShownValue {
   return typeof value === "string" ? Buffer.from(value) : value;
 }
 
-/** At runtime values are whole numbers, as RedisGears reads them; the safe bounds of the table do not bind the others. */
+/**
+ * Reads a value that is set at runtime: a whole number of 64 bits, as RedisGears reads it. Where a limit in the table is only the
+ * largest number that JavaScript can count with, larger values are taken, too.
+ */
 function parseSlot(spec: OptionSpec, bytes: Buffer): bigint | undefined {
   const value = parseInteger(bytes.toString("latin1"));
   if (value === undefined) return undefined;

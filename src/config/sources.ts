@@ -32,7 +32,7 @@ const emptyLayer = (): Layer => ({
 export interface CommandLine {
   readonly layer: Layer;
   readonly action: "serve" | "help" | "version" | "snapshot" | "healthcheck" | "migrate";
-  /** Path of the configuration file; `-` is standard input. Of `migrate` the path of a dump. */
+  /** Path of the configuration file; `-` is standard input. With `migrate` the path of a dump. */
   readonly file?: string;
 }
 
@@ -162,7 +162,7 @@ function addDirective(layer: Layer, name: string, values: readonly string[]): vo
 }
 
 function addEngineSetting(layer: Layer, name: string, value: string): void {
-  // Its lines are one per class of client and add up.
+  // there is a line of client-output-buffer-limit for each class of client, and the lines add up
   const before = name === "client-output-buffer-limit" ? layer.engine.get(name) : undefined;
   layer.engine.set(name, before === undefined ? value : `${before} ${value}`);
 }
@@ -192,14 +192,14 @@ function addOption(
   if (spec.gears?.owner === "python") layer.gears.set(spec.gears.name, value);
 }
 
-/** RedisGears took any `name value`: those it knows are options, the others are for scripts. */
+/** Takes a pair that RedisGears would take: an option of RedisGears, or, under any other name, an option for scripts. */
 function addGears(layer: Layer, name: string, value: string): void {
   const option = optionEntries.find(([, spec]) => spec.gears && sameGearsName(spec.gears, name));
   if (option) addOption(layer, option, name, [value]);
   else layer.gears.set(name, value);
 }
 
-/** Redis lists addresses, those with a dash may be missing, and writes `*` for all. */
+/** The address of `bind`. Redis takes several: one with a dash before it need not exist, and `*` means all. */
 function bindAddress(given: readonly string[]): readonly string[] {
   const addresses = given.flatMap((word) => word.split(/\s+/)).map((word) => (word === "*" ? "0.0.0.0" : word));
   const needed = addresses.filter((address) => !address.startsWith("-"));
@@ -208,7 +208,10 @@ function bindAddress(given: readonly string[]): readonly string[] {
   return chosen;
 }
 
-/** Redis has a line for each pair of seconds and changes; they add up, and an empty one forgets those before it. */
+/**
+ * The value of `save`. Redis has a line for each pair of seconds and changes; the lines add up, and an empty one forgets the
+ * lines before it.
+ */
 function savePoints(layer: Layer, given: readonly string[]): readonly string[] {
   if (given.length === 0) return given;
   const points = given.join(" ").trim();

@@ -7,7 +7,7 @@ import { type Config, camelCase, type OptionSpec, type OptionValue, optionEntrie
 import { judgeRedisDirective } from "./redis.ts";
 import { parseUserLines } from "./users.ts";
 
-/** Where the program was started: afterwards it may go elsewhere, as the server does with `dir`. */
+/** The directory in which the program was started: the server changes to `dir` afterwards. */
 const START_DIRECTORY = process.cwd();
 
 /** Reads the file that an option names. @throws ConfigError when it can not be read */
@@ -168,7 +168,7 @@ export function completeConfig(given: Partial<Config> = {}): Config {
   return checkTogether(config as unknown as Config);
 }
 
-/** Nothing that leads elsewhere, and nothing that begins like the server's own files. */
+/** A name of a file in `dir`: it leads nowhere else, and does not begin like the names of the server's own files. */
 const FILE_NAME = /^(?!\.|regears|temp-)[^/\\:\0]{1,200}$/;
 
 /** Pairs of seconds and changes, such as `3600 1 300 100`; empty text and `""` are none. @throws ConfigError */
@@ -180,7 +180,7 @@ function checkSavePoints(text: string): void {
     throw new ConfigError(`option 'save': '${text}' is not pairs of seconds and changes, such as '3600 1 300 100'`);
 }
 
-/** What is wrong only together. */
+/** Checks options whose values have to fit together, and those with a form of their own. @throws ConfigError */
 function checkTogether(config: Config): Config {
   parseUserLines(config.user);
   for (const [option, name] of [
@@ -195,13 +195,16 @@ function checkTogether(config: Config): Config {
   return config;
 }
 
-/** Nothing would be read of a list, a map or a promise. @throws ConfigError for anything but an object with options */
+/** Refuses a list, a map or a promise, of which no option would be read. @throws ConfigError for anything but a plain object */
 function checkObject(given: unknown): void {
   if (Object.prototype.toString.call(given) !== "[object Object]")
     throw new ConfigError(`the options must be an object such as { port: 0 }, not ${inspect(given, { depth: 0 })}`);
 }
 
-/** Programs are not all written in TypeScript. @throws ConfigError for what no option is, or is of another type */
+/**
+ * Checks what types do not check in a program written in JavaScript.
+ * @throws ConfigError for an unknown option or a wrong type
+ */
 function checkGiven(name: string, value: unknown, standard: unknown): void {
   if (standard === undefined) throw new ConfigError(`unknown option '${name}'`);
   if (typeof value !== typeof standard || value === null || Array.isArray(value) !== Array.isArray(standard)) {
@@ -229,7 +232,7 @@ function checkEngineSettings(settings: object): void {
 export const sameGearsName = (gears: NonNullable<OptionSpec["gears"]>, name: string): boolean =>
   gears.owner === "core" ? gears.name.toLowerCase() === name.toLowerCase() : gears.name === name;
 
-/** The settings that the embedded engine boots with: what differs from its own, and with `dir` all about its files. */
+/** The settings that the embedded engine boots with: those that differ from the default, and with `dir` all about its files. */
 export function engineConfig(config: Config): Record<string, string> {
   const keeps = config.dir !== "";
   const settings: Record<string, string> = { ...config.engineSettings, ...(keeps ? {} : { save: "" }) };
@@ -240,7 +243,7 @@ export function engineConfig(config: Config): Record<string, string> {
   return settings;
 }
 
-/** Of nothing there are two ways to write it. */
+/** A value as the engine reads it. `""` is how redis.conf writes an empty one. */
 const engineValue = (value: OptionValue): string =>
   typeof value === "boolean" ? (value ? "yes" : "no") : value === '""' ? "" : String(value);
 

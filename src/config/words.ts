@@ -24,13 +24,13 @@ const unescaped = (text: string): string =>
     hex === undefined ? (ESCAPES[letter] ?? letter) : String.fromCharCode(Number.parseInt(hex, 16)),
   );
 
-/** A line that {@link splitWords} makes these words of. */
+/** The line from which {@link splitWords} reads these words. */
 export const joinWords = (words: readonly string[]): string => words.map(quoted).join(" ");
 
 const quoted = (word: string): string =>
   /^[^\s"']\S*$/.test(word) ? word : `"${word.replace(/[\\"]/g, "\\$&").replaceAll("\n", "\\n")}"`;
 
-/** Lines that list several values have them as words. */
+/** Options whose value is a list: it stands in a line as several words. */
 const LISTS: ReadonlySet<string> = new Set(["save", "client-output-buffer-limit"]);
 
 /** A line of a configuration file. */

@@ -21,7 +21,7 @@ export class EngineGate {
 
   /**
    * @param settle lets the engine carry out what others have sent already, before somebody holds the gate
-   * @param released nobody holds the gate any more: the engine may carry out what `settle` has left
+   * @param released is called when nobody holds the gate any more: the engine may carry out what `settle` has left
    */
   constructor(settle: () => void = () => {}, released: () => void = () => {}) {
     this.#settle = settle;

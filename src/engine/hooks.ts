@@ -3,8 +3,8 @@
  * WebAssembly has none. The package's build does such work at once, in its only thread, or fails.
  *
  * In the file that is run these functions have another body, or begin with something else: they call a function of the host.
- * It is one that the file imports and Valkey never calls but on sockets of the system, `sock_shutdown`, with a number below zero in the place
- * of a descriptor: more imports would give all functions other numbers.
+ * That is `sock_shutdown`, which the file imports already, with a number below zero in the place of a descriptor; Valkey itself
+ * calls it on sockets of the operating system only. One more import would give all functions other numbers.
  */
 import { bodyOf, functionNames, importedFunctions, Reader, SECTION, type Section, unsigned } from "./wasm-file.ts";
 
@@ -12,7 +12,7 @@ import { bodyOf, functionNames, importedFunctions, Reader, SECTION, type Section
 export const Hook = {
   /** How much of this kind of work (see {@link AOF_SYNC}) is not done yet? */
   pendingJobs: -2,
-  /** Bring the file of this descriptor to the disk meanwhile. */
+  /** Bring the file of this descriptor to the disk while Valkey goes on. */
   syncInBackground: -3,
   /** Come back when work of this kind is done. */
   drainJobs: -4,
@@ -33,21 +33,21 @@ export const Hook = {
 /** The kind of work that is to bring the append-only file to the disk (bio.h). */
 export const AOF_SYNC = 1;
 
-/** What is called in the place of a function's code, or before it. */
+/** How a function of Valkey is changed: the host is called in the place of its code, or before it. */
 interface Hooked {
   readonly hook: number;
-  /** The parameters that are told, each by a call. None: one call, with 0. */
+  /** The parameters that the host is told, each by a call of its own. None: one call, with 0. */
   readonly told: readonly number[];
-  /** In the place of the code: whether there is a result, which is the host's. */
+  /** The calls take the place of the code, and do not come before it; `gives`: the host's answer is the function's result. */
   readonly instead?: { readonly gives: boolean };
 }
 
 export const SAVE_ARGUMENTS = 4;
 
 /**
- * By the functions' names. `fork()` and `waitpid()` always fail in this build: `serverFork` is where Valkey would call the
- * one, `replicationStartPendingFork` what it calls after the other. The functions before which a rewriting is ended would wait
- * for its process for ever.
+ * The changed functions by their names. `fork()` and `waitpid()` always fail in this build. `serverFork` is where Valkey would
+ * call `fork`, and `replicationStartPendingFork` is what Valkey calls after `waitpid`. Before `killAppendOnlyChild`,
+ * `startAppendOnly` and `stopAppendOnly` the host ends a rewriting: these functions would wait for its process for ever.
  */
 const HOOKED: Readonly<Record<string, Hooked>> = {
   bioPendingJobsOfType: { hook: Hook.pendingJobs, told: [0], instead: { gives: true } },
@@ -73,7 +73,7 @@ const END = 0x0b;
 
 /**
  * Puts the host's functions into the place of Valkey's.
- * @returns the sections with another one of code; undefined when the file has not all of these functions
+ * @returns the sections, with another section of code; undefined when the file lacks one of these functions
  */
 export function withHooks(sections: readonly Section[]): readonly Section[] | undefined {
   const names = functionNames(sections);

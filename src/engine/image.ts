@@ -1,8 +1,8 @@
 /**
- * The file of the engine's WebAssembly, rewritten in memory: functions of Valkey that the file only has inside are exported,
- * so that they can be called; some get the host's bodies (see `hooks.ts`); and its memory becomes one that is given to it and that several threads share. Then the data
- * that the file brings are taken out, since each thread's instance would write them into that memory anew. Everything else
- * stays byte for byte: V8 takes plain loads and stores for shared memory.
+ * The file of the engine's WebAssembly, rewritten in memory. Functions of Valkey that the file does not export are exported, so
+ * that they can be called. Some functions get the host's bodies (see `hooks.ts`). The memory becomes one that the module
+ * imports and that several threads share. Then the data that the file brings are taken out, since each thread's instance would
+ * write them into that memory anew. Everything else stays byte for byte: V8 takes plain loads and stores for shared memory.
  */
 import { withHooks } from "./hooks.ts";
 import {
@@ -36,7 +36,7 @@ export interface SharedImage {
   readonly file: Uint8Array;
   /** To be copied into the memory, once. */
   readonly segments: readonly Segment[];
-  /** Size of the memory that it begins with, in pages. */
+  /** The size that the module's memory begins with, in pages. */
   readonly pages: number;
 }
 

@@ -58,9 +58,9 @@ export class InternalConnections {
     const connection = this.#engine.connect(options);
     const client = new EngineClient(connection);
     if (this.#password !== undefined) {
-      // its reply is the first to come; a failure shows in whatever is asked next
+      // nobody waits for this reply: a failure shows in the reply to whatever is asked next
       client.call("AUTH", INTERNAL_USER, this.#password).catch(() => {});
-      // nor is it one of those that go when clients take too much memory
+      // Valkey must not disconnect the server itself when clients take too much memory
       client.call("CLIENT", "NO-EVICT", "ON").catch(() => {});
     }
     return { connection, client };

@@ -65,16 +65,19 @@ const LAYOUTS: Readonly<Record<string, EngineLayout>> = {
 export const READABLE = 1;
 export const WRITABLE = 2;
 
-/** Most bytes of a reply to the server itself that Valkey may hold, so that its memory lasts. */
+/** Most bytes of a reply to the server itself that Valkey may hold, so that Valkey's memory lasts. */
 export const OWN_OUTPUT_LIMIT = 1024 * 1024 * 1024;
 
-/** Of `server.aof_state` and `server.aof_fsync`. */
+/** Values of `server.aof_state`, of `server.aof_fsync`, and of both statuses. */
 const AOF_OFF = 0;
 const SYNC_ALWAYS = 1;
 const FAILED = -1;
-/** The option of `rk_boot` that says what is so already (`--logfile ""`), the last one, so that ours win over the others. */
+/**
+ * The place of an argument of `rk_boot` that can be replaced: of the last option, `--logfile ""`, which says what is the case
+ * anyway. What is included in its place comes last, and so wins over the other options.
+ */
 const LAST_OPTION = 15;
-/** The deepest end of the stack, which nothing has reached when Valkey has just begun. */
+/** An address at the deepest end of the stack, which nothing has reached when Valkey has just begun. */
 const UNUSED_MEMORY = 1024;
 
 const GROWTH = 4 * 1024 * 1024;
@@ -99,10 +102,10 @@ export const buildOf = (file: Uint8Array): string => createHash("sha256").update
 export class Internals {
   readonly #layout: EngineLayout;
   readonly #memory: MemoryView;
-  /** The highest descriptor while Valkey does not know it; -1: it does. */
+  /** The highest descriptor while it is hidden from Valkey; -1 while it is not. */
   #highest = -1;
 
-  /** Those of a build, if it is known. @param build see {@link buildOf} */
+  /** The internals of a build, if it is known. @param build see {@link buildOf} */
   static ofBuild(build: string, memory: MemoryView): Internals | undefined {
     const layout = LAYOUTS[build];
     return layout && new Internals(layout, memory);
@@ -114,7 +117,7 @@ export class Internals {
   }
 
   /**
-   * Must be called before Valkey boots, when its memory has its first contents: it reads this file of its settings.
+   * Has Valkey read its settings from a file. Must be called before Valkey boots, when the memory has its first contents.
    * @param path as Valkey is to open it
    */
   include(path: string): void {
@@ -139,7 +142,7 @@ export class Internals {
     return this.hasAof && this.#memory.words[this.#layout.aofSync >> 2] === SYNC_ALWAYS;
   }
 
-  /** Tells Valkey what has become of what it left to others. @param errno 0: all is well */
+  /** Tells Valkey whether its append-only file could be brought to the disk. @param errno 0: it is there */
   noteAofSync(errno: number): void {
     const { words } = this.#memory;
     const status = this.#layout.aofSyncStatus >> 2;
@@ -189,7 +192,7 @@ export class Internals {
 
   /**
    * Valkey builds the list of what it waits for by walking over all descriptors up to the highest, which costs more than
-   * a small command. It is told that the highest is 0, and that 0 is waited for, and so asks at once.
+   * a small command. So Valkey is told that the highest descriptor is 0, and that something waits there: then it polls at once.
    */
   hideDescriptors(): void {
     const { words } = this.#memory;
@@ -199,6 +202,7 @@ export class Internals {
     words[(words[loop + EVENTS_WORD] ?? 0) >> 2] = READABLE;
   }
 
+  /** Gives Valkey the highest descriptor back, before it needs the true one. */
   showDescriptors(): void {
     if (this.#highest < 0) return;
     const { words } = this.#memory;
@@ -213,7 +217,9 @@ export class Internals {
     return this.#memory.words[this.#layout.currentClient >> 2] !== 0;
   }
 
-  /** Most bytes of replies for a connection: one limit for all of them, which Valkey looks at as it adds to a reply. */
+  /**
+   * Most bytes of replies for a connection. Valkey has one limit for all connections, and looks at it as it adds to a reply.
+   */
   get outputLimit(): number {
     return this.#memory.long(this.#layout.outputLimit);
   }

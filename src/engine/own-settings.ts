@@ -1,12 +1,14 @@
 /**
- * Parameters of CONFIG that are the server's. The engine in this process takes all its connections for clients from
- * elsewhere, the server's own ones too; so what it has instead is fixed, and CONFIG shows and changes ours in its place.
+ * Parameters of CONFIG that are the server's. The embedded engine takes all its connections for clients, also the server's
+ * own ones. So the engine's values of these parameters are fixed, and CONFIG shows and changes the server's values instead.
  */
 import { replaceConfigValue } from "./config-reply.ts";
 
-/** Where the server listens is an option of the start; the engine in this process would hear nobody any more, or end. */
+/** Where the server listens is an option of the start. Changed in the embedded engine, these would cut it off, or end it. */
 const LISTENING: ReadonlySet<string> = new Set(["bind", "port", "tls-port", "tls-cluster", "tls-replication"]);
-/** Refused for its name, unless the right to CONFIG SET is missing. */
+/**
+ * The engine refuses this because of the name, unless the right to CONFIG SET is missing; which of the two, its reply tells.
+ */
 const NO_SETTING = ["CONFIG", "SET", "regears-listening", "no"].map((word) => Buffer.from(word));
 /**
  * What the engine lets through: the server's own connections must never be refused. Valkey's default allows about 6 000,
@@ -15,25 +17,25 @@ const NO_SETTING = ["CONFIG", "SET", "regears-listening", "no"].map((word) => Bu
 export const ENGINE_CLIENTS = 60_000;
 const MOST_CLIENTS = 4_294_967_295;
 const LONGEST_TIMEOUT = 2_147_483_647;
-/** Data must leave room for what clients make the engine hold besides: it can address 4 GiB, and ends when it needs more. */
+/** Data must leave room for what clients make the engine hold: it can address 4 GiB, and ends when it needs more. */
 const MOST_MEMORY = 3 * 1024 ** 3;
 
 /** What becomes of a CONFIG command. */
 interface TranslatedConfig {
   /** What the engine is to carry out. */
   readonly args: readonly Buffer[];
-  /** Takes note of the engine's reply, and gives the one to be seen. */
+  /** Takes note of the engine's reply, and gives the reply for the client. */
   readonly settle: (reply: Buffer) => Buffer;
 }
 
-/** A parameter of ours. */
+/** A parameter of the server's. */
 interface OwnParameter {
-  /** What the engine has instead of a value. */
+  /** The value that the engine has while the server has this one. */
   inEngine(value: string): string;
   read(): string;
-  /** The range of a value that is not in it, where the engine would take it. */
+  /** For a value that the engine would take and the server does not: the range that it is out of. */
   outOfRange?(value: string): string | undefined;
-  /** @returns what takes the value over; undefined: the engine will refuse it */
+  /** @returns a function that takes the value over; undefined when the engine will refuse the value */
   change(value: string): (() => void) | undefined;
 }
 
@@ -100,7 +102,7 @@ export class OwnSettings {
     return this.#maxMemory;
   }
 
-  /** @returns undefined when the engine may have the command as it is. @param args with the name */
+  /** What becomes of a command. @param args with the name. @returns undefined when the engine gets the command as it is */
   translate(args: readonly Buffer[]): TranslatedConfig | undefined {
     if (!this.embedded) return undefined;
     const words = args.map((arg) => arg.toString("latin1").toLowerCase());
@@ -168,7 +170,7 @@ export class OwnSettings {
     };
   }
 
-  /** The engine would count only what it sees, and not commands of ours. */
+  /** The engine would disconnect a client that only sends commands of the server's own, which the engine does not see. */
   #timeoutParameter(): OwnParameter {
     return {
       inEngine: () => "0",

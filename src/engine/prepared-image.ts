@@ -1,4 +1,4 @@
-/** What is run of the engine's file, and the memory that it runs in. */
+/** The engine's file as it is run, and the memory that it runs in. */
 import { DIRECT_FUNCTIONS } from "./direct-entry.ts";
 import { CHILD_FUNCTIONS } from "./fork/forked-engine.ts";
 import { FORK_FUNCTIONS } from "./fork/forks.ts";
@@ -9,22 +9,23 @@ import { MemoryView } from "./wasm.ts";
 export interface PreparedImage {
   readonly image: Uint8Array;
   readonly memory: MemoryView;
-  /** The memory that the module imports, when threads can share it; else it makes its own. */
+  /** The memory that the module imports, when threads can share it; without it the module makes one of its own. */
   readonly shared?: object;
 }
 
-/** What is called of Valkey's functions. */
+/** The functions of Valkey that the server calls. */
 const FUNCTIONS = [...DIRECT_FUNCTIONS, ...FORK_FUNCTIONS, ...CHILD_FUNCTIONS];
 
-/** All that WebAssembly can address, 4 GiB: of a shared memory it has to be said beforehand. */
+/** The largest memory that WebAssembly can address, 4 GiB. A shared memory needs its maximum beforehand. */
 const MOST_PAGES = 65536;
 
 /** The file as it is. */
 export const plainImage = (image: Uint8Array): PreparedImage => ({ image, memory: new MemoryView() });
 
 /**
- * The file with a memory that threads can share, and with the functions that they call. Where so much address space can not
- * be had (about 10 GB are reserved, not used), or the file is put together in another way, only with the functions, if that.
+ * The file with a memory that threads can share, and with exports of the functions that the server calls. Where so much address
+ * space can not be had (about 10 GB are reserved, not used), or the file is put together in another way, the memory is not
+ * shared; and where a function is missing, the file is as it was.
  */
 export function prepareImage(file: Uint8Array, log: { warn(text: string): void }): PreparedImage {
   try {

@@ -2,9 +2,9 @@
  * What a user of the engine may do. Some things are done for a user on connections that are not the user's: a hook runs
  * in place of a command, a script's `execute()` runs long after its client has gone. The engine is asked beforehand.
  *
- * A user with all rights is asked about once, until rights can have changed; every command of any other user is tried
- * with `ACL DRYRUN`. An engine that can not tell (Redis before 7, or our user there may not use ACL) lets only users with
- * all rights pass, and those whose rights we act with anyway.
+ * The engine is asked once about a user with all rights, until rights can have changed; every command of any other user is
+ * tried with `ACL DRYRUN`. Where the engine can not tell (Redis before 7, or the server's user there may not use ACL), only
+ * users with all rights pass, and the user whose rights the server acts with anyway.
  */
 import { andThen, type Maybe } from "../maybe.ts";
 import { isError, scalarText, splitAggregate } from "../resp/frames.ts";
@@ -41,9 +41,9 @@ export interface UserRightsOptions {
   readonly open: () => EngineClient;
   /** Changes with every change of rights. */
   readonly epoch: { readonly value: number };
-  /** Our own user there; undefined: one that may do everything. */
+  /** The server's own user in the engine; undefined: one that may do everything. */
   readonly ownUser: string | undefined;
-  /** How long an answer is trusted, in milliseconds; Infinity when nobody can change rights behind our back. */
+  /** How long an answer is trusted, in milliseconds; Infinity when nobody can change rights but through this server. */
   readonly lifetimeMs: number;
   /** Milliseconds of a clock that never goes back. */
   readonly now?: () => number;
@@ -189,7 +189,7 @@ function hasAllRights(reply: readonly Buffer[]): boolean {
   );
 }
 
-/** Makes of the engine's answer to ACL DRYRUN the error that the user's own connection would have got. */
+/** The error that the user's own connection would have got, made of the engine's answer to ACL DRYRUN. */
 function verdict(reply: Buffer, args: readonly Uint8Array[]): string | undefined {
   const text = scalarText(reply);
   if (isError(reply)) {

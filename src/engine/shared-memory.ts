@@ -1,9 +1,10 @@
 /**
- * What the threads have in common that use one engine: its memory, who is in it, and what they have to tell each other.
+ * What the threads that use one engine have in common: the engine's memory, who is inside the engine, and what the threads have
+ * to tell each other.
  *
- * One thread at a time is inside the engine, that which has the {@link EngineLock}. Nothing of the engine is in the
- * instances of its module but the stack pointer, which is at its base while nobody is inside, and the table of functions,
- * which is the same in all.
+ * One thread at a time is inside the engine, the one that has the {@link EngineLock}. Each thread has an instance of the module.
+ * The state of the engine is in the shared memory. An instance holds only the stack pointer, which is at its base while nobody
+ * is inside, and the table of functions, which is the same in all instances.
  */
 import { existsSync, readlinkSync } from "node:fs";
 import { InternalError } from "../errors.ts";
@@ -12,49 +13,55 @@ import { MemoryView, wasm, type WasmMemory } from "./wasm.ts";
 /** The threads that may use the engine, besides the main one, which has the number 0. */
 export const MAX_THREADS = 63;
 
-/** Words that all threads share; those with a number of a thread count from there. */
+/**
+ * Indexes of words that all threads share. From `revoked` on each is the first of a row, with a word for each thread's
+ * number.
+ */
 const Word = {
-  /** Who is inside, plus one; 0 for nobody. With {@link ASLEEP} when somebody sleeps until that one has left. */
+  /** The number of the thread inside, plus one; 0 for nobody. With {@link ASLEEP} while another thread sleeps before it. */
   lock: 0,
-  /** 1 while the main thread wants to get in: the others let it. */
+  /** 1 while the main thread wants to get in: the other threads let it go first. */
   wanted: 1,
   /** 1 when a thread has failed inside the engine, which must not be used any more. */
   broken: 2,
-  /** 1 while Valkey holds what commands of other threads than the main one have brought its listeners and clients. */
+  /** 1 while Valkey holds what commands of other threads than the main one have brought listeners and clients. */
   owed: 3,
   /** 1 for a thread that is about to be ended: it never gets in again. */
   revoked: 64,
-  /** For a thread that may use the engine now 1, or 2 when what the body of a script sends is not for it. */
+  /** 1 for a thread that may use the engine now; 2 when it may, but not with commands of the body of a script. */
   open: 128,
   /** The descriptor of a thread's connection. */
   descriptor: 192,
   /** What is wrong with a thread's connection, see {@link Loss}. */
   loss: 256,
-  /** The only one who may use the engine in a thread, by a number that both sides know; 0: everybody there. */
+  /** The number of the only job that may use the engine in a thread; 0: all code there may. */
   only: 320,
   /** The number of a thread for the operating system, 0 where that is not told. */
   system: 384,
   count: 448,
 } as const;
 
-/** What can be wrong with a thread's connection: `closed` by Valkey in that thread, or closed in the main thread, or silent. */
+/**
+ * What can be wrong with a thread's connection. `closed`: Valkey has closed it in that thread. `other`: Valkey closes it in the
+ * main thread, or it has given no reply.
+ */
 export const Loss = { none: 0, closed: 1, other: 2 } as const;
 
 const ASLEEP = 0x40000000;
 /** How often the lock is tried before its thread sleeps: most steps take a few microseconds. */
 const SPINS = 2_000;
-/** Milliseconds between two looks at what was awaited. */
+/** A thread that waits for the lock wakes up after this time and looks whether the holder is still alive, in milliseconds. */
 const LOOK_AGAIN_MS = 100;
 /** A thread that is inside for longer than this has most probably died there. No command is known that takes so long. */
 const LONGEST_STEP_MS = 120_000;
-/** After this time it is asked whether the thread is still there, in milliseconds. */
+/** After this time the main thread asks the operating system whether the thread inside still exists, in milliseconds. */
 const DOUBTFUL_STEP_MS = 1_000;
 
 export type SharedWords = Int32Array<SharedArrayBuffer>;
 
 export const createWords = (): SharedWords => new Int32Array(new SharedArrayBuffer(Word.count * 4));
 
-/** A lock of threads, seen from one of them. The main thread goes first. */
+/** The lock of the engine, as one thread sees it. The main thread goes before the others. */
 export class EngineLock {
   readonly #words: SharedWords;
   readonly #thread: number;
@@ -68,8 +75,9 @@ export class EngineLock {
   }
 
   /**
-   * Gets in, and waits for it. A thread that is revoked meanwhile never comes back from here: it is about to be ended.
-   * @throws InternalError on the main thread, when the other one has died inside
+   * Gets into the engine, and waits as long as another thread is inside. For a thread that is revoked meanwhile this never
+   * returns: that thread is about to be ended.
+   * @throws InternalError on the main thread, when the thread inside has died there
    */
   take(): void {
     if (this.#depth++ > 0) return;
@@ -87,13 +95,16 @@ export class EngineLock {
     if (!isMain && isRevoked(words, this.#thread)) this.#park();
   }
 
-  /** Leaves. */
+  /** Leaves the engine. */
   give(): void {
     if (--this.#depth > 0) return;
     this.#leave();
   }
 
-  /** Nobody but {@link EngineLock.take} has ever to do with a thread that was revoked: what it holds it has not used. */
+  /**
+   * Frees the lock, unless the main thread has taken it from this thread, which {@link #wait} does when a thread was
+   * revoked.
+   */
   #leave(): void {
     const words = this.#words;
     const before = Atomics.compareExchange(words, Word.lock, this.#self, 0);
@@ -123,7 +134,7 @@ export class EngineLock {
       if (seen === 0) {
         if (Atomics.compareExchange(words, Word.lock, 0, mine) === 0) return;
       } else if (this.#thread === 0 && holder > 0 && isRevoked(words, holder)) {
-        // it has got in after it was revoked, so it does nothing there, and it may be gone
+        // the holder has got in after it was revoked: it does nothing inside, and may have ended, so the lock is taken from it
         if (Atomics.compareExchange(words, Word.lock, seen, mine) === seen) return;
       } else if ((seen & ASLEEP) !== 0 || Atomics.compareExchange(words, Word.lock, seen, seen | ASLEEP) === seen) {
         Atomics.wait(words, Word.lock, seen | ASLEEP, LOOK_AGAIN_MS);
@@ -135,7 +146,7 @@ export class EngineLock {
     }
   }
 
-  /** Has the holder died inside? Its end is an event, and the main thread, which waits here, hears of none. */
+  /** Has the holder died inside? The end of a thread is an event, and the main thread gets none while it waits here. */
   #isLost(holder: number, waitedMs: number): boolean {
     if (waitedMs < DOUBTFUL_STEP_MS) return false;
     const system = Atomics.load(this.#words, Word.system + holder);
@@ -156,17 +167,17 @@ export const noteBroken = (words: SharedWords): void => {
   Atomics.store(words, Word.broken, 1);
 };
 
-/** Does Valkey hold what such commands have brought others? */
+/** Does Valkey hold what commands of other threads than the main one have brought listeners and clients? */
 export const isOwed = (words: SharedWords): boolean => Atomics.load(words, Word.owed) === 1;
 
-/** It does, or no more. To be called inside. */
+/** Notes that Valkey holds such things, or holds none any more. To be called inside the engine. */
 export const noteOwed = (words: SharedWords, owed: boolean): void => {
   Atomics.store(words, Word.owed, owed ? 1 : 0);
 };
 
 const isRevoked = (words: SharedWords, thread: number): boolean => Atomics.load(words, Word.revoked + thread) === 1;
 
-/** What the main thread tells a thread, and that thread the main one. Written by main only while it is inside. */
+/** What the main thread and one other thread tell each other. The main thread writes only while it is inside the engine. */
 export class ThreadWords {
   readonly #words: SharedWords;
   readonly #thread: number;
@@ -184,12 +195,12 @@ export class ThreadWords {
     Atomics.store(this.#words, Word.open + this.#thread, value ? 1 : 0);
   }
 
-  /** Is it open, but not for the bodies of scripts? */
+  /** Is the way open, but not for the bodies of scripts? */
   get withoutBodies(): boolean {
     return Atomics.load(this.#words, Word.open + this.#thread) === 2;
   }
 
-  /** Opens it, but not for these. */
+  /** Opens the way, but not for the bodies of scripts. */
   openWithoutBodies(): void {
     Atomics.store(this.#words, Word.open + this.#thread, 2);
   }
@@ -201,7 +212,7 @@ export class ThreadWords {
       const number = Number(readlinkSync("/proc/thread-self").split("/").at(-1));
       if (number > 0) Atomics.store(this.#words, Word.system + this.#thread, number);
     } catch {
-      // elsewhere nobody can tell
+      // other systems do not tell it
     }
   }
 
@@ -233,7 +244,7 @@ export class ThreadWords {
     return isRevoked(this.#words, this.#thread);
   }
 
-  /** The thread is about to be ended: it never gets in again. Or it is a new one of that number. */
+  /** True: the thread is about to be ended, and never gets in again. False: a new thread has that number. */
   set isRevoked(value: boolean) {
     Atomics.store(this.#words, Word.revoked + this.#thread, value ? 1 : 0);
   }
@@ -275,7 +286,7 @@ export class SharedMemoryView extends MemoryView {
 
   #refresh(): void {
     if (this.#pages() === this.#known) return;
-    // it gives the memory a buffer of the present size, whoever has grown it
+    // growing by nothing gives the memory a buffer of the present size, whichever thread has grown it
     this.#memory.grow(0);
     this.attach(this.#memory);
     this.#known = super.bytes.length / PAGE;
@@ -291,7 +302,7 @@ export function createSharedMemory(pages: number, maximum: number): object {
  * (module
  *   (import "env" "memory" (memory 1 65536 shared))
  *   (func (export "pages") (result i32) (memory.size)))
- * It takes nanoseconds, the getter `memory.buffer` of a shared memory about a microsecond.
+ * A call of `pages` takes nanoseconds, the getter `memory.buffer` of a shared memory about a microsecond.
  */
 const SIZE_MODULE = new Uint8Array([
   ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],

@@ -1,10 +1,10 @@
 /**
  * The main thread's side of engines in other threads: which threads there are, and when they may use the engine.
  *
- * A thread's commands are seen by nobody but Valkey. So it may only send them while there is nothing else that has a say:
- * the main thread opens the way for one thread after the other when it has looked at everything, and closes it for all
- * before anything changes. It does both from inside the lock, so that no command of another thread is half done then: what
- * holds from now on applies to every command that is carried out from now on.
+ * Only Valkey sees the commands that such a thread sends. So the thread may send them only while nothing else (a hook, a right,
+ * an event in mode `sync`, a monitor) has a say in what commands do. The main thread opens the way for one thread when it has
+ * made sure of that, and closes it for all threads before anything of it changes. The main thread holds the lock for both, so
+ * that no command of another thread is half done then.
  */
 import type { EngineShare } from "./attached.ts";
 import {
@@ -22,7 +22,7 @@ import {
 export interface LentConnection {
   /** The descriptor that Valkey has it under. */
   readonly descriptor: number;
-  /** Is told, while Valkey runs, that Valkey closes it. */
+  /** Is called, while Valkey runs, when Valkey closes the connection. */
   onClosing: () => void;
   /** The connection is of no more use. @param closedThere Valkey has closed it, in the thread that used it */
   close(closedThere: boolean): void;
@@ -30,19 +30,19 @@ export interface LentConnection {
 
 /** A thread that may use the engine. */
 export interface EngineThread {
-  /** What the thread needs to do so. */
+  /** What the thread needs to use the engine. */
   readonly share: EngineShare;
   /**
-   * Lets it, as long as nothing changes. What speaks against it has to be asked before.
-   * @param only a number by which the thread knows the only code that may; 0: all that runs there
-   * @param withBodies false: but not the bodies of scripts
+   * Lets the thread use the engine until the way is closed. The caller has made sure that nothing speaks against it.
+   * @param only the number of the only job that may use the engine; 0: all code in the thread may
+   * @param withBodies false: bodies of scripts may not
    */
   open(only?: number, withBodies?: boolean): void;
   /** From now on the thread is outside and stays there: it may be ended. */
   revoke(): void;
   /**
-   * The thread is gone.
-   * @returns false when it was inside: the engine must not be used any more
+   * Notes that the thread has ended.
+   * @returns false when the thread was inside the engine, which must not be used any more then
    */
   ended(): boolean;
 }
@@ -52,7 +52,7 @@ export interface ThreadsOptions {
   readonly memory: object;
   readonly build: string;
   readonly commands: () => ReadonlyMap<string, number>;
-  /** Does nothing in the engine speak against it? */
+  /** May threads use the engine, as far as the engine itself can tell? */
   readonly mayOpen: () => boolean;
   /** Opens a connection that may do everything; undefined when that is not possible now. */
   readonly connect: () => LentConnection | undefined;
@@ -66,7 +66,7 @@ interface Entry {
 
 export class EngineThreads {
   readonly words = createWords();
-  /** The main thread's own. */
+  /** The lock as the main thread sees it. */
   readonly lock = new EngineLock(this.words, 0);
   readonly #options: ThreadsOptions;
   readonly #entries = new Map<number, Entry>();
@@ -77,7 +77,7 @@ export class EngineThreads {
     this.#options = options;
   }
 
-  /** A number for one more thread; undefined when there are as many as may be. */
+  /** Takes in one more thread; undefined when there are as many as may be. */
   add(): EngineThread | undefined {
     const thread = this.#freeNumber();
     if (thread === undefined) return undefined;
@@ -99,17 +99,17 @@ export class EngineThreads {
     return isBroken(this.words);
   }
 
-  /** Does Valkey hold what a thread's commands have brought others? */
+  /** Does Valkey hold what commands of threads have brought listeners and clients? */
   get isOwed(): boolean {
     return isOwed(this.words);
   }
 
-  /** It gives that now. To be called inside. */
+  /** Notes that Valkey gives these things out now. To be called inside the engine. */
   noteGiven(): void {
     noteOwed(this.words, false);
   }
 
-  /** May any thread use it now? */
+  /** May any thread use the engine now? */
   get hasOpen(): boolean {
     return this.#open.size > 0;
   }
@@ -123,7 +123,7 @@ export class EngineThreads {
     this.#open.clear();
   }
 
-  /** The same, and it is not opened for so many milliseconds. */
+  /** As {@link closeAll}, and the way is not opened again for so many milliseconds. */
   closeFor(milliseconds: number): void {
     this.closeAll();
     this.#closedUntil = Math.max(this.#closedUntil, performance.now() + milliseconds);

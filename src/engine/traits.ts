@@ -4,15 +4,18 @@
  */
 
 export interface Traits {
-  /** Clients come in and look around by it, and it touches no data: served even while somebody holds the engine. */
+  /**
+   * Clients log in or look around by this command, and it touches no data: it is served even while somebody holds the
+   * engine.
+   */
   readonly passesGate?: true;
   /** The command changes the state of its connection: a connection that several callers share must not get it. */
   readonly connection?: true;
   /** The command is carried out inside MULTI, too, and not queued. */
   readonly unqueued?: true;
-  /** The command gives later ones another meaning: when it does not reach the engine, its client has to connect anew. */
+  /** The command gives later commands another meaning: when it does not reach the engine, its client has to connect anew. */
   readonly commits?: true;
-  /** From then on its connection gets what it has not asked for. */
+  /** After this command its connection gets messages that it has not asked for. */
   readonly feeds?: true;
   /** The command is confirmed once for each name among its arguments. */
   readonly confirms?: true;
@@ -26,13 +29,16 @@ export interface Traits {
   readonly silent?: Form;
   /** The command reaches keys that its arguments do not name, with the rights of its connection. */
   readonly reachesFurther?: Form;
-  /** The command takes a key that the engine chooses. */
+  /** The engine chooses the key that the command is about. */
   readonly choosesKey?: true;
-  /** Each of its events tells what the key is; a number: with so many words. Of unusual commands it is asked for. */
+  /** Each event of this command tells the type of its key; a number: with so many words. For others the engine is asked. */
   readonly tellsTypes?: true | number;
 }
 
-/** The forms of a command that have a trait: all, or those for which this is true. `word` gives a word in lower case. */
+/**
+ * The forms of a command that have a trait: all, or those for which the function gives true. `word` gives a word in lower
+ * case.
+ */
 type Form = true | ((word: (at: number) => string, count: number) => boolean);
 
 /** Has the command this form? @param args with its name */
@@ -40,7 +46,9 @@ export function hasForm(form: Form | undefined, args: readonly Uint8Array[]): bo
   return typeof form === "function" ? form((at) => wordOf(args[at]), args.length) : form === true;
 }
 
-/** A command's name or another word that has a meaning, in lower case. Of long bytes, which are none, the beginning. */
+/**
+ * A command's name, or another word that has a meaning, in lower case. Of bytes that are too long for a word, the beginning.
+ */
 export function wordOf(bytes: Uint8Array | undefined): string {
   if (bytes === undefined) return "";
   const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -48,7 +56,7 @@ export function wordOf(bytes: Uint8Array | undefined): string {
 }
 
 const NONE: Traits = {};
-/** More than every word has that anybody knows. */
+/** More bytes than any word has that is known here. */
 const LONGEST_WORD = 129;
 
 /** @param name in lower case */

@@ -35,7 +35,7 @@ export class UpstreamConnection implements EngineConnection {
 
   readonly #socket: Socket | undefined;
   readonly #greeting: readonly (readonly CommandArgument[])[] = [];
-  /** Of the login's replies. */
+  /** Puts the login's replies together. */
   readonly #collector = new FrameCollector();
   readonly #endDeadline: () => void = () => {};
   /** What was written before the login was done; undefined from then on. */
@@ -96,7 +96,7 @@ export class UpstreamConnection implements EngineConnection {
     this.#end();
   }
 
-  /** The server is found to be gone, though nothing says so on this connection. */
+  /** Closes the connection because the server is gone, though nothing on this connection says so. */
   lose(reason: InternalError): void {
     this.#fail(reason);
   }
@@ -132,7 +132,7 @@ export class UpstreamConnection implements EngineConnection {
   #replied(reply: Buffer): void {
     const text = reply.subarray(1).toString().trim();
     const [command] = this.#greeting[this.#replies++] ?? [];
-    // Without a login nothing was asked: the server refuses the connection, for instance because it has too many.
+    // a reply that nothing has asked for: the server refuses the connection, for instance because it has too many
     if (command === undefined) this.#fail(new InternalError(text));
     else if (reply[0] === MINUS) this.#fail(new InternalError(`the engine refuses ${String(command)}: ${text}`));
     else if (this.#replies === this.#greeting.length) this.#ready();

@@ -37,7 +37,7 @@ export class UpstreamEngine implements Engine {
   #timer: NodeJS.Timeout | undefined;
   #up = false;
   #stopped = true;
-  /** Which process answers: changes when the server is restarted. */
+  /** Which process answers; another value after the server was restarted. */
   #runId: string | undefined;
 
   /** @throws InternalError when the URL can not be used */
@@ -128,7 +128,7 @@ export class UpstreamEngine implements Engine {
       const note = (): void => {
         answered = true;
       };
-      // An error reply is an answer, too: the server is busy or loading, but there.
+      // an error reply is an answer, too: the server is busy or loading, but it is there
       client.call("PING").then(note, (error) => (error instanceof EngineError ? note() : undefined));
       this.#after(interval, ask);
     };
@@ -136,7 +136,7 @@ export class UpstreamEngine implements Engine {
     this.#after(interval, ask);
   }
 
-  /** Tries at once, and if that fails again and again, with pauses that double. */
+  /** Tries to reach the server at once, and then again and again, with pauses that double. @param pause milliseconds */
   #reconnect(pause: number): void {
     clearTimeout(this.#timer);
     if (this.#stopped) return;
@@ -150,7 +150,7 @@ export class UpstreamEngine implements Engine {
         if (this.#stopped) return;
         if (this.#up) this.#warn(error);
         this.#setUp(false);
-        // a server that hangs, or can not be reached any more, closes none
+        // a server that hangs, or can not be reached any more, does not close its connections
         for (const connection of [...this.#connections]) connection.lose(new InternalError(ENGINE_DOWN));
         const random = this.#options.random ?? Math.random;
         this.#after(pause * (0.5 + random() / 2), () => this.#reconnect(Math.min(pause * 2, LAST_RETRY_MS)));

@@ -2,7 +2,7 @@
 import type { IpcNetConnectOpts, TcpNetConnectOpts } from "node:net";
 import { ConfigError } from "../config.ts";
 
-/** Where a server is, and what to say first. */
+/** Where a server is, and how to log in there. */
 export interface EngineAddress {
   readonly connect: TcpNetConnectOpts | IpcNetConnectOpts;
   readonly tls: boolean;

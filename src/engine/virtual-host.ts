@@ -12,7 +12,7 @@ const FIRST_DESCRIPTOR = 4096;
 const WOULD_BLOCK = -1;
 const BROKEN_PIPE = -1;
 
-/** What is longer may need more than one read. */
+/** Input that is longer may need more than one read, and so does not go without a turn of the event loop. */
 const DIRECT_BYTES = 8 * 1024;
 /** Valkey counts what it has sent of the replies that wait in 32 bits, and would send other bytes beyond that. */
 const MAX_UNBROKEN = 2 ** 32 - 16 * 1024 * 1024;
@@ -42,9 +42,9 @@ export class VirtualHost {
   #writing: VirtualSocket[] = [];
   readonly #readers: VirtualSocket[] = [];
   readonly #monitors = new Set<VirtualSocket>();
-  /** Whose commands are carried out. */
+  /** The socket whose commands are being carried out. */
   #reader: VirtualSocket | undefined;
-  /** Where they come from, for MONITOR. */
+  /** Where these commands come from, for MONITOR. */
   #cause: string | undefined;
   #only: VirtualSocket | undefined;
   #readsAll = true;
@@ -58,7 +58,7 @@ export class VirtualHost {
   /** Most bytes of replies that Valkey may hold for one client, unless CONFIG SET says something else. */
   readonly #defaultLimit: number;
   #clientLimit: number;
-  /** What Valkey was told last about that. */
+  /** The limit that Valkey was told last. */
   #outputLimit = 0;
 
   /**
@@ -189,7 +189,7 @@ export class VirtualHost {
     return socket;
   }
 
-  /** Forgets those that are closed, whose descriptors others may have now, and those with nothing to read. */
+  /** Drops sockets that are closed, whose descriptors others may have now, and sockets with nothing to read. */
   #sweepReadable(): void {
     let kept = 0;
     for (const socket of this.#readable) {
@@ -281,8 +281,9 @@ export class VirtualHost {
   }
 
   /**
-   * By the clock Valkey looks at what each connection holds, and counts strings that it only refers to, which take no
-   * memory of their own: for that there is no limit. A limit that is not ours is one that CONFIG SET has brought.
+   * Takes the limit away while no command is carried out. By the clock Valkey checks each connection against it, and counts
+   * strings that the replies only refer to, which take no memory of their own. A limit that the server has not set comes from
+   * CONFIG SET, and is kept for later.
    */
   #liftOutputLimit(): void {
     if (this.#internals === undefined) return;
@@ -377,7 +378,7 @@ export class VirtualHost {
     this.#readable.length = kept;
   }
 
-  /** The same without knowing where Valkey keeps its interest: by the list that it passes. */
+  /** As {@link #pollActive}, for a build that is not known: by the list of descriptors that Valkey passes. */
   #pollAll(word: number, count: number, firedWord: number, max: number): void {
     const words = this.memory.words;
     for (let i = 0; i < count && this.#fired < max; i++) {

@@ -1,4 +1,4 @@
-/** The engine's end of a connection: what waits for Valkey, and what it wrote. */
+/** The engine's end of a connection: input that waits for Valkey, and what Valkey wrote. */
 import { Fifo } from "../resp/fifo.ts";
 import type { ClientAddresses } from "./engine.ts";
 
@@ -12,7 +12,7 @@ export const FULL_READ = 32 * 1024;
  */
 const FEW_BYTES = 1024;
 export const MIN_READ = 64;
-/** The same of a client that has just come: nobody knows how slow its commands are, nor how long their replies. */
+/** The same for a client that has just come: nobody knows yet how slow its commands are, nor how long their replies. */
 const FIRST_READ = MIN_READ;
 /**
  * Valkey asks for what has room in its buffer, which is at most 32 KiB, and up to three times that behind long arguments; or
@@ -25,8 +25,8 @@ const LONG_REPLIES = 64;
 /** After so many bytes of commands, what was known of their replies counts half. */
 const FORGET_AFTER = 64 * 1024;
 /**
- * Most bytes taken of Valkey in one write, for a client: a string of 100 MB leaves it in many steps, between which others
- * have theirs. Buffers of this size are cheap to get; those above 128 KiB are mapped anew by the system each time.
+ * Most bytes taken of Valkey in one write, for a client: a string of 100 MB leaves Valkey in many steps, between which other
+ * clients are served. Buffers of this size are cheap to get; those above 128 KiB are mapped anew by the system each time.
  */
 const CLIENT_WRITE = 64 * 1024;
 /** Most bytes that wait for delivery to a client. */
@@ -34,8 +34,9 @@ const CLIENT_WINDOW = 4 * CLIENT_WRITE;
 /** The same for the server's own connections, which want their replies whole: larger pieces, and as many as there are. */
 const OWN_WRITE = 1024 * 1024;
 /**
- * Bytes of commands that are carried out for a client that does not read, while replies of it wait in Valkey. That does not
- * count strings that it only refers to: with each command that overwrites one, one more is held for the replies alone.
+ * Most bytes of commands that are carried out for a client that does not read, while replies for it wait in Valkey. Valkey's own
+ * limit does not count strings that the replies only refer to: after each command that overwrites such a string, the replies
+ * alone hold one more.
  */
 const MOST_UNANSWERED = 16 * 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
@@ -58,15 +59,15 @@ export class VirtualSocket {
   ended = false;
   /** Valkey closed it. */
   closed = false;
-  /** Is told, while Valkey runs, that Valkey closes it. */
+  /** Is called, while Valkey runs, when Valkey closes the connection. */
   onClosing: () => void = () => {};
-  /** Commands of the server's own that MONITOR shows all the same, as what a script does. */
+  /** MONITOR shows the commands that come now, though the server sends them: they are a script's. */
   shown = false;
-  /** The client monitors: whose commands its output tells of is noted with it, until nobody asks any more. */
+  /** The client monitors: for each piece of its output, the client whose commands the piece tells of is noted. */
   monitoring = false;
-  /** Of each piece of output of a monitoring one. */
+  /** For each piece of output of a client that monitors: the address of the client whose commands it tells of. */
   readonly #causes = new Fifo<string | undefined>();
-  /** Of the output that was taken last: the address of the client that caused it; undefined: the server itself. */
+  /** The cause of the output that was taken last: an address, or undefined for the server itself. */
   cause: string | undefined;
   /** Input that MONITOR does not show. */
   readonly #quiet = new Set<Uint8Array>();
@@ -77,17 +78,17 @@ export class VirtualSocket {
   undelivered = false;
   /** Bytes that Valkey has not read. */
   unread = 0;
-  /** Bytes read in the present step, and how many may be. */
+  /** Bytes read in the present step, and how many may be read in one step. */
   readInStep = 0;
   readLimit: number;
-  /** Bytes of commands and of replies lately. */
+  /** Bytes of commands and of replies lately, for {@link hasLongReplies}. */
   #commandBytes = 0;
   #replyBytes = 0;
-  /** Was what Valkey has taken last not to be shown? */
+  /** Is the input that Valkey has taken last hidden from MONITOR? */
   isQuiet = false;
-  /** Bytes of replies since Valkey had no more to write. */
+  /** Bytes of replies since Valkey last had no more to write. */
   unbroken = 0;
-  /** Bytes of commands that were read although the client did not read, since then. */
+  /** Bytes of commands that were read since then although the client did not read its replies. */
   unansweredBytes = 0;
   /** Members of the host's lists of sockets that have something to do. */
   inReadable = false;
@@ -101,7 +102,7 @@ export class VirtualSocket {
     this.readLimit = this.isOwn ? FULL_READ : FIRST_READ;
   }
 
-  /** Where MONITOR says that the commands come from which Valkey has taken last; undefined: it does not show them. */
+  /** Where MONITOR says that the commands come from that Valkey has taken last; undefined: MONITOR does not show them. */
   get origin(): string | undefined {
     if (this.isQuiet) return undefined;
     if (this.addresses === undefined) return this.shown ? SCRIPTS : undefined;
@@ -173,9 +174,8 @@ export class VirtualSocket {
   }
 
   /**
-   * Is there something that Valkey should read now? Of a client that does not read its replies commands are carried out
-   * as long as their replies are short: many a client first sends all its commands. Valkey has a limit for what these
-   * replies may be together.
+   * Is there something that Valkey should read now? Commands of a client that does not read its replies are carried out as long
+   * as the replies are short, because many a client first sends all its commands. Valkey limits the sum of such replies.
    */
   get isReadable(): boolean {
     return this.ended || (this.unread > 0 && !this.frozen && !(this.paused && this.#owesMuch));
@@ -185,7 +185,7 @@ export class VirtualSocket {
     return this.hasLongReplies || (!this.isOwn && this.unansweredBytes > MOST_UNANSWERED);
   }
 
-  /** Queues bytes for Valkey. @param quiet they are no commands of the client: MONITOR does not show them */
+  /** Queues bytes for Valkey. @param quiet MONITOR does not show these bytes, which are no commands of the client */
   push(bytes: Uint8Array, quiet = false): void {
     if (bytes.length === 0) return;
     this.#input.push(bytes);
@@ -203,7 +203,7 @@ export class VirtualSocket {
 
   /** How many of the bytes that Valkey asks for it may have in this step. */
   mayTake(length: number): number {
-    // of an argument of its own there is one command only
+    // while Valkey asks for one long argument, no other command can follow within the same read
     if (this.isOwn || length > LARGEST_BUFFER) return length;
     const limit = length > USUAL_BUFFER && this.readLimit === FULL_READ ? length : Math.min(length, this.readLimit);
     if (limit <= FEW_BYTES) return limit;

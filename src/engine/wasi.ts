@@ -1,6 +1,6 @@
 /**
- * The system calls that Valkey's WebAssembly makes, as far as it needs them: clocks, its log on stdout, random bytes, exit,
- * and files, which are in `files/`. Where there are none the only file is `/dev/urandom`, without which Valkey would seed its
+ * The system calls that Valkey's WebAssembly makes, as far as they are needed: clocks, its log on stdout, random bytes, exit,
+ * and files, which are in `files/`. Without a folder the only file is `/dev/urandom`, without which Valkey would seed its
  * hashes by the clock.
  * Node's own `node:wasi` is not used because its clock allocates several objects per call, and Valkey asks for the time
  * a few times per command.
@@ -12,7 +12,10 @@ import { type MemoryView, wasm } from "./wasm.ts";
 const { success: SUCCESS, badDescriptor: EBADF, noEntry: ENOENT, notImplemented: ENOSYS } = Errno;
 
 const CLOCK_REALTIME = 0;
-/** `poll_oneoff`: of a clock; and where in a subscription its time is, in nanoseconds. */
+/**
+ * `poll_oneoff`: the type of a subscription to a clock, and where in a subscription its type and its time (in nanoseconds)
+ * are.
+ */
 const EVENT_CLOCK = 0;
 const TYPE_AT = 8;
 const TIME_AT = 24;
@@ -37,7 +40,7 @@ export class EngineExit extends Error {
 /** Functions of WASI about files, for other descriptors than those of this file; each gives the number of an error. */
 export type FileImports = Readonly<Record<string, (...args: never[]) => number>>;
 
-/** What stands behind the system calls; what is left out is not there. */
+/** What stands behind the system calls. A part that is left out does nothing, and without `files` there are none. */
 export interface WasiHost {
   /** Gets what the engine prints, cut anywhere. */
   readonly onOutput?: (text: string) => void;
@@ -99,7 +102,7 @@ export function wasiImports(
       if (count !== 1 || memory.bytes[subscription + TYPE_AT] !== EVENT_CLOCK) return ENOSYS;
       const time = subscription + TIME_AT;
       const nanoseconds = ((memory.words[time >> 2] ?? 0) >>> 0) + (memory.words[(time >> 2) + 1] ?? 0) * 0x1_0000_0000;
-      // It is to sleep, and to hold everybody up: this is what DEBUG SLEEP is for.
+      // the thread sleeps, and everybody waits: that is what DEBUG SLEEP is for
       Atomics.wait(SLEEPING, 0, 0, nanoseconds / 1e6);
       memory.bytes.fill(0, event, event + EVENT_BYTES);
       setWord(result, 1);
@@ -141,7 +144,7 @@ export function wasiImports(
     fd_read: (fd: number, list: number, count: number, result: number) => {
       if (fd !== URANDOM) return ofFile("fd_read", fd, list, count, result);
       const fill = (start: number, length: number): void => {
-        // it does not fill a memory that threads share
+        // Node's randomFill takes no memory that threads share
         memory.bytes.set(randomBytes(length), start);
       };
       setWord(result, gather(list, count, fill));
@@ -196,12 +199,12 @@ function wallClock(): number {
 }
 
 let clockOffset = performance.timeOrigin;
-/** `performance.now()` begins anew in each thread, and Valkey must not see time go back when another one uses it. */
+/** `performance.now()` begins anew in each thread, and Valkey must not see time go back when another thread runs it. */
 const monotonic = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 /** The time at which the precise clock is compared with the system's again. */
 let comparedUntil = 0;
 
-/** Nobody wakes who waits here. */
+/** A word that nobody ever notifies: waiting for it is sleeping. */
 const SLEEPING = new Int32Array(new SharedArrayBuffer(4));
 
 /**

@@ -1,19 +1,22 @@
 /**
- * What Valkey leaves to a thread of its own: to bring the append-only file to the disk, each second, while everybody is
- * served. Here it is the system's threads that do it. A failure is told to Valkey, which then refuses to write.
+ * Brings the append-only file to the disk, each second, while everybody is served. Valkey has a thread of its own for that; here
+ * Node's threads for files do it. A failure is told to Valkey, which then refuses to write.
  */
 import type { FileCalls } from "./folder.ts";
 
-/** After a failure it is tried again in this time, in milliseconds: nothing else would, for nothing is written then. */
+/**
+ * After a failure a file is brought to the disk again in this time, in milliseconds. As nothing is written, nothing else
+ * would try.
+ */
 const RETRY_MS = 1000;
 
 export class BackgroundSync {
-  /** Called when one has ended. @param error what went wrong */
+  /** Called when a file was brought to the disk. @param error what went wrong, if anything did */
   onDone: (error: unknown) => void = () => {};
   readonly #calls: FileCalls;
-  /** How many go on, for each descriptor of the system. */
+  /** How many calls of fdatasync go on, for each descriptor of the system. */
   readonly #running = new Map<number, number>();
-  /** Descriptors to be closed by whichever is the last. */
+  /** Descriptors that are closed when their last call of fdatasync has ended. */
   readonly #closing = new Set<number>();
   readonly #retries = new Map<number, NodeJS.Timeout>();
 
@@ -27,7 +30,10 @@ export class BackgroundSync {
     return sum;
   }
 
-  /** @param fd a descriptor of the system, which is not to be closed but by {@link close} */
+  /**
+   * Begins to bring a file to the disk.
+   * @param fd a descriptor of the system, which only {@link close} may close from now on
+   */
   begin(fd: number): void {
     this.#running.set(fd, (this.#running.get(fd) ?? 0) + 1);
     this.#calls.fdatasync(fd, (error) => {
@@ -37,17 +43,20 @@ export class BackgroundSync {
     });
   }
 
-  /** What was begun for a descriptor is on the disk when this returns. @throws what went wrong */
+  /** Waits until what was begun for a descriptor is on the disk. @throws what went wrong */
   finish(fd: number): void {
     if (this.#running.has(fd)) this.#calls.fdatasyncSync(fd);
   }
 
-  /** The same for all. @throws what went wrong */
+  /** Waits until what was begun for any descriptor is on the disk. @throws what went wrong */
   finishAll(): void {
     for (const fd of this.#running.keys()) this.#calls.fdatasyncSync(fd);
   }
 
-  /** A number that is free again may be another file's: so it is kept until nothing goes on. @throws what went wrong */
+  /**
+   * Closes a descriptor, as soon as no call of fdatasync is left for it: afterwards its number may be another file's.
+   * @throws what went wrong
+   */
   close(fd: number): void {
     clearTimeout(this.#retries.get(fd));
     this.#retries.delete(fd);

@@ -1,6 +1,6 @@
 /**
- * A file of the engine's that is read or written from its begin to its end a kilobyte at a time, as C's library does it:
- * the system gets larger pieces. What counts piece by piece, as an append-only file's does, goes to the system as it comes.
+ * A file of the engine's. C's library reads and writes files a kilobyte at a time; the operating system gets larger pieces from
+ * here. What is written to an append-only file goes to the system at once, since each piece of it counts by itself.
  */
 import type { FileCalls } from "./folder.ts";
 
@@ -12,17 +12,17 @@ export class BufferedFile {
   readonly #calls: FileCalls;
   readonly #append: boolean;
   readonly #holds: boolean;
-  /** Bytes read ahead, and where in the file they stand. */
+  /** Bytes that were read ahead, and their place in the file. */
   #ahead: Buffer | undefined;
   #aheadAt = 0;
-  /** Bytes yet to be written, and where. */
+  /** Bytes that are yet to be written, and their place in the file. */
   #behind: Buffer | undefined;
   #behindAt = 0;
   #behindLength = 0;
 
   /**
    * @param fd the system's descriptor
-   * @param mode `append`: whether it is only appended to; `holds`: whether what is written may wait for more
+   * @param mode `append`: whether the file is only appended to; `holds`: whether what is written may wait for more
    */
   constructor(calls: FileCalls, fd: number, { append, holds }: { readonly append: boolean; readonly holds: boolean }) {
     this.#calls = calls;
@@ -31,7 +31,7 @@ export class BufferedFile {
     this.#holds = holds;
   }
 
-  /** @returns how many bytes there were. @throws what the system throws */
+  /** @returns how many bytes were read. @throws what the system throws */
   read(target: Uint8Array, start: number, length: number, from: number): number {
     this.flush();
     if (length >= PIECE) return this.#calls.readSync(this.fd, target, start, length, from);
@@ -46,7 +46,11 @@ export class BufferedFile {
     return part.length;
   }
 
-  /** @param at where in the file, unless it is only appended to. @returns how many bytes were taken. @throws what the system throws */
+  /**
+   * @param at place in the file; without a meaning when the file is only appended to
+   * @returns how many bytes were taken
+   * @throws what the system throws
+   */
   write(source: Uint8Array, start: number, length: number, at: number): number {
     this.#ahead = undefined;
     if (!this.#holds) return this.#calls.writeSync(this.fd, source, start, length, this.#append ? null : at);
@@ -72,5 +76,5 @@ export class BufferedFile {
   }
 }
 
-/** Not of the pool, which would hold much else in memory. */
+/** A buffer with memory of its own: one of Node's pool would keep other buffers' memory alive as long as the file is open. */
 const newPiece = (): Buffer => Buffer.from(new ArrayBuffer(PIECE));

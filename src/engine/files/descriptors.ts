@@ -38,25 +38,25 @@ const STAT_BYTES = 64;
 const WORD = 2 ** 32;
 
 /**
- * Files that are of no use before they have another name. All others may be append-only files: a new one of them, after
- * a rewriting, is not opened to be appended to.
+ * Files that are of no use before they are renamed. All other files may be append-only files, also those that are not opened to
+ * be appended to: a new one after a rewriting is such.
  */
 const WRITTEN_AS_A_WHOLE = /^temp-[^/]*\.(?:rdb|aof)$/;
 
 interface Descriptor extends OpenFile {
   readonly append: boolean;
-  /** What is on the disk. */
+  /** The file on the disk; a directory, and a file that is not on the disk, have none. */
   readonly file?: BufferedFile;
-  /** Where it is read or written next; not of files that are only appended to. */
+  /** Place of the next read or write; without a meaning when the file is only appended to. */
   position: number;
-  /** What `fd_readdir` has begun to tell. */
+  /** The list that `fd_readdir` has begun to tell. */
   listed?: readonly { readonly name: string; readonly isDirectory: boolean }[];
 }
 
 export class FileDescriptors {
-  /** What goes on in the background. */
+  /** Brings files to the disk in the background. */
   readonly sync: BackgroundSync;
-  /** Told of each failure but that something is not there. */
+  /** Gets the errors of calls that failed; that a file or descriptor does not exist is no failure. */
   onFailure: (error: unknown) => void = () => {};
   readonly #folder: EngineFolder;
   readonly #memory: MemoryView;
@@ -117,7 +117,7 @@ export class FileDescriptors {
     return true;
   }
 
-  /** The engine has ended: what it has left open is closed, and on the disk what was on its way there. */
+  /** Closes what the engine has left open when it ended. What was on its way to the disk is there afterwards. */
   closeAll(): void {
     for (const [fd, descriptor] of this.#open.entries()) {
       if (descriptor === undefined) continue;
@@ -173,7 +173,7 @@ export class FileDescriptors {
     try {
       return this.#folder.open(path, mode);
     } catch (error) {
-      // that a file is missing is no failure, but one that is to be made
+      // a missing file is no failure, but a missing folder for a file that is to be made is one
       if (mode.create && errnoOf(error) === Errno.noEntry) this.onFailure(error);
       throw error;
     }
@@ -236,7 +236,7 @@ export class FileDescriptors {
     return part.length;
   }
 
-  /** What could be written before an error is told as such: the error comes back with the next call. */
+  /** Gives the number of bytes that were written before an error, if any were: the next call will meet the error again. */
   #write(fd: number, list: number, count: number, to: number): void {
     const descriptor = this.#of(fd);
     const file = this.#real(fd);
@@ -274,7 +274,7 @@ export class FileDescriptors {
   #syncNow(file: Descriptor): void {
     if (file.fd < 0) return;
     file.file?.flush();
-    // of a file its content and length count, of a directory its names
+    // fdatasync brings a file's content and length to the disk; for the names in a directory it takes fsync
     if (file.isDirectory) this.#folder.calls.fsyncSync(file.fd);
     else this.#folder.calls.fdatasyncSync(file.fd);
   }
@@ -292,7 +292,7 @@ export class FileDescriptors {
       entry.writeUInt32LE(bytes.length, 16);
       entry[20] = isDirectory ? TYPE_DIRECTORY : TYPE_FILE;
       bytes.copy(entry, DIRENT_BYTES);
-      // what does not fit is cut off, and asked for again
+      // an entry that does not fit is cut off: the caller asks for it again
       const part = entry.subarray(0, size - used);
       this.#memory.bytes.set(part, buffer + used);
       used += part.length;
@@ -320,7 +320,7 @@ export class FileDescriptors {
     return file;
   }
 
-  /** One that is on the disk, and no directory. */
+  /** The file on the disk that a descriptor stands for. @throws EBADF for a directory, and a file that is not on the disk */
   #real(fd: number): BufferedFile {
     const { file, name } = this.#of(fd);
     if (file === undefined) throw fileError("EBADF", name);

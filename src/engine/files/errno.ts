@@ -1,6 +1,9 @@
-/** Numbers of errors in WASI (https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md#errno), and what the system calls them. */
+/**
+ * Numbers of errors in WASI (https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md#errno), and the system's names
+ * for them.
+ */
 
-/** Those that the engine is told by their names. */
+/** The errors that the code names. */
 export const Errno = {
   success: 0,
   access: 2,
@@ -53,10 +56,10 @@ const BY_CODE: Readonly<Record<string, number>> = {
   ENOTCAPABLE: Errno.notCapable,
 };
 
-/** An error of the file system that is ours: it has the code that the system's would have. */
+/** An error that the server itself raises in the place of the file system, with the code that the system's would have. */
 export const fileError = (code: string, path: string): Error => Object.assign(new Error(`${code}: ${path}`), { code });
 
-/** The number for what `node:fs` has thrown; anything unknown is an error of the device. */
+/** The number for an error that `node:fs` has thrown; anything unknown is an error of the device. */
 export function errnoOf(error: unknown): number {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return BY_CODE[code] ?? Errno.io;

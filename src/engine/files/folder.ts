@@ -7,7 +7,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { fileError } from "./errno.ts";
 
-/** The part of `node:fs` that is used; tests put faults in. */
+/** The part of `node:fs` that is used; tests give calls that fail. */
 export type FileCalls = Pick<
   typeof fs,
   | "openSync"
@@ -38,23 +38,23 @@ export interface OpenMode {
   readonly directory: boolean;
 }
 
-/** What was opened. */
+/** A file or directory that was opened. */
 export interface OpenFile {
   /** The system's descriptor; -1 for a file that is not on the disk. */
   readonly fd: number;
   readonly isDirectory: boolean;
   /** The name in the folder, without a slash at either end. */
   readonly name: string;
-  /** Of a file that is not on the disk. */
+  /** The content of a file that is not on the disk. */
   readonly content?: Buffer;
 }
 
-/** Of the server's user only: what clients have stored is nobody else's business. */
+/** Rights for the server's user only: what clients have stored is nobody else's business. */
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL, O_TRUNC } = fs.constants;
-/** A pipe in the place of a file would hold the server up for ever. Not every system has these two. */
+/** Without O_NONBLOCK a pipe in the place of a file would hold the server up for ever. Not every system has both flags. */
 const GUARDS = (fs.constants.O_NOFOLLOW ?? 0) | (fs.constants.O_NONBLOCK ?? 0);
 
 export class EngineFolder {
@@ -119,7 +119,7 @@ export class EngineFolder {
     this.calls.mkdirSync(this.#locate(nameOf(path), true), DIRECTORY_MODE);
   }
 
-  /** Names and whether they are directories. */
+  /** The names in a directory, and whether each is a directory itself. */
   list(path: string): { readonly name: string; readonly isDirectory: boolean }[] {
     const real = this.#locate(nameOf(path), false);
     return this.calls
@@ -128,8 +128,8 @@ export class EngineFolder {
   }
 
   /**
-   * Where a name is on the disk. What is above the file must be directories, and no links.
-   * @param changes something is to be made there
+   * The place of a name on the disk. All that is above the file must be directories, and no links.
+   * @param changes whether something is to be made there
    */
   #locate(name: string, changes: boolean): string {
     if (this.#directory === undefined) throw fileError(changes ? "EROFS" : "ENOENT", name);
@@ -145,10 +145,10 @@ export class EngineFolder {
   }
 }
 
-/** What systems give another meaning in names. */
+/** Characters that have a special meaning in names on some systems. */
 const UNWANTED = /[\0\\:]/;
 
-/** A path without what says nothing. It begins at the folder, whatever it looks like. @throws when it would lead out */
+/** A path as a name in the folder, where it begins even with a slash. @throws ENOTCAPABLE when the path would lead out */
 function nameOf(path: string): string {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (parts.some((part) => part === ".." || UNWANTED.test(part))) throw fileError("ENOTCAPABLE", path);

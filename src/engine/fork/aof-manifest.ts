@@ -1,14 +1,15 @@
 /**
- * The manifest of Valkey's append-only files (aof.c): a line for each file, such as `file appendonly.aof.2.incr.aof seq 2 type i`.
- * A base (`b`) is what there was at a moment, files with what came after it (`i`) follow, and `h` are those to be removed.
+ * The manifest of Valkey's append-only files (aof.c): a line for each file, such as
+ * `file appendonly.aof.2.incr.aof seq 2 type i`. A base (`b`) has all data of one moment, the files of type `i` have the changes
+ * after that moment, and files of type `h` are to be removed.
  */
 
 interface ManifestLine {
-  /** Up to the type. */
+  /** The line up to the type. */
   readonly begin: string;
   readonly seq: number;
   readonly type: string;
-  /** After the type. */
+  /** The line after the type. */
   readonly end: string;
 }
 
@@ -31,10 +32,10 @@ export interface RewrittenManifest {
 
 /**
  * The manifest after a rewriting.
- * @param text the one before
- * @param options `filename`: the name that all have in common; `asDump`: the format of the new base; `writing`: the last file
- * with changes is the one that is written now, all others are in the base; `newIncrement`: instead there is a new one;
- * `lastIncrement`: the highest number that such a file has had
+ * @param text the manifest before
+ * @param options `filename`: the name that all files begin with; `asDump`: the new base is in the format of a dump; `writing`:
+ * the last file with changes is being written and goes on, the new base has what is in all others; `newIncrement`: a new file
+ * with changes follows the base instead; `lastIncrement`: the highest number that a file with changes has had
  */
 export function rewritten(
   text: string,

@@ -1,6 +1,6 @@
 /**
- * Calls of the file system for a copy of the engine. Its files have names of their own, since all of Valkey's processes have
- * the same number here; and nothing is made or named any more when the copy was killed.
+ * Calls of the file system for a copy of the engine. The copy's temporary files get names of their own, since all of Valkey's
+ * processes have the same number here. After the copy was killed it can neither make nor rename a file.
  */
 import type * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";

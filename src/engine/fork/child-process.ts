@@ -16,15 +16,15 @@ const LONGEST_COPY_MS = 30_000;
 /** How long a file may take to get its name, in milliseconds. */
 const LONGEST_FINISH_MS = 10_000;
 
-/** What became of it: `killed` by us, which is no failure. */
+/** How a copy has ended. `killed`: the main thread has ended it, which is no failure. */
 export type ChildEnd = { readonly kind: "done" | "killed" } | { readonly kind: "failed"; readonly reason: string };
 
 export class ChildProcess {
-  /** Set when it has ended. */
+  /** How the copy has ended; undefined while it works. */
   end: ChildEnd | undefined;
-  /** Called once, when it has ended by itself. */
+  /** Called once, when the copy has ended. */
   onEnd: () => void = () => {};
-  /** Called when its thread is gone. */
+  /** Called when the copy's thread has ended. */
   onGone: () => void = () => {};
   readonly #worker: Worker;
   readonly #words = createJobWords();
@@ -53,7 +53,7 @@ export class ChildProcess {
   }
 
   /**
-   * Gives it its job. The copy is made when this returns.
+   * Gives the thread its job. The copy is made when this returns.
    * @returns the number of C's error when it could not be made
    */
   begin(work: Work, pid: number, stackPointer: number): number | undefined {
@@ -72,7 +72,10 @@ export class ChildProcess {
     return lacks ? CErrno.noMemory : CErrno.timedOut;
   }
 
-  /** Ends it. Its file does not get its name any more, unless it has it when this returns: then nothing was killed. */
+  /**
+   * Ends the copy before its file gets its name. If the file is just getting its name this waits for that, and kills
+   * nothing.
+   */
   kill(): void {
     const words = this.#words;
     const before = Atomics.compareExchange(words, JobWord.end, End.running, End.killed);

@@ -6,7 +6,10 @@ const NOTHING = {
   ...{ exclusive: false, truncate: false, directory: false },
 };
 
-/** It is on the disk when this returns, but perhaps not its name. @throws what the file system throws */
+/**
+ * The content is on the disk when this returns; the name perhaps not, see {@link syncDirectory}.
+ * @throws what the file system throws
+ */
 export function writeFile(folder: EngineFolder, name: string, content: Uint8Array): void {
   const { calls } = folder;
   const { fd } = folder.open(name, { ...NOTHING, write: true, create: true, truncate: true });

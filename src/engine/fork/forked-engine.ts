@@ -1,6 +1,6 @@
 /**
- * A copy of the engine, as it was at one moment, that writes one file and ends. It is what a process is that Valkey has forked:
- * the same memory at the same addresses, but one of its own, in another thread.
+ * A copy of the engine, as it was at one moment, that writes one file and ends. It stands for a process that Valkey would fork:
+ * it has a memory of its own with the same contents at the same addresses, and works in another thread.
  */
 import { EngineFiles } from "../engine-files.ts";
 import { createSharedMemory, SharedMemoryView } from "../shared-memory.ts";
@@ -16,20 +16,20 @@ export interface ForkedEngineOptions {
   readonly build: string;
   readonly directory: string;
   readonly calls: ChildCalls;
-  /** Gets what it says. */
+  /** Gets what the copy prints, cut anywhere. */
   readonly onOutput: (text: string) => void;
 }
 
-/** The functions that it may have to call. */
+/** The functions of Valkey that do the copy's work. */
 export const CHILD_FUNCTIONS = ["rdbSave", "rewriteAppendOnlyFile"] as const;
 type ChildFunctions = Record<(typeof CHILD_FUNCTIONS)[number], (...args: number[]) => number>;
 
 const PAGE = 65536;
 const MOST_PAGES = 65536;
-/** What it may need besides the copy, whose largest value it may have to copy once more. */
+/** Memory that may be needed besides a second time the data: Valkey may have to copy the largest value once more. */
 const SPARE_PAGES = 1024;
 
-/** As `server.child_type`. */
+/** Values of `server.child_type`. */
 const PURPOSE = { save: 1, rewrite: 2 } as const;
 /** The deepest end of the stack, which nothing reaches. */
 const UNUSED_MEMORY = 1024;
@@ -91,7 +91,7 @@ function work(options: ForkedEngineOptions, job: Job, memory: object): string | 
   const state = ServerState.ofBuild(options.build, view);
   if (state === undefined) return "an unknown build of Valkey";
   (exports.__stack_pointer as { value: number }).value = job.stackPointer;
-  // as in a process that was forked; and what it has to write is one file, not a log too
+  // as in a process that Valkey has forked; without an append-only file, for it writes its one file and nothing else
   state.set("inForkChild", PURPOSE[job.work.kind]);
   state.set("childPid", NO_CHILD);
   state.set("aofState", AOF_OFF);

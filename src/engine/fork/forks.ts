@@ -1,7 +1,7 @@
 /**
- * What Valkey forks for: saving and rewriting its append-only file while it serves its clients. At a call of its `serverFork`
- * the engine is copied into another thread; Valkey is told that it has a child process, and what a child's end changes is
- * changed here, at the moment at which Valkey would ask for it.
+ * What Valkey forks for: saving, and rewriting its append-only file, while it serves its clients. When Valkey calls its
+ * `serverFork` the engine is copied into another thread, and Valkey is told that it has a child process. What the end of a child
+ * changes in Valkey is changed here, at the moment at which Valkey would look after its children.
  */
 import * as fs from "node:fs";
 import { freemem } from "node:os";
@@ -15,7 +15,7 @@ import { REPLICA_FUNCTIONS, type ReplicaFunctions, type ReplicaNetwork, Replicas
 import { AofRewriting, REWRITING_FUNCTIONS, type RewritingFunctions } from "./rewriting.ts";
 import { ServerState } from "./server-state.ts";
 
-/** Functions of Valkey that are called for it. */
+/** Functions of Valkey that are called when a copy has begun or ended. */
 export interface ForkFunctions extends RewritingFunctions, ReplicaFunctions {
   resetChildState(): void;
   objectGetVal(object: number): number;
@@ -31,9 +31,9 @@ export interface EngineParts {
   readonly start: ChildStart;
   /** The memory of the engine. */
   readonly memory: MemoryView;
-  /** What its instance exports: {@link ForkFunctions} and the stack pointer. */
+  /** The exports of the engine's instance: {@link ForkFunctions} and the stack pointer. */
   readonly exports: Readonly<Record<string, unknown>>;
-  /** Its folder, and the files in it that are not on the disk. */
+  /** The engine's folder, and the files in it that are not on the disk. */
   readonly folder: EngineFolder;
   readonly virtual: Map<string, Buffer>;
   readonly network: ReplicaNetwork;
@@ -48,7 +48,7 @@ interface ForksOptions extends Omit<EngineParts, "exports"> {
   readonly stackPointer: { readonly value: number };
 }
 
-/** @returns undefined for an engine that can not be copied, since too little is known of it */
+/** What copies an engine. @returns undefined when the engine can not be copied, since its build is not known */
 export function forksOf({ exports, ...parts }: EngineParts): EngineForks | undefined {
   const state = ServerState.ofBuild(parts.start.build, parts.memory);
   const known = state && FORK_FUNCTIONS.every((name) => typeof exports[name] === "function");
@@ -61,7 +61,7 @@ export function forksOf({ exports, ...parts }: EngineParts): EngineForks | undef
 const Purpose = { none: 0, save: 1, rewrite: 2 } as const;
 const NOBODY = 0;
 const [OK, FAILED] = [0, -1];
-/** Of `rdbflags`. */
+/** The bit of `rdbflags` that says that the dump is for a replica. */
 const FOR_REPLICA = 2;
 /** C's number of this error, as WASI has it. */
 const NO_MEMORY = 48;
@@ -84,7 +84,7 @@ export class EngineForks {
   #pid = FIRST_PID - 1;
   #saveArguments: number[] = [];
   #held = false;
-  /** What is to be done when nobody has the engine for himself any more. */
+  /** A save that begins when nobody holds the engine any more. */
   #deferred: Work | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -102,7 +102,7 @@ export class EngineForks {
     this.#saveArguments.push(value);
   }
 
-  /** Does what `serverFork` does. @returns the number of the child; -1: there is none */
+  /** Does what `serverFork` would do. @returns the number of the child; -1 when there is none */
   fork(purpose: number): number {
     const pid = this.#pid + 1;
     const work = this.#workOf(purpose, pid);
@@ -135,12 +135,14 @@ export class EngineForks {
     return pid;
   }
 
-  /** Somebody has the engine for himself, whose changes are to be in a save together. */
+  /**
+   * Somebody holds the engine: saves wait until {@link release}, so that one has either all of the holder's changes or none.
+   */
   hold(): void {
     this.#held = true;
   }
 
-  /** Nobody does any more. Has to be called between the engine's steps. */
+  /** Nobody holds the engine any more. Has to be called between the engine's steps. */
   release(): void {
     this.#held = false;
     const [work, child] = [this.#deferred, this.#child];
@@ -170,7 +172,7 @@ export class EngineForks {
     if (this.#options.state.get("childType") === Purpose.save) this.#child?.kill();
   }
 
-  /** It has to be over when this returns, also for Valkey. */
+  /** Ends the copy that rewrites the append-only file. Valkey, too, knows that it is over when this returns. */
   killRewrite(): void {
     const { state, functions } = this.#options;
     if (state.get("childType") !== Purpose.rewrite) return;
@@ -181,7 +183,7 @@ export class EngineForks {
     functions.resetChildState();
   }
 
-  /** A client has sent BGSAVE. */
+  /** Ends the save when a client has sent BGSAVE CANCEL. @param client the address of a client that has sent BGSAVE */
   noteSaveCommand(client: number): void {
     const { state, functions } = this.#options;
     const [, option, more] = state.argumentsOf(client);
@@ -189,7 +191,7 @@ export class EngineForks {
     if (state.textAt(functions.objectGetVal(option)).toLowerCase() === "cancel") this.killSave();
   }
 
-  /** The engine has ended, and all that works for it. */
+  /** The engine has ended: its copies are ended, too. */
   close(): void {
     clearTimeout(this.#timer);
     this.#replicas.close();
@@ -204,7 +206,7 @@ export class EngineForks {
     return undefined;
   }
 
-  /** @returns the number of C's error when that is not possible */
+  /** Makes the copy. @returns the number of C's error when that is not possible */
   #copy(child: ChildProcess, work: Work, pid: number): number | undefined {
     const { state, memory, stackPointer } = this.#options;
     const size = memory.bytes.length;
@@ -219,7 +221,7 @@ export class EngineForks {
     return undefined;
   }
 
-  /** As `backgroundSaveDoneHandler`. */
+  /** Does what Valkey's `backgroundSaveDoneHandler` would do. */
   #saveEnded(done: boolean, killed: boolean): void {
     const { state, log } = this.#options;
     const now = seconds();
@@ -252,10 +254,12 @@ export class EngineForks {
   }
 }
 
-/** Of `rdbSaveBackground(req, filename, rsi, flags)`: what a replica gets has to be of that moment. */
+/** Is a save for a replica? Such a save can not wait. @param arguments of `rdbSaveBackground(req, filename, rsi, flags)` */
 const isForReplica = ([, , , flags = 0]: readonly number[]): boolean => (flags & FOR_REPLICA) !== 0;
 
-/** What `rsi` points to is on the stack, and gone when the call has returned. */
+/**
+ * The arguments for a save that begins later: what `rsi` points to lies on the stack and is gone when the call has returned.
+ */
 const withoutSaveInfo = ([request = 0, name = 0, , flags = 0]: readonly number[]): number[] => [
   request,
   name,
@@ -265,7 +269,7 @@ const withoutSaveInfo = ([request = 0, name = 0, , flags = 0]: readonly number[]
 
 const temporaryRewrite = (pid: number): string => `temp-rewriteaof-${pid}.aof`;
 
-/** What a server that was killed has left, and would keep for ever. */
+/** Temporary files that a server has left that was killed. Nothing else would ever remove them. */
 const OLD_FILE = /^temp-(?:\d+\.rdb|rewriteaof-(?:bg-)?\d+\.aof)$/;
 
 function removeOldFiles(directory: string): void {
@@ -273,7 +277,10 @@ function removeOldFiles(directory: string): void {
     if (OLD_FILE.test(name)) fs.rmSync(join(directory, name), { force: true });
 }
 
-/** Why so many bytes can not be had. The system would end the server instead of refusing them. */
+/**
+ * Why there is no memory for so many bytes; undefined when there is. The system would end the server instead of refusing
+ * them.
+ */
 function lackOfMemory(bytes: number): string | undefined {
   const free = process.availableMemory?.() ?? freemem();
   if (free === 0 || free >= bytes) return undefined;

@@ -17,7 +17,7 @@ export interface ChildStart {
 export type Work =
   | {
       readonly kind: "save";
-      /** Arguments of `rdbSave`; addresses in the memory are the same in the copy. */
+      /** Arguments of `rdbSave`; addresses in them are valid in the copy, too. */
       readonly args: readonly number[];
       /** Is it sent to a replica? */
       readonly forReplica: boolean;
@@ -32,27 +32,27 @@ export interface Job {
   readonly work: Work;
   /** The number by which Valkey knows the copy. */
   readonly pid: number;
-  /** Where the stack stands, below which the copy has its own. */
+  /** The engine's stack pointer; the copy's stack begins below it. */
   readonly stackPointer: number;
-  /** When it is made, in seconds since 1970. */
+  /** When the copy is made, in seconds since 1970. */
   readonly moment: number;
   readonly words: SharedWords;
 }
 
-/** What the worker tells. */
+/** What the copy's thread tells the main thread. */
 export type Told =
-  /** The engine's log. */
+  /** A part of the log of the copied engine. */
   | { readonly output: string }
   /** The work has ended. */
   | { readonly done: boolean; readonly reason?: string };
 
-/** Words that both share. */
+/** Indexes of the words that both threads share. */
 export const JobWord = { copy: 0, end: 1, count: 2 } as const;
 
-/** Of {@link JobWord.copy}. */
+/** Values of {@link JobWord.copy}. */
 export const Copy = { pending: 0, made: 1, noMemory: 2 } as const;
 
-/** Of {@link JobWord.end}: while it is `running` the main thread may make it `killed`. */
+/** Values of {@link JobWord.end}: the main thread may change `running` into `killed`. */
 export const End = {
   running: 0,
   /** The file gets its name. The main thread has to wait for the end. */

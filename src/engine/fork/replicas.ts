@@ -7,9 +7,9 @@ import type { EngineFolder } from "../files/folder.ts";
 import type { VirtualSocket } from "../virtual-socket.ts";
 import type { ServerState } from "./server-state.ts";
 
-/** Functions of Valkey that are called for it; all take the address of a client. */
+/** Functions of Valkey that are called for a replica; all take the address of a client. */
 export interface ReplicaFunctions {
-  /** @returns 0 when it wanted the dump only */
+  /** @returns 0 when the replica wanted the dump only */
   replicaPutOnline(client: number): number;
   replicaStartCommandStream(client: number): void;
   freeClientAsync(client: number): void;
@@ -24,9 +24,9 @@ export const REPLICA_FUNCTIONS: readonly (keyof ReplicaFunctions)[] = [
 /** The engine's connections. */
 export interface ReplicaNetwork {
   socketOf(client: number): VirtualSocket | undefined;
-  /** Something was written to a socket, to be delivered soon. */
+  /** Has the engine deliver soon what was written to a socket. */
   notify(socket: VirtualSocket): void;
-  /** Does something between two steps that calls Valkey. */
+  /** Runs `act`, which calls Valkey, between two of the engine's steps. */
   inside(act: () => void): void;
 }
 
@@ -38,7 +38,7 @@ interface ReplicasOptions {
   readonly log: { warn(text: string): void };
 }
 
-/** `repl_state` of a replica. */
+/** Values of `repl_state` of a replica. */
 const ReplicaState = { waits: 7, isSent: 8 } as const;
 const PIECE = 64 * 1024;
 /** A replica that does not read is looked at again in this time, in milliseconds. */
@@ -52,7 +52,7 @@ interface Transfer {
   readonly client: number;
   readonly socket: VirtualSocket;
   readonly fd: number;
-  /** What has been read and not been taken. */
+  /** Bytes that were read from the file and that the socket has not taken. */
   piece: Uint8Array;
   position: number;
 }
@@ -66,7 +66,7 @@ export class Replicas {
     this.#options = options;
   }
 
-  /** A save has ended. To be called within a step. @param saved the dump is there */
+  /** Begins to send the dump of a save that has ended. To be called within a step. @param saved whether there is a dump */
   saveEnded(saved: boolean): void {
     const { state, functions } = this.#options;
     for (const client of state.replicas) {
@@ -75,7 +75,7 @@ export class Replicas {
     }
   }
 
-  /** The engine has ended. */
+  /** The engine has ended: files that are being sent are closed. */
   close(): void {
     this.#ended = true;
     for (const transfer of this.#transfers) this.#end(transfer);
@@ -153,7 +153,7 @@ export class Replicas {
     });
   }
 
-  /** Is it still the client that it was? */
+  /** Is the client at this address still the one that the dump was begun for? */
   #isWanted({ client, socket }: Transfer): boolean {
     const { state, network } = this.#options;
     if (this.#ended || socket.closed || socket.ended || network.socketOf(client) !== socket) return false;

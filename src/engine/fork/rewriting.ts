@@ -1,7 +1,7 @@
 /**
- * The end of a rewriting of the append-only file, as `backgroundRewriteDoneHandler` makes it (aof.c), which this build of
- * Valkey does not have. The new base gets its name first and the manifest is replaced afterwards, so at each moment it names
- * files that are there.
+ * What happens when the append-only file was rewritten. Valkey's `backgroundRewriteDoneHandler` does it (aof.c), which this build
+ * does not have. The new base gets its name first, and the manifest is replaced afterwards, so that the manifest names files
+ * that are there at each moment.
  */
 import type { EngineFolder } from "../files/folder.ts";
 import type { MemoryView } from "../wasm.ts";
@@ -10,7 +10,7 @@ import { rewritten } from "./aof-manifest.ts";
 import { rewrittenName } from "./job.ts";
 import type { ServerState } from "./server-state.ts";
 
-/** Functions of Valkey that are called for it. */
+/** Functions of Valkey that are called when a rewriting has ended. */
 export interface RewritingFunctions {
   getAofManifestAsString(manifest: number): number;
   aofLoadManifestFromFile(path: number): number;
@@ -35,13 +35,13 @@ interface RewritingOptions {
   readonly log: { debug(text: string): void; warn(text: string): void };
 }
 
-/** `server.aof_state`. */
+/** Values of `server.aof_state`. */
 const AofState = { off: 0, on: 1, waits: 2 } as const;
 const NO_FILE = -1;
 const [OK, FAILED] = [0, -1];
-/** Valkey reads its manifest from here, and not from the disk, for that may fail, and it would end. */
+/** A file that is not on the disk, from which Valkey reads its manifest: if reading from the disk failed, Valkey would end. */
 const MANIFEST = ".regears-manifest";
-/** The deepest end of the stack, far away when Valkey has just begun with what it does by the clock. */
+/** An address at the deepest end of the stack, which is far away when Valkey has just begun with what it does by the clock. */
 const UNUSED_MEMORY = 1024;
 
 export class AofRewriting {
@@ -51,7 +51,7 @@ export class AofRewriting {
     this.#options = options;
   }
 
-  /** @param done whether the copy has written its file */
+  /** Does what belongs to the end of a rewriting. @param done whether the copy has written its file */
   end(pid: number, done: boolean, killed: boolean): void {
     const { state, log } = this.#options;
     try {
@@ -113,7 +113,7 @@ export class AofRewriting {
     state.setLong("syncedOffset", state.long("syncedOffsetPending"));
   }
 
-  /** What Valkey has in its memory. */
+  /** The manifest as Valkey has it in its memory. */
   #manifest(): string {
     const { functions, state } = this.#options;
     const text = functions.getAofManifestAsString(state.get("aofManifest"));
@@ -131,8 +131,9 @@ export class AofRewriting {
   }
 
   /**
-   * @returns whether the new one is on the disk for certain. Else one of the two is, and the files of both are needed
-   * @throws when it is still the one before
+   * Replaces the manifest on the disk.
+   * @returns whether the new one is on the disk for certain; else one of the two is, and the files that both name are needed
+   * @throws what the file system throws; then the manifest is still the one before
    */
   #writeManifest(directory: string, filename: string, text: string): boolean {
     const { folder, log } = this.#options;
@@ -157,7 +158,7 @@ export class AofRewriting {
     state.setLong("aofBaseSize", size);
   }
 
-  /** What is to be appended meanwhile will be in the next base. */
+  /** Has Valkey rewrite once more. Changes that wait to be appended are dropped, since the next base will have them. */
   #tryAgain(): void {
     const { state, functions } = this.#options;
     functions.sdsclear(state.get("aofBuffer"));

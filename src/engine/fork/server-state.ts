@@ -1,10 +1,10 @@
 /**
- * What Valkey keeps about its child processes, its saves and its append-only file: fields of `struct valkeyServer` (server.h),
- * of exact builds. They are what Valkey's own code would change when a process of its own has begun or ended.
+ * What Valkey keeps about its child processes, its saves and its append-only file: fields of `struct valkeyServer` (server.h) in
+ * exact builds. Valkey's own code would change them when a child process has begun or ended.
  */
 import type { MemoryView } from "../wasm.ts";
 
-/** Where things are in one build. */
+/** Addresses in one build, and offsets in its structures. */
 interface ServerLayout {
   /** Address of `server`. */
   readonly server: number;
@@ -29,7 +29,7 @@ const LAYOUTS: Readonly<Record<string, ServerLayout>> = {
   },
 };
 
-/** Numbers of 32 bits, by where they are in `server`. */
+/** Offsets in `server` of numbers of 32 bits. */
 const INT = {
   inForkChild: 32,
   childPid: 228,
@@ -54,7 +54,7 @@ const INT = {
   rewriteCopyBytes: 1772,
 } as const;
 
-/** Numbers of 64 bits. */
+/** Offsets in `server` of numbers of 64 bits. */
 const LONG = {
   rewriteFailures: 1496,
   forkTime: 1512,
@@ -73,10 +73,10 @@ const LONG = {
   syncedOffset: 4224,
 } as const;
 
-/** A double. */
+/** The offset in `server` of a double. */
 const FORK_RATE = 1520;
 
-/** Of `struct aofManifest`: the highest number of a file with changes, of 64 bits. */
+/** The offset in `struct aofManifest` of the highest number of a file with changes, of 64 bits. */
 const MANIFEST_INCREMENT = 24;
 
 const WORD_BYTES = 4;
@@ -85,7 +85,7 @@ export class ServerState {
   readonly #memory: MemoryView;
   readonly #layout: ServerLayout;
 
-  /** That of a build, if it is known. @param build see `buildOf` */
+  /** The state in a build, if the build is known. @param build see `buildOf` */
   static ofBuild(build: string, memory: MemoryView): ServerState | undefined {
     const layout = LAYOUTS[build];
     return layout && new ServerState(memory, layout);
@@ -141,7 +141,7 @@ export class ServerState {
   textAt(address: number): string {
     const { bytes } = this.#memory;
     const start = address >>> 0;
-    // of a memory that threads share, only a copy can be decoded
+    // bytes of a memory that threads share have to be copied before they can be decoded
     return Buffer.from(bytes.slice(start, bytes.indexOf(0, start))).toString();
   }
 
