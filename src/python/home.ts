@@ -12,7 +12,7 @@ import { BadMessage, type PostArgs } from "./messages.ts";
 import type { PythonMessage, PythonRequest } from "./protocol.ts";
 import type { PythonWorker } from "./python-worker.ts";
 
-/** Calls of one interpreter that may be unanswered at a time: more than jobs inside jobs (calls.py) can make. */
+/** Calls of one interpreter that may be unanswered at a time: more than jobs inside jobs (waits.py) can make. */
 const MAX_CALLS = 64;
 
 /** Bytes of an answer whose copies take their time. */

@@ -4,7 +4,7 @@ import signal
 import sys
 from asyncio.events import Handle
 
-from . import bridge, calls
+from . import bridge, waits
 from .context import CONTEXT
 from .errors import RUNTIME_FILES, GearsForceStopped
 
@@ -15,7 +15,7 @@ _EVENTS = _monitoring.events.LINE | _monitoring.events.JUMP | _monitoring.events
 # Our own files that must not be torn: an exception raised in what they call would leave them half-done.
 _SAFE = frozenset(
     f"{RUNTIME_FILES}/{name}.py"
-    for name in ("abort", "bridge", "calls", "errors", "flow", "loop", "main", "profiler", "records")
+    for name in ("abort", "bridge", "calls", "errors", "flow", "loop", "main", "profiler", "records", "waits")
 )
 
 _WAITS = frozenset((bridge.receive.__code__, bridge.send_and_receive.__code__))
@@ -54,7 +54,7 @@ def _interrupted(_signal, frame):
     if target == SERVE_NESTED:
         # only on top of users' code: what our own does is never torn apart, and is soon done
         if _may_raise(frame) or _is_callback(frame):
-            calls.serve_nested()
+            waits.serve_nested()
         return
     if target == BACKGROUND:
         if _may_raise(frame) or frame.f_code in _WAITS or _is_callback(frame):

@@ -121,16 +121,6 @@ def take_thread():
     return _lseek(fd, _THREAD, _QUERY) == 1
 
 
-def _unusual(outcome):
-    """What is to be made of a rarer outcome of a request."""
-    if outcome == _NOT_HERE:
-        return NOT_HERE
-    if outcome == _LONG:
-        status, value = _loads(_read_whole(bytearray(_lseek(fd, _LONG_SIZE, _QUERY)), 0))
-        return value if status == OK else Answer(status, value)
-    return Answer(ERROR if outcome == _ERROR else WITH_BYTES, _loads(piece))
-
-
 def load_packages():
     """Brings in the packages that main has given to this interpreter. Gives how many files they have."""
     return _lseek(fd, _PACKAGES, _QUERY)

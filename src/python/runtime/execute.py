@@ -2,7 +2,7 @@
 
 from marshal import dumps as _dumps, loads as _loads
 
-from . import bridge, calls
+from . import bridge, calls, waits
 from .bridge import DONE, NIL, NOT_HERE, OK, UNSURE, VALUE, WHOLE, WITH_BYTES
 from .context import CONTEXT, Context
 from .convert import MAX_ELEMENTS, command, elements, revive, to_reply, word
@@ -151,7 +151,7 @@ def _execute(args, context, outcome):
         status, value = calls.request("execute", (words, context.handle))
     else:
         status, value = bridge.answer(outcome)
-        calls.heed_abort()
+        waits.heed_abort()
     if status == OK:
         return value
     if status == WITH_BYTES:

@@ -4,7 +4,7 @@ import time
 import weakref
 from contextvars import Context as Variables, copy_context
 
-from . import abort, atomics, calls, profiler
+from . import abort, atomics, calls, profiler, waits
 from .context import CONTEXT, Context
 from .convert import MAX_ELEMENTS, messages, shortened, to_replies
 from .errors import FlowAborted, GearsForceStopped, error_text, stopped_text
@@ -114,7 +114,7 @@ class Flow(Context):
         """What it waited for has come: it goes on when the serve loop is free."""
         if self.state in (RUNNING, WAITING) and not self._woken:
             self._woken = True
-            calls.jobs.append(self._resume)
+            waits.jobs.append(self._resume)
 
     def failed(self, error, entered=None):
         """What becomes of an exception from users' code: an error entry, or the end when this flow is being stopped."""
@@ -158,7 +158,7 @@ class Flow(Context):
         self.state = RUNNING
         # the call through C lets V8 use optimised code of the interpreter's loop
         while (pause := self._variables.run(self._slice)) is BREATH:
-            calls.serve_nested()
+            waits.serve_nested()
         if self.atomic:
             atomics.leave(self)
         if pause is None:

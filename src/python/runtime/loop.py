@@ -9,7 +9,7 @@ import threading
 from asyncio.base_events import BaseEventLoop
 from asyncio.tasks import _swap_current_task
 
-from . import atomics, calls
+from . import atomics, calls, waits
 
 # Seconds without work after which unreachable sessions are collected.
 _IDLE = 0.05
@@ -23,13 +23,13 @@ class _Waiter:
     turns = False
 
     def select(self, timeout):
-        if timeout is None and _Waiter.garbage and not calls.jobs:
-            calls.wait(_IDLE, self.turns)
-            if not calls.jobs:
+        if timeout is None and _Waiter.garbage and not waits.jobs:
+            waits.turn(_IDLE, self.turns)
+            if not waits.jobs:
                 _Waiter.garbage = False
                 gc.collect()
             return ()
-        calls.wait(timeout, self.turns)
+        waits.turn(timeout, self.turns)
         return ()
 
 

@@ -5,7 +5,7 @@ import gc
 import sys
 import time
 
-from . import abort, calls, loop, packages, profiler, registrations, scripts, timers
+from . import abort, calls, loop, packages, profiler, registrations, scripts, timers, waits
 from . import api as _api  # noqa: F401 - fills the globals of scripts
 from .convert import revive, shortened
 from .errors import error_text
@@ -17,18 +17,18 @@ def prepare():
     """To be called once in each worker, after the bridge was opened. The worker can be interrupted from then on."""
     loop.install()
     abort.install()
-    calls.connect(perform, give_up)
+    waits.connect(perform, give_up)
     sys.argv = ["Embeded"]
-    time.sleep = calls.sleep
+    time.sleep = waits.sleep
 
 
 def serve():
     """Runs for ever."""
     main = loop.MAIN
     while True:
-        if calls.jobs:
-            perform(calls.jobs.popleft())
-        if not calls.jobs or main.has_work:
+        if waits.jobs:
+            perform(waits.jobs.popleft())
+        if not waits.jobs or main.has_work:
             main.turn()
 
 

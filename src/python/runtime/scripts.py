@@ -1,6 +1,6 @@
 """Sessions and the scripts that begin them."""
 
-from . import abort, atomics, bridge, calls, flat_execution, flow, registrations
+from . import abort, atomics, bridge, calls, flat_execution, flow, registrations, waits
 from .context import BASE_GLOBALS, CONTEXT, Background, Context
 from .convert import shortened
 from .errors import error_text, stopped_text
@@ -83,7 +83,7 @@ def run_script(handle, session, code, flags):
         begins = not body.registered and bridge.take_thread()
         if begins:
             declared.set_flags(flags)
-            calls.jobs.appendleft(declared.begin)
+            waits.jobs.appendleft(declared.begin)
     else:
         note_garbage()
     body.declared = None

@@ -108,9 +108,9 @@ class Main:
         self.flows[flow] = {"results": [], "done": None}
         message = ["event", flow, self.execution(), registration, [args], self.flags | NO_ASYNC | SYNC]
         # the runtime runs it while it waits, which is now
-        from regears import calls
+        from regears import waits
 
-        calls.accept(["nested", message])
+        waits.accept(["nested", message])
         errors = self.flows[flow]["done"][1]
         if errors:
             raise store.CommandError(errors[0])
