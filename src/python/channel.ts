@@ -12,7 +12,7 @@ export const SMALL_BYTES = 65536;
 /** What a worker may have sent by port without main having dealt with it: KiB (a larger message may go alone), and messages. */
 export const OUTBOX_LIMIT = { kib: 64 * 1024, messages: 1024 } as const;
 
-/** Size of a ring; a power of two, and large enough for a small message wherever the last one ended. */
+/** Bytes of a ring; a power of two, and large enough for a small message wherever the last one ended. */
 const RING_BYTES = SMALL_BYTES * 4;
 
 /** In place of a message's length: the rest of the ring is empty, the next one is at its begin. */
@@ -20,11 +20,11 @@ const WRAP = -1;
 
 /** The words shared by both threads, as indexes into an Int32Array. */
 export const Word = {
-  /** Counts everything main has done that a waiting worker must look at; the worker waits on it. */
+  /** Counts everything that main has done and a waiting worker must look at; the worker waits for a change of this word. */
   signal: 0,
   /** 2 (SIGINT) while an interrupt waits to be seen; Python's check takes it by an exchange. */
   interrupt: 1,
-  /** 1 while main looks into the outbox by itself, so that no doorbell is needed. */
+  /** 1 while main looks into the outbox again and again, so that no doorbell is needed. */
   mainPolls: 2,
   /** Size of the wasm memory in pages, as of the worker's last message. */
   heapPages: 3,
@@ -47,11 +47,11 @@ export const Word = {
   turn: 18,
   /** 1 while the worker sleeps, or is about to: only then it has to be woken. */
   asleep: 19,
-  /** 1 when the port for it has brought the worker what it needs to use the engine itself. */
+  /** 1 when the port for that has brought the worker what it needs to use the engine itself. */
   engineOffered: 20,
-  /** 1 when others have to get something for a command of the worker's, which main has to bring about. */
+  /** 1 when a command of the worker's has brought other clients something, which main has to hand out. */
   engineOwes: 21,
-  /** Counts the calls of `execute()` that the worker has answered itself. */
+  /** Counts the commands of `execute()` that the worker has carried out itself. */
   directCalls: 22,
   count: 23,
 } as const;
@@ -64,7 +64,7 @@ export type SharedMemoryWords = Int32Array<SharedArrayBuffer>;
 /** The memory shared by the two threads. */
 export interface Shared {
   readonly words: SharedMemoryWords;
-  /** The flow main wants interrupted, 0 for none. */
+  /** The handle of the job that main wants interrupted, or a number of `protocol.ts` in its place; 0 for none. */
   readonly target: BigInt64Array<SharedArrayBuffer>;
   readonly inbox: SharedArrayBuffer;
   readonly outbox: SharedArrayBuffer;
@@ -96,7 +96,7 @@ export class Sender {
   readonly #port: PortEnd;
   #written = 0;
   #sent = 0;
-  /** Of each message in the port that was not taken when this was last looked at: its length if it counts, else -1. */
+  /** For each message that lay in the port when {@link inPort} was last asked: its length if it counts, else -1. */
   readonly #untaken: number[] = [];
   readonly #counted = { messages: 0, bytes: 0 };
 
@@ -137,7 +137,7 @@ export class Sender {
     Atomics.store(this.#words, this.#base + RingWord.portSent, this.#sent);
   }
 
-  /** What was sent by the port, counts and is not taken yet. */
+  /** Messages that were sent by the port, count, and are not taken yet. */
   get inPort(): { readonly messages: number; readonly bytes: number } {
     const untaken = (this.#sent - Atomics.load(this.#words, this.#base + RingWord.portTaken)) | 0;
     while (this.#untaken.length > untaken) {
@@ -153,7 +153,7 @@ export class Sender {
     return this.#written & (RING_BYTES - 1);
   }
 
-  /** What has to be left empty for the message to lie in one piece. */
+  /** Bytes that have to be left empty for the message to lie in one piece. */
   #gap(length: number): number {
     const left = RING_BYTES - this.#offset;
     return framed(length) <= left ? 0 : left;
@@ -220,7 +220,7 @@ export class Receiver {
   }
 }
 
-/** A spin that gives up trying while it does not pay: after each failure it pauses twice as long. */
+/** Decides when spinning is worth a try: after each failure it is left out for twice as many times. */
 export class Gamble {
   #pause = 0;
   #skip = 0;
@@ -230,7 +230,7 @@ export class Gamble {
     this.#maximum = maximumPause;
   }
 
-  /** May it be tried now? Asking counts as one turn. */
+  /** Is it worth a try now? Asking counts as one time. */
   get worthwhile(): boolean {
     if (this.#skip === 0) return true;
     this.#skip--;

@@ -1,7 +1,7 @@
 /**
  * When interpreters may use the engine in their own threads, without the main thread: while nobody else has a say in what
- * their commands do. It is opened here, for one interpreter when that has just asked the main thread to carry a command out,
- * and closed for all before something changes; whatever is changed later has to close it.
+ * their commands do. The way is opened here for one interpreter, when that has just asked the main thread to carry a command
+ * out. It is closed for all before anything of what was asked here changes: whoever brings in a new such thing has to close it.
  */
 import { after, type Middleware, type Path } from "../commands/path.ts";
 import type { EngineCommands } from "../engine/engine-commands.ts";
@@ -20,11 +20,11 @@ export interface DirectAccessOptions {
   readonly gate: Pick<EngineGate, "held" | "isOpenFor">;
   readonly path: Pick<Path, "isActiveFor">;
   readonly rights: Pick<UserRights, "isFree">;
-  /** Does somebody want to know of key events? They come over the engine, also those of commands that nobody else sees. */
+  /** Does any registration want key events? The engine tells of them also for commands that the main thread does not see. */
   readonly wantsEvents: () => boolean;
 }
 
-/** What the engine's COMMAND table says of commands that are none for another thread. */
+/** Flags in the engine's COMMAND table of commands that another thread may not send. */
 const NOT_THERE = [
   "admin",
   "blocking",
@@ -36,10 +36,10 @@ const NOT_THERE = [
   "movablekeys",
 ] as const;
 
-/** The last number of a task that shared memory can hold. */
-const LAST_NUMBER = 2 ** 31 - 1;
+/** The largest handle of a job that a word of shared memory can hold. */
+const LAST_HANDLE = 2 ** 31 - 1;
 
-/** Others that are as harmless. */
+/** Commands without keys that another thread may send, too. */
 const WITHOUT_KEYS: ReadonlySet<string> = new Set(["ping", "echo", "time", "dbsize", "scan", "randomkey"]);
 
 export class DirectAccess {
@@ -51,23 +51,26 @@ export class DirectAccess {
   }
 
   /**
-   * An interpreter has asked for a command of a user's: may its thread do the next ones by itself? While somebody holds the
-   * gate only the holder's task may: it is the one thing that the others wait for.
+   * An interpreter has asked the main thread to carry a command out: lets its thread do the next ones by itself, if that may be.
+   * While somebody holds the gate only the holder's job may do so, for which all others wait.
    * @param caller the interpreter
    * @param owner in whose name the command was sent
-   * @param task the number of the task that has sent it; 0 for none
+   * @param job the handle of the job that has sent it; 0 for none
    */
-  consider(caller: Pick<CallContext, "useEngine" | "user">, owner: object, task: number): void {
+  consider(caller: Pick<CallContext, "useEngine" | "user">, owner: object, job: number): void {
     const { gate, path, rights, wantsEvents } = this.#options;
     if (path.isActiveFor("python") || rights.isFree(caller.user ?? "") !== true) return;
-    const isOfHolder = gate.held && gate.isOpenFor(owner) && task > 0 && task <= LAST_NUMBER;
+    const isOfHolder = gate.held && gate.isOpenFor(owner) && job > 0 && job <= LAST_HANDLE;
     if (gate.held && !isOfHolder) return;
     const threads = this.#threads ?? this.#share();
-    // what a body causes waits for its end, and only this thread can tell
-    if (threads) caller.useEngine?.(threads, gate.held ? task : 0, !wantsEvents());
+    // events that the body of a script causes wait for its end, and only the main thread can tell what a body has caused
+    if (threads) caller.useEngine?.(threads, gate.held ? job : 0, !wantsEvents());
   }
 
-  /** Sees what makes Valkey put commands off: then a thread would get no reply. */
+  /**
+   * Closes the way at CLIENT PAUSE, for as long as that lasts: Valkey puts commands off then, and a thread would get no
+   * reply.
+   */
   get middleware(): Middleware {
     return {
       of: ["client", "python"],
@@ -78,7 +81,7 @@ export class DirectAccess {
         const milliseconds = Number(request.view(2).toString("latin1"));
         if (!(milliseconds > 0)) return undefined;
         this.#closeFor(milliseconds);
-        // in a transaction it is carried out later
+        // in a transaction the command is carried out later: the time begins anew then
         return after(() => {
           this.#closeFor(milliseconds);
           return undefined;
@@ -87,7 +90,7 @@ export class DirectAccess {
     };
   }
 
-  /** The main thread has to see all commands from now on, for what is about to change. */
+  /** Closes the way. To be called before something changes for which the main thread has to see all commands. */
   close(): void {
     this.#threads?.closeAll();
   }

@@ -1,7 +1,7 @@
 /**
  * Commands of `execute()` that a worker carries out itself, by the engine in its own thread. Runs in the worker, outside the
- * realm: the requests come from scripts, so nothing in them is believed. What is not plainly a command that may go this way
- * is not carried out, and Python then asks the main thread, which also knows what is wrong with it.
+ * realm: the requests come from scripts, so nothing in them is believed. A request that is not plainly a command that may go
+ * this way is not carried out. Python then asks the main thread, which also tells what is wrong with a wrong one.
  *
  * A loop of `execute()` is as fast as this file: a request is read where it lies in Python's memory, the reply is written
  * there, and no object is made on the way.
@@ -18,26 +18,31 @@ import type { CallReply } from "./python-host.ts";
 import { MARSHAL_TYPE, MarshalWriter } from "./marshal.ts";
 import { DIRECT_OUTCOME, ReplyStatus } from "./protocol.ts";
 
-/** Where in Python's memory answers go. */
+/** The place in Python's memory for answers. */
 export interface AnswerPlace {
   readonly start: number;
   readonly size: number;
 }
 
-/** Longer requests take the other way, on which they cost no more. */
+/** Longer requests go to the main thread: for them that costs hardly more. */
 const LONGEST_REQUEST = 64 * 1024;
-/** A word of a request, which has five bytes more than its own, takes three times as much as RESP at most (a number). */
+/**
+ * Room for the longest command. A word is longest in RESP, compared with the request, when it is a number: about three
+ * times.
+ */
 const LONGEST_COMMAND = LONGEST_REQUEST * 4;
-/** Bytes before the words of a request: a tuple of two, the task, and the head of the list of words. */
+/** Bytes before the words of a request: the head of a tuple of two, the sender, and the head of the list of words. */
 const REQUEST_HEAD = 15;
 /** Bytes of the type and the length of a value. */
 const VALUE_HEAD = 5;
-/** Up to so many bytes are copied one by one: the views that it takes otherwise cost more. */
+/** Up to so many bytes are copied one by one: the two views that `set` needs cost more than such a copy. */
 const FEW_BYTES = 64;
 /** Most digits of an integer reply that is told by the outcome itself. */
 const MOST_DIGITS = 8;
 
-/** In place of a command's size: it is none for this way; and it may be one when its words are made into texts and bytes. */
+/**
+ * In place of a command's size. REFUSED: it can not go this way. UNSURE: perhaps it can, once its words are texts and bytes.
+ */
 const REFUSED = 0;
 const UNSURE = -1;
 
@@ -49,16 +54,17 @@ export class DirectCalls {
   readonly #command = Buffer.allocUnsafeSlow(LONGEST_COMMAND);
   #names = new CommandNames(new Map());
   #engine: AttachedEngine | undefined;
-  #task = 0;
+  /** Who sends the command, see {@link AttachedEngine.execute}. */
+  #sender = 0;
   #long: Buffer | undefined;
 
-  /** @param port brings what is needed for the engine, when {@link Word.engineOffered} says that it does */
+  /** @param port brings an {@link EngineShare}, when {@link Word.engineOffered} says so */
   constructor(words: SharedMemoryWords, port: MessagePort) {
     this.#words = words;
     this.#port = port;
   }
 
-  /** An answer that did not fit into its place, once. */
+  /** Takes the answer that did not fit into its place, if there is one. */
   takeLong(): Buffer | undefined {
     const long = this.#long;
     this.#long = undefined;
@@ -68,9 +74,9 @@ export class DirectCalls {
   /**
    * Carries a command out.
    * @param heap Python's memory
-   * @param start where the request begins, `(task, words)` in marshal's format; a list of words is known to hold texts and bytes
+   * @param start where the request begins, `(sender, words)` in marshal's format; words in a list are texts and bytes for certain
    * @param end where it ends; both lie in the memory
-   * @param place gets the answer, and lies in the memory too
+   * @param place for the answer; lies in the memory, too
    * @returns one of {@link DIRECT_OUTCOME}
    * @throws whatever went wrong inside the engine
    */
@@ -80,7 +86,7 @@ export class DirectCalls {
     if (engine?.isOpen !== true || end - start > LONGEST_REQUEST) return DIRECT_OUTCOME.notHere;
     const size = this.#encode(heap, start, end);
     if (size <= 0) return size === UNSURE ? DIRECT_OUTCOME.unsure : DIRECT_OUTCOME.notHere;
-    const outcome = engine.execute(this.#command, size, this.#task);
+    const outcome = engine.execute(this.#command, size, this.#sender);
     if (outcome === "closed") return DIRECT_OUTCOME.notHere;
     Atomics.add(this.#words, Word.directCalls, 1);
     if (outcome === "too long") return this.#answer(errorReply(replyTooLong(MAX_REPLY)), heap, place);
@@ -104,7 +110,7 @@ export class DirectCalls {
     if (heap[start] !== MARSHAL_TYPE.tuple || heap[start + VALUE_HEAD] !== MARSHAL_TYPE.int) return REFUSED;
     const isChecked = heap[list] === MARSHAL_TYPE.list;
     if (!isChecked && heap[list] !== MARSHAL_TYPE.tuple) return REFUSED;
-    this.#task = numberAt(heap, start + VALUE_HEAD + 1);
+    this.#sender = numberAt(heap, start + VALUE_HEAD + 1);
     const count = numberAt(heap, list + 1);
     let from = list + VALUE_HEAD;
     let at = this.#head(0, STAR, count);
@@ -117,7 +123,7 @@ export class DirectCalls {
         at = this.#decimal(at, length);
         continue;
       }
-      // what is written as bytes may be anything that has some
+      // in a tuple, marshal writes as bytes any object that gives out its memory: only a list is known to hold true bytes
       if (type !== MARSHAL_TYPE.text && (type !== MARSHAL_TYPE.bytes || !isChecked)) return UNSURE;
       if (length < 0 || length > end - from) return REFUSED;
       if (i === 0 && !this.#isKnown(heap, from, length, count)) return REFUSED;
@@ -164,7 +170,7 @@ export class DirectCalls {
     return at + 2;
   }
 
-  /** @returns true when all of it is known to be ASCII */
+  /** Copies bytes into the command. @returns true when all of them are known to be ASCII */
   #copy(heap: Uint8Array, start: number, length: number, to: number): boolean {
     if (length > FEW_BYTES) {
       this.#command.set(heap.subarray(start, start + length), to);
@@ -206,7 +212,7 @@ export class DirectCalls {
 
   #text(reply: Buffer, start: number, end: number, heap: Uint8Array, { start: to, size }: AnswerPlace): number {
     const length = end - start;
-    // a place that is full would look as if more followed
+    // an answer that fills its place would look to Python as if more followed
     if (length + VALUE_HEAD >= size) return this.#keep(converted(reply.subarray(0, end + 2)));
     let isText = true;
     if (length > FEW_BYTES) {

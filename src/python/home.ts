@@ -1,4 +1,7 @@
-/** One interpreter of the pool, with what runs and lives in it, and what its code may name. */
+/**
+ * One interpreter of the pool, with the jobs and sessions in it. Checks what its code names: jobs, and questions asked of
+ * it.
+ */
 import type { EngineThreads } from "../engine/threads.ts";
 import { ReplyError } from "../errors.ts";
 import { replyMessage } from "./call-reply.ts";
@@ -12,10 +15,10 @@ import { BadMessage, type PostArgs } from "./messages.ts";
 import type { PythonMessage, PythonRequest } from "./protocol.ts";
 import type { PythonWorker } from "./python-worker.ts";
 
-/** Calls of one interpreter that may be unanswered at a time: more than jobs inside jobs (waits.py) can make. */
+/** Calls of one interpreter that may be unanswered at a time: more than nested jobs (waits.py) can make. */
 const MAX_CALLS = 64;
 
-/** Bytes of an answer whose copies take their time. */
+/** Bytes of an answer from which on copying it takes noticeable time. */
 const LARGE_ANSWER = 16 * 1024 * 1024;
 
 /** What a home has to know of the jobs of all interpreters. */
@@ -26,7 +29,7 @@ interface Handles {
   isStarted(handle: number): boolean;
 }
 
-/** By what sessions that can share an interpreter are the same. */
+/** What sessions must have in common to share an interpreter: the user and the packages, as one text. */
 export const kindOf = ({ user, packages }: PythonSession): string => `${packages?.key ?? ""} ${user}`;
 
 export class Home implements CallContext, JobHome {
@@ -40,25 +43,25 @@ export class Home implements CallContext, JobHome {
   readonly nested = new Set<Interruptible>();
   /** Questions that wait for their answers. */
   readonly questions = new Map<number, { resolve(text: string): void; reject(error: Error): void }>();
-  /** Sessions that live here and will be asked for again. */
+  /** Sessions that live in this interpreter and will be needed again. */
   readonly sessions = new Set<PythonSession>();
   /** The interpreter's event loop does not turn, because of code that belongs to no job. */
   heldUp = false;
-  /** The first session that came to live here; with isolation the only one. */
+  /** The first session that came to live in this interpreter; with `isolation session` the only one. */
   tenant: PythonSession | undefined;
   /** The code because of which the interpreter was ended: nothing else has stopped that code. */
   stubborn: Interruptible | undefined;
   /** Why the pool has ended the interpreter, in a word for the statistics; undefined while it has not. */
   ending: string | undefined;
-  /** The same as a sentence for the executions in it; undefined: what the worker says of its end. */
+  /** Why the pool has ended the interpreter, as a sentence for its executions; undefined: they get what the worker says. */
   fault: string | undefined;
   /** Calls of the interpreter that have no answer yet. */
   calls = 0;
   /** The turn of the event loop in which the current job was sent. While that turn lasts, Python has not begun the job. */
   #turnBefore = -1;
-  /** Large answers that are being made. */
+  /** How many large answers for this interpreter are being made. */
   #preparing = 0;
-  /** Answers that are due, by the post that brings them and the number. */
+  /** Answers that Python owes: the kind of the post that brings each, and its number. */
   readonly #due = new Set<string>();
 
   constructor(number: number, handles: Handles, worker: (home: Home) => PythonWorker) {
@@ -71,7 +74,7 @@ export class Home implements CallContext, JobHome {
     return this;
   }
 
-  /** Whose code runs here: users do not share interpreters, for nothing separates the code inside one. */
+  /** The user whose code runs here. Users do not share interpreters, for nothing separates the code inside one. */
   get user(): string | undefined {
     return this.tenant?.user;
   }
@@ -80,17 +83,17 @@ export class Home implements CallContext, JobHome {
     return this.ready && this.current === undefined && !this.heldUp;
   }
 
-  /** Which sessions it is for: those of one user, with the same packages. Undefined before the first one came. */
+  /** The kind of the sessions that may live here, see {@link kindOf}; undefined before the first session came. */
   get kind(): string | undefined {
     return this.tenant && kindOf(this.tenant);
   }
 
-  /** May this session come to live here, if sessions share at all? */
+  /** May this session live here, if sessions share interpreters at all? */
   suits(session: PythonSession): boolean {
     return this.tenant === undefined || this.kind === kindOf(session);
   }
 
-  /** The first session has come: what it can import is there before anything of it runs. */
+  /** Takes in the first session: the packages that it can import are there before anything of it runs. */
   settle(tenant: PythonSession): void {
     this.tenant = tenant;
     if (!tenant.packages) return;
@@ -136,7 +139,7 @@ export class Home implements CallContext, JobHome {
     return this.worker.takesAnswers;
   }
 
-  /** May it make another call now? */
+  /** May the interpreter make another call now? */
   get mayCall(): boolean {
     return this.calls < MAX_CALLS && this.#preparing === 0;
   }
@@ -155,28 +158,28 @@ export class Home implements CallContext, JobHome {
     this.post(job.message());
   }
 
-  /** Sends a message, and takes note of the answer that is due. */
+  /** Sends a message, and takes note of the answer that Python owes for it. */
   post(message: PythonMessage): void {
     const due = answerTo(message[0] === "nested" ? message[1] : message);
     if (due !== undefined) this.#due.add(due);
     this.worker.post(encodeMarshal(message));
   }
 
-  /** Lets its thread use the engine by itself. */
+  /** Lets the interpreter's thread use the engine by itself. */
   useEngine(threads: EngineThreads, only: number, withBodies: boolean): void {
     this.worker.useEngine(threads, only, withBodies);
   }
 
-  /** Answers a call of its code. */
+  /** Answers a call of the interpreter's code. */
   reply(seq: number, reply: CallReply): void {
     this.calls--;
     const message = replyMessage(seq, reply);
-    // posting copies the message once more: others have a turn before that
+    // posting copies the message once more: others are served before that
     if (message.length > LARGE_ANSWER) setImmediate(() => this.worker.post(message, true));
     else this.worker.post(message, true);
   }
 
-  /** Asks its code something. @param number of the question, which stands in it */
+  /** Asks the interpreter's code something. @param number of the question, which stands in the question, too */
   ask(number: number, question: PythonRequest): Promise<string> {
     return new Promise((resolve, reject) => {
       this.questions.set(number, { resolve, reject });
@@ -184,7 +187,7 @@ export class Home implements CallContext, JobHome {
     });
   }
 
-  /** It answers a question. @throws BadMessage when it was not asked */
+  /** Takes the answer to a question. @throws BadMessage when that question was not asked */
   answered({ number, outcome, text }: PostArgs<"answer">): void {
     const question = this.questions.get(number);
     if (!question) throw new BadMessage(`answer: question ${number} was not asked`);
@@ -193,21 +196,26 @@ export class Home implements CallContext, JobHome {
     else question.reject(new ReplyError(text));
   }
 
-  /** It answers something else. @throws BadMessage when that was not asked, or was answered */
+  /** Takes note that Python has sent a post that it owed. @throws BadMessage when Python did not owe it */
   checkDue(post: "timer" | "restored" | "timer_restored", number: number): void {
     if (!this.#due.delete(`${post} ${number}`)) throw new BadMessage(`${post}: nobody has asked for ${number}`);
   }
 
+  /**
+   * The job that the interpreter's code means by a handle.
+   * @returns undefined for 0, and for a job that has ended
+   * @throws BadMessage when the handle is that of a job in another interpreter, or of none
+   */
   job(handle: number): Job | undefined {
     const job = this.jobs.get(handle);
     if (job || handle === 0) return job;
     const foreign = handle > this.#handles.lastHandle || this.#handles.isStarted(handle);
-    if (foreign) throw new BadMessage(`task ${handle} is none of this interpreter's`);
+    if (foreign) throw new BadMessage(`job ${handle} is none of this interpreter's`);
     return undefined;
   }
 }
 
-/** The post that Python answers a message with, and the number by which it does; undefined for most. */
+/** The kind and number of the post that Python answers a message with; undefined for most messages. */
 function answerTo(request: PythonRequest): string | undefined {
   switch (request[0]) {
     case "timer":

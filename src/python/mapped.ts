@@ -1,7 +1,7 @@
 /**
- * Large files that are only needed while the server starts. Their bytes are put where the operating system has them back at
- * once when nobody needs them: glibc's malloc, after it has given back one large piece, lets each thread keep twice as
- * much of what is freed later, for ever.
+ * Large files that are only needed while the server starts. Their bytes are put into memory that goes back to the operating
+ * system as soon as nobody needs them. From glibc's malloc it would not: once malloc has given back one large piece, it lets
+ * each thread keep up to twice as much of what is freed later, for ever.
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 
@@ -28,14 +28,17 @@ export function readMapped(path: string): Buffer {
   }
 }
 
-/** Zeros, so many bytes. V8 takes the memory of WebAssembly from the operating system, and not from malloc. */
+/**
+ * A buffer of zeros. V8 takes the memory of WebAssembly from the operating system, and not from malloc.
+ * @param size in bytes
+ */
 export function mapped(size: number): Buffer {
   const { Memory } = (globalThis as unknown as { readonly WebAssembly: WasmApi }).WebAssembly;
   const pages = Math.ceil(size / PAGE);
   try {
     return Buffer.from(new Memory({ initial: pages, maximum: pages }).buffer, 0, size);
   } catch {
-    // it reserves more address space than it needs, which may be forbidden
+    // a memory of WebAssembly reserves more address space than it needs, and the system may limit that
     return Buffer.alloc(size);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Runs inside the realm. Boots Pyodide from its pieces and gives the function that enters Python for ever.
+ * Runs inside the realm. Boots Pyodide from its pieces, and gives a function that enters Python and never returns.
  */
 import { installDevice } from "./device.ts";
 import type { BootOptions, Host } from "./host.ts";
@@ -26,7 +26,7 @@ interface Vendor {
   createPyodideModule(settings: object): Promise<PyodideModule>;
 }
 
-/** Before the vendor's scripts are evaluated: they look at the globals. */
+/** To be called before the scripts of Pyodide are evaluated, which look at the globals. @returns the function that boots */
 export function prepare(host: Host): (module: object, optionsJson: string) => Promise<() => void> {
   const removeBootGlobals = installShims(host);
   return (module, optionsJson) => boot(host, module, JSON.parse(optionsJson) as BootOptions, removeBootGlobals);
@@ -64,7 +64,7 @@ async function boot(
     stdin: () => null,
     stdout: (text: string) => host.log(text),
     stderr: (text: string) => host.log(text),
-    // It takes a snapshot that ends after its head for one of an empty memory, and leaves the memory as it is.
+    // Pyodide takes a snapshot that ends after its preface for one of an empty memory, and leaves the memory as it is
     ...(options.makeSnapshot ? { _makeSnapshot: true } : { _loadSnapshot: preface }),
   });
   removeBootGlobals();
@@ -86,7 +86,7 @@ async function boot(
   python.setStdin({ stdin: () => null });
   python.setStdout({ write: (bytes: Uint8Array) => host.output(1, bytes) });
   python.setStderr({ write: (bytes: Uint8Array) => host.output(2, bytes) });
-  // Reading takes the signal in one step; a plain buffer would lose one that comes between Python's read and its store.
+  // reading takes the signal in one step: in a plain buffer a signal would be lost that comes between Python's read and store
   python.setInterruptBuffer(
     Object.freeze({
       __proto__: null,
@@ -99,7 +99,7 @@ async function boot(
   python.runPython("import regears.loader, regears.bridge; regears.loader.harden(); regears.bridge.open()");
   limitFileSystem(python.FS, options.memfsBytes, options.memfsNodes);
 
-  // 4. Python has the thread from here on; until somebody has work for it, it makes ready. It may be interrupted meanwhile
+  // 4. Python has the thread from here on. Until there is a job it warms up, and may be interrupted meanwhile
   const entry = "import regears.main; regears.main.prepare(); regears.main.serve";
   const serve = python._module.PyProxy_getPtr(python.runPython(entry) as object);
   return () => {
@@ -138,9 +138,9 @@ function installRuntime(python: Pyodide, options: BootOptions): void {
 }
 
 /**
- * The first calls of the wasm's functions make the engine optimise them, in the background. For the interpreter's loop, a very
- * large function, that takes about 300 ms. It is taken to be over when the same work has many times in a row taken hardly
- * longer than the shortest time measured. All interpreters have that machine code in common.
+ * The first calls of the wasm's functions make V8 optimise them, in the background. For the loop of Python's interpreter, a very
+ * large function, that takes about 300 ms. The optimisation is taken to be over when the same work has taken hardly longer than
+ * its shortest time three times in a row. All interpreters have that machine code in common.
  */
 function warmUp(python: Pyodide, host: Host): void {
   const start = host.now();

@@ -1,9 +1,9 @@
 /**
  * Runs inside the realm. The device that connects Python with main; `runtime/bridge.py` is its only user.
  *
- * write: sends a message, never waits for an answer. read: the next piece of the current message, waiting for one; a piece
- * may be shorter than the message.
- * lseek: commands, see {@link Host.control}; and one that brings the packages in.
+ * write: sends a message, and never waits for an answer. read: gives the next piece of the current message, and waits for a
+ * message; a piece may be shorter than the message. lseek: commands, see {@link Host.control}, and one that brings the
+ * packages in.
  */
 import type { Host } from "./host.ts";
 import type { DeviceOps, FileSystem } from "./pyodide.ts";
@@ -11,11 +11,11 @@ import type { DeviceOps, FileSystem } from "./pyodide.ts";
 const EACCES = 2;
 const EBADF = 8;
 
-/** What is asked for a number, and the question that brings in the packages which main has given: how many files have they? */
+/** The command that asks for a number, and the question how many files the packages have: its answer brings them in first. */
 const QUERY = 1;
 const PACKAGES = 5;
 
-/** @param loadPackages brings them in */
+/** @param loadPackages brings in the packages that main has given, and gives the number of their files */
 export function installDevice(fs: FileSystem, host: Host, loadPackages: () => number): void {
   let opened: number | null = null;
   const checked = (result: number): number => {

@@ -20,7 +20,7 @@ export interface Host {
   readFile(name: string, into: Uint8Array): boolean;
   /** Makes the interpreter's memory that of the snapshot. @returns false when it could not be read */
   restoreMemory(memory: ArrayBufferLike): boolean;
-  /** Has main something to do for it? */
+  /** Has main sent a message that is not read yet? */
   isWanted(): boolean;
   /** Gives back the memory that booting has used. */
   collectGarbage(): void;
@@ -32,30 +32,30 @@ export interface Host {
   output(stream: number, bytes: Uint8Array): number;
 
   /**
-   * Sends a message to main; gives its length or a negative errno. A request for the engine (it begins as a tuple) is carried
-   * out, if it may be; gives what has become of it, see `DIRECT_OUTCOME`.
+   * Sends a message to main; gives its length or a negative errno. A request for the engine, which begins as a tuple, is carried
+   * out in this thread, if that is allowed; then the result is one of `DIRECT_OUTCOME`.
    */
   send(memory: ArrayBufferLike, offset: number, length: number): number;
   /** Receives a piece of a message, waiting for one; gives its length, 0 when none came in time, or a negative errno. */
   receive(memory: ArrayBufferLike, offset: number, length: number): number;
-  /** The files of the packages that main has given: a JSON list of path and size. Once: afterwards an empty one. */
+  /** The files of the packages that main has given: a JSON list of path and size. Every later call gives an empty list. */
   packageTable(): string;
   /** Reads from such a file, by its place in the list; gives how many bytes, 0 at its end, or a negative errno. */
   packageRead(file: number, memory: ArrayBufferLike, offset: number, length: number, position: number): number;
   /**
    * Commands:
    * - 0 makes the last message unread again.
-   * - 1 asks for a number: with argument 0 the flow that main wants interrupted (0 for none), with 1 the size of the last
-   *   message, with 2 whether main lends a thread (1, and it is taken), with 3 the size of an answer of the engine that is to be
-   *   read. With 4 the next read gets nothing, and tells where answers of the engine are to be put.
-   * - 2 says that the last message is done with, and until when (in terms of `now`) the next one is awaited. Without it, and
-   *   after a `send`, a message is awaited without a limit but soon. A negative time says that it is the event loop that
+   * - 1 asks for a number: with argument 0 the handle of the job that main wants interrupted (0 for none), with 1 the size of
+   *   the last message, with 2 whether main lends a thread (1: yes, and it is taken now), with 3 the size of an answer of the
+   *   engine that is to be read. With 4 the next read gets nothing: its buffer becomes the place for answers of the engine.
+   * - 2 says that the last message is done with, and until when (in terms of `now`) the next read waits for a message. After a
+   *   `send` the next read is for its reply, waits without a limit, and expects it soon. A negative time says that the event loop
    *   waits, and that nothing else goes on meanwhile.
    */
   control(command: number, argument: number): number;
   /** Counts a call that was answered with an error because it leads out of the sandbox. */
   denied(): void;
-  /** Takes the pending signal: 2 or 0. */
+  /** Takes the pending signal: 2 (SIGINT), or 0 for none. */
   takeInterrupt(): number;
   /** The worker is beyond use: tells main why and ends the thread. Never returns. */
   die(reason: string): never;

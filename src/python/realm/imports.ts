@@ -1,9 +1,9 @@
 /**
  * Runs inside the realm. What Python's wasm may call in JavaScript.
  *
- * Emscripten puts every library function into one object, from which both the wasm's imports and `dlsym` are served. So it is
- * replaced entry by entry: some functions stay, some answer a constant, and all others (the whole bridge between Python and
- * JavaScript objects among them) end the worker once user code may run.
+ * Emscripten puts every library function into one object, from which both the wasm's imports and `dlsym` are served. So the
+ * entries of that object are replaced: some functions stay, some answer a constant, and all others (the whole bridge between
+ * Python and JavaScript objects among them) end the worker once scripts may run.
  */
 
 type WasmFunction = ((...args: unknown[]) => unknown) & { sig?: string };
@@ -25,14 +25,14 @@ const allowed = new Set(
   can_run_sync_js _maybe_poll_async _try_fcntl64`.split(/\s+/),
 );
 
-/** They have guards of their own. */
+/** The functions of the linker, which have guards of their own, see {@link guardLinker}. */
 const linker = new Set(["_dlopen_js", "_dlsym_js"]);
 
 const ENOSYS = 52;
 const EPERM = 63;
 const EAI_NONAME = -2;
 
-/** What can not work here and has a way to say so. */
+/** Functions that can not work here, with the error that each answers. */
 const constants: Readonly<Record<string, number>> = {
   // No sockets and no pipes (their buffers would be memory outside every limit).
   __syscall_socket: -ENOSYS,
@@ -59,9 +59,9 @@ const constants: Readonly<Record<string, number>> = {
   _setitimer_js: -1,
 };
 
-/** What the guards can be told. */
+/** How the guards are switched. */
 export interface Guards {
-  /** User code may run from now on. */
+  /** Closes what only booting needs: scripts may run from now on. */
   lock(): void;
   /** Lets the linker load shared libraries while the function runs: those of packages, from their read-only files. */
   linking(link: () => void): void;

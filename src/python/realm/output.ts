@@ -10,7 +10,7 @@ import type { WorkerNotice } from "../protocol.ts";
 const MAX_LINE = 16 * 1024;
 /** Bytes of lines that main may be behind. */
 const MAX_BEHIND = 1024 * 1024;
-/** What a line costs besides its text. */
+/** Bytes that a line costs besides its text. */
 const LINE_BYTES = 100;
 
 type Stream = "stdout" | "stderr";

@@ -19,12 +19,12 @@ export interface HostParts {
   /** Python's messages, both ways. */
   readonly port: MessagePort;
   readonly notify: (notice: WorkerNotice, transfer?: ArrayBuffer[]) => void;
-  /** Answers what the main thread need not. */
+  /** Carries commands out in this thread. */
   readonly direct: Pick<DirectCalls, "carryOut" | "takeLong">;
   readonly collectGarbage: () => void;
-  /** Files the realm may read while it boots: their bytes, or where they are. */
+  /** Files that the realm may read while it boots: their bytes, or their paths. */
   readonly files: ReadonlyMap<string, Uint8Array | string>;
-  /** What the memory is to be made before Python begins; undefined when Python is to make it. */
+  /** The contents that Python's memory gets before Python begins; undefined: Python boots without a snapshot. */
   readonly image: MemoryImage | undefined;
   /** The packages of this interpreter. */
   readonly packages: PackFiles;
@@ -39,7 +39,10 @@ const ENOMEM = 48;
 const MAX_MESSAGE = 2 ** 30;
 /** How long a reply is awaited without sleeping: waking a thread costs more than most replies take. */
 const SPIN_MS = 0.05;
-/** The same between jobs: longer, since main has more to do before the next one, but it costs less than a wake-up. */
+/**
+ * How long a job is awaited without sleeping: longer, since main has more to do before the next job, but less than a wake-up
+ * costs.
+ */
 const IDLE_SPIN_MS = 0.25;
 
 export function createHost(parts: HostParts, spinning: boolean): Host {
@@ -53,32 +56,32 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   const idleSpin = new Gamble(64);
   let fire: (id: number) => void = () => {};
 
-  /** The message being read, or read and not yet known to be done with. */
+  /** The message that is being read, or that was read and may be asked for again. */
   let message: Uint8Array | undefined;
   let fromRing = false;
   let read = 0;
-  /** It was read but is not done with: it will be read again. */
+  /** The message was read, but is to be read again. */
   let unread = false;
   /** Until when to wait for the next message; undefined for a reply, which is expected soon. */
   let deadline: number | undefined;
 
-  /** The event loop waits for its next job. */
+  /** Does Python's event loop wait for its next job? */
   let turning = false;
   const turn = (waits: boolean): void => {
     if (waits !== turning) Atomics.add(words, Word.turn, 1);
     turning = waits;
   };
-  /** The handle of what main wants interrupted. What is meant by a turn of the loop may be over. */
+  /** The handle of what main wants interrupted; 0 for nothing, also when that was code of a turn of the loop that is over. */
   const target = (): number => {
     const wanted = Number(Atomics.load(shared.target, 0));
     if (wanted < BACKGROUND) return wanted;
     return wanted === BACKGROUND + (Atomics.load(words, Word.turn) >>> 0) ? BACKGROUND : 0;
   };
 
-  /** Python's memory as it was last seen, and where in it answers of the engine go. */
+  /** Python's memory as it was last seen, and the place in it for answers of the engine. */
   let heap: Uint8Array = new Uint8Array(0);
   let place: AnswerPlace = { start: 0, size: 0 };
-  /** The next read tells where that is. */
+  /** The buffer of the next read becomes that place. */
   let placing = false;
   /** An answer that is longer than its place, and how much of it is read. */
   let long: Buffer | undefined;
@@ -167,7 +170,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
       return die(`the engine has failed in it: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  /** A request for the engine. @returns one of {@link DIRECT_OUTCOME} */
+  /** Carries out a request for the engine, if that may be done here. @returns one of {@link DIRECT_OUTCOME} */
   const carryOut = (start: number, end: number): number => {
     const outcome = attempt(start, end);
     if (outcome !== DIRECT_OUTCOME.notHere && Atomics.load(words, Word.engineOwes) === 1) ring();
@@ -175,7 +178,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     longRead = 0;
     return outcome;
   };
-  /** The next piece of an answer that is longer than its place. */
+  /** Gives the next piece of an answer that is longer than its place. */
   const readLong = (from: Buffer, offset: number, length: number): number => {
     const size = Math.min(length, from.length - longRead);
     heap.set(from.subarray(longRead, longRead + size), offset);
@@ -183,7 +186,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     if (longRead === from.length) long = undefined;
     return size;
   };
-  /** Python's memory, which may have grown. */
+  /** Takes note of Python's memory, which may have grown. */
   const see = (memory: ArrayBufferLike): void => {
     if (heap.buffer === memory) return;
     heap = new Uint8Array(memory);
@@ -209,7 +212,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   const die = (reason: string): never => {
     output.flush();
     notify({ kind: "died", reason: reason.slice(0, 1000) });
-    // Typed as if it ended at once; the thread does so at its next check, and until then nothing may happen here.
+    // Node's types say that exit() never returns. The thread ends at its next check, and until then nothing may happen here.
     (process as { exit(code: number): void }).exit(1);
     for (;;) Atomics.wait(words, Word.signal, Atomics.load(words, Word.signal), 1000);
   };
@@ -328,7 +331,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   };
 }
 
-/** The function with its errors swallowed. */
+/** A function that gives `otherwise` where the given one would throw. */
 function guard<A extends unknown[], R>(run: (...args: A) => R, otherwise: R): (...args: A) => R {
   return (...args) => {
     try {
@@ -356,7 +359,10 @@ function sizeOf(file: Uint8Array | string | undefined): number {
   return typeof file === "string" ? statSync(file).size : file.length;
 }
 
-/** Straight into the realm's memory: a copy on this side would stay until a garbage collection that may never come. */
+/**
+ * Reads a file straight into the realm's memory: a copy on this side would stay until a garbage collection that may never
+ * come.
+ */
 function readInto(file: Uint8Array | string | undefined, into: Buffer): boolean {
   if (file === undefined) return false;
   if (typeof file !== "string") {

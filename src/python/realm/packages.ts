@@ -1,6 +1,6 @@
 /**
  * Runs inside the realm. The folder with the packages of this interpreter's sessions: a file system that can only be read.
- * Its contents stay where they are, outside the realm; only what is looked at has a node here.
+ * The contents of the files stay outside the realm; only folders and files that somebody looks at have a node here.
  */
 import type { Host } from "./host.ts";
 import type { FileMode, FileNode, FileStream, FileSystem, NodeAttributes, Pyodide } from "./pyodide.ts";
@@ -14,21 +14,21 @@ const EINVAL = 28;
 const EIO = 29;
 const SEEK_CURRENT = 1;
 const SEEK_END = 2;
-/** Milliseconds: all files are of 1980, as archives that can be made again. */
+/** The time of all files, in milliseconds: 1980, as in archives that come out the same each time they are made. */
 const MADE = 315_532_800_000;
 /** Python's flag for `dlopen`: everything is resolved at once. */
 const RTLD_NOW = 2;
 const RTLD_GLOBAL = 0x100;
 
-/** A folder by its names, or a file. */
+/** A folder, which is a map of the names in it, or a file. */
 type Entry = Map<string, Entry> | { readonly number: number; readonly size: number };
 
-/** What lets the wasm's linker do its work for a moment. */
+/** Lets the wasm's linker load libraries while a function runs. */
 type Linking = (link: () => void) => void;
 
 /**
- * Gives the function that brings the packages in that main has given. It is called before the first script runs.
- * @returns its value is how many files there are
+ * Gives the function that brings in the packages that main has given. That function is called before the first script runs, and
+ * gives the number of their files.
  */
 export function packageLoader(python: Pyodide, host: Host, linking: Linking): () => number {
   return () => {
@@ -43,7 +43,7 @@ export function packageLoader(python: Pyodide, host: Host, linking: Linking): ()
     linking(() => {
       for (const path of libraries.filter(isShared)) {
         load(python, host, path, RTLD_GLOBAL);
-        // others ask for it by its bare name
+        // other libraries ask for this one by its bare name
         const { loadedLibsByName } = python._module.LDSO;
         loadedLibsByName[path] = loadedLibsByName[`${FOLDER}/${path}`];
       }
@@ -70,7 +70,10 @@ function enter(root: Map<string, Entry>, names: readonly string[], file: Entry):
   if (!folder.has(last)) folder.set(last, file);
 }
 
-/** Python finds it by its path afterwards; what can not be loaded shows when it is imported. */
+/**
+ * Loads a library, which Python then finds by its path. A library that can not be loaded shows as an error when it is
+ * imported.
+ */
 function load(python: Pyodide, host: Host, path: string, flags: number): void {
   const module = python._module;
   const stack = module.stackSave();

@@ -3,7 +3,7 @@
 /** Type and rights, as `st_mode` has them. */
 export type FileMode = number;
 
-/** What `stat` tells. */
+/** The fields of `stat`. */
 export interface NodeAttributes {
   readonly dev: number;
   readonly ino: number;
@@ -20,7 +20,7 @@ export interface NodeAttributes {
   readonly ctime: Date;
 }
 
-/** Of a file system's node; an operation that is not there is not permitted. */
+/** The operations of a file system's node; one that is missing is not permitted. */
 interface NodeOps {
   getattr(node: FileNode): NodeAttributes;
   lookup(parent: FileNode, name: string): FileNode;
@@ -81,7 +81,7 @@ export interface FileSystem {
       };
     };
   };
-  /** Without a parent it is the root of a mount. */
+  /** Makes a node; without a parent it is the root of a mount. */
   createNode(parent: FileNode | null, name: string, mode: FileMode, rdev: number): FileNode;
   mkdir(path: string): void;
   mount(type: { mount(): FileNode }, options: object, path: string): void;

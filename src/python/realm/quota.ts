@@ -6,19 +6,19 @@ import type { FileNode, FileSystem } from "./pyodide.ts";
 
 const ENOSPC = 51;
 
-/** What one node costs besides its content: a JavaScript object with its strings, roughly. */
+/** Bytes that one node costs besides its content, roughly: a JavaScript object with its strings. */
 const NODE_BYTES = 512;
 
 /**
  * Makes writing, growing and creating fail with "no space left on device" beyond the limits.
  *
- * Growth is added up as it happens. What is freed is not followed (an unlinked file lives on while it is open): when the sum
- * passes the limit, what is really there is counted anew.
+ * Growth is added up as it happens. What is freed is not subtracted, since an unlinked file lives on while it is open. When the
+ * sum passes the limit, everything that is there is counted anew.
  */
 export function limitFileSystem(fs: FileSystem, maxBytes: number, maxNodes: number): void {
   const memfs = fs.filesystems.MEMFS;
   let { bytes, nodes } = usage(fs);
-  // What is there when the worker starts (the standard library) is not the scripts' doing.
+  // the files that are there when the worker starts (the standard library) do not count
   const bytesLimit = bytes + maxBytes;
   const nodesLimit = nodes + maxNodes;
 
@@ -34,7 +34,7 @@ export function limitFileSystem(fs: FileSystem, maxBytes: number, maxNodes: numb
 
   const { expandFileStorage, resizeFileStorage } = memfs;
   memfs.expandFileStorage = (node, capacity) => {
-    // It grows by doubling; the worst case is charged.
+    // a file's storage may be doubled when it grows, and so much is charged
     const growth = Math.max(capacity, node.contents.length * 2) - node.contents.length;
     if (capacity > node.contents.length) charge(growth, 0);
     expandFileStorage(node, capacity);
@@ -66,7 +66,7 @@ export function limitFileSystem(fs: FileSystem, maxBytes: number, maxNodes: numb
   };
 }
 
-/** Everything alive: what has a name, and what is only kept by an open file. */
+/** Counts everything that is alive: nodes with a name, and nodes that only an open file keeps. */
 function usage(fs: FileSystem): { bytes: number; nodes: number } {
   const seen = new Set<FileNode>();
   for (const first of fs.nameTable) {

@@ -12,7 +12,7 @@ _monitoring = sys.monitoring
 _TOOL = 4
 _EVENTS = _monitoring.events.LINE | _monitoring.events.JUMP | _monitoring.events.PY_START | _monitoring.events.PY_RESUME
 
-# Our own files that must not be torn: an exception raised in what they call would leave them half-done.
+# Files of the runtime that must not be torn: an exception raised in a function that they call would leave their work half done.
 _SAFE = frozenset(
     f"{RUNTIME_FILES}/{name}.py"
     for name in ("abort", "bridge", "calls", "errors", "flow", "loop", "main", "profiler", "records", "waits")
@@ -20,7 +20,7 @@ _SAFE = frozenset(
 
 _WAITS = frozenset((bridge.receive.__code__, bridge.send_and_receive.__code__))
 
-# In place of a handle; mirror protocol.ts.
+# These stand in the place of a handle; they mirror protocol.ts.
 SERVE_NESTED = 2**40
 BACKGROUND = 2**41
 
@@ -40,7 +40,7 @@ def install():
 
 
 def disarm(context):
-    """The context's code has ended, or was told enough."""
+    """Stops raising in a context's code, which has ended or is just ending."""
     context.abort_requested = False
     if context in _armed:
         _armed.discard(context)
@@ -52,7 +52,7 @@ def _interrupted(_signal, frame):
     context = CONTEXT.get()
     target = bridge.interrupt_target()
     if target == SERVE_NESTED:
-        # only on top of users' code: what our own does is never torn apart, and is soon done
+        # nested jobs run on top of users' code only: the runtime's own code is not interrupted, and is soon done
         if _may_raise(frame) or _is_callback(frame):
             waits.serve_nested()
         return
@@ -60,13 +60,13 @@ def _interrupted(_signal, frame):
         if _may_raise(frame) or frame.f_code in _WAITS or _is_callback(frame):
             raise GearsForceStopped()
         return
-    # it may have ended just now
+    # the job that is meant may have ended just now
     if context is None or target == 0 or context.handle != target:
         return
     context.abort_requested = True
     _armed.add(context)
     _monitoring.set_events(_TOOL, _EVENTS)
-    # the bridge can be left at any point while it waits
+    # while the bridge waits it can be left at any point
     if _may_raise(frame) or frame.f_code in _WAITS:
         raise GearsForceStopped()
 
@@ -80,7 +80,8 @@ def _strike(code, *_):
 
 
 def _may_raise(frame):
-    """Is this users' code, or what it called? Not what our own files called for themselves."""
+    """May an exception be raised in this frame? Yes in users' code and in what users' code called, but not in what the files
+    of `_SAFE` called."""
     if frame.f_code.co_filename.startswith(RUNTIME_FILES):
         return False
     while frame is not None:
@@ -92,7 +93,7 @@ def _may_raise(frame):
 
 
 def _is_callback(frame):
-    """Is this a plain function that the event loop has called, or what that called?"""
+    """Is this the frame of a plain function that the event loop has called, or of something which that function called?"""
     below = None
     while frame is not None and not frame.f_code.co_filename.startswith(RUNTIME_FILES):
         if frame.f_code is Handle._run.__code__:

@@ -29,7 +29,7 @@ from .native import class_in_c, in_c, in_python
 
 @class_in_c("PyExecutionSession")
 class PyExecutionSession:
-    """What a session's code needs elsewhere: opaque to scripts."""
+    """What `getGearsSession()` gives, so that code in other threads or callbacks can belong to the session. Opaque to scripts."""
 
     __slots__ = ("context",)
 
@@ -80,7 +80,7 @@ def registerGearsThread(*_):
 
 @in_c("_saveGlobals")
 def _saveGlobals(*_):
-    """For old scripts: does nothing."""
+    """Exists for old scripts, and does nothing."""
     return 1
 
 
@@ -177,16 +177,17 @@ def _install():
     cloudpickle.install()
     gearsclient.install()
     redisgears = sys.modules["redisgears"] = _redisgears()
-    # where the exception classes say that they are
+    # the exception classes say that they are in a module `gears`
     gears = sys.modules["gears"] = types.ModuleType("gears")
     for exception in (errors.GearsError, errors.GearsFlatError, errors.GearsForceStopped):
         setattr(gears, exception.__name__, exception)
     names = {"__builtins__": sys.modules["builtins"], "redisgears": redisgears, "rg": redisgears, **_PLAIN}
     names.update((module.__name__, module) for module in _MODULES)
     BASE_GLOBALS.update(names)
-    # where modules that scripts import find the API, as in RedisGears
+    # packed functions refer to the API by these places
     serialise.PLACES.update((id(value), ("redisgears", name)) for name, value in _REDISGEARS.items())
     serialise.PLACES.update((id(value), ("__main__", name)) for name, value in _PLAIN.items() if _is_of_scripts(value))
+    # modules that scripts import find the API in `__main__`, as in RedisGears
     main = sys.modules["__main__"] = types.ModuleType("__main__", "The namespace that scripts begin with.")
     vars(main).update(names, __name__="not_main")
 

@@ -23,7 +23,7 @@ class PyAtomic:
             raise GearsError(_NOT_INSIDE)
         if context.atomic:
             raise GearsError("Already inside an atomic block")
-        # first, so that the hold is given back when this code is stopped while it waits for it
+        # noted before the call, so that the hold is given back when this code is stopped while it waits for the hold
         context.atomic = True
         inside.add(context)
         calls.call("atomic", 1, context.handle)
@@ -50,7 +50,7 @@ def isInAtomicBlock(*_):
 
 
 def leave(context):
-    """Lets go of the engine in a context's name; also works for code that is being stopped."""
+    """Lets go of the engine in a context's name. Works for code that is being stopped, too."""
     context.atomic = False
     inside.discard(context)
     stopping, context.abort_requested = context.abort_requested, False
@@ -61,6 +61,6 @@ def leave(context):
 
 
 def leave_all():
-    """Lets go of the engine after a callback of the event loop that has not done so: nobody waits while they hold it."""
+    """Lets go of the engine after callbacks of the event loop that have not done so: nobody may wait while holding the engine."""
     for context in tuple(inside):
         leave(context)

@@ -12,15 +12,15 @@ from marshal import dumps as _dumps, loads as _loads
 
 _MARSHAL_VERSION = 2
 
-# The size up to which messages travel in shared memory: they need one read.
+# Messages of less than so many bytes need one read.
 _PIECE = 65536
 
-# Commands of the device, in place of lseek's `whence`.
+# Commands of the device; they stand in the place of lseek's `whence`.
 _REWIND = 0
 _QUERY = 1
 _AWAIT = 2
 
-# What can be queried.
+# The questions of the command _QUERY; they stand in the place of lseek's offset.
 _TARGET = 0
 _SIZE = 1
 _THREAD = 2
@@ -38,7 +38,7 @@ _FOREVER = 1 << 52
 OK, ERROR, WITH_BYTES = 0, 1, 2
 _STATUS = {VALUE: OK, BYTES: WITH_BYTES, FAILED: ERROR}
 
-# The device, and the place for what comes from it.
+# The device's descriptor, and the buffer for what comes from the device.
 fd = -1
 piece = bytearray(_PIECE)
 write = os.write
@@ -61,9 +61,9 @@ def send(message):
 
 
 def receive(timeout_ms=None, turn=False):
-    """Gives the next message from main, or None when none came in time. Without a timeout it waits for ever. `turn` says
-    that nothing else is going on: main sees by it that the event loop turns."""
-    # An absolute time, because a read that a signal interrupts is repeated by Python.
+    """Gives the next message from main, or None when none came in time. Without a timeout it waits for ever. `turn` tells main
+    that the event loop waits and nothing else is going on."""
+    # an absolute time, because Python repeats a read that a signal has interrupted
     until = _FOREVER if timeout_ms is None else int(_monotonic() * 1000 + max(timeout_ms, 0))
     _lseek(fd, -until if turn else until, _AWAIT)
     try:
@@ -92,9 +92,9 @@ def send_and_receive(message):
 
 
 def ask_engine(sender, words):
-    """Has a command carried out in this thread, if that is possible. Gives a number: what has become of it. Words in a list are
-    `str` and `bytes`; those in a tuple may be anything, and are not sent unless they are plainly `str` and `int`. Raises a
-    ValueError when they have no bytes at all."""
+    """Has a command carried out in this thread, if that is possible. Gives a number that says what has become of it. Words in a
+    list have to be `str` and `bytes`. Words in a tuple may be anything: unless all are plain `str` and `int` the outcome is
+    UNSURE. Raises a ValueError when marshal can not write one of them."""
     return write(fd, _dumps((sender, words), _MARSHAL_VERSION))
 
 
@@ -112,17 +112,17 @@ def answer(outcome):
 
 
 def interrupt_target():
-    """Gives the handle of the flow that main wants interrupted, 0 for none. Never waits."""
+    """Gives the handle of the job that main wants interrupted, 0 for none. Never waits."""
     return _lseek(fd, _TARGET, _QUERY)
 
 
 def take_thread():
-    """Takes the thread that main lends, if it does: then a flow may begin without asking. Never waits."""
+    """Takes the thread that main lends, and tells whether main lent one: then a flow may begin without asking. Never waits."""
     return _lseek(fd, _THREAD, _QUERY) == 1
 
 
 def load_packages():
-    """Brings in the packages that main has given to this interpreter. Gives how many files they have."""
+    """Brings in the packages that main has given to this interpreter. Gives the number of their files."""
     return _lseek(fd, _PACKAGES, _QUERY)
 
 
@@ -134,7 +134,7 @@ def _rest():
 
 
 def _read_whole(message, at):
-    """Reads what is missing of it."""
+    """Reads the bytes of a message from `at` on into it."""
     view = memoryview(message)
     while at < len(message):
         at += _readinto(fd, view[at:])

@@ -1,7 +1,7 @@
 """`GearsBuilder`: collects the steps of a flow, and runs or registers it.
 
-In RedisGears this class is Python and the flow behind it is C, so tracebacks show the methods of this file, and nothing
-that they call (`errors.py`).
+In RedisGears this class is written in Python and the flow behind it in C. So tracebacks show the methods of this file, and not
+the functions that they call (`errors.py`).
 """
 
 from . import calls, composed, readers
@@ -21,7 +21,7 @@ class GearsBuilder:
 
     def __localAggregateby__(self, extractor, zero, aggregator):
         if not is_function(extractor):
-            # whether it can be called is found out then
+            # whether the extractor can be called is found out when it is called
             extractor = composed.calling(extractor)
         self.gearsCtx.localgroupby(extractor, composed.folding_by_key(zero, aggregator))
         return self
@@ -99,7 +99,7 @@ def _delegate(step):
         return self
 
     deco.__doc__ = step.__doc__
-    # what RedisGears calls them
+    # the name that these methods have in RedisGears
     deco.__qualname__ = "createDecorator.<locals>.deco"
     return in_python(deco)
 

@@ -15,7 +15,7 @@ _sequence = itertools.count(1)
 
 
 def call(op, *args):
-    """Asks the main thread and waits. Gives the reply's value; raises `gears.error` with the text of an error."""
+    """Asks the main thread and waits. Gives the reply's value; raises `gears.error` with the text of an error reply."""
     status, value = request(op, args)
     if status == OK:
         return value
@@ -35,12 +35,12 @@ def request(op, args):
 
 
 def post(op, *args):
-    """Tells the main thread something."""
+    """Tells the main thread something, and does not wait."""
     bridge.send(["post", op, *args])
 
 
 def log(level, message):
-    """A line for the server's log; level is `debug`, `verbose`, `notice` or `warning`."""
+    """Writes a line to the server's log; level is `debug`, `verbose`, `notice` or `warning`."""
     if len(message) > _LINE:
         message = f"{message[:_LINE]}... ({len(message)} characters)"
     bridge.send(["post", "log", level, message])

@@ -86,7 +86,7 @@ _CODE = (
 def _annotations(function):
     try:
         return function.__annotations__
-    except Exception:  # noqa: BLE001 - they are evaluated now, and may be anything
+    except Exception:  # noqa: BLE001 - annotations are evaluated here, and may be any code
         return {}
 
 
@@ -121,7 +121,7 @@ def _builtin_type(name):
 
 
 def _checked_code(*args):
-    """Makes a code object, unless another Python compiled it: its byte code could do anything here."""
+    """Makes a code object, unless another version of Python compiled it, whose byte code could do anything here."""
     made_by = _compiled_by(args)
     if made_by is not None:
         raise GearsError(
@@ -132,17 +132,17 @@ def _checked_code(*args):
 
 
 _OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
-# A code object's constructor takes so many arguments.
+# The versions of Python by the number of arguments that a code object's constructor takes; None: the version that runs here.
 _ARGUMENTS = {15: "Python 3.7 or older", 16: "Python 3.8, 3.9 or 3.10", 18: None}
-# Since 3.11 the first instruction but these is RESUME, whose number changes with most versions.
+# Since Python 3.11 the first instruction, apart from those of _BEFORE_RESUME, is RESUME, whose number changes with most versions.
 _RESUME = dis.opmap["RESUME"]
 _BEFORE_RESUME = frozenset(dis.opmap[name] for name in ("MAKE_CELL", "COPY_FREE_VARS", "RETURN_GENERATOR", "POP_TOP"))
-# Looked for in this order: 149 is COPY_FREE_VARS in 3.11, and stands before 151 there.
+# RESUME in other versions, looked for in this order: 149 is COPY_FREE_VARS in 3.11, and stands before 151 there.
 _RESUME_ELSEWHERE = {151: "Python 3.11 or 3.12", 149: "Python 3.13"}
 
 
 def _compiled_by(args):
-    """What another Python compiled the code; None when ours did."""
+    """The other version of Python that compiled the code; None when it was this version."""
     other = _ARGUMENTS.get(len(args), "another version of Python")
     if other is not None:
         return other
@@ -161,7 +161,7 @@ def _from_old(*_):
     raise GearsError(f"The pickle was made by an old cloudpickle; functions can only be sent from Python {_OURS}")
 
 
-# Of cloudpickle before 2: what calls these comes from a Python that is older than ours.
+# Names of cloudpickle before version 2. A pickle that calls them was made by an older Python than the one here.
 _fill_function = _make_skel_func = _rehydrate_skeleton_class = _from_old
 
 
@@ -195,7 +195,7 @@ def _function_setstate(function, state):
     function.__dict__.update(attributes)
     used = slots.pop("__globals__")
     closure = slots.pop("__closure__")
-    # loading these was their purpose
+    # the modules were in the pickle only to be imported
     slots.pop("_cloudpickle_submodules", None)
     function.__globals__.update(used)
     function.__globals__["__builtins__"] = sys.modules["builtins"]
@@ -255,7 +255,7 @@ def _get_dataclass_field_type_sentinel(name):
 
 
 def register_pickle_by_value(_module):
-    """What can be imported is pickled by name here."""
+    """Does nothing: what can be imported is always pickled by its name here."""
 
 
 unregister_pickle_by_value = register_pickle_by_value
@@ -288,7 +288,7 @@ def install():
     module = sys.modules[__name__]
     for value in list(vars(module).values()):
         if isinstance(value, (types.FunctionType, type)) and value.__module__ == __name__:
-            # pickles say where they are there
+            # pickles name these functions by their place in the real package
             value.__module__ = "cloudpickle.cloudpickle"
     vars(module)["cloudpickle"] = module
     for name in ("cloudpickle", "cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast"):

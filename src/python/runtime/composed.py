@@ -1,7 +1,7 @@
 """The functions behind the builder's composed operations.
 
 Each is made by a factory of this module and remembers how (`__recipe__`), so that a registration can be made again in
-another interpreter without carrying our code along.
+another interpreter without packing the code of these functions.
 """
 
 import copy
@@ -10,7 +10,7 @@ _ATOMS = frozenset((int, float, str, bytes, bool, type(None), complex))
 
 
 def recipe(factory):
-    """Notes on each function that a factory makes how to make it again."""
+    """Decorates a factory: each function that it makes gets a note of how to make it again."""
 
     def make(*args):
         function = factory(*args)
@@ -25,12 +25,12 @@ FACTORIES = {}
 
 
 def remake(name, args):
-    """Makes a function from what `recipe` noted."""
+    """Makes a function again from the note that `recipe` put on it."""
     return FACTORIES[name](*args)
 
 
 def _zero(value):
-    """A function that gives a copy of the zero value of its own to each accumulator."""
+    """A function that gives each accumulator a copy of its own of the zero value."""
     if type(value) in _ATOMS or (type(value) is tuple and all(type(item) in _ATOMS for item in value)):
         return lambda: value
     return lambda: copy.deepcopy(value)

@@ -9,13 +9,13 @@ NO_ASYNC = 4
 
 
 class Context:
-    """One piece of work. The main thread knows it by `handle`; 0 is code that belongs to no execution."""
+    """One piece of work. The main thread knows it by `handle`; 0 stands for code that belongs to no job."""
 
     __slots__ = ("handle", "sender", "session", "traceback", "profile", "no_async", "atomic", "abort_requested", "__weakref__")
 
     def __init__(self, handle, session, flags):
         self.handle = handle
-        # by which the engine knows who sends: the handle, below zero for the body of a script
+        # the number that a command for the engine is sent with: the handle; below zero for the body of a script
         self.sender = handle
         self.session = session
         self.set_flags(flags)
@@ -29,11 +29,11 @@ class Context:
 
     @property
     def declares(self):
-        """Do `run()` and `register()` wait for the end of this code? Only in a script's body."""
+        """Does what `run()` and `register()` begin wait for the end of this code? Only in a script's body."""
         return False
 
     def lasting(self):
-        """The Context of background work that this one starts."""
+        """The Context of background work that this code starts."""
         return self
 
 

@@ -2,16 +2,16 @@
 
 from .errors import GearsError, plain
 
-# Deeper lists can not be replies: the codec's own nesting is limited.
+# Deeper lists can not be replies, since marshal's own nesting is limited.
 MAX_DEPTH = 500
 # What one message to the main thread may hold; mirrored in messages.ts.
 MAX_ARGUMENTS = 262_144
 MAX_ELEMENTS = 1_048_576
-# Elements of one message where several can be made of it: the main thread serves others in between.
+# Elements of one message where several messages can be made: the main thread serves others in between.
 _BATCH_ELEMENTS = 65_536
-# The integers that both sides can tell apart.
+# The largest integer that JavaScript can tell from its neighbours.
 MAX_WHOLE = 2**53 - 1
-# Bytes of a name: of a key, a trigger, a command, an option; mirrored in messages.ts.
+# Bytes of a name (of a key, a trigger, a command, an option); mirrored in messages.ts.
 MAX_WORD = 65_536
 # Bytes of an error, of which each character that is not ASCII counts as four; mirrored in messages.ts.
 _MAX_ERROR = 1_048_576
@@ -20,14 +20,14 @@ _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
 def revive(value):
-    """Turns each `bytes` inside a value from the main thread into a bytearray: text that is not UTF-8."""
+    """Turns each `bytes` inside a value from the main thread, which is text that is not UTF-8, into a bytearray."""
     kind = type(value)
     if kind is bytes:
         return bytearray(value)
     if kind is list:
         return [revive(item) if type(item) not in _DONE else item for item in value]
     if kind is dict:
-        # the field of a hash can not become a bytearray, which is no key
+        # the field of a hash stays `bytes`, since a bytearray can not be a key of a dict
         return {key: revive(item) if type(item) not in _DONE else item for key, item in value.items()}
     return value
 
@@ -36,7 +36,7 @@ _DONE = frozenset((str, int, type(None), bool, float))
 
 
 def to_reply(value):
-    """What a record becomes in a reply: str, bytes, int or list of those."""
+    """A record as it is in a reply: str, bytes, int or a list of those."""
     kind = type(value)
     if kind is str or kind is bytes:
         return value
@@ -58,7 +58,7 @@ def elements(reply):
 
 
 def messages(replies):
-    """Cuts replies into lists that fit into messages. Gives each, and None in place of a reply that fits into none."""
+    """Cuts replies into lists that fit into messages. Yields each list, and None in place of a reply that fits into no message."""
     if list not in map(type, replies) and len(replies) <= _BATCH_ELEMENTS:
         yield replies
         return
@@ -84,7 +84,7 @@ def word(text, name):
 
 
 def shortened(error):
-    """An error's text as the main thread takes it."""
+    """An error's text, cut to the length that the main thread takes."""
     most = _MAX_ERROR if error.isascii() else _MAX_ERROR // 4
     return error if len(error) <= most else f"{error[:most]}... ({len(error)} characters)"
 

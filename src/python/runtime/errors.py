@@ -3,9 +3,9 @@
 import traceback
 from traceback import FrameSummary, StackSummary, TracebackException
 
-# File names of this package's own code begin so; their frames are not shown to users.
+# The file names of this package's code begin so. Frames of these files are not shown to users.
 RUNTIME_FILES = "<regears>"
-# But those of GearsBuilder are: RedisGears has it in Python too, under the file name of scripts.
+# Frames of GearsBuilder are shown, under the file name of scripts: RedisGears has that class in Python, too.
 _BUILDER_FILE = "<regears>/builder.py"
 _SCRIPT_FILE = "<string>"
 
@@ -37,8 +37,8 @@ class FlowAborted(BaseException):
 def error_text(error, with_traceback, entered=None):
     """The text of an exception as an error reply or an entry of an execution's errors.
 
-    The first traceback entry is the frame that caught it; when nothing was entered below that one, no traceback exists
-    (a wrong number of arguments), unless `entered` says that some code of ours did run.
+    The first entry of the traceback is the frame that caught the exception. When no function was entered below that frame (a
+    wrong number of arguments), the text has no traceback, unless `entered` says that code of the runtime was.
     """
     try:
         if isinstance(error, GearsFlatError):
@@ -52,7 +52,7 @@ def error_text(error, with_traceback, entered=None):
 
 
 def stopped_text(error=None):
-    """The text of the `gears.forcestopped` that ended something, whatever was going on there."""
+    """The text of the `gears.forcestopped` that ended something, without the exceptions that were being handled there."""
     error = error if isinstance(error, GearsForceStopped) else GearsForceStopped()
     error.__suppress_context__ = True
     error.__notes__ = []
@@ -60,19 +60,19 @@ def stopped_text(error=None):
 
 
 def bare_text(error):
-    """`str(error)`, as exceptions leave coroutines."""
+    """`str(error)`: so an exception that leaves a coroutine is shown."""
     return plain(_value_text(error))
 
 
 def format_exception(error):
-    """The lines of `traceback.format_exception`, without our own frames and without markers below source lines."""
+    """The lines of `traceback.format_exception`, without frames of the runtime and without markers below source lines."""
     found = TracebackException(type(error), error, error.__traceback__, compact=True)
     _clean(found)
     return list(found.format())
 
 
 def plain(text):
-    """An exact str from one that may be of a subclass."""
+    """An exact str, made of one that may be of a subclass."""
     return text if type(text) is str else str.__str__(text)
 
 
@@ -84,7 +84,7 @@ def _value_text(error):
 
 
 class _Stack(StackSummary):
-    """Frames that get their heading even when there are none left."""
+    """A list of frames that is true, and so gets its heading, even when no frame is left."""
 
     def __bool__(self):
         return True
@@ -112,7 +112,7 @@ def _is_hidden(filename):
 
 
 def _shown(frame):
-    """A frame without markers below its source line, and without that line if it is in a script."""
+    """A frame without markers below its source line, and without that line if the frame is in a script."""
     if frame.colno is None:
         return frame
     filename = _SCRIPT_FILE if frame.filename == _BUILDER_FILE else frame.filename

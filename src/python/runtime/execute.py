@@ -9,7 +9,7 @@ from .convert import MAX_ELEMENTS, command, elements, revive, to_reply, word
 from .errors import GearsError, GearsFlatError, GearsForceStopped, plain
 from .native import in_c, in_python
 
-# The Context of code that has none.
+# Stands for the Context in code that has none.
 _NOBODY = Context(0, None, 0)
 _LEVELS = ("debug", "verbose", "notice", "warning")
 
@@ -19,7 +19,7 @@ def execute(*args):
     """Runs an engine command and gives its reply; an error reply raises `gears.error`."""
     context = CONTEXT.get() or _NOBODY
     try:
-        # bridge.ask_engine, written out: calls of functions are most of what a loop of execute() takes in Python
+        # this is bridge.ask_engine, written out: calls of functions are most of what a loop of execute() costs in Python
         outcome = bridge.write(bridge.fd, _dumps((context.sender, args), 2))
     except ValueError:
         outcome = UNSURE
@@ -47,7 +47,7 @@ def call_next(*args):
 
 @in_c("getCommand")
 def get_command(*_):
-    """The client's command behind an event, as it was typed."""
+    """The client's command behind an event, as the client has sent it."""
     return calls.call("get_command", _handle())
 
 
@@ -55,7 +55,7 @@ def get_command(*_):
 def override_reply(*args):
     """Sets the reply of the client's command behind an event."""
     if len(args) != 1:
-        # that there is no such command is said first
+        # when there is no such command, that error comes first
         get_command()
         raise GearsError("Override reply must get a single argument")
     reply = to_reply(args[0])
@@ -127,7 +127,7 @@ Log = _deprecated("Log", "log", log)
 ConfigGet = _deprecated("ConfigGet", "configGet", configGet)
 GearsConfigGet = _deprecated("GearsConfigGet", "gearsConfigGet", gearsConfigGet)
 
-# Errors that are ours; all others are error replies of the engine.
+# Errors of the server itself; all others are error replies of the engine.
 _OWN_ERRORS = frozenset(("Can not get CommandHook ctx", "Failed executing command"))
 
 
@@ -137,7 +137,7 @@ def _handle():
 
 
 def _execute(args, context, outcome):
-    """Goes on with a command that is not sent yet, or that has an unusual reply."""
+    """Goes on with a command that was not sent yet, or whose outcome `execute` has not dealt with."""
     if outcome == NOT_HERE or outcome == UNSURE:
         if not args:
             return []
@@ -160,8 +160,8 @@ def _execute(args, context, outcome):
 
 
 def _engine_error(text):
-    """How an error looks to scripts: two kinds are found before the command runs, and have the system's texts. What the
-    engine itself said comes with its line end."""
+    """The text of an error reply as scripts see it. RedisGears finds two kinds of errors before the command runs, and gives them
+    texts of the operating system. Errors of the engine itself end with the end of their line."""
     if text.endswith("\r\n") or text in _OWN_ERRORS:
         return text
     if text.startswith("ERR unknown command"):

@@ -1,4 +1,4 @@
-"""The flow behind a builder: checks what steps are given, and what the flow is to read. In RedisGears this is C."""
+"""The flow behind a builder: checks the arguments of its steps and of `run()`. In RedisGears this is written in C."""
 
 from . import calls, readers, registrations
 from .context import CONTEXT
@@ -12,12 +12,12 @@ _READERS = frozenset(("KeysReader", "StreamReader", "PythonReader", "CommandRead
 _NO_SESSION = "Can not create a gearsCtx on a python created thread"
 _MODES = frozenset(("async", "async_local"))
 
-# Flows that were made since the main thread was told last; each takes a registration id.
+# How many flows were made since the main thread was told last; each takes a registration id.
 _made = 0
 
 
 def take_made():
-    """How many flows were made since the last time somebody asked."""
+    """How many flows were made since the last call."""
     global _made
     made, _made = _made, 0
     return made
@@ -25,7 +25,7 @@ def take_made():
 
 @class_in_c("PyFlatExecution")
 class PyFlatExecution:
-    """A reader and the steps that its records go through. Each method that adds a step gives this back."""
+    """A reader and the steps that its records go through. Each method that adds a step gives the object itself back."""
 
     __slots__ = ("_reader", "_desc", "_steps")
 
@@ -136,7 +136,7 @@ class PyFlatExecution:
         extractor, reducer = args
         if not is_function(extractor):
             raise GearsError(f"{name} extractor argument must be a function")
-        # that of batchgroupby is only found out when it is called
+        # batchgroupby takes anything for a reducer; that it is no function shows when it is called
         if kind != "batchgroup" and not is_function(reducer):
             raise GearsError(f"{name} reducer argument must be a function")
         return self._append(Step(kind, reducer, extractor))

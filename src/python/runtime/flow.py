@@ -12,14 +12,14 @@ from .loop import note_garbage
 from .records import BREATH, Mark, Stage, lines_of
 from .steps import RUNNERS, go_on, run_plain
 
-# Results that are sent at once: not more than so many, and none that comes after one of such a length.
+# Results are sent when there are so many, or when one has such a length.
 BATCH = 4096
 LARGE = 16384
 _SIZED = frozenset((str, bytes))
 _TOO_LARGE = f"ERR a record of more than {MAX_ELEMENTS} elements can not be a result"
-# Errors of an execution that the main thread takes, with the one that tells of the others; mirrored in messages.ts.
+# The most errors of an execution, the last one telling how many others there were; mirrored in messages.ts.
 _MAX_ERRORS = 65_536
-# Bytes of all of them.
+# Bytes of all errors of an execution.
 _ERROR_BYTES = 8 * 1_048_576
 
 DECLARED, RUNNING, WAITING, DONE = range(4)
@@ -29,8 +29,8 @@ flows = {}
 
 
 class Flow(Context):
-    """An execution. Its steps are generators that pull from each other; where one has to wait, the pulling stops and
-    begins again from the end of the flow when that has come."""
+    """An execution. Its steps are generators that pull from each other. When a step has to wait the pulling stops. When what the
+    step waits for has come, the pulling begins again from the last step."""
 
     __slots__ = (
         "steps", "source", "results", "errors", "state", "tasks", "read_seconds", "inner",
@@ -47,26 +47,26 @@ class Flow(Context):
         # coroutines in progress
         self.tasks = set()
         self.read_seconds = 0.0
-        # nobody but the awaitable gets its results
+        # true: its results go to the awaitable only
         self.inner = inner
         self._future = None if future is None else weakref.ref(future)
-        # results for the awaitable, if anybody holds that
+        # results for the awaitable, if anybody still holds the awaitable
         self._kept = None
         self._count = 0
         self._spent = 0.0
         self._reader = self._pipeline = None
         self._stages = ()
-        # of its code, when it has begun
+        # the context variables of its code, once it has begun
         self._variables = None
         self._woken = False
 
     def start(self, flags):
-        """Runs as far as it gets."""
+        """Begins with these flags, and runs until the flow ends or waits."""
         self.set_flags(flags)
         self.begin()
 
     def begin(self):
-        """Does so with the flags that it has."""
+        """Begins with the flags that the flow has, and runs until it ends or waits."""
         if self._future is not None and self._future() is not None:
             self._kept = []
         self._variables = Variables()
@@ -74,8 +74,8 @@ class Flow(Context):
         self._run()
 
     def run_given(self, plain):
-        """Runs it on given records, in a context of variables that is its own. If it has `plain` steps, none of which has to
-        wait, it takes the short way, on which it is nowhere remembered."""
+        """Runs the flow on given records. The caller has given it context variables of its own. A flow of `plain` steps runs in a
+        plain loop, and is not among the `flows` unless a step has to wait."""
         if self.profile or plain is None:
             flows[self.handle] = self
             self.begin()
@@ -100,31 +100,31 @@ class Flow(Context):
         note_garbage()
 
     def keep(self, record):
-        """A record has come to the end of the steps."""
+        """Takes a record that has come to the end of the steps."""
         results = self.results
         results.append(record)
         if len(results) >= BATCH or (type(record) in _SIZED and len(record) >= LARGE):
             self._flush()
 
     def refuse(self, mark):
-        """An error has come there, or would have."""
+        """Takes an error that has come to the end of the steps."""
         self.errors.append(mark.text)
 
     def wake(self):
-        """What it waited for has come: it goes on when the serve loop is free."""
+        """What the flow waited for has come: it goes on when the serve loop is free."""
         if self.state in (RUNNING, WAITING) and not self._woken:
             self._woken = True
             waits.jobs.append(self._resume)
 
     def failed(self, error, entered=None):
-        """What becomes of an exception from users' code: an error entry, or the end when this flow is being stopped."""
+        """Makes an error entry of an exception from users' code; ends the flow when it is being stopped."""
         if self.abort_requested:
             abort.disarm(self)
             raise FlowAborted(stopped_text(error)) from None
         return Mark(error_text(error, self.traceback, entered))
 
     def stop(self, text):
-        """Ends with an error, at once, when it waits: a coroutine of it was stopped. False when it does not wait."""
+        """Ends the flow with an error at once, if it waits: a coroutine of it was stopped. False when it does not wait."""
         abort.disarm(self)
         if self.state != WAITING:
             return False
@@ -134,7 +134,7 @@ class Flow(Context):
         return True
 
     def cancel(self):
-        """Ends without a trace if it waits; nothing happens to one that has not started or has ended."""
+        """Ends the flow without results and errors if it waits; does nothing if it has not started or has ended."""
         if self.state == WAITING:
             self.results.clear()
             self.errors.clear()
@@ -142,7 +142,7 @@ class Flow(Context):
             self._finish("aborted")
 
     def discard(self):
-        """It will never be started."""
+        """Forgets the flow, which will never be started."""
         if self.state == DECLARED:
             self.state = DONE
             flows.pop(self.handle, None)
@@ -172,7 +172,7 @@ class Flow(Context):
         return self._timed(self._pull)
 
     def _timed(self, run, *args):
-        """Runs users' code in its name. Gives what that gives; None when it was stopped."""
+        """Runs users' code in the flow's name. Gives what the code gives; None when it was stopped."""
         CONTEXT.set(self)
         started = time.perf_counter()
         profile = profiler.begin(self) if self.profile else None
@@ -193,7 +193,7 @@ class Flow(Context):
         return None
 
     def _pull(self):
-        """Pulls records out of the last step. Gives the sign with which it pauses; None at the end."""
+        """Pulls records out of the last step. Gives the Mark with which the flow pauses; None at the end."""
         results = self.results
         keep = results.append
         for record in self._pipeline:
@@ -205,7 +205,7 @@ class Flow(Context):
                 return record
             else:
                 self.errors.append(record.text)
-                # records that are on their way still come
+                # records that later steps hold still come
                 self._reader.close()
         return None
 
@@ -226,13 +226,13 @@ class Flow(Context):
         return iter(source)
 
     def _flush(self):
-        """Hands on the results that there are."""
+        """Sends the results that there are."""
         replies = self._take()
         if replies:
             calls.post("results", self.handle, replies)
 
     def _take(self):
-        """Takes the results that there are, and hands on what is too much for one message. Gives the rest as replies; none
+        """Takes the results that there are, and sends what is too much for one message. Gives the rest as replies; an empty list
         when only the awaitable gets them."""
         results = self.results
         if not results:
@@ -261,7 +261,7 @@ class Flow(Context):
         for task in tuple(self.tasks):
             task.cancel()
         self.tasks.clear()
-        # with the last results in it: a message of their own would cost most executions as much as all the rest
+        # the last results go with `done`: a message of their own would cost most executions as much as everything else
         last = self._take()
         self._close()
         times = round(self._spent * 1000, 3), self._read_ms(), self._step_ms()
@@ -272,7 +272,7 @@ class Flow(Context):
         note_garbage()
 
     def _close(self):
-        """Ends the generators; users' ones may run code then."""
+        """Ends the generators. Generators of users may run code when they are ended."""
         pipeline, reader, self._pipeline, self._reader = self._pipeline, self._reader, None, None
         for generator in (pipeline, reader):
             try:
@@ -291,7 +291,8 @@ class Flow(Context):
         return round(read * 1000, 3)
 
     def _step_ms(self):
-        """Per line of RG.GETEXECUTION, in its order: last first, and 0 for all but a step's first line."""
+        """The time of each line of RG.GETEXECUTION, in the order of the lines, which is last first. A step's time stands in its
+        first line; the others have 0."""
         if not self._stages:
             return []
         out, before = [0.0], self._stages[0].spent

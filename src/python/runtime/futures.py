@@ -1,4 +1,4 @@
-"""Coroutines and futures: what steps wait for, and what scripts make futures with."""
+"""Coroutines and futures that steps wait for, and the functions with which scripts make futures."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ from .native import also_named, class_in_c, in_c, in_python
 from .records import Mark
 
 _STEPS_FILE = "<regears>/steps.py"
-# Frames of these files end the search for a step: what runs below them is no step callback.
+# A frame of one of these files ends the search for a step: what such a frame has called is no step callback.
 _BORDERS = frozenset(f"<regears>/{name}.py" for name in ("loop", "flow", "main", "scripts", "readers"))
 
 _NOT_ALLOWED = "Creating async record is not allowed"
@@ -21,7 +21,7 @@ _AWAIT_IN_ATOMIC = "await is not allow inside atomic block"
 
 
 class Entry:
-    """A record that a step waits with."""
+    """A record for which a step waits."""
 
     __slots__ = ("flow", "record", "value", "failure", "done", "queue", "__weakref__")
 
@@ -31,18 +31,18 @@ class Entry:
         self.value = None
         self.failure = None
         self.done = False
-        # the step's records in their order; None when it waits for this one only
+        # the step's records in their order; None when the step waits for this one only
         self.queue = None
 
     @classmethod
     def settled(cls, record, value, failure):
-        """One that need not be waited for."""
+        """An Entry that is done already."""
         entry = cls(None, record)
         entry.value, entry.failure, entry.done = value, failure, True
         return entry
 
     def settle(self, value, failure):
-        """The value has come, or the error; the flow goes on if it waits for just this one."""
+        """Takes the value or the error that was waited for; the flow goes on if this is the record that it waits for."""
         if self.done:
             return
         self.value, self.failure, self.done = value, failure, True
@@ -91,7 +91,7 @@ class PyFuture:
     def __init__(self, stage):
         self._stage = stage
         self._entry = None
-        # of continueFailed before the callback has returned
+        # the error, if continueFailed was called before the callback has returned
         self._failure = None
         self._continued = False
 
@@ -163,7 +163,8 @@ def isAsyncAllow(*_):
 
 
 def _running_step():
-    """The step whose callback is running, and that callback's frame. Found on the stack: steps need not note it."""
+    """The step whose callback is running, and that callback's frame; None for both elsewhere. They are found on the stack, so
+    that steps need not note anything for each record."""
     callback = None
     frame = sys._getframe(2)
     while frame is not None:
@@ -178,7 +179,7 @@ def _running_step():
 
 @in_python
 class GearsFuture(asyncio.Future):
-    """Awaitable of `createFuture()` and `run()`."""
+    """The awaitable that `createFuture()` and `run()` give."""
 
     def __init__(self, *, loop=None, gearsSession=None):
         super().__init__(loop=loop or MAIN)
@@ -187,7 +188,7 @@ class GearsFuture(asyncio.Future):
 
 @in_python
 def createFuture():
-    """A future that `setFutureResults` or `setFutureException` completes."""
+    """Makes a future, which `setFutureResults` or `setFutureException` completes."""
     return GearsFuture(gearsSession=CONTEXT.get())
 
 
@@ -221,7 +222,7 @@ def _set_exception(future, error):
 @also_named(coro="cr")
 def runCoroutine(cr, f=None, delay=0, s=None):
     """Runs a coroutine in the background, after `delay` seconds, in the session `s` or the current one; its outcome
-    continues `f`, a `gearsFuture`. Less than 0 seconds are none."""
+    continues `f`, a `gearsFuture`. A delay below 0 counts as 0."""
     if delay != delay:
         raise ValueError("Invalid delay: NaN (not a number)")
     context = CONTEXT.get() if s is None else s.context
@@ -254,7 +255,7 @@ MAIN.set_task_factory(_new_task)
 
 
 async def _guarded(coroutine):
-    """Runs a coroutine under the rule that nobody waits while they hold the engine."""
+    """Runs a coroutine under the rule that code which holds the engine does not wait."""
     context = CONTEXT.get()
     if context is None:
         return await coroutine

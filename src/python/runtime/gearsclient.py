@@ -70,7 +70,7 @@ def hashtag():
 
 
 class atomic:
-    """`with atomic():` no other client's command runs meanwhile."""
+    """`with atomic():` no command of another client runs inside this block."""
 
     def __init__(self):
         self.atomic = _api().atomicCtx()
@@ -84,7 +84,7 @@ class atomic:
 
 
 class GearsRemoteBuilder:
-    """What the client describes a flow with. It sends it over a connection; there is none here."""
+    """The class with which a client describes a flow and sends it to the server. It does not work in scripts."""
 
     def __init__(self, *_args, **_keywords):
         raise GearsError("GearsRemoteBuilder works in clients; in a script use GearsBuilder")

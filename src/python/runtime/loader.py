@@ -47,7 +47,7 @@ def install(modules):
 
     from pyodide import webloop
 
-    # Pyodide's event loop is JavaScript's, which never turns here. The runtime brings its own, at its import or later.
+    # Pyodide's event loop is that of JavaScript, which never turns here. The runtime brings an event loop of its own (loop.py)
     asyncio.run = webloop._orig_run
     time.sleep = webloop._orig_sleep
     asyncio.events._set_running_loop(None)
@@ -62,8 +62,8 @@ def install(modules):
         importlib.import_module(name)
 
 
-# Ways to JavaScript (calling it would end the worker), to the wasm's functions and to broken memory: importing them is an
-# ImportError.
+# Modules that lead to JavaScript (calling it would end the worker), to the wasm's functions and to broken memory. Importing
+# one is an ImportError.
 _FORBIDDEN = (
     *("js", "pyodide_js", "pyodide", "_pyodide", "_pyodide_core", "ctypes", "_ctypes"),
     *("_testcapi", "_testinternalcapi", "_testlimitedcapi", "_xxtestfuzz"),
@@ -83,14 +83,14 @@ def harden():
     sys.excepthook = sys.__excepthook__
     sys.meta_path[:] = [finder for finder in sys.meta_path if not _is_pyodides(finder)]
 
-    # The snapshot holds the state of its maker, the same in every worker. (So it does the hash seed, which can not be
-    # changed any more: it is as random as the snapshot file, not as the process.)
+    # The snapshot holds the random state of the interpreter that made it, so that would be the same in every worker. (The seed
+    # of hashes is the same in all, too, and can not be changed any more: it is as random as the snapshot file.)
     random.seed()
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None:
         tempfile._name_sequence = None
 
-    # They would end the worker, and with it the sessions of others.
+    # these two would end the worker, and with it the sessions of others
     os._exit = _refuse_exit
     os.abort = _refuse_exit
 
@@ -108,7 +108,7 @@ def _refuse_exit(status=0):
 
 
 def exercise():
-    """A little of everything that the interpreter does in its hot paths, for the engine's optimiser."""
+    """Does a little of everything that Python's interpreter does most often, so that V8 optimises its code."""
 
     def fib(n):
         return n if n < 2 else fib(n - 1) + fib(n - 2)

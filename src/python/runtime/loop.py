@@ -16,7 +16,7 @@ _IDLE = 0.05
 
 
 class _Waiter:
-    """Stands where other loops have their selector."""
+    """Waits for messages of the main thread; it stands where other loops have their selector."""
 
     garbage = False
     # True for the loop of all sessions
@@ -36,7 +36,7 @@ class _Waiter:
 class GearsLoop(BaseEventLoop):
     """One of these serves all sessions; `asyncio.run` makes further ones for as long as it runs."""
 
-    # makes the tasks of all loops; the futures module brings it
+    # makes the tasks of all loops; the futures module sets it
     task_factory = None
 
     def __init__(self):
@@ -52,7 +52,7 @@ class GearsLoop(BaseEventLoop):
         pass
 
     def call_at(self, when, callback, *args, context=None):
-        """No time is NaN: it would be neither before nor after any other, and the loop would never sleep again."""
+        """Refuses NaN for a time: it is neither before nor after any other, so the loop would never sleep again."""
         if when != when:
             raise ValueError("Invalid delay: NaN (not a number)")
         return super().call_at(when, callback, *args, context=context)
@@ -68,7 +68,7 @@ class GearsLoop(BaseEventLoop):
 
     @property
     def has_work(self):
-        """Is something to be run at once, or as soon as its time has come?"""
+        """Is there a callback to be run now?"""
         return bool(self._ready) or (bool(self._scheduled) and self._scheduled[0]._when <= self.time())
 
     def turn(self):
@@ -80,17 +80,17 @@ class GearsLoop(BaseEventLoop):
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
         self._thread_id = threading.get_ident()
         events._set_running_loop(self)
-        # a task that has played with the running loop is still the current one, and no other could run
+        # a task that has changed the running loop may still be the current task, and then no other could run
         _swap_current_task(self, None)
         try:
             self._run_once()
         except (SystemExit, KeyboardInterrupt):
-            # the task that raised it has it as its outcome
+            # the exception is the outcome of the task that raised it
             pass
         finally:
             events._set_running_loop(None)
             self._thread_id = None
-            # somebody may have stopped it, thinking it ran for him alone
+            # code of one session may have stopped the loop, which runs for all
             self._stopping = False
             if atomics.inside:
                 atomics.leave_all()
@@ -98,7 +98,7 @@ class GearsLoop(BaseEventLoop):
 
 
 def note_garbage():
-    """Something large may have become unreachable: it is collected when there is nothing else to do."""
+    """Has garbage collected when there is nothing else to do, because something large may have become unreachable."""
     _Waiter.garbage = True
 
 
@@ -116,13 +116,13 @@ class _MainLoop(GearsLoop):
         self._selector.turns = True
 
     def close(self):
-        """Scripts often close the loop that they were given; others still need this one."""
+        """Does nothing: scripts often close the loop that they were given, and other sessions still need it."""
         if self.is_running():
             raise RuntimeError("Cannot close a running event loop")
 
 
 class _Policy(events._AbstractEventLoopPolicy):
-    """What code outside of coroutines gets from `asyncio.get_event_loop()`."""
+    """Decides what code outside of coroutines gets from `asyncio.get_event_loop()`."""
 
     def __init__(self):
         self._chosen = None
@@ -141,6 +141,6 @@ MAIN = _MainLoop()
 
 
 def install():
-    """Makes this the loop of asyncio."""
+    """Makes MAIN the event loop of asyncio."""
     events._set_event_loop_policy(_Policy())
     events._set_running_loop(None)

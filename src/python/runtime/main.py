@@ -51,7 +51,7 @@ def perform(job):
 
 
 def give_up(job, text):
-    """Ends what a job would have begun, with an error: the main thread waits for its end."""
+    """Ends with an error what a job would have begun, since the main thread waits for the end."""
     if callable(job):
         flow = getattr(job, "__self__", None)
         if isinstance(flow, Flow):
@@ -168,6 +168,6 @@ _HANDLERS = {
     "compile": packages.compile_module,
 }
 
-# What was imported so far is never garbage.
+# the objects that exist now are never garbage
 gc.collect()
 gc.freeze()

@@ -1,5 +1,5 @@
-"""The guise of RedisGears' own objects: there, most functions of the API are written in C and belong to the module
-`redisgears`; those that are written in Python belong to the scripts' namespace, `not_main`."""
+"""Makes functions and classes look as in RedisGears. There most functions of the API are written in C and belong to the module
+`redisgears`; those that are written in Python belong to the namespace of scripts, `not_main`."""
 
 import functools
 from types import FunctionType
@@ -25,7 +25,7 @@ def is_function(value):
 
 
 def in_python(value):
-    """Says of a class, its methods, or a function that it is written in Python there."""
+    """Makes a function, or a class with its methods, look like one that RedisGears has in Python."""
     return _in_module(value, "not_main")
 
 

@@ -1,4 +1,4 @@
-"""Packages of scripts: they are brought in before the first script runs, and compiled where no script ever does."""
+"""Packages for scripts. They are brought in before the first script runs, and compiled in interpreters that run no scripts."""
 
 import importlib
 import importlib._bootstrap_external as _importer
@@ -8,7 +8,7 @@ import warnings
 from . import bridge, calls
 
 _FOLDER = "/packages"
-# The bytecode is never compared with its source: both are in one pack, which nobody can change.
+# A hash of the source in the head of a file of bytecode. It is never checked: both files are in a pack that nobody can change.
 _UNCHECKED = bytes(8)
 
 
@@ -20,9 +20,9 @@ def bring_in():
 
 
 def compile_module(number, path, source):
-    """Compiles one module, and tells the contents of its file of bytecode."""
+    """Compiles one module, and sends the contents of its file of bytecode."""
     try:
-        # what is odd in a package is not its user's business
+        # warnings about a package's source do not concern its users
         warnings.simplefilter("ignore")
         code = compile(source, f"{_FOLDER}/{path}", "exec", dont_inherit=True)
         compiled = bytes(_importer._code_to_hash_pyc(code, _UNCHECKED, False))

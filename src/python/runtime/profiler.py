@@ -9,7 +9,7 @@ from .errors import error_text
 
 
 class Timed:
-    """An iterator that sums up the time spent in another, with everything before it."""
+    """Wraps an iterator, and sums up the time that is spent in it and in those that it pulls from."""
 
     __slots__ = ("spent", "_next")
 
@@ -44,7 +44,7 @@ def begin(context):
 
 
 def end(session):
-    """Ends what `begin` gave."""
+    """Ends the profiling of a session that `begin` gave."""
     session.profiling = False
     session.profile.disable()
 

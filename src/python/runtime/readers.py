@@ -1,4 +1,4 @@
-"""Readers of batch flows: what `run()` is given becomes a source, and a source gives a generator of records."""
+"""Readers of batch flows: of the arguments of `run()` they make a source, and a source makes a generator of records."""
 
 import time
 from types import GeneratorType
@@ -11,7 +11,7 @@ from .native import in_python, is_function
 from .records import BREATH, Mark
 
 
-# What a reader of columns gives between two of them.
+# Stands between two chunks of keys, types and values.
 _PAUSE = (BREATH, None, None)
 # Records between two breaths of a flow.
 _STRIDE = range(256)
@@ -48,7 +48,7 @@ class KeysSource:
                     yield {"event": None, "key": key, "type": kind, "value": value}
 
     def counted(self, flow):
-        """In place of the records and a step that counts them: nobody looks at them, so no value is read."""
+        """Yields the number of the records, in place of the records and a step that counts them; so no value is read."""
         count = 0
         for keys, _, _ in self._chunks(flow, False):
             if type(keys) is Mark:
@@ -144,7 +144,7 @@ class GivenSource:
 
 
 def argument(reader, args):
-    """What `run(*args)` gives a reader: its function, pattern or key. Raises `gears.error`."""
+    """The argument of a reader among those of `run(*args)`: a function, pattern or key. Raises `gears.error`."""
     if reader == "PythonReader":
         if len(args) != 1:
             raise GearsError("python reader function is not given")

@@ -1,17 +1,17 @@
-"""What travels through a flow besides records, and what a flow is made of."""
+"""Marks, which travel through a flow between its records, and the steps that a flow is made of."""
 
 from types import CoroutineType
 
 from .errors import GearsError
 
-# Steps of a flow, which the main thread shows to whoever asks; mirrored in messages.ts.
+# The most steps of a flow; mirrored in messages.ts.
 MAX_STEPS = 10_000
 # Characters of a step's argument in RG.GETEXECUTION, and of all steps' arguments together.
 _SHOWN, _SHOWN_IN_ALL = 1024, 262_144
 
 
 class Mark:
-    """Travels in a record's place: an error with its text, or, without one, a pause of the flow."""
+    """Travels in the place of a record: with a text it is an error, without one it says that the flow pauses."""
 
     __slots__ = ("text",)
 
@@ -19,10 +19,10 @@ class Mark:
         self.text = text
 
 
-# A step yields this when it waits for a coroutine or future: the flow is left alone until that has ended.
+# A step yields this when it waits for a coroutine or future: the flow pauses until that has ended.
 PENDING = Mark(None)
-# A reader yields this every now and then, so that others have their turn, and the interpreter's loop is entered anew:
-# V8 can not replace its code while it runs.
+# A reader yields this every now and then: the flow pauses so that others are served. The loop of Python's interpreter is
+# entered anew then, which lets V8 replace that loop's code by optimised code.
 BREATH = Mark(None)
 
 
@@ -53,12 +53,12 @@ class Stage:
         self.end = None if step.length < 0 else step.start + step.length
         self.can_hold = step.kind in _HOLDING
         self.outcome = None
-        # frame of the callback that made a gearsFuture and has not returned it yet
+        # the frame of the callback that made a gearsFuture and has not returned it yet
         self.held_by = None
         self.spent = 0.0
 
     def failed(self, error, entered=None):
-        """What becomes of an exception from the callback: an error that travels on, or the end of the flow."""
+        """Makes an error that travels on of an exception from the callback; ends the flow when it is being stopped."""
         return self.flow.failed(error, entered)
 
 

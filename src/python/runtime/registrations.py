@@ -13,12 +13,12 @@ _KEY_TYPES = frozenset(("empty", "string", "list", "hash", "set", "zset", "modul
 _MAX_WORDS = 4096
 _POLICIES = frozenset(("continue", "abort", "retry"))
 
-# By number, the part of a registration's id after the dash.
+# Registrations by their number, which is the part of the id after the dash.
 registrations = {}
 
 
 class Registration:
-    """A stored flow and the session it lives in."""
+    """A stored flow and the session that it lives in."""
 
     __slots__ = ("number", "session", "reader", "steps", "plain", "on_registered")
 
@@ -68,7 +68,7 @@ def unregister(number):
 
 
 def _arguments(reader, options, mode):
-    """The arguments of a reader. What is wrong with them is found in the order in which RedisGears looks at them."""
+    """The arguments of a reader, checked in the order in which RedisGears checks them, so that the same error comes first."""
     if reader == "CommandReader":
         return _command(options)
     prefix = _prefix(options)

@@ -20,12 +20,12 @@ class Session:
     __slots__ = ("key", "id", "globals", "profile", "profiling", "__weakref__")
 
     def __init__(self, key):
-        # no other session has the same, though it may have the same id
+        # no other session has the same key, though one may have the same id
         self.key = key
         self.id = key.rpartition(":")[2]
         self.globals = dict(BASE_GLOBALS)
         self.globals["__name__"] = "not_main"
-        # of ProfileExecutions
+        # for the option ProfileExecutions
         self.profile = None
         self.profiling = False
 
@@ -45,11 +45,11 @@ class ScriptBody(Context):
 
     @property
     def declares(self):
-        """True while what is declared waits for the end of the body."""
+        """Are flows and registrations still collected until the end of the body?"""
         return self._declares
 
     def end(self):
-        """The body is over: what its functions do from now on takes effect at once, and is no part of its flow."""
+        """Ends the body: what its functions do from now on takes effect at once, and does not belong to its flow."""
         self._declares = False
         self.handle = self.sender = 0
 
@@ -79,7 +79,7 @@ def run_script(handle, session, code, flags):
         declared, mode, reader = body.declared
         flow.flows[handle] = declared
         run = [mode, describe(declared.steps), reader]
-        # registrations take effect first, and that is the main thread's
+        # the flow must not begin before the registrations take effect, which is the main thread's work
         begins = not body.registered and bridge.take_thread()
         if begins:
             declared.set_flags(flags)
@@ -91,7 +91,7 @@ def run_script(handle, session, code, flags):
 
 
 def call_back(session, function, handle=0):
-    """Calls a function of a session that belongs to no execution. Gives the text of its error, or None."""
+    """Calls a function of a session outside of any execution. Gives the text of its error, or None."""
     context = Background(session)
     context.handle = context.sender = handle
     CONTEXT.set(context)
@@ -103,7 +103,7 @@ def call_back(session, function, handle=0):
         abort.disarm(context)
         if context.atomic:
             atomics.leave(context)
-        # what it has left behind runs on without it
+        # coroutines that the function has left behind run on, without its handle
         context.handle = context.sender = 0
     if hasattr(value, "close") and hasattr(value, "cr_frame"):
         value.close()
@@ -127,7 +127,7 @@ def _run_body(body, code):
 
 
 def _compiled(code):
-    """Gives a script's code object, which is the same for the same text. Raises what `compile()` raises."""
+    """A script's code object; the same text gives the same object. Raises what `compile()` raises."""
     compiled = _cache.pop(code, None)
     if compiled is None:
         compiled = compile(code, "<string>", "exec", dont_inherit=True)

@@ -1,7 +1,7 @@
 """Callbacks as bytes: functions and classes by value, with what they refer to; everything importable by its name.
 
-A registration is packed with its functions' globals as they are at that moment. The namespace of the session itself is
-only named: whoever loads brings a session, whose namespace all its registrations share again.
+A registration is packed with its functions' globals as they are at that moment. The namespace of the session itself is only
+named in the bytes: whoever unpacks them gives a session, whose namespace all its registrations share again.
 """
 
 import abc
@@ -43,7 +43,7 @@ _ENUM_INTERNALS = frozenset(
         "_value_repr_", "__new__", "_flag_mask_", "_singles_mask_", "_all_bits_", "_boundary_", "_inverted_",
     )
 )  # fmt: skip
-# Of the API, which says of itself that it is elsewhere: identity to module and name. The api module fills it.
+# Module and name of each object of the API, by its identity: the objects themselves name other modules. The api module fills it.
 PLACES = {}
 _SENTINELS = {
     id(getattr(dataclasses, name)): name
@@ -68,7 +68,7 @@ def pack_registration(session, reader, steps, on_registered):
 
 
 def unpack_registration(session, blob):
-    """What `pack_registration` packed: reader, steps, onRegistered. Raises `gears.error` for another Python's bytes."""
+    """Unpacks a registration: reader, steps, onRegistered. Raises `gears.error` when another version of Python has packed it."""
     reader, flow, on_registered = _unpack(session, blob)
     steps = [
         Step(kind, _as_text if kind == "text" else function, extractor, start, length)
@@ -89,21 +89,21 @@ def _checked(packed):
 
 
 def unpack_function(session, blob):
-    """What `pack_function` packed."""
+    """Unpacks one callback."""
     return _unpack(session, blob)
 
 
 class Pickler(pickle.Pickler):
-    """Pickles functions and classes that can not be imported by value. How these are made again is for subclasses to
-    change: their methods give what a `__reduce__` does."""
+    """Pickles by value the functions and classes that can not be imported. Subclasses can override `function`, `built_in`, `enum`
+    and `plain_class`, each of which gives what a `__reduce__` would give."""
 
-    # by type, for objects that pickle alone refuses
+    # functions that reduce objects which pickle alone refuses, by their type
     reducers = {}
 
     def __init__(self, file, protocol=None, buffer_callback=None, session=None):
         super().__init__(file, pickle.HIGHEST_PROTOCOL if protocol is None else protocol)
         self._session = session
-        # namespaces of functions that are not the session's, by identity
+        # namespaces that functions have besides the session's, by identity
         self._spaces = {}
 
     def persistent_id(self, value):
@@ -119,7 +119,7 @@ class Pickler(pickle.Pickler):
         if isinstance(value, type):
             return self._class(value)
         if isinstance(value, types.ModuleType):
-            # which calls itself otherwise
+            # `__main__` has another name in its own `__name__`
             name = "__main__" if value is sys.modules.get("__main__") else value.__name__
             if sys.modules.get(name) is not value:
                 raise pickle.PicklingError(f"cannot pickle module '{name}', which can not be imported")
@@ -156,10 +156,10 @@ class Pickler(pickle.Pickler):
         return make_function, (*made, function.__module__, function.__closure__), state, None, None, set_function
 
     def space(self, space):
-        """A namespace that is empty but for what says where it is; the same one for the same original."""
+        """A copy of a namespace that has only the names which say where it is; the same copy for the same original."""
         if id(space) not in self._spaces:
             kept = {name: space[name] for name in ("__name__", "__package__", "__file__") if name in space}
-            # the original is kept alive so that its identity stays its own
+            # the original is kept alive, so that nothing else can get its identity
             self._spaces[id(space)] = (kept, space)
         return self._spaces[id(space)][0]
 
@@ -182,7 +182,7 @@ class Pickler(pickle.Pickler):
         return self.plain_class(cls, slots if "__slots__" in space else None, attributes)
 
     def built_in(self, name):
-        """A class that has a name in the module `types` only."""
+        """A class that can only be found in the module `types`."""
         return getattr, (types, name)
 
     def enum(self, cls, members, attributes):
@@ -191,14 +191,14 @@ class Pickler(pickle.Pickler):
         return make_enum, made, attributes, None, None, set_class
 
     def plain_class(self, cls, slots, attributes):
-        """Any other class by value; `slots` is None when it has none."""
+        """Any other class by value; `slots` is None when the class has none."""
         made = (type(cls), cls.__name__, cls.__bases__, cls.__module__, cls.__qualname__, slots)
         return make_class, made, attributes, None, None, set_class
 
 
 def referred(function, base):
-    """The globals that a function refers to, but for those that are in `base` as well; and the names of submodules that
-    it reaches as attributes of modules among them."""
+    """The globals that a function refers to, without those that are the same in `base`; and the names of submodules that the
+    function reaches as attributes of modules among these globals."""
     names, attributes = set(), set()
     _find_names(function.__code__, names, attributes)
     space = function.__globals__
@@ -220,7 +220,7 @@ def set_function(function, state):
     for name in state["modules"]:
         importlib.import_module(name)
     for name, value in state["globals"].items():
-        # what another registration of the session brought already is shared
+        # a value that another registration of the session has brought is shared
         if name not in space or space[name] is BASE_GLOBALS.get(name, _NOWHERE):
             space[name] = value
     function.__defaults__ = state["defaults"]
@@ -261,7 +261,7 @@ def set_class(cls, state):
 
 
 def _found(value):
-    """How to find something of the API again."""
+    """What finds an object of the API again when it is unpacked."""
     module, name = PLACES[id(value)]
     return getattr, (sys.modules[module], name)
 
@@ -272,7 +272,7 @@ def _as_text(record):
 
 _NOWHERE = object()
 
-# Classes that say they are in `builtins`, but are only found here.
+# Classes that name `builtins` as their module, but can only be found in `types`.
 _BUILT_IN = {value: name for name, value in vars(types).items() if isinstance(value, type)}
 _SPECIAL_TYPES = {type(None): None, type(...): ..., type(NotImplemented): NotImplemented}
 
@@ -329,7 +329,7 @@ def _failure(name, error):
 
 
 def _importable(value):
-    """Can this be found by its module and name, in any interpreter?"""
+    """Can this value be found by its module and name in any interpreter?"""
     module = getattr(value, "__module__", None)
     if module in _NOT_OURS:
         return False
@@ -351,7 +351,7 @@ def _find_names(code, names, attributes):
 
 
 def _submodules(used, attributes):
-    """Modules that are reached as attributes of used ones: importing those alone would not load them."""
+    """Modules that are reached as attributes of used modules: importing the used modules alone would not load them."""
     packages = [value.__name__ for value in used.values() if isinstance(value, types.ModuleType)]
     names = (f"{package}.{attribute}" for package in packages for attribute in attributes)
     return [name for name in names if name in sys.modules]

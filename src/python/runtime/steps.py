@@ -1,8 +1,8 @@
 """The steps of a flow as generators: each pulls from the one before, and passes Marks on untouched.
 
-Everything here runs once per record, so the loops are written out. `gearsFuture()` recognises these functions on the
-stack by their file and finds its step in their local `stage`; nothing else of this package may call users' step
-callbacks. No `yield` stands inside a `try` that catches: closing a generator raises at its `yield`.
+Everything here runs once per record, so the loops are written out. `gearsFuture()` recognises these functions on the stack by
+their file, and finds the step in their local `stage`; so no other file of this package may call the callbacks of steps. No
+`yield` stands inside a `try` that catches: closing a generator raises at its `yield`.
 """
 
 from collections import deque
@@ -117,7 +117,7 @@ def limit_records(stage, source):
         full = end is not None and seen >= end
         if type(record) is Mark:
             yield record
-            # one more record is pulled, whatever it is; a sign to pause is none
+            # after the last record one more is pulled, and an error counts as one; a pause does not
             if full and record.text is not None:
                 return
             continue
@@ -255,20 +255,20 @@ RUNNERS = {
 }
 
 
-# Steps that make at most one record of one.
+# Steps that make at most one record of each record.
 _PLAIN = frozenset(("map", "text", "filter", "foreach"))
 
 
 def plain_steps(steps):
-    """The steps that run_plain has to run for these; None when it can not run them."""
+    """The given steps as `run_plain` takes them, without `collect`; None when `run_plain` can not run them."""
     steps = [step for step in steps if step.kind != "collect"]
     return steps if _PLAIN.issuperset([step.kind for step in steps]) else None
 
 
 def run_plain(flow, steps, records):
-    """Takes records through steps of plain_steps, one after the other: what the generators do, without the time that it takes to begin
-    and end them, which is most of what an event with its one record takes. Gives None at the end; when a step has to wait,
-    what `go_on` has to know."""
+    """Takes records through steps of `plain_steps`, one record after the other. It does what the generators do, but does not begin
+    and end generators, which takes most of the time of an event with its one record. Gives None at the end; when a step has to
+    wait, the first arguments of `go_on`."""
     stages = [None if step.kind == "text" else Stage(flow, step) for step in steps]
     for record in records:
         for stage in stages:
@@ -299,7 +299,8 @@ def run_plain(flow, steps, records):
 
 
 def go_on(stages, waiting, entry, source):
-    """The generators of steps, one of which waits with the record that run_plain took last; `source` gives those after it."""
+    """Makes the generators of steps for the rest of what `run_plain` has begun: the step `waiting` waits for `entry`, and `source`
+    gives the records after that one."""
     for stage in stages:
         if stage is None:
             source = text_records(Stage(waiting.flow, Step("text")), source)
@@ -312,7 +313,7 @@ def go_on(stages, waiting, entry, source):
 
 
 def _key(stage, record):
-    """The key of a record, always an exact str; or a Mark."""
+    """The key of a record, which is always an exact str; or a Mark when there is none."""
     try:
         key = stage.extractor(record)
         if type(key) is str:
@@ -324,7 +325,7 @@ def _key(stage, record):
 
 
 def _in_order(stage, source, queue):
-    """Goes on for a step that has begun to wait: starts what follows, and hands out in the order of the records."""
+    """Goes on with a step that has begun to wait: calls the callback for further records, and yields in their order."""
     call, outcome = stage.function, stage.outcome
     queue[0].queue = queue
     while True:

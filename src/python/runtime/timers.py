@@ -7,10 +7,10 @@ from .errors import GearsError, plain
 from .native import in_c, is_function
 from .scripts import call_back
 
-# Seconds that are as good as for ever, and that the main thread can count in milliseconds.
+# The most seconds that the main thread can count in milliseconds, which are as good as for ever.
 _LONGEST = 2**53 // 1000
 
-# By the number that the main thread gave.
+# Session and function of each time event, by the number that the main thread gave.
 timers = {}
 
 
@@ -30,7 +30,7 @@ def registerTE(*args):
     if context is None:
         raise GearsError("can not create time event on a python created thread")
     key, blob = None, b""
-    # what is no text is no key
+    # a key that is no text counts as none
     if len(args) == 3 and isinstance(args[2], str):
         key, blob = word(plain(args[2]), "key"), serialise.pack_function(context.session, function)
     number = calls.call("time_event", min(int(seconds), _LONGEST), key, blob, context.session.key, context.handle)
@@ -46,12 +46,12 @@ def restore(session, number, blob):
 
 
 def fire(number, handle):
-    """Calls a time event's function, which can be interrupted by the handle; an error ends it."""
+    """Calls a time event's function, which can be interrupted by the handle. An error ends the time event."""
     timer = timers.get(number)
     if timer is None:
         calls.post("timer", number, "error", "the time event does not exist")
         return
-    # the engine is held from here on, and not already while this interpreter is busy with something else
+    # the engine is held from here on, and not while the job waits for this interpreter
     if not calls.call("timer_begin", number):
         return
     error = call_back(*timer, handle)

@@ -23,7 +23,7 @@ MAX_NESTED = 16
 # Seconds that one wait takes at most before it looks at the clock again.
 _LONG = 86400
 _nested = 0
-# Set by main: runs one job at once, and ends one that can not be run.
+# Functions of main.py: the first runs a job at once, the second ends a job that can not be run.
 _perform = _give_up = None
 
 
@@ -52,7 +52,7 @@ def until(deadline, is_over=None):
 
 
 def sleep(seconds):
-    """`time.sleep`."""
+    """The `time.sleep` of scripts."""
     until(time.monotonic() + _seconds(seconds))
 
 
@@ -64,8 +64,8 @@ def heed_abort():
 
 
 def turn(timeout, is_main):
-    """Waits for a message in the name of an event loop, at most so many seconds (None: for ever); not at all when jobs are
-    there already. `is_main`: it is the loop of all sessions that waits."""
+    """Waits for a message in the name of an event loop, at most so many seconds (None: for ever); not at all when there are jobs
+    already. `is_main` says that it is the loop of all sessions."""
     if jobs:
         timeout = 0
     message = bridge.receive(None if timeout is None else max(timeout, 0) * 1000, is_main)
@@ -87,13 +87,13 @@ def accept(message):
     if kind == "nested":
         _run_nested(message[1])
     elif kind == "restore" or kind == "restore_timer" or kind == "packages":
-        # what is nested after it may be an event of this very registration, and would overtake it in the queue
+        # done now: a nested job that comes next may be an event of this very registration
         _perform(message)
     elif kind != "reply":
         jobs.append(message)
     elif message[1] in _expected:
         _early[message[1]] = message
-    # any other reply is for a call that was given up
+    # any other reply belongs to a call that was given up
 
 
 def await_reply(sequence, message):
