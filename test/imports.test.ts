@@ -26,14 +26,14 @@ const COMMON = [
 const ENGINE = [
   ...[
     "engine.ts",
-    "client.ts",
+    "engine-client.ts",
     "lasting-client.ts",
     "encode.ts",
-    "internal.ts",
+    "internal-connections.ts",
     "engine-commands.ts",
     "config-reply.ts",
-    "gate.ts",
-    "rights.ts",
+    "engine-gate.ts",
+    "user-rights.ts",
   ],
   ...["traits.ts", "engine-room.ts"],
 ].map((file) => `engine/${file}`);
@@ -51,7 +51,9 @@ const PYTHON = [
   "call-reply.ts",
   "python-room.ts",
 ].map((file) => `python/${file}`);
-const PACKAGES = ["packages.ts", "packages-room.ts", "errors.ts", "transfer.ts"].map((file) => `packages/${file}`);
+const PACKAGES = ["packages.ts", "packages-room.ts", "package-errors.ts", "transfer.ts"].map(
+  (file) => `packages/${file}`,
+);
 
 /**
  * What the files under a path may import besides their own folder and what is common; the first match counts. The rooms are
@@ -76,7 +78,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   [
     "python/direct-calls.ts",
     [
-      "engine/attached.ts",
+      "engine/attached-engine.ts",
       "engine/engine.ts",
       ...["channel", "call-reply", "command-names", "python-host", "marshal", "protocol"].map(
         (name) => `python/${name}.ts`,

@@ -1,7 +1,7 @@
 /**
  * May somebody run an `RG.*` command? The engine knows: it is asked with a harmless command that needs the same right.
  */
-import type { UserRights } from "../engine/rights.ts";
+import type { UserRights } from "../engine/user-rights.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import type { Caller } from "./caller.ts";
 import type { Access, CommandRow, CommandTable } from "./command.ts";

@@ -5,7 +5,7 @@
 import { debugRefusal } from "../engine/debug.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
-import type { AccessEpoch } from "../engine/rights.ts";
+import type { AccessEpoch } from "../engine/user-rights.ts";
 import { hasForm, traitsOf } from "../engine/traits.ts";
 import type { Translator } from "./path.ts";
 

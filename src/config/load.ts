@@ -1,7 +1,7 @@
 /** Puts the sources together: command line before environment before file before default. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { ConfigError } from "./error.ts";
+import { ConfigError } from "./config-error.ts";
 import { type Config, camelCase, OPTIONS, type OptionSpec, type OptionValue } from "./options.ts";
 import { type CommandLine, type Layer, readArguments, readEnvironment, readFileText } from "./sources.ts";
 import { completeConfig, formatValue, parseValue } from "./values.ts";

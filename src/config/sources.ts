@@ -1,10 +1,10 @@
 /** Reads options from the command line, the environment and a configuration file. */
 import { isIP } from "node:net";
-import { ConfigError } from "./error.ts";
+import { ConfigError } from "./config-error.ts";
 import { findOption, type OptionName, type OptionSpec, OPTIONS, optionEntries } from "./options.ts";
 import { judgeRedisDirective } from "./redis.ts";
 import { sameGearsName, splitGearsOption } from "./values.ts";
-import { joinWords, splitWords } from "./words.ts";
+import { joinWords, splitWords } from "./config-words.ts";
 
 /** What one source says, as text. */
 export interface Layer {

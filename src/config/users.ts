@@ -1,6 +1,6 @@
 /** Lines that define users of the embedded engine: a name, and rules as ACL SETUSER takes them. */
-import { ConfigError } from "./error.ts";
-import { splitWords } from "./words.ts";
+import { ConfigError } from "./config-error.ts";
+import { splitWords } from "./config-words.ts";
 
 export interface UserLine {
   readonly name: string;

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { inspect } from "node:util";
-import { ConfigError } from "./error.ts";
+import { ConfigError } from "./config-error.ts";
 import { type Config, camelCase, type OptionSpec, type OptionValue, optionEntries } from "./options.ts";
 import { judgeRedisDirective } from "./redis.ts";
 import { parseUserLines } from "./users.ts";

@@ -1,6 +1,6 @@
 /** A connection to the embedded engine. */
 import type { EngineConnection } from "./engine.ts";
-import type { LentConnection } from "./threads.ts";
+import type { LentConnection } from "./engine-threads.ts";
 import type { VirtualSocket } from "./virtual-socket.ts";
 
 /** What a connection needs of the engine. */

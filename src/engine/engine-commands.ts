@@ -1,5 +1,5 @@
 /** What the engine's commands are: what its COMMAND table tells, and what follows from that together with their traits. */
-import type { EngineClient, EngineValue } from "./client.ts";
+import type { EngineClient, EngineValue } from "./engine-client.ts";
 import { arityFits } from "./engine.ts";
 import { type Traits, traitsOf } from "./traits.ts";
 

@@ -1,10 +1,10 @@
 /** The engine's files, and the work with them that the engine leaves to the host. */
 import type { BackgroundSync } from "./files/background-sync.ts";
-import { FileDescriptors } from "./files/descriptors.ts";
+import { FileDescriptors } from "./files/file-descriptors.ts";
 import { errnoOf } from "./files/errno.ts";
-import { EngineFolder, type FileCalls } from "./files/folder.ts";
-import type { EngineForks } from "./fork/forks.ts";
-import { AOF_SYNC, Hook } from "./hooks.ts";
+import { EngineFolder, type FileCalls } from "./files/engine-folder.ts";
+import type { EngineForks } from "./fork/engine-forks.ts";
+import { AOF_SYNC, Hook } from "./valkey-hooks.ts";
 import type { Internals } from "./internals.ts";
 import type { FileImports } from "./wasi.ts";
 import type { MemoryView } from "./wasm.ts";
@@ -78,7 +78,7 @@ export class EngineFiles {
     };
   }
 
-  /** Answers the engine, see `hooks.ts`. */
+  /** Answers the engine, see `valkey-hooks.ts`. */
   onHook(hook: number, argument: number): number {
     switch (hook) {
       case Hook.pendingJobs:

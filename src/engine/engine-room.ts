@@ -3,13 +3,13 @@ import { resolve } from "node:path";
 import { type Config, engineConfig, parseBytes, readOptionFile } from "../config.ts";
 import { BootFailure } from "./boot-log.ts";
 import { EngineCommands } from "./engine-commands.ts";
-import { EmbeddedEngine } from "./embedded.ts";
+import { EmbeddedEngine } from "./embedded-engine.ts";
 import type { Engine } from "./engine.ts";
-import { EngineGate } from "./gate.ts";
-import { InternalConnections } from "./internal.ts";
-import { AccessEpoch, DEFAULT_USER, UserRights } from "./rights.ts";
+import { EngineGate } from "./engine-gate.ts";
+import { InternalConnections } from "./internal-connections.ts";
+import { AccessEpoch, DEFAULT_USER, UserRights } from "./user-rights.ts";
 import { type DebugMode, OwnSettings, type OwnValues } from "./own-settings.ts";
-import { UpstreamEngine } from "./upstream.ts";
+import { UpstreamEngine } from "./upstream-engine.ts";
 import { parseEngineUrl } from "./url.ts";
 import type { Logger } from "../log.ts";
 

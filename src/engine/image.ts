@@ -1,10 +1,10 @@
 /**
  * The file of the engine's WebAssembly, rewritten in memory. Functions of Valkey that the file does not export are exported, so
- * that they can be called. Some functions get the host's bodies (see `hooks.ts`). The memory becomes one that the module
+ * that they can be called. Some functions get the host's bodies (see `valkey-hooks.ts`). The memory becomes one that the module
  * imports and that several threads share. Then the data that the file brings are taken out, since each thread's instance would
  * write them into that memory anew. Everything else stays byte for byte: V8 takes plain loads and stores for shared memory.
  */
-import { withHooks } from "./hooks.ts";
+import { withHooks } from "./valkey-hooks.ts";
 import {
   bodyOf,
   functionNames,

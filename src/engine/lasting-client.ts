@@ -1,6 +1,6 @@
 /** A connection of the server's own that is opened when it is needed, and anew when it has ended. */
 import type { Maybe } from "../maybe.ts";
-import type { EngineClient } from "./client.ts";
+import type { EngineClient } from "./engine-client.ts";
 
 export class LastingClient {
   readonly #open: () => EngineClient;

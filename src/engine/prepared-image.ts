@@ -1,7 +1,7 @@
 /** The engine's file as it is run, and the memory that it runs in. */
 import { DIRECT_FUNCTIONS } from "./direct-entry.ts";
 import { CHILD_FUNCTIONS } from "./fork/forked-engine.ts";
-import { FORK_FUNCTIONS } from "./fork/forks.ts";
+import { FORK_FUNCTIONS } from "./fork/engine-forks.ts";
 import { withExports, withSharedMemory } from "./image.ts";
 import { createSharedMemory, SharedMemoryView } from "./shared-memory.ts";
 import { MemoryView } from "./wasm.ts";

@@ -47,7 +47,7 @@ export interface WasiHost {
   /** Is called whenever the engine asks for the time. */
   readonly onClock?: () => void;
   readonly files?: FileImports;
-  /** Does what Valkey leaves to others, see `hooks.ts`. */
+  /** Does what Valkey leaves to others, see `valkey-hooks.ts`. */
   readonly onHook?: (hook: number, argument: number) => number;
 }
 

@@ -5,7 +5,7 @@ import type { PythonRoom } from "../python/python-room.ts";
 import { Ids } from "./ids.ts";
 import { ExecutionRegistry } from "./execution-registry.ts";
 import { Requirements } from "./requirements.ts";
-import { ExecutionRunner, type SlowLog } from "./runner.ts";
+import { ExecutionRunner, type SlowLog } from "./execution-runner.ts";
 import { Script } from "./script.ts";
 import { SessionRegistry } from "./session.ts";
 

@@ -4,7 +4,7 @@ import type { Execution } from "./execution.ts";
 import { NODE_ID } from "./ids.ts";
 import type { ExecutionSummary } from "./execution-registry.ts";
 import type { Requirements } from "./requirements.ts";
-import { type ExecutionRunner, tooManyPending } from "./runner.ts";
+import { type ExecutionRunner, tooManyPending } from "./execution-runner.ts";
 import type { Declarations } from "./script.ts";
 import { Session, type SessionRegistry } from "./session.ts";
 import { array, bulk, integer, type Reply, status, text } from "../resp/reply.ts";

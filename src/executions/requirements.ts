@@ -1,7 +1,7 @@
 /** Requirements of scripts: packages that come with the server are there, others are installed. */
 import { ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { InstallError } from "../packages/errors.ts";
+import { InstallError } from "../packages/package-errors.ts";
 import type { Packages } from "../packages/packages.ts";
 import { BadTransfer } from "../packages/transfer.ts";
 import type { Session, SessionRegistry } from "./session.ts";

@@ -1,6 +1,6 @@
 /** Sessions: an accepted script with its namespace, known to others while it owns a registration. */
 import { v4 as uuid } from "uuid";
-import { DEFAULT_USER } from "../engine/rights.ts";
+import { DEFAULT_USER } from "../engine/user-rights.ts";
 import type { PythonRequest } from "../python/protocol.ts";
 import type { PythonSession, SessionPackages } from "../python/python-session.ts";
 

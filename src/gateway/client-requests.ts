@@ -8,7 +8,7 @@ import { encodeCommand } from "../engine/encode.ts";
 import { traitsOf, wordOf } from "../engine/traits.ts";
 import type { Maybe } from "../maybe.ts";
 import { encodeWhole, error, type Reply } from "../resp/reply.ts";
-import type { RequestDecoder } from "../resp/request.ts";
+import type { RequestDecoder } from "../resp/request-decoder.ts";
 import type { ClientAccess } from "./client-access.ts";
 import type { ClientLife } from "./client-life.ts";
 import type { ClientState } from "./client-state.ts";

@@ -1,5 +1,5 @@
 /** What the gateway knows of a client's connection, all of it learned from the engine's replies. */
-import { DEFAULT_USER } from "../engine/rights.ts";
+import { DEFAULT_USER } from "../engine/user-rights.ts";
 import type { Protocol } from "../resp/reply.ts";
 import type { Transaction } from "./transaction.ts";
 

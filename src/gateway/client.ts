@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Asking } from "../commands/path.ts";
 import { type ClientAddresses, DOWN, ENGINE_DOWN, FULL_COMMANDS } from "../engine/engine.ts";
 import { encode, error, raw, type Reply } from "../resp/reply.ts";
-import { RequestDecoder } from "../resp/request.ts";
+import { RequestDecoder } from "../resp/request-decoder.ts";
 import { ClientAccess } from "./client-access.ts";
 import { ClientLife } from "./client-life.ts";
 import { ClientRequests } from "./client-requests.ts";

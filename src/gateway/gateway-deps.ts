@@ -3,10 +3,10 @@ import type { CommandTable } from "../commands/command.ts";
 import type { Path } from "../commands/path.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
-import type { AccessEpoch } from "../engine/rights.ts";
+import type { AccessEpoch } from "../engine/user-rights.ts";
 import type { Logger } from "../log.ts";
-import { REQUEST_LIMITS, type RequestLimits } from "../resp/request.ts";
-import type { EngineGate } from "../engine/gate.ts";
+import { REQUEST_LIMITS, type RequestLimits } from "../resp/request-decoder.ts";
+import type { EngineGate } from "../engine/engine-gate.ts";
 import type { Slowlog } from "./slowlog.ts";
 
 export interface GatewayLimits extends RequestLimits {

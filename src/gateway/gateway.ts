@@ -1,13 +1,13 @@
 /** What all clients of a server share. */
 import type { CommandTable } from "../commands/command.ts";
 import type { Path } from "../commands/path.ts";
-import { EngineClient } from "../engine/client.ts";
+import { EngineClient } from "../engine/engine-client.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { OwnSettings } from "../engine/own-settings.ts";
-import type { AccessEpoch } from "../engine/rights.ts";
+import type { AccessEpoch } from "../engine/user-rights.ts";
 import { scalarText } from "../resp/frames.ts";
-import type { EngineGate } from "../engine/gate.ts";
+import type { EngineGate } from "../engine/engine-gate.ts";
 import { GATEWAY_LIMITS, type GatewayDeps, type GatewayLimits } from "./gateway-deps.ts";
 import { Monitors } from "./monitors.ts";
 import { Router } from "./router.ts";

@@ -10,7 +10,7 @@
 import { createHash } from "node:crypto";
 import type { Caller } from "../commands/caller.ts";
 import type { Handling, Middleware, Next, Path, RequestView } from "../commands/path.ts";
-import { type EngineClient, encodeCommand } from "../engine/client.ts";
+import { type EngineClient, encodeCommand } from "../engine/engine-client.ts";
 import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { Maybe } from "../maybe.ts";

@@ -3,7 +3,7 @@
  * functions can put others in their place, which would then act as the next client whose script is run.
  */
 import { readFileSync } from "node:fs";
-import { type EngineClient, encodeCommand } from "../engine/client.ts";
+import { type EngineClient, encodeCommand } from "../engine/engine-client.ts";
 import { LastingClient } from "../engine/lasting-client.ts";
 import { ReplyError } from "../errors.ts";
 import { isError, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";

@@ -2,7 +2,7 @@
 import type { CommandRow, CommandTable } from "../commands/command.ts";
 import type { Path } from "../commands/path.ts";
 import { traitsOf, wordOf } from "../engine/traits.ts";
-import { nameHash, type RequestDecoder } from "../resp/request.ts";
+import { nameHash, type RequestDecoder } from "../resp/request-decoder.ts";
 import { PLANNERS, type Planner } from "./planners.ts";
 
 export interface Route {

@@ -3,11 +3,11 @@
  */
 import { after, type Handling, type Middleware, type RequestView } from "../commands/path.ts";
 import { encodeCommand } from "../engine/encode.ts";
-import type { InternalConnections } from "../engine/internal.ts";
+import type { InternalConnections } from "../engine/internal-connections.ts";
 import { wordOf } from "../engine/traits.ts";
 import { isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
 import { array, bulk, encodeWhole, integer, type Reply, raw, text } from "../resp/reply.ts";
-import type { AccessEpoch } from "../engine/rights.ts";
+import type { AccessEpoch } from "../engine/user-rights.ts";
 
 interface SlowlogOptions {
   readonly connections: Pick<InternalConnections, "open">;

@@ -14,7 +14,7 @@
  * not come through this server can get in between the stages; a command that the engine refuses only now (out of memory,
  * rights lost since) fails its stage and not what is before it.
  */
-import { EngineClient, EngineClosed } from "../engine/client.ts";
+import { EngineClient, EngineClosed } from "../engine/engine-client.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import { DOWN, type Engine } from "../engine/engine.ts";
 import { ArrayCollector, FrameCollector, isError, scalarText, splitAggregate } from "../resp/frames.ts";

@@ -1,6 +1,6 @@
 /** What the engine has answered about a client's rights, remembered until they can have changed. */
 import type { Access } from "../commands/command.ts";
-import type { AccessEpoch } from "../engine/rights.ts";
+import type { AccessEpoch } from "../engine/user-rights.ts";
 
 /** One client's verdicts. */
 export class Verdicts {

@@ -6,7 +6,7 @@ import { InternalError } from "../errors.ts";
 import { makeFolder } from "../folder.ts";
 import type { Logger } from "../log.ts";
 import { BUILT_IN } from "./built-in.ts";
-import { PackageError } from "./errors.ts";
+import { PackageError } from "./package-errors.ts";
 import { Installer } from "./installer.ts";
 import { type LockedPackage, type LockFile, readInterpreter } from "./interpreter.ts";
 import { LOCK } from "./lock-source.ts";

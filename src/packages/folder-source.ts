@@ -1,8 +1,8 @@
 /** A folder of wheels, which is read anew each time: what is put there can be used at once. */
 import { copyFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type PackageCache, sha256OfFile } from "./cache.ts";
-import { PackageError } from "./errors.ts";
+import { type PackageCache, sha256OfFile } from "./package-cache.ts";
+import { PackageError } from "./package-errors.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { type CachedWheel, choose, type Found, type Source } from "./source.ts";
 import { type UnpackLimits, wheelMetadata } from "./wheel.ts";

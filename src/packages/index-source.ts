@@ -1,8 +1,8 @@
 /** An index of packages (PEP 503, and PEP 691 for its JSON), with metadata apart from the files where it has them (PEP 658). */
-import type { PackageCache } from "./cache.ts";
-import { sha256Of } from "./cache.ts";
-import type { Downloader } from "./download.ts";
-import { PackageError } from "./errors.ts";
+import type { PackageCache } from "./package-cache.ts";
+import { sha256Of } from "./package-cache.ts";
+import type { Downloader } from "./downloader.ts";
+import { PackageError } from "./package-errors.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { type Metadata, parseMetadata } from "./metadata.ts";
 import { isWanted } from "./requirement.ts";

@@ -1,6 +1,6 @@
 /** What a wheel says of itself: its name, its METADATA. */
 import { valid } from "@renovatebot/pep440";
-import { InstallError } from "./errors.ts";
+import { InstallError } from "./package-errors.ts";
 import { normalName, parseRequirement, type Requirement } from "./requirement.ts";
 
 /** The parts of a wheel's file name. */

@@ -6,7 +6,7 @@ import {
   type Requirement as ParsedRequirement,
 } from "pip-requirements-js";
 import { satisfies, valid, validRange } from "@renovatebot/pep440";
-import { PackageError } from "./errors.ts";
+import { PackageError } from "./package-errors.ts";
 import type { MarkerVariables } from "./interpreter.ts";
 
 export interface Requirement {

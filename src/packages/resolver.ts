@@ -4,7 +4,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { parse } from "@renovatebot/pep440";
-import { PackageError } from "./errors.ts";
+import { PackageError } from "./package-errors.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { isWanted, markerHolds, type Requirement } from "./requirement.ts";
 import type { Candidate, Found, Source } from "./source.ts";

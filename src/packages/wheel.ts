@@ -2,7 +2,7 @@
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { packHead } from "../python/pack.ts";
 import type { CompileModules } from "../python/python-host.ts";
-import { InstallError } from "./errors.ts";
+import { InstallError } from "./package-errors.ts";
 import { type Metadata, parseMetadata } from "./metadata.ts";
 import { readZip, type ZipEntry } from "./zip.ts";
 

@@ -4,7 +4,7 @@
  */
 import { promisify } from "node:util";
 import { crc32, inflateRaw } from "node:zlib";
-import { InstallError } from "./errors.ts";
+import { InstallError } from "./package-errors.ts";
 
 /** A file in an archive. */
 export interface ZipEntry {

@@ -5,11 +5,11 @@
  */
 import { after, type Middleware, type Path } from "../commands/path.ts";
 import type { EngineCommands } from "../engine/engine-commands.ts";
-import type { EmbeddedEngine } from "../engine/embedded.ts";
-import type { EngineGate } from "../engine/gate.ts";
-import type { InternalConnections } from "../engine/internal.ts";
-import type { UserRights } from "../engine/rights.ts";
-import type { EngineThreads } from "../engine/threads.ts";
+import type { EmbeddedEngine } from "../engine/embedded-engine.ts";
+import type { EngineGate } from "../engine/engine-gate.ts";
+import type { InternalConnections } from "../engine/internal-connections.ts";
+import type { UserRights } from "../engine/user-rights.ts";
+import type { EngineThreads } from "../engine/engine-threads.ts";
 import { wordOf } from "../engine/traits.ts";
 import type { CallContext } from "./python-host.ts";
 

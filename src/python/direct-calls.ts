@@ -8,7 +8,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
-import { AttachedEngine, type EngineShare } from "../engine/attached.ts";
+import { AttachedEngine, type EngineShare } from "../engine/attached-engine.ts";
 import { arityFits, MAX_REPLY, replyTooLong } from "../engine/engine.ts";
 import { ReplyError } from "../errors.ts";
 import { type SharedMemoryWords, Word } from "./channel.ts";

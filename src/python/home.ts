@@ -2,7 +2,7 @@
  * One interpreter of the pool, with the jobs and sessions in it. Checks what its code names: jobs, and questions asked of
  * it.
  */
-import type { EngineThreads } from "../engine/threads.ts";
+import type { EngineThreads } from "../engine/engine-threads.ts";
 import { ReplyError } from "../errors.ts";
 import { replyMessage } from "./call-reply.ts";
 import type { FlowOutcome, Interruptible, Job, ScriptOutcome } from "./job.ts";

@@ -1,6 +1,6 @@
 /** Walks over the keys that flows read: each belongs to an interpreter, ends with its job, and has a cursor by which it is named. */
 import type { Path } from "../commands/path.ts";
-import type { UserRights } from "../engine/rights.ts";
+import type { UserRights } from "../engine/user-rights.ts";
 import { ReplyError } from "../errors.ts";
 import type { Job } from "./job.ts";
 import { MarshalWriter } from "./marshal.ts";
@@ -8,7 +8,7 @@ import { BadMessage } from "./messages.ts";
 import { ReplyStatus } from "./protocol.ts";
 import type { Asking, PythonCommands } from "./python-commands.ts";
 import type { CallContext, CallReply } from "./python-host.ts";
-import { type KeyBatch, KeyScan } from "./scan.ts";
+import { type KeyBatch, KeyScan } from "./key-scan.ts";
 
 interface KeyWalksOptions {
   readonly commands: Pick<PythonCommands, "ask" | "watched">;

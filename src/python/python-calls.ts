@@ -1,8 +1,8 @@
 /** What Python may ask of the main thread about the engine, the options and the log: calls are decoded here and handed over. */
-import type { UserRights } from "../engine/rights.ts";
+import type { UserRights } from "../engine/user-rights.ts";
 import type { Logger } from "../log.ts";
 import type { Maybe } from "../maybe.ts";
-import { AtomicBlocks, type AtomicBlocksOptions } from "./atomics.ts";
+import { AtomicBlocks, type AtomicBlocksOptions } from "./atomic-blocks.ts";
 import { okReply } from "./call-reply.ts";
 import type { DirectAccess } from "./direct-access.ts";
 import type { Job } from "./job.ts";

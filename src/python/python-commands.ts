@@ -1,10 +1,10 @@
 /** Commands of Python code: they take the way of all commands, and go to the engine over their interpreter's connection. */
 import type { Caller } from "../commands/caller.ts";
 import type { Path } from "../commands/path.ts";
-import { type EngineClient, EngineClosed, encodeCommand } from "../engine/client.ts";
+import { type EngineClient, EngineClosed, encodeCommand } from "../engine/engine-client.ts";
 import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
-import type { EngineGate } from "../engine/gate.ts";
-import { type InternalConnections, withConnection } from "../engine/internal.ts";
+import type { EngineGate } from "../engine/engine-gate.ts";
+import { type InternalConnections, withConnection } from "../engine/internal-connections.ts";
 import { LastingClient } from "../engine/lasting-client.ts";
 import { hasForm, traitsOf, wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";

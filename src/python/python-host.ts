@@ -1,7 +1,7 @@
 /**
  * What the rest of the server knows of Python: sessions that live in some interpreter, and jobs that run in them.
  */
-import type { EngineThreads } from "../engine/threads.ts";
+import type { EngineThreads } from "../engine/engine-threads.ts";
 import type { Maybe } from "../maybe.ts";
 import type { FlowJob, Interruptible, Job } from "./job.ts";
 import type { CallArgs, CallOp, PostArgs, ServerPostOp } from "./messages.ts";

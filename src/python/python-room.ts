@@ -1,7 +1,7 @@
 /** The room of Python: the pool of interpreters, and what Python code can ask of the server. */
 import type { Base } from "../base.ts";
 import type { CommandRoom } from "../commands/command-room.ts";
-import { EmbeddedEngine } from "../engine/embedded.ts";
+import { EmbeddedEngine } from "../engine/embedded-engine.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
 import { InternalError } from "../errors.ts";
 import { bytecodeCompiler } from "./bytecode.ts";
@@ -12,7 +12,7 @@ import type { BackgroundRun, CompileModules } from "./python-host.ts";
 import { Pool } from "./pool.ts";
 import { assetsFor, type BegunPython, limitsOf } from "./early.ts";
 import type { PythonAssets } from "./python-worker.ts";
-import { LimitedLog } from "./script-log.ts";
+import { LimitedLog } from "./limited-log.ts";
 
 export interface PythonRoom {
   readonly host: Pool;

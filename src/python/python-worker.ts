@@ -1,6 +1,6 @@
 /** Main side: one worker thread with a Python interpreter. It can be posted to, interrupted and ended; it is never restarted. */
 import { type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads";
-import type { EngineThread, EngineThreads } from "../engine/threads.ts";
+import type { EngineThread, EngineThreads } from "../engine/engine-threads.ts";
 import { InternalError } from "../errors.ts";
 import { Gamble, Receiver, Sender, type Shared, Word } from "./channel.ts";
 import { Intake } from "./intake.ts";

@@ -110,7 +110,7 @@ try {
 
 /** The files of realm/ as one script, whose value is the function `prepare`. */
 function realmSource(): string {
-  const sources = ["shims", "imports", "quota", "packages", "device", "boot"].map((name) =>
+  const sources = ["shims", "imports", "quota", "package-loader", "device", "boot"].map((name) =>
     readFileSync(new URL(`./realm/${name}.js`, import.meta.url), "utf8")
       .replace(/^import .*$/gm, "")
       .replace(/^export (?=(async )?(function|const|class))/gm, ""),

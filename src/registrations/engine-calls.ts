@@ -1,6 +1,6 @@
 /** Short commands of the registrations to the engine, answered within the call where the engine is in this process. */
-import { EngineClosed } from "../engine/client.ts";
-import type { InternalConnections } from "../engine/internal.ts";
+import { EngineClosed } from "../engine/engine-client.ts";
+import type { InternalConnections } from "../engine/internal-connections.ts";
 import { LastingClient } from "../engine/lasting-client.ts";
 import type { Maybe } from "../maybe.ts";
 import { RespReader } from "../python/transcode.ts";

@@ -8,7 +8,7 @@ import { after, type Handling, type Middleware, type Next, type RequestView } fr
 import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import { type Reply, raw } from "../resp/reply.ts";
-import { LinkedCommand } from "./client-commands.ts";
+import { LinkedCommand } from "./linked-command.ts";
 import type { EventStarter, Holdable } from "./event-starter.ts";
 import type { KeysRegistrations } from "./keys-registrations.ts";
 import type { KeyEvents } from "./key-events.ts";

@@ -1,10 +1,10 @@
 /** KeysReader and StreamReader registrations with all that they need, put together. */
 import type { EngineCommands } from "../engine/engine-commands.ts";
-import type { UserRights } from "../engine/rights.ts";
+import type { UserRights } from "../engine/user-rights.ts";
 import type { Logger } from "../log.ts";
 import type { Clock } from "../timer.ts";
 import type { Handlers } from "../python/python-host.ts";
-import { linkedCommandHandlers } from "./client-commands.ts";
+import { linkedCommandHandlers } from "./linked-command.ts";
 import { type Connections, EngineCalls } from "./engine-calls.ts";
 import { EventMiddleware } from "./event-middleware.ts";
 import type { EventStarter, Holdable } from "./event-starter.ts";

@@ -8,7 +8,7 @@ import type { Execution } from "../executions/execution.ts";
 import type { Flow } from "../executions/flow.ts";
 import { idOf } from "../executions/ids.ts";
 import type { WaitingExecution } from "../executions/execution-registry.ts";
-import type { ExecutionRunner } from "../executions/runner.ts";
+import type { ExecutionRunner } from "../executions/execution-runner.ts";
 import type { RunningBody } from "../executions/supervisor.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import type { JobCause } from "../python/job.ts";

@@ -10,7 +10,7 @@ import type { CallContext, CallReply, Handlers } from "../python/python-host.ts"
 import type { CallArgs } from "../python/messages.ts";
 import { commandWords } from "../python/transcode.ts";
 import { error, type Reply, raw } from "../resp/reply.ts";
-import { checkHookable } from "./client-commands.ts";
+import { checkHookable } from "./hookable.ts";
 import type { Declared } from "./declared.ts";
 import type { EventStarter } from "./event-starter.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";

@@ -14,7 +14,7 @@ import {
   type EngineClient,
   EngineError,
   type EngineValue,
-} from "../engine/client.ts";
+} from "../engine/engine-client.ts";
 import { replaceConfigValue } from "../engine/config-reply.ts";
 import type { Logger } from "../log.ts";
 import { andThen } from "../maybe.ts";

@@ -1,5 +1,5 @@
 /** Reads a key for a KeysReader's filter and record: docs/spec/python.md, section 10. */
-import { encodeCommand, encodeCommands } from "../engine/client.ts";
+import { encodeCommand, encodeCommands } from "../engine/engine-client.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import { Encoded, MarshalWriter } from "../python/marshal.ts";
 import { RespReader } from "../python/transcode.ts";

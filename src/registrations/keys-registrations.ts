@@ -1,10 +1,11 @@
 /** KeysReader registrations: docs/spec/events.md, sections 3 to 5. */
 import type { EngineCommands } from "../engine/engine-commands.ts";
-import type { UserRights } from "../engine/rights.ts";
+import type { UserRights } from "../engine/user-rights.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import type { Encoded } from "../python/marshal.ts";
 import { Fifo } from "../resp/fifo.ts";
-import { type LinkedCommand, checkCommands } from "./client-commands.ts";
+import { checkCommands } from "./hookable.ts";
+import type { LinkedCommand } from "./linked-command.ts";
 import { type EventSource, type EventStarter, KEPT } from "./event-starter.ts";
 import { KeyIndex } from "./key-index.ts";
 import { type KeyRecords, typeAt } from "./key-records.ts";

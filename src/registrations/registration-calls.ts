@@ -1,7 +1,7 @@
 /** Python's calls that declare registrations and start flows of their own. */
-import type { UserRights } from "../engine/rights.ts";
+import type { UserRights } from "../engine/user-rights.ts";
 import { ReplyError } from "../errors.ts";
-import { type ExecutionRunner, tooManyPending } from "../executions/runner.ts";
+import { type ExecutionRunner, tooManyPending } from "../executions/execution-runner.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import { okReply } from "../python/call-reply.ts";

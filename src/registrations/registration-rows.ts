@@ -1,7 +1,7 @@
 /** Commands about registrations, and the triggers that call them: docs/spec/commands.md, sections 8 and 9. */
 import { ReplyError } from "../errors.ts";
 import { NODE_ID } from "../executions/ids.ts";
-import type { ExecutionRunner } from "../executions/runner.ts";
+import type { ExecutionRunner } from "../executions/execution-runner.ts";
 import type { Session } from "../executions/session.ts";
 import { inTurns } from "../in-turns.ts";
 import type { Registration } from "./registration.ts";

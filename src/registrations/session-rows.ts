@@ -1,6 +1,6 @@
 /** Commands about sessions: docs/spec/commands.md, sections 10 and 11. */
 import { arityError, ReplyError } from "../errors.ts";
-import type { ExecutionRunner } from "../executions/runner.ts";
+import type { ExecutionRunner } from "../executions/execution-runner.ts";
 import type { Requirements } from "../executions/requirements.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
 import { inTurns } from "../in-turns.ts";

@@ -2,7 +2,7 @@
  * One stream as all StreamReader registrations share it: through one consumer group with one consumer. What was delivered
  * and not acknowledged is delivered again to whoever reads the stream for the first time, also after a restart.
  */
-import { encodeCommand, encodeCommands } from "../engine/client.ts";
+import { encodeCommand, encodeCommands } from "../engine/engine-client.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import { Encoded, MarshalWriter } from "../python/marshal.ts";
 import type { RespReader } from "../python/transcode.ts";

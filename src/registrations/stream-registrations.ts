@@ -1,6 +1,6 @@
 /** StreamReader registrations: docs/spec/events.md, section 6. */
-import { encodeCommand } from "../engine/client.ts";
-import type { UserRights } from "../engine/rights.ts";
+import { encodeCommand } from "../engine/engine-client.ts";
+import type { UserRights } from "../engine/user-rights.ts";
 import { ReplyError } from "../errors.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import type { Execution } from "../executions/execution.ts";

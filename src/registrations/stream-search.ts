@@ -1,5 +1,5 @@
 /** The streams that are there already when a registration begins to read. */
-import { encodeCommand } from "../engine/client.ts";
+import { encodeCommand } from "../engine/engine-client.ts";
 import { andThen } from "../maybe.ts";
 import type { EngineCalls } from "./engine-calls.ts";
 

@@ -1,5 +1,5 @@
 /** Time events: functions that scripts want called again and again. docs/spec/events.md, section 12. */
-import { type InternalConnections, withConnection } from "../engine/internal.ts";
+import { type InternalConnections, withConnection } from "../engine/internal-connections.ts";
 import { ReplyError } from "../errors.ts";
 import type { CallOptions } from "../executions/watched-call.ts";
 import { Session, type SessionRegistry } from "../executions/session.ts";

@@ -3,7 +3,7 @@
  * answered, and ACL SAVE and ACL LOAD are carried out here. The server's own user is not to be seen or changed.
  */
 import { after, type Handling, type Middleware, type RequestView } from "../commands/path.ts";
-import { INTERNAL_USER } from "../engine/internal.ts";
+import { INTERNAL_USER } from "../engine/internal-connections.ts";
 import { ReplyError } from "../errors.ts";
 import { isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
 import { error, type Reply, raw, status } from "../resp/reply.ts";

@@ -6,7 +6,7 @@ import { realpath } from "node:fs/promises";
 import { after, type Middleware } from "../commands/path.ts";
 import { configLine, readFileText } from "../config.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
-import { withConnection } from "../engine/internal.ts";
+import { withConnection } from "../engine/internal-connections.ts";
 import { wordOf } from "../engine/traits.ts";
 import type { Logger } from "../log.ts";
 import { error, type Reply, status } from "../resp/reply.ts";

@@ -1,6 +1,6 @@
 /** SAVE and BGSAVE of the embedded engine, which answers only that it could not: here it is said why. */
 import { after, type Middleware } from "../commands/path.ts";
-import { type InternalConnections, withConnection } from "../engine/internal.ts";
+import { type InternalConnections, withConnection } from "../engine/internal-connections.ts";
 import { error } from "../resp/reply.ts";
 import { reasonOf } from "./disk.ts";
 

@@ -1,8 +1,8 @@
 /** The data of the embedded engine, which saves them itself: when it wants to do so in the background, and at the end. */
-import type { EngineClient } from "../engine/client.ts";
+import type { EngineClient } from "../engine/engine-client.ts";
 import type { DataEngine } from "../engine/engine-room.ts";
-import type { EngineGate } from "../engine/gate.ts";
-import { type InternalConnections, withConnection } from "../engine/internal.ts";
+import type { EngineGate } from "../engine/engine-gate.ts";
+import { type InternalConnections, withConnection } from "../engine/internal-connections.ts";
 import type { Logger } from "../log.ts";
 import { reasonOf } from "./disk.ts";
 

@@ -7,9 +7,9 @@
  */
 import { join } from "node:path";
 import { ConfigError, type UserLine } from "../config.ts";
-import { type CommandArgument, EngineError, type EngineValue } from "../engine/client.ts";
-import { INTERNAL_USER, type InternalConnections, withConnection } from "../engine/internal.ts";
-import { DEFAULT_USER } from "../engine/rights.ts";
+import { type CommandArgument, EngineError, type EngineValue } from "../engine/engine-client.ts";
+import { INTERNAL_USER, type InternalConnections, withConnection } from "../engine/internal-connections.ts";
+import { DEFAULT_USER } from "../engine/user-rights.ts";
 import { InternalError, ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import {

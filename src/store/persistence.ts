@@ -1,11 +1,11 @@
 /** Everything that outlives a restart, put together: registrations under `dir`, and with an embedded engine its data. */
 import type { DataEngine } from "../engine/engine-room.ts";
-import type { EngineGate } from "../engine/gate.ts";
-import { type InternalConnections, withConnection } from "../engine/internal.ts";
+import type { EngineGate } from "../engine/engine-gate.ts";
+import { type InternalConnections, withConnection } from "../engine/internal-connections.ts";
 import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import type { Ids } from "../executions/ids.ts";
-import type { ExecutionRunner } from "../executions/runner.ts";
+import type { ExecutionRunner } from "../executions/execution-runner.ts";
 import type { Requirements } from "../executions/requirements.ts";
 import type { SessionRegistry } from "../executions/session.ts";
 import type { Middleware } from "../commands/path.ts";
@@ -18,9 +18,9 @@ import { explainsFailures, refusesToSave } from "./data-commands.ts";
 import { DataFolder, type DataNames } from "./data-folder.ts";
 import { DataSaves } from "./data-saves.ts";
 import { reasonOf, textOf } from "./disk.ts";
-import { FileStore } from "./file.ts";
-import { type KeptTimers, RegistrationKeeper } from "./keeper.ts";
-import { DirectoryInUse, DirectoryLock } from "./lock.ts";
+import { FileStore } from "./file-store.ts";
+import { type KeptTimers, RegistrationKeeper } from "./registration-keeper.ts";
+import { DirectoryInUse, DirectoryLock } from "./directory-lock.ts";
 import { NullStore, type StoredTimer } from "./store.ts";
 
 interface PersistenceOptions extends DataNames {

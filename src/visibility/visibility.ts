@@ -4,7 +4,7 @@ import { NODE_ID } from "../executions/ids.ts";
 import type { SlowExecution } from "../executions/supervisor.ts";
 import type { Logger } from "../log.ts";
 import { infoLines, prometheusText } from "./formats.ts";
-import { MonitoringServer } from "./http.ts";
+import { MonitoringServer } from "./monitoring-server.ts";
 import { collectMetrics, type MetricSources } from "./metrics.ts";
 
 interface VisibilityOptions extends Omit<MetricSources, "problem" | "engineUp" | "slowExecutions" | "engine"> {

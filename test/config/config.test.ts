@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Config, ConfigError, completeConfig, engineConfig, helpText, loadStart } from "../../src/config.ts";
 import { OPTIONS, optionEntries } from "../../src/config/options.ts";
-import { splitWords } from "../../src/config/words.ts";
+import { splitWords } from "../../src/config/config-words.ts";
 import { formatValue, parseBytes, parseInteger, parseSwitch, parseValue } from "../../src/config/values.ts";
 import { newFolder } from "../support/folders.ts";
 

@@ -13,7 +13,7 @@ const WALKS = {
 } as const;
 /** Runs in the worker, or with an engine by URL, or is a declaration. */
 const ELSEWHERE =
-  /^src\/(?:python\/realm\/|python\/protocol\.ts|python\/direct-calls\.ts|engine\/attached\.ts|engine\/upstream)/;
+  /^src\/(?:python\/realm\/|python\/protocol\.ts|python\/direct-calls\.ts|engine\/attached-engine\.ts|engine\/upstream)/;
 
 /** The TypeScript files that the steps of a walk name; what stands below its list is about other ways. */
 function filesOf(walk: string): string[] {

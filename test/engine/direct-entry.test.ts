@@ -1,8 +1,8 @@
 /** What the server asks without a turn of Valkey's event loop is carried out as with it, and everybody gets what he is owed. */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { EngineClient, encodeCommand } from "../../src/engine/client.ts";
+import { EngineClient, encodeCommand } from "../../src/engine/engine-client.ts";
 import type { EmbeddedConnection } from "../../src/engine/embedded-connection.ts";
-import { EmbeddedEngine, type EmbeddedOptions } from "../../src/engine/embedded.ts";
+import { EmbeddedEngine, type EmbeddedOptions } from "../../src/engine/embedded-engine.ts";
 import { turns, until } from "../support/waiting.ts";
 
 let engine = new EmbeddedEngine();

@@ -1,7 +1,7 @@
 /** An embedded engine for each test of a file that calls {@link start}; importing this stops it after the test. */
 import { afterEach } from "vitest";
-import { EngineClient } from "../../src/engine/client.ts";
-import { EmbeddedEngine, type EmbeddedOptions } from "../../src/engine/embedded.ts";
+import { EngineClient } from "../../src/engine/engine-client.ts";
+import { EmbeddedEngine, type EmbeddedOptions } from "../../src/engine/embedded-engine.ts";
 
 /** The present one. */
 export let engine = new EmbeddedEngine();

@@ -1,6 +1,6 @@
 /** What every engine must do, whatever it is: run on each implementation. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { EngineClient, EngineError, type EngineValue, encodeCommand } from "../../src/engine/client.ts";
+import { EngineClient, EngineError, type EngineValue, encodeCommand } from "../../src/engine/engine-client.ts";
 import { EngineCommands } from "../../src/engine/engine-commands.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { RawConnection } from "./raw-connection.ts";

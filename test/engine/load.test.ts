@@ -1,7 +1,7 @@
 /** The embedded engine under many clients, floods and slow commands. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { EngineClient, encodeCommand } from "../../src/engine/client.ts";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
+import { EngineClient, encodeCommand } from "../../src/engine/engine-client.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
 import { plain } from "./engine.cases.ts";
 
 const PING = encodeCommand(["PING"]);

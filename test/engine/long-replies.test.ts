@@ -1,6 +1,6 @@
 /** Replies longer than anybody should hold at once, from the embedded engine: to clients, and to the server itself. */
 import { describe, expect, it } from "vitest";
-import { EngineClient, encodeCommand } from "../../src/engine/client.ts";
+import { EngineClient, encodeCommand } from "../../src/engine/engine-client.ts";
 import type { EmbeddedConnection } from "../../src/engine/embedded-connection.ts";
 import { engine, start, warnings } from "./embedded-setup.ts";
 import { plain } from "./engine.cases.ts";

@@ -1,6 +1,6 @@
 /** A thread that uses the engine by itself, as an interpreter's does: it does what it is told until it is ended. */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { AttachedEngine } from "../../dist/engine/attached.js";
+import { AttachedEngine } from "../../dist/engine/attached-engine.js";
 import { encodeCommand } from "../../dist/engine/encode.js";
 import { EngineLock } from "../../dist/engine/shared-memory.js";
 

@@ -1,8 +1,8 @@
 /** What is known of engine commands, compared with what the engine in this process tells of its own. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { EngineClient } from "../../src/engine/client.ts";
+import { EngineClient } from "../../src/engine/engine-client.ts";
 import { EngineCommand, EngineCommands } from "../../src/engine/engine-commands.ts";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
 import { hasForm, TRAITS, type Traits, traitsOf, wordOf } from "../../src/engine/traits.ts";
 import { PLANNERS } from "../../src/gateway/planners.ts";
 

@@ -1,6 +1,6 @@
 /** Who may run commands of ours, and what COMMAND, MODULE, INFO and HELLO show of them. */
 import { expect, it } from "vitest";
-import { AccessEpoch } from "../../src/engine/rights.ts";
+import { AccessEpoch } from "../../src/engine/user-rights.ts";
 import { Verdicts } from "../../src/gateway/verdicts.ts";
 import { globMatches } from "../../src/gateway/glob.ts";
 import { describeEachEngine } from "../support/engines.ts";

@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
 import type { Engine, EngineConnection } from "../../src/engine/engine.ts";
 import { status } from "../../src/resp/reply.ts";
 import { describeEachEngine } from "../support/engines.ts";

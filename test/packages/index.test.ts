@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { rmSync } from "node:fs";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { sha256Of } from "../../src/packages/cache.ts";
+import { sha256Of } from "../../src/packages/package-cache.ts";
 import { Installer } from "../../src/packages/installer.ts";
 import type { PackageSettings } from "../../src/packages/installed.ts";
 import { pyodideFolder, temporaryFolder, type TestLock, wheel, type WheelSpec } from "../support/wheels.ts";

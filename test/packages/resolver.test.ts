@@ -1,6 +1,6 @@
 /** Which versions are chosen. */
 import { describe, expect, it } from "vitest";
-import { PackageError } from "../../src/packages/errors.ts";
+import { PackageError } from "../../src/packages/package-errors.ts";
 import { readInterpreter } from "../../src/packages/interpreter.ts";
 import { parseRequirement } from "../../src/packages/requirement.ts";
 import { Resolver } from "../../src/packages/resolver.ts";

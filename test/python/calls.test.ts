@@ -1,8 +1,8 @@
 /** What Python's calls leave behind when their interpreter dies, and what they show of the connection they go over. */
 import { describe, expect, it } from "vitest";
-import type { EngineClient } from "../../src/engine/client.ts";
+import type { EngineClient } from "../../src/engine/engine-client.ts";
 import { EngineCommand } from "../../src/engine/engine-commands.ts";
-import { EngineGate } from "../../src/engine/gate.ts";
+import { EngineGate } from "../../src/engine/engine-gate.ts";
 import { PythonCalls, type PythonCallsOptions } from "../../src/python/python-calls.ts";
 import type { CallContext, CallReply } from "../../src/python/python-host.ts";
 import { shownTo } from "../../src/python/identity.ts";

@@ -1,10 +1,10 @@
 /** Records of events must hold what a reader of batches gives for the same key. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { EngineClient } from "../../src/engine/client.ts";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
-import { InternalConnections } from "../../src/engine/internal.ts";
+import { EngineClient } from "../../src/engine/engine-client.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
+import { InternalConnections } from "../../src/engine/internal-connections.ts";
 import { decodeMarshal, type MarshalValue } from "../../src/python/marshal.ts";
-import { KeyScan } from "../../src/python/scan.ts";
+import { KeyScan } from "../../src/python/key-scan.ts";
 import { EngineCalls } from "../../src/registrations/engine-calls.ts";
 import { KeyRecords } from "../../src/registrations/key-records.ts";
 import { OwnMisses } from "../../src/registrations/own-misses.ts";

@@ -1,7 +1,7 @@
 /** Clients set `notify-keyspace-events` while the server needs it: the engine never tells less than both want. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { EngineClient } from "../../src/engine/client.ts";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
+import { EngineClient } from "../../src/engine/engine-client.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
 import { canonicalFlags } from "../../src/registrations/key-events.ts";
 import { type Client, connectClient } from "../support/client.ts";
 import { findRedisServer, type RedisServer, startRedisServer } from "../support/redis-server.ts";

@@ -1,16 +1,16 @@
 /** Registrations on a real engine, with functions of the test in place of Python. */
 import { afterEach, beforeEach, expect } from "vitest";
-import { EngineError, type EngineValue } from "../../src/engine/client.ts";
+import { EngineError, type EngineValue } from "../../src/engine/engine-client.ts";
 import { createCommandTable } from "../../src/commands/table.ts";
 import { EngineCommands } from "../../src/engine/engine-commands.ts";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
-import { InternalConnections } from "../../src/engine/internal.ts";
-import { UpstreamEngine } from "../../src/engine/upstream.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
+import { InternalConnections } from "../../src/engine/internal-connections.ts";
+import { UpstreamEngine } from "../../src/engine/upstream-engine.ts";
 import { Ids } from "../../src/executions/ids.ts";
 import { ExecutionRegistry } from "../../src/executions/execution-registry.ts";
-import { ExecutionRunner } from "../../src/executions/runner.ts";
+import { ExecutionRunner } from "../../src/executions/execution-runner.ts";
 import { Session, SessionRegistry } from "../../src/executions/session.ts";
-import { EngineGate } from "../../src/engine/gate.ts";
+import { EngineGate } from "../../src/engine/engine-gate.ts";
 import { createEventReaders } from "../../src/registrations/event-readers.ts";
 import { EventStarter } from "../../src/registrations/event-starter.ts";
 import type { RegisterReader, Registration, RegistrationSpec } from "../../src/registrations/registration.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { executions, useServer, type Value } from "../support/use-server.ts";
 import { reply } from "../support/replies.ts";
-import { EngineGate } from "../../src/engine/gate.ts";
+import { EngineGate } from "../../src/engine/engine-gate.ts";
 import { Session, SessionRegistry } from "../../src/executions/session.ts";
 import { TimeEvents } from "../../src/registrations/time-events.ts";
 import { FakeHost } from "../support/fake-host.ts";

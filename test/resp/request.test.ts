@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { nameHash, RequestDecoder, type RequestLimits } from "../../src/resp/request.ts";
+import { nameHash, RequestDecoder, type RequestLimits } from "../../src/resp/request-decoder.ts";
 import { cpuMs } from "../support/cpu.ts";
 import { connectPlain, request } from "../support/plain-client.ts";
 import { findRedisServer, type RedisServer, startRedisServer } from "../support/redis-server.ts";

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
-import type { FileCalls } from "../../src/engine/files/folder.ts";
+import type { FileCalls } from "../../src/engine/files/engine-folder.ts";
 import { failingFrom } from "../support/file-calls.ts";
 import { newFolder } from "../support/folders.ts";
 import { contents, type DataServer, startData } from "./support.ts";

@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { DISK, type FileSystem } from "../../src/store/disk.ts";
-import { FileStore, type FileStoreOptions, REGISTRATIONS_FILE } from "../../src/store/file.ts";
+import { FileStore, type FileStoreOptions, REGISTRATIONS_FILE } from "../../src/store/file-store.ts";
 import { NullStore, type StoredItem, type StoredRegistration, type StoredSession } from "../../src/store/store.ts";
 import { spec } from "../support/spec.ts";
 import { dyingAfter, failingOnce, noSpace } from "./faulty-disk.ts";

@@ -3,9 +3,9 @@ import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "n
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { parseUserLines } from "../../src/config.ts";
-import { EngineClient } from "../../src/engine/client.ts";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
-import { InternalConnections } from "../../src/engine/internal.ts";
+import { EngineClient } from "../../src/engine/engine-client.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
+import { InternalConnections } from "../../src/engine/internal-connections.ts";
 import { DISK } from "../../src/store/disk.ts";
 import { KeptUsers, type KeptUsersOptions, USERS_FILE } from "../../src/store/kept-users.ts";
 import { findRedisServer, startRedisServer } from "../support/redis-server.ts";

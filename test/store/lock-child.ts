@@ -1,5 +1,5 @@
 /** Takes a directory, says so, and lives until it is killed. Its argument is the directory. */
-import { DirectoryLock } from "../../src/store/lock.ts";
+import { DirectoryLock } from "../../src/store/directory-lock.ts";
 
 const lock = new DirectoryLock({ directory: process.argv[2] ?? "", log: { warn: () => {} } });
 lock.take().then(

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { DISK, type FileSystem } from "../../src/store/disk.ts";
-import { DirectoryInUse, DirectoryLock } from "../../src/store/lock.ts";
+import { DirectoryInUse, DirectoryLock } from "../../src/store/directory-lock.ts";
 import { Lines } from "./support.ts";
 import { newFolder } from "../support/folders.ts";
 

@@ -1,10 +1,10 @@
 import { afterEach } from "vitest";
 import { BootFailure } from "../../src/engine/boot-log.ts";
-import type { FileCalls } from "../../src/engine/files/folder.ts";
-import type { EngineClient, EngineValue } from "../../src/engine/client.ts";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
-import { InternalConnections } from "../../src/engine/internal.ts";
-import { EngineGate } from "../../src/engine/gate.ts";
+import type { FileCalls } from "../../src/engine/files/engine-folder.ts";
+import type { EngineClient, EngineValue } from "../../src/engine/engine-client.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
+import { InternalConnections } from "../../src/engine/internal-connections.ts";
+import { EngineGate } from "../../src/engine/engine-gate.ts";
 import { DataFolder } from "../../src/store/data-folder.ts";
 import { DataSaves } from "../../src/store/data-saves.ts";
 

@@ -1,6 +1,6 @@
 /** The engines that the gateway is tested in front of: the embedded one, and a real redis-server when there is one. */
 import { afterAll, beforeAll, describe } from "vitest";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { startGateway, type TestGateway } from "./gateway.ts";
 import { findRedisServer, type RedisServer, startRedisServer } from "./redis-server.ts";

@@ -1,7 +1,7 @@
 /** Calls of the file system that fail, for what the engine does with its files. */
 import fs from "node:fs";
 import { constants } from "node:os";
-import type { FileCalls } from "../../src/engine/files/folder.ts";
+import type { FileCalls } from "../../src/engine/files/engine-folder.ts";
 
 /** All of {@link FileCalls}. */
 const NAMES = [

@@ -2,7 +2,7 @@
 import type { Access, CommandContext, CommandRow, CommandTable } from "../../src/commands/command.ts";
 import { createCommandTable } from "../../src/commands/table.ts";
 import type { Engine } from "../../src/engine/engine.ts";
-import { EngineGate } from "../../src/engine/gate.ts";
+import { EngineGate } from "../../src/engine/engine-gate.ts";
 import type { GatewayDeps } from "../../src/gateway/gateway-deps.ts";
 import { Listener } from "../../src/gateway/listener.ts";
 import { array, bulk, type Reply, status } from "../../src/resp/reply.ts";

@@ -9,7 +9,7 @@ import { wordOf } from "../../src/engine/traits.ts";
 import type { Maybe } from "../../src/maybe.ts";
 import { engineTranslators } from "../../src/commands/translators.ts";
 import { OwnSettings } from "../../src/engine/own-settings.ts";
-import { AccessEpoch } from "../../src/engine/rights.ts";
+import { AccessEpoch } from "../../src/engine/user-rights.ts";
 import { encodeWhole } from "../../src/resp/reply.ts";
 
 /** A client that may do everything, unless said otherwise. */

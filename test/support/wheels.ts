@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, statS
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32, deflateRawSync } from "node:zlib";
-import { sha256Of } from "../../src/packages/cache.ts";
+import { sha256Of } from "../../src/packages/package-cache.ts";
 import { Packages } from "../../src/packages/packages.ts";
 
 export interface ZipFile {

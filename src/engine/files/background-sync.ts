@@ -2,7 +2,7 @@
  * Brings the append-only file to the disk, each second, while everybody is served. Valkey has a thread of its own for that; here
  * Node's threads for files do it. A failure is told to Valkey, which then refuses to write.
  */
-import type { FileCalls } from "./folder.ts";
+import type { FileCalls } from "./engine-folder.ts";
 
 /**
  * After a failure a file is brought to the disk again in this time, in milliseconds. As nothing is written, nothing else

@@ -2,7 +2,7 @@
  * A file of the engine's. C's library reads and writes files a kilobyte at a time; the operating system gets larger pieces from
  * here. What is written to an append-only file goes to the system at once, since each piece of it counts by itself.
  */
-import type { FileCalls } from "./folder.ts";
+import type { FileCalls } from "./engine-folder.ts";
 
 /** Bytes that the system is given or asked for at a time. */
 const PIECE = 64 * 1024;

@@ -1,10 +1,19 @@
 /** Main side: the thread of a copy of the engine, from before it is made until it has ended. */
 import { Worker } from "node:worker_threads";
-import { type ChildStart, Copy, createJobWords, End, type Job, JobWord, type Told, type Work } from "./job.ts";
+import {
+  type ChildStart,
+  Copy,
+  createCopyWords,
+  End,
+  type CopyJob,
+  CopyWord,
+  type Told,
+  type Work,
+} from "./copy-job.ts";
 
 // Workers always run compiled code, also when this file itself is run from its source.
 const workerFile = new URL(
-  import.meta.url.endsWith(".ts") ? "../../../dist/engine/fork/worker.js" : "./worker.js",
+  import.meta.url.endsWith(".ts") ? "../../../dist/engine/fork/copy-worker.js" : "./copy-worker.js",
   import.meta.url,
 );
 
@@ -27,7 +36,7 @@ export class ChildProcess {
   /** Called when the copy's thread has ended. */
   onGone: () => void = () => {};
   readonly #worker: Worker;
-  readonly #words = createJobWords();
+  readonly #words = createCopyWords();
 
   /** Starts the thread, which waits for {@link begin}. @param onOutput gets the copy's log, cut anywhere */
   constructor(start: ChildStart, onOutput: (text: string) => void) {
@@ -58,10 +67,10 @@ export class ChildProcess {
    */
   begin(work: Work, pid: number, stackPointer: number): number | undefined {
     const words = this.#words;
-    const job: Job = { work, pid, stackPointer, words, moment: Date.now() / 1000 };
+    const job: CopyJob = { work, pid, stackPointer, words, moment: Date.now() / 1000 };
     this.#worker.postMessage(job);
-    Atomics.wait(words, JobWord.copy, Copy.pending, LONGEST_COPY_MS);
-    const copy = Atomics.load(words, JobWord.copy);
+    Atomics.wait(words, CopyWord.copy, Copy.pending, LONGEST_COPY_MS);
+    const copy = Atomics.load(words, CopyWord.copy);
     if (copy === Copy.made) return undefined;
     const lacks = copy === Copy.noMemory;
     this.#ended({
@@ -78,8 +87,8 @@ export class ChildProcess {
    */
   kill(): void {
     const words = this.#words;
-    const before = Atomics.compareExchange(words, JobWord.end, End.running, End.killed);
-    if (before === End.finishing) Atomics.wait(words, JobWord.end, End.finishing, LONGEST_FINISH_MS);
+    const before = Atomics.compareExchange(words, CopyWord.end, End.running, End.killed);
+    if (before === End.finishing) Atomics.wait(words, CopyWord.end, End.finishing, LONGEST_FINISH_MS);
     if (before === End.running) this.#ended({ kind: "killed" });
     void this.#worker.terminate();
   }

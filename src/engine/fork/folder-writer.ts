@@ -1,5 +1,5 @@
 /** Small files that are written as a whole into the engine's folder, besides those that Valkey writes. */
-import type { EngineFolder } from "../files/folder.ts";
+import type { EngineFolder } from "../files/engine-folder.ts";
 
 const NOTHING = {
   ...{ read: false, write: false, append: false, create: false },

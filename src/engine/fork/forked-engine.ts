@@ -7,7 +7,7 @@ import { createSharedMemory, SharedMemoryView } from "../shared-memory.ts";
 import { EngineExit, wasiImports } from "../wasi.ts";
 import { wasm } from "../wasm.ts";
 import { type ChildCalls, childCalls } from "./child-calls.ts";
-import { Copy, End, type Job, JobWord } from "./job.ts";
+import { Copy, End, type CopyJob, CopyWord } from "./copy-job.ts";
 import { ServerState } from "./server-state.ts";
 
 export interface ForkedEngineOptions {
@@ -40,7 +40,7 @@ const NO_CHILD = -1;
  * Makes the copy, while the engine waits, and does the work.
  * @returns what went wrong; undefined when the file is there
  */
-export function runForked(options: ForkedEngineOptions, job: Job): string | undefined {
+export function runForked(options: ForkedEngineOptions, job: CopyJob): string | undefined {
   const { words } = job;
   const memory = copied(options.memory, words);
   if (memory === undefined) return "there is no memory for a copy of the data";
@@ -50,12 +50,12 @@ export function runForked(options: ForkedEngineOptions, job: Job): string | unde
     if (error instanceof EngineExit && error.code === 0) return undefined;
     return String(error);
   } finally {
-    Atomics.store(words, JobWord.end, End.ended);
-    Atomics.notify(words, JobWord.end);
+    Atomics.store(words, CopyWord.end, End.ended);
+    Atomics.notify(words, CopyWord.end);
   }
 }
 
-function copied(source: object, words: Job["words"]): object | undefined {
+function copied(source: object, words: CopyJob["words"]): object | undefined {
   let result: number = Copy.noMemory;
   try {
     const from = new SharedMemoryView(source).bytes;
@@ -67,12 +67,12 @@ function copied(source: object, words: Job["words"]): object | undefined {
   } catch {
     return undefined;
   } finally {
-    Atomics.store(words, JobWord.copy, result);
-    Atomics.notify(words, JobWord.copy);
+    Atomics.store(words, CopyWord.copy, result);
+    Atomics.notify(words, CopyWord.copy);
   }
 }
 
-function work(options: ForkedEngineOptions, job: Job, memory: object): string | undefined {
+function work(options: ForkedEngineOptions, job: CopyJob, memory: object): string | undefined {
   const view = new SharedMemoryView(memory);
   const calls = childCalls(options.calls, job);
   const problems: string[] = [];
@@ -104,7 +104,7 @@ function work(options: ForkedEngineOptions, job: Job, memory: object): string | 
 
 const none = (): number => -1;
 
-function run(functions: ChildFunctions, { work }: Job, view: SharedMemoryView): number {
+function run(functions: ChildFunctions, { work }: CopyJob, view: SharedMemoryView): number {
   if (work.kind === "save") return functions.rdbSave(...work.args);
   view.bytes.set(Buffer.from(`${work.name}\0`), UNUSED_MEMORY);
   return functions.rewriteAppendOnlyFile(UNUSED_MEMORY);

@@ -3,7 +3,7 @@
  * build of Valkey does not have (replication.c): the length, the file, and from then on Valkey itself sends what has changed
  * since the copy. The file is sent in pieces, as fast as the replica reads.
  */
-import type { EngineFolder } from "../files/folder.ts";
+import type { EngineFolder } from "../files/engine-folder.ts";
 import type { VirtualSocket } from "../virtual-socket.ts";
 import type { ServerState } from "./server-state.ts";
 

@@ -5,7 +5,7 @@ import { installDevice } from "./device.ts";
 import type { BootOptions, Host } from "./host.ts";
 import { type Guards, guardImports } from "./imports.ts";
 import type { Pyodide, PyodideModule } from "./pyodide.ts";
-import { packageLoader } from "./packages.ts";
+import { packageLoader } from "./package-loader.ts";
 import { limitFileSystem } from "./quota.ts";
 import { installShims } from "./shims.ts";
 

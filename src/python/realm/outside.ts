@@ -11,7 +11,7 @@ import type { AnswerPlace, DirectCalls } from "../direct-calls.ts";
 import { type MemoryImage, restoreMemory } from "../memory-image.ts";
 import { BACKGROUND, BEGINS_REQUEST, DIRECT_OUTCOME, type WorkerNotice } from "../protocol.ts";
 import type { Host } from "./host.ts";
-import { OutputLines } from "./output.ts";
+import { OutputLines } from "./output-lines.ts";
 import type { PackFiles } from "./pack-files.ts";
 
 export interface HostParts {

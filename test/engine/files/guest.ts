@@ -1,6 +1,6 @@
 /** What C's library does on the other side of WASI, as far as tests need it. */
-import { FileDescriptors } from "../../../src/engine/files/descriptors.ts";
-import { EngineFolder, type FileCalls } from "../../../src/engine/files/folder.ts";
+import { FileDescriptors } from "../../../src/engine/files/file-descriptors.ts";
+import { EngineFolder, type FileCalls } from "../../../src/engine/files/engine-folder.ts";
 import { createSharedMemory, SharedMemoryView } from "../../../src/engine/shared-memory.ts";
 
 const PATH = 1024;

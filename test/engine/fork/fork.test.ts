@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { EngineClient } from "../../../src/engine/client.ts";
+import type { EngineClient } from "../../../src/engine/engine-client.ts";
 import { failingFrom, watchedCalls } from "../../support/file-calls.ts";
 import { engine, start, warnings } from "../embedded-setup.ts";
 

@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { runForked } from "../../../src/engine/fork/forked-engine.ts";
-import { createJobWords, End, type Job, JobWord } from "../../../src/engine/fork/job.ts";
+import { createCopyWords, End, type CopyJob, CopyWord } from "../../../src/engine/fork/copy-job.ts";
 import { buildOf } from "../../../src/engine/internals.ts";
 import { prepareImage } from "../../../src/engine/prepared-image.ts";
 import { wasiImports } from "../../../src/engine/wasi.ts";
@@ -44,11 +44,11 @@ beforeEach(() => {
   fs.writeFileSync(dump(), "the one before");
 });
 
-const job = (): Job => ({
+const job = (): CopyJob => ({
   work: { kind: "save", args: [0, NAME, 0, 0], forReplica: false },
-  ...{ pid: 99, stackPointer: engine.stackPointer, moment: 1_000_000_000, words: createJobWords() },
+  ...{ pid: 99, stackPointer: engine.stackPointer, moment: 1_000_000_000, words: createCopyWords() },
 });
-const run = (present: Job, calls: Parameters<typeof runForked>[0]["calls"]): string | undefined =>
+const run = (present: CopyJob, calls: Parameters<typeof runForked>[0]["calls"]): string | undefined =>
   runForked({ ...engine, directory, calls, onOutput: () => {} }, present);
 
 describe("a copy of the engine", () => {
@@ -79,7 +79,7 @@ describe("a copy of the engine", () => {
 
   it("names nothing any more when it was killed", () => {
     const killed = job();
-    Atomics.store(killed.words, JobWord.end, End.killed);
+    Atomics.store(killed.words, CopyWord.end, End.killed);
     expect(run(killed, fs)).toContain("ECANCELED");
     expect(fs.readdirSync(directory)).toEqual(["dump.rdb"]);
     expect(fs.readFileSync(dump(), "latin1")).toBe("the one before");

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { EngineClient, encodeCommand } from "../../src/engine/client.ts";
+import { EngineClient, encodeCommand } from "../../src/engine/engine-client.ts";
 import type { EmbeddedConnection } from "../../src/engine/embedded-connection.ts";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
 import { ENGINE_DOWN } from "../../src/engine/engine.ts";
 import { InternalError } from "../../src/errors.ts";
 import { engine, start, warnings } from "./embedded-setup.ts";

@@ -1,5 +1,5 @@
 /** `atomic()` blocks of Python code: who holds the engine by one, and for how long. */
-import type { EngineGate } from "../engine/gate.ts";
+import type { EngineGate } from "../engine/engine-gate.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import type { Job } from "./job.ts";
 import type { CallContext } from "./python-host.ts";

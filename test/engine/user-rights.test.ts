@@ -1,8 +1,8 @@
 /** What the server believes of users' rights when the engine tells little. */
 import { expect, it } from "vitest";
-import { EngineClient } from "../../src/engine/client.ts";
+import { EngineClient } from "../../src/engine/engine-client.ts";
 import type { EngineConnection } from "../../src/engine/engine.ts";
-import { UserRights, type UserRightsOptions } from "../../src/engine/rights.ts";
+import { UserRights, type UserRightsOptions } from "../../src/engine/user-rights.ts";
 
 const GETUSER = "GETUSER";
 const ALL = "*4\r\n$8\r\ncommands\r\n$5\r\n+@all\r\n$4\r\nkeys\r\n$2\r\n~*\r\n";

@@ -1,10 +1,10 @@
 /** One engine, several threads: what one of them does is done or not done, and the main thread decides who may do anything. */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { EngineClient } from "../../src/engine/client.ts";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
-import { InternalConnections } from "../../src/engine/internal.ts";
-import type { EngineThread, EngineThreads } from "../../src/engine/threads.ts";
+import { EngineClient } from "../../src/engine/engine-client.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
+import { InternalConnections } from "../../src/engine/internal-connections.ts";
+import type { EngineThread, EngineThreads } from "../../src/engine/engine-threads.ts";
 import { until } from "../support/waiting.ts";
 
 const COMMANDS = new Map(

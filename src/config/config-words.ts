@@ -1,5 +1,5 @@
 /** Lines of words, as Redis has them in its configuration files. */
-import { ConfigError } from "./error.ts";
+import { ConfigError } from "./config-error.ts";
 
 /**
  * Splits a line into words by the rules of Redis: "double quotes" with escapes, 'single quotes' without.

@@ -28,7 +28,7 @@ export type Work =
       readonly name: string;
     };
 
-export interface Job {
+export interface CopyJob {
   readonly work: Work;
   /** The number by which Valkey knows the copy. */
   readonly pid: number;
@@ -47,12 +47,12 @@ export type Told =
   | { readonly done: boolean; readonly reason?: string };
 
 /** Indexes of the words that both threads share. */
-export const JobWord = { copy: 0, end: 1, count: 2 } as const;
+export const CopyWord = { copy: 0, end: 1, count: 2 } as const;
 
-/** Values of {@link JobWord.copy}. */
+/** Values of {@link CopyWord.copy}. */
 export const Copy = { pending: 0, made: 1, noMemory: 2 } as const;
 
-/** Values of {@link JobWord.end}: the main thread may change `running` into `killed`. */
+/** Values of {@link CopyWord.end}: the main thread may change `running` into `killed`. */
 export const End = {
   running: 0,
   /** The file gets its name. The main thread has to wait for the end. */
@@ -61,7 +61,7 @@ export const End = {
   ended: 3,
 } as const;
 
-export const createJobWords = (): SharedWords => new Int32Array(new SharedArrayBuffer(JobWord.count * 4));
+export const createCopyWords = (): SharedWords => new Int32Array(new SharedArrayBuffer(CopyWord.count * 4));
 
 /** Names of files that are being written, those of Valkey with its constant process number and ours. */
 export const temporaryName = (pid: number): string => `temp-${pid}.rdb`;

@@ -4,7 +4,7 @@
  * and logged in. Everything else (other clients, the clock's work, saving) stays with the main thread.
  *
  * Runs in a worker. It knows nothing of rights, hooks, events or transactions: the main thread opens this way only while
- * none of them has a say, see `threads.ts`.
+ * none of them has a say, see `engine-threads.ts`.
  */
 import { DIRECT_FUNCTIONS, type DirectFunctions } from "./direct-entry.ts";
 import { Internals, OWN_OUTPUT_LIMIT } from "./internals.ts";

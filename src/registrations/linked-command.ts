@@ -1,5 +1,5 @@
-/** Commands of clients that `KeysReader … commands=[…]` registrations are linked to: docs/spec/events.md, section 5. */
-import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
+/** A command of a client that executions of `KeysReader … commands=[…]` registrations are linked to: docs/spec/events.md, section 5. */
+import type { EngineCommand } from "../engine/engine-commands.ts";
 import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import { okReply } from "../python/call-reply.ts";
@@ -80,34 +80,4 @@ function commandBehind(caller: CallContext, handle: number): LinkedCommand {
   const command = caller.job(handle)?.cause;
   if (!(command instanceof LinkedCommand) || command.isOver) throw new ReplyError(NO_CONTEXT);
   return command;
-}
-
-/**
- * May these commands be listened to?
- * @throws ReplyError with the text of the `gears.error`
- */
-export function checkCommands(commands: readonly string[], prefix: Buffer, engineCommands: EngineCommands): void {
-  for (const name of commands) {
-    const row = engineCommands.find(name.toLowerCase());
-    if (!row) throw new ReplyError("bad reply on COMMAND command");
-    checkHookable(row, "hook", true);
-  }
-  if (commands.length > 0 && prefix.length === 0) throw new ReplyError("Empty perfix given to command hooker");
-}
-
-/**
- * May a registration name this command, by the prefix of its keys or for all of them?
- * @param verb RedisGears' word for what the registration does to it
- * @throws ReplyError with the text of the `gears.error`
- */
-export function checkHookable(command: EngineCommand, verb: "hook" | "override", byPrefix: boolean): void {
-  const refuse = (why: string, word: string = verb): never => {
-    throw new ReplyError(`Can not ${word} a command ${why}`);
-  };
-  if (command.isKeptFromScripts) refuse("which are not allowed inside a script");
-  if (!byPrefix) return;
-  if (command.movable) refuse("with moveable keys by key prefix");
-  if (command.firstKey <= 0) refuse("by key prefix with none positive first key");
-  // RedisGears has one word here for both
-  if (command.keyStep <= 0) refuse("by key prefix with none positive jump", "override");
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ReplyError } from "../../src/errors.ts";
 import { Ids } from "../../src/executions/ids.ts";
 import { ExecutionRegistry } from "../../src/executions/execution-registry.ts";
-import { ExecutionRunner } from "../../src/executions/runner.ts";
+import { ExecutionRunner } from "../../src/executions/execution-runner.ts";
 import type { Declarations } from "../../src/executions/script.ts";
 import { Session } from "../../src/executions/session.ts";
 import { FlowJob, type Job, ScriptJob } from "../../src/python/job.ts";

@@ -6,13 +6,13 @@
 import * as fs from "node:fs";
 import { freemem } from "node:os";
 import { join } from "node:path";
-import type { EngineFolder } from "../files/folder.ts";
-import { SAVE_ARGUMENTS } from "../hooks.ts";
+import type { EngineFolder } from "../files/engine-folder.ts";
+import { SAVE_ARGUMENTS } from "../valkey-hooks.ts";
 import type { MemoryView } from "../wasm.ts";
 import { ChildProcess } from "./child-process.ts";
-import { type ChildStart, rewrittenName, temporaryName, type Work } from "./job.ts";
+import { type ChildStart, rewrittenName, temporaryName, type Work } from "./copy-job.ts";
 import { REPLICA_FUNCTIONS, type ReplicaFunctions, type ReplicaNetwork, Replicas } from "./replicas.ts";
-import { AofRewriting, REWRITING_FUNCTIONS, type RewritingFunctions } from "./rewriting.ts";
+import { AofRewriting, REWRITING_FUNCTIONS, type RewritingFunctions } from "./aof-rewriting.ts";
 import { ServerState } from "./server-state.ts";
 
 /** Functions of Valkey that are called when a copy has begun or ended. */

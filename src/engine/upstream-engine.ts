@@ -1,6 +1,6 @@
 /** The engine by URL: a server compatible with Redis, reached by TCP, TLS or a unix socket. */
 import { InternalError } from "../errors.ts";
-import { EngineClient, EngineError } from "./client.ts";
+import { EngineClient, EngineError } from "./engine-client.ts";
 import type { EngineLog } from "./engine-output.ts";
 import { deadline } from "./deadline.ts";
 import { ENGINE_DOWN, type Engine } from "./engine.ts";

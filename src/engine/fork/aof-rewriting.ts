@@ -3,11 +3,11 @@
  * does not have. The new base gets its name first, and the manifest is replaced afterwards, so that the manifest names files
  * that are there at each moment.
  */
-import type { EngineFolder } from "../files/folder.ts";
+import type { EngineFolder } from "../files/engine-folder.ts";
 import type { MemoryView } from "../wasm.ts";
 import { syncDirectory, writeFile } from "./folder-writer.ts";
 import { rewritten } from "./aof-manifest.ts";
-import { rewrittenName } from "./job.ts";
+import { rewrittenName } from "./copy-job.ts";
 import type { ServerState } from "./server-state.ts";
 
 /** Functions of Valkey that are called when a rewriting has ended. */

@@ -3,10 +3,10 @@
  * clients do not lock the server out of its own engine. (An engine by URL is reached as the user in the URL.)
  */
 import { randomBytes } from "node:crypto";
-import { type DirectConnection, EngineClient } from "./client.ts";
+import { type DirectConnection, EngineClient } from "./engine-client.ts";
 import { encodeCommand } from "./encode.ts";
 import type { ConnectOptions, Engine } from "./engine.ts";
-import type { LentConnection } from "./threads.ts";
+import type { LentConnection } from "./engine-threads.ts";
 
 /** The ACL user that the server acts as in an embedded engine. */
 export const INTERNAL_USER = "regears";

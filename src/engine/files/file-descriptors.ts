@@ -9,7 +9,7 @@ import type { MemoryView } from "../wasm.ts";
 import { BackgroundSync } from "./background-sync.ts";
 import { BufferedFile } from "./buffered-file.ts";
 import { Errno, errnoOf, fileError } from "./errno.ts";
-import type { EngineFolder, OpenFile, OpenMode } from "./folder.ts";
+import type { EngineFolder, OpenFile, OpenMode } from "./engine-folder.ts";
 
 /** The number of the folder itself, and the first one that a file can get. */
 const ROOT = 3;

@@ -8,7 +8,7 @@
  */
 import { andThen, type Maybe } from "../maybe.ts";
 import { isError, scalarText, splitAggregate } from "../resp/frames.ts";
-import { EngineClosed, type EngineClient, encodeCommand } from "./client.ts";
+import { EngineClosed, type EngineClient, encodeCommand } from "./engine-client.ts";
 import { ENGINE_DOWN } from "./engine.ts";
 import { LastingClient } from "./lasting-client.ts";
 import { hasForm, traitsOf, wordOf } from "./traits.ts";

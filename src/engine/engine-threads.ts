@@ -6,7 +6,7 @@
  * made sure of that, and closes it for all threads before anything of it changes. The main thread holds the lock for both, so
  * that no command of another thread is half done then.
  */
-import type { EngineShare } from "./attached.ts";
+import type { EngineShare } from "./attached-engine.ts";
 import {
   createWords,
   EngineLock,

@@ -6,7 +6,7 @@ import { Fifo } from "../resp/fifo.ts";
 import { FrameError, FrameSplitter } from "../resp/frames.ts";
 import { type CommandArgument, encodeCommand, encodeCommands } from "./encode.ts";
 import { type EngineConnection, MAX_REPLY, replyTooLong } from "./engine.ts";
-import type { LentConnection } from "./threads.ts";
+import type { LentConnection } from "./engine-threads.ts";
 import { traitsOf } from "./traits.ts";
 
 export { type CommandArgument, encodeCommand, encodeCommands };

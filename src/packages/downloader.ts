@@ -5,8 +5,8 @@ import { open, rm } from "node:fs/promises";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "../log.ts";
-import type { PackageCache } from "./cache.ts";
-import { PackageError, Unreachable } from "./errors.ts";
+import type { PackageCache } from "./package-cache.ts";
+import { PackageError, Unreachable } from "./package-errors.ts";
 import type { CachedWheel } from "./source.ts";
 
 interface DownloaderOptions {

@@ -1,6 +1,6 @@
 /** The parts of the client that need no engine. */
 import { describe, expect, it } from "vitest";
-import { EngineClient, EngineClosed, encodeCommand, encodeCommands } from "../../src/engine/client.ts";
+import { EngineClient, EngineClosed, encodeCommand, encodeCommands } from "../../src/engine/engine-client.ts";
 import type { EngineConnection } from "../../src/engine/engine.ts";
 import { LastingClient } from "../../src/engine/lasting-client.ts";
 import { parseEngineUrl } from "../../src/engine/url.ts";

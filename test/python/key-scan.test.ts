@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { EngineClient } from "../../src/engine/client.ts";
-import { EmbeddedEngine } from "../../src/engine/embedded.ts";
+import { EngineClient } from "../../src/engine/engine-client.ts";
+import { EmbeddedEngine } from "../../src/engine/embedded-engine.ts";
 import { decodeMarshal, type MarshalValue } from "../../src/python/marshal.ts";
-import { type KeyBatch, KeyScan, type RawCall } from "../../src/python/scan.ts";
+import { type KeyBatch, KeyScan, type RawCall } from "../../src/python/key-scan.ts";
 
 const engine = new EmbeddedEngine();
 let client: EngineClient;

@@ -1,6 +1,6 @@
 /** Hears from the engine which keys were changed, in whatever way: by commands, scripts, expiry or eviction. */
-import type { EngineClient } from "../engine/client.ts";
-import type { InternalConnections } from "../engine/internal.ts";
+import type { EngineClient } from "../engine/engine-client.ts";
+import type { InternalConnections } from "../engine/internal-connections.ts";
 import { others } from "../in-turns.ts";
 
 /** The channel on which the engine tells a connection that speaks RESP2. */
