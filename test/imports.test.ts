@@ -94,7 +94,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["gateway/", ["resp/", "engine/", ...COMMANDS]],
   // runs in browsers, and knows the server by its replies only
   ["console/page/", ["../examples/"]],
-  ["console/", [...ENGINE, ...COMMANDS, ...PYTHON, "python/script-log.ts", "resp/", "executions/"]],
+  ["console/", [...ENGINE, ...COMMANDS, ...PYTHON, "python/limited-log.ts", "resp/", "executions/"]],
   ["base.ts", []],
   ["cache-folders.ts", []],
   ["config", ["config/"]],

@@ -1,9 +1,9 @@
 /** The commands of the page: those of Regears, carried out for the user who is logged in as for any client of that user. */
 import type { CommandTable } from "../commands/command.ts";
 import type { Path } from "../commands/path.ts";
-import { EngineClient, encodeCommand } from "../engine/client.ts";
+import { EngineClient, encodeCommand } from "../engine/engine-client.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { EngineGate } from "../engine/gate.ts";
+import type { EngineGate } from "../engine/engine-gate.ts";
 import { isError, scalarText } from "../resp/frames.ts";
 import { error, type Reply } from "../resp/reply.ts";
 import type { Login } from "./logins.ts";

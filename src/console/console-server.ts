@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { listenError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { Assets } from "./assets.ts";
+import { PageFiles } from "./page-files.ts";
 import type { ConsoleCommands } from "./console-commands.ts";
 import { isKnownHost, type Refusal, refusedAsForeign } from "./guard.ts";
 import type { History } from "./history.ts";
@@ -63,7 +63,7 @@ interface Exchange {
 export class ConsoleServer {
   readonly #options: ConsoleOptions;
   readonly #logins: Logins;
-  #assets: Assets | undefined;
+  #files: PageFiles | undefined;
   #server: Server | undefined;
 
   constructor(options: ConsoleOptions) {
@@ -77,7 +77,7 @@ export class ConsoleServer {
   async listen(): Promise<void> {
     const { port, bind, history, log } = this.#options;
     if (port === 0) return;
-    this.#assets = new Assets();
+    this.#files = new PageFiles();
     const limits = { requestTimeout: TIMEOUT_MS, headersTimeout: TIMEOUT_MS, connectionsCheckingInterval: 1_000 };
     const server = createServer(limits, (request, response) => {
       this.#answer(request, response).catch((error: unknown) => {
@@ -134,18 +134,18 @@ export class ConsoleServer {
   }
 
   #file(path: string, request: IncomingMessage, response: ServerResponse): void {
-    const asset = this.#assets?.find(path);
-    if (!asset || request.method === "POST") {
-      refuse(response, { status: asset ? 405 : 404, text: asset ? "only GET" : "there is no such page" });
+    const file = this.#files?.find(path);
+    if (!file || request.method === "POST") {
+      refuse(response, { status: file ? 405 : 404, text: file ? "only GET" : "there is no such page" });
       return;
     }
     const zipped = /\bgzip\b/.test(request.headers["accept-encoding"] ?? "");
     response.writeHead(200, {
-      "content-type": asset.type,
+      "content-type": file.type,
       vary: "accept-encoding",
       ...(zipped && { "content-encoding": "gzip" }),
     });
-    response.end(request.method === "HEAD" ? undefined : zipped ? asset.gzip : asset.bytes);
+    response.end(request.method === "HEAD" ? undefined : zipped ? file.gzip : file.bytes);
   }
 
   async #api(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {

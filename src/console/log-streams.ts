@@ -1,6 +1,6 @@
 /** What scripts print and log, live: a stream of events (text/event-stream) for each page that looks at it. */
 import type { ServerResponse } from "node:http";
-import type { LogFeed, LogLine } from "../python/script-log.ts";
+import type { LogFeed, LogLine } from "../python/limited-log.ts";
 import type { Refusal } from "./guard.ts";
 
 /** Pages that look at the log at a time. */

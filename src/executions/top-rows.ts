@@ -4,7 +4,7 @@ import { ReplyError } from "../errors.ts";
 import { array, integer, map, nil, type Reply, text } from "../resp/reply.ts";
 import type { Execution } from "./execution.ts";
 import { idOf } from "./ids.ts";
-import type { ExecutionRunner } from "./runner.ts";
+import type { ExecutionRunner } from "./execution-runner.ts";
 
 interface TopOptions {
   readonly finished: boolean;

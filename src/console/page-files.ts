@@ -4,7 +4,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
-interface Asset {
+interface PageFile {
   readonly type: string;
   readonly bytes: Buffer;
   readonly gzip: Buffer;
@@ -21,9 +21,9 @@ const TYPES: Readonly<Record<string, string>> = {
   ".txt": "text/plain; charset=utf-8",
 };
 
-export class Assets {
+export class PageFiles {
   /** By the path of a URL. What is not in here is not there, whatever a path says. */
-  readonly #all = new Map<string, Asset>();
+  readonly #all = new Map<string, PageFile>();
 
   /** @throws Error when the page was not built */
   constructor(folder = FOLDER) {
@@ -35,7 +35,7 @@ export class Assets {
     }
   }
 
-  find(path: string): Asset | undefined {
+  find(path: string): PageFile | undefined {
     return this.#all.get(path);
   }
 }
