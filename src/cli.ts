@@ -1,4 +1,5 @@
 /** The program: command line and environment to a running server, signals to a clean stop, failures to exit codes. */
+import { COMMANDS, commandHelp, findCommand, type ProgramCommand, readCommand } from "./cli/program-commands.ts";
 import { type Config, ConfigError, helpText, loadStart, type Start } from "./config.ts";
 import { InternalError } from "./errors.ts";
 import { garbageCollector } from "./garbage.ts";
@@ -12,13 +13,15 @@ import { version } from "./version.ts";
 /** 0: ended as asked; 1: failed while starting or running; 2: the command line or configuration is wrong. */
 type ExitCode = 0 | 1 | 2;
 
+/** @returns the exit status; undefined while a server runs */
 const HEALTHCHECK_TIMEOUT_MS = 5000;
 /** What starting has left behind is collected so long after it, in milliseconds: it takes about 20. */
 const COLLECT_AFTER_MS = 2000;
 
-async function main(args: readonly string[]): Promise<ExitCode | undefined> {
-  const [word = ""] = args;
-  if (word === "install" || word === "packages") return packages(word, args.slice(1)).catch(fail);
+async function main(args: readonly string[]): Promise<number | undefined> {
+  const [word = "", ...rest] = args;
+  const command = findCommand(word);
+  if (command) return runCommand(command, rest).catch(fail);
   let start: Start;
   try {
     start = loadStart(args, process.env);
@@ -28,7 +31,7 @@ async function main(args: readonly string[]): Promise<ExitCode | undefined> {
   const { config } = start;
   switch (start.action) {
     case "help":
-      process.stdout.write(helpText());
+      process.stdout.write(helpText(COMMANDS));
       return 0;
     case "version":
       process.stdout.write(`regears ${version()}\n`);
@@ -37,8 +40,6 @@ async function main(args: readonly string[]): Promise<ExitCode | undefined> {
       return healthcheck(config);
     case "snapshot":
       return snapshot(config);
-    case "migrate":
-      return migrate(start.dump ?? "");
     case "serve":
       return serve(start);
   }
@@ -57,6 +58,32 @@ async function packages(word: "install" | "packages", args: readonly string[]): 
   const lines = word === "packages" ? await listFolder(config) : await fillFolder(requirements, config, log);
   for (const line of lines) process.stdout.write(`${line}\n`);
   return 0;
+}
+
+/** What the program does besides serving. Its parts are loaded only here. */
+async function runCommand(command: ProgramCommand, args: readonly string[]): Promise<number> {
+  const own = args.indexOf("--");
+  if (args.slice(0, own < 0 ? args.length : own).includes("--help")) {
+    process.stdout.write(commandHelp(command));
+    return 0;
+  }
+  switch (command.name) {
+    case "install":
+    case "packages":
+      return packages(command.name, args);
+    case "migrate":
+      return migrate(args);
+    case "run":
+      return (await import("./cli/run.ts")).run(readCommand(command, args));
+    case "exec":
+      return (await import("./cli/exec.ts")).exec(readCommand(command, args));
+    case "shell":
+      return (await import("./cli/shell.ts")).shell(readCommand(command, args));
+    case "types":
+      return (await import("./cli/types.ts")).types(readCommand(command, args));
+    case "completion":
+      return (await import("./cli/completion.ts")).completion(readCommand(command, args));
+  }
 }
 
 async function serve({ config, warnings }: Start): Promise<undefined> {
@@ -148,7 +175,8 @@ async function snapshot(config: Config): Promise<ExitCode> {
 }
 
 /** Tells what a dump has of RedisGears and of other modules. */
-async function migrate(path: string): Promise<ExitCode> {
+async function migrate([path, ...surplus]: readonly string[]): Promise<ExitCode> {
+  if (path === undefined || surplus.length > 0) throw new ConfigError("migrate needs the path of one dump");
   const { readModuleData } = await import("./store/rdb/module-data.ts");
   const { gearsLines, otherLines } = await import("./store/rdb/module-report.ts");
   try {

@@ -1,5 +1,6 @@
 /** Asks a running server whether it answers; what `regears --healthcheck` does. */
 import { connect } from "node:net";
+import { reachable } from "./server-url.ts";
 
 interface HealthcheckTarget {
   readonly host: string;
@@ -33,6 +34,3 @@ export function ping(target: HealthcheckTarget): Promise<string> {
     socket.on("close", () => reject(new Error("the server closed the connection")));
   });
 }
-
-/** An address to reach a server that listens on all addresses. */
-const reachable = (bind: string): string => ({ "0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1" })[bind] ?? bind;

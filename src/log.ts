@@ -11,6 +11,17 @@ import { makeFolder } from "./folder.ts";
  */
 export type Logger = Pick<PinoLogger, "trace" | "debug" | "info" | "warn" | "error">;
 
+const METHODS = ["trace", "debug", "info", "warn", "error"] as const;
+
+/** Has it all the methods of a log? */
+export const isLogger = (value: unknown): value is Logger =>
+  typeof value === "object" &&
+  value !== null &&
+  METHODS.every((name) => typeof Reflect.get(value, name) === "function");
+
+/** Where everything is lost. */
+export const NO_LOG: Logger = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
+
 type LogLevel = "debug" | "verbose" | "notice" | "warning";
 
 const PINO_LEVELS = { debug: "trace", verbose: "debug", notice: "info", warning: "warn" } as const;

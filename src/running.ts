@@ -3,8 +3,10 @@ import type { Logger } from "./log.ts";
 import type { Visibility } from "./visibility/visibility.ts";
 
 export interface RegearsServer extends AsyncDisposable {
-  /** The TCP port it listens on; undefined when it listens on a Unix socket only. */
-  readonly port: number | undefined;
+  /** The TCP port without TLS that it listens on; 0 when there is none. */
+  readonly port: number;
+  /** Where clients on this machine reach it: `redis://127.0.0.1:6379`, with the password of `requirepass`. */
+  readonly url: string;
   /** Resolves when the server has stopped by itself, e.g. after SHUTDOWN; rejects when a fault of the engine made it stop. */
   readonly stopped: Promise<void>;
   /** Saves the data if {@link close} would. @throws what went wrong: they would be lost by closing */
@@ -18,6 +20,8 @@ interface Runnable {
   readonly log: Logger;
   readonly engine: { readonly description: string };
   readonly listener: { readonly port: number; readonly kinds: readonly string[] };
+  /** Gives the URL once its port is known. */
+  readonly url: (port: number) => string;
   readonly visibility: Pick<Visibility, "phase">;
   /** Resolves when the engine ended by itself, with the reason if it was a fault. */
   readonly ended: Promise<Error | undefined>;
@@ -35,6 +39,7 @@ export async function run({
   log,
   engine,
   listener,
+  url,
   visibility,
   ended,
   start,
@@ -65,5 +70,6 @@ export async function run({
   // Line by line as Redis 7 and Valkey write it, the star included: people and programs wait for it.
   for (const kind of listener.kinds)
     log.info({ port: listener.port, engine: engine.description }, `* Ready to accept connections ${kind}`);
-  return { port: listener.port, stopped, save, close, [Symbol.asyncDispose]: close };
+  const { port } = listener;
+  return { port, url: url(port), stopped, save, close, [Symbol.asyncDispose]: close };
 }

@@ -2,17 +2,15 @@
 import { resolve } from "node:path";
 import { clusterCommands } from "./commands/cluster-rows.ts";
 import { commandRoom } from "./commands/command-room.ts";
-import { consoleRoom } from "./console/console-room.ts";
 import { configCommands } from "./commands/config-rows.ts";
 import { type Config, ConfigError, completeConfig, parseUserLines, RuntimeConfig } from "./config.ts";
 import { engineRoom } from "./engine/engine-room.ts";
 import { executionCommands } from "./executions/execution-rows.ts";
 import { executionRoom } from "./executions/execution-room.ts";
 import { requirementCommands } from "./executions/requirement-rows.ts";
-import { topCommands } from "./executions/top-rows.ts";
 import { makeFolder } from "./folder.ts";
 import { gatewayRoom } from "./gateway/gateway-room.ts";
-import { type Logger, openLog } from "./log.ts";
+import { isLogger, type Logger, NO_LOG, openLog } from "./log.ts";
 import { packagesRoom } from "./packages/packages-room.ts";
 import type { BegunPython } from "./python/early.ts";
 import { pythonRoom } from "./python/python-room.ts";
@@ -20,6 +18,7 @@ import { registrationCommands } from "./registrations/registration-rows.ts";
 import { registrationRoom } from "./registrations/registration-room.ts";
 import { sessionCommands } from "./registrations/session-rows.ts";
 import { type RegearsServer, run } from "./running.ts";
+import { serverUrl } from "./server-url.ts";
 import { AclCommands } from "./store/acl-commands.ts";
 import { ConfigFile } from "./store/config-file.ts";
 import { KeptUsers } from "./store/kept-users.ts";
@@ -29,16 +28,28 @@ import { infoSections } from "./visibility/info.ts";
 import { serverCommands } from "./visibility/server-rows.ts";
 import { SlowExecutions, Visibility } from "./visibility/visibility.ts";
 
+/** What a program says of its server: the options of the command line in camel case, and where to log. */
+export type ServerOptions = Partial<Config> & {
+  /** `false`: nothing is logged; or a logger of the caller's, whose level decides. Otherwise `loglevel` and `logfile` do. */
+  readonly log?: Logger | false;
+};
+
 /**
  * Starts a server. It answers commands, Python ones too, when this resolves.
- * @param options as on the command line, in camel case; what is left out has its default. Amounts of memory are bytes.
+ * @param options what is left out has its default. Amounts of memory are bytes.
  * Relative paths of certificates, keys and `cacheDir` are meant from where the program was started. `dir` is made if there is none.
  * @throws ConfigError for bad options, InternalError when the engine or Python can not be started, or the port is taken
  */
-export async function createServer(options: Partial<Config> = {}): Promise<RegearsServer> {
-  const config = completeConfig(options);
-  const { log } = openLog({ level: config.loglevel, file: config.logfile });
-  return startServer({ ...config, dir: madeFolder("dir", config.dir) }, log);
+export async function createServer(options: ServerOptions = {}): Promise<RegearsServer> {
+  const config = completeConfig(options, ["log"]);
+  return startServer({ ...config, dir: madeFolder("dir", config.dir) }, chosenLog(options.log, config));
+}
+
+function chosenLog(log: unknown, config: Config): Logger {
+  if (log === undefined) return openLog({ level: config.loglevel, file: config.logfile }).log;
+  if (log === false) return NO_LOG;
+  if (isLogger(log)) return log;
+  throw new ConfigError("option 'log' is false, or a logger such as pino's, with trace, debug, info, warn and error");
 }
 
 /** Absolute, as the program may go to another directory while the server runs. @throws ConfigError when it is no folder */
@@ -114,7 +125,6 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
       ...{ runner, sessions, registrations, requirements },
       limits: { scriptBytes: config.maxScriptSize, pending: config.maxPendingExecutions },
     }),
-    ...topCommands({ runner }),
     ...requirementCommands({ requirements }),
     ...registrationCommands({ runner, registrations, triggers, compat }),
     ...sessionCommands({ runner, sessions, registrations, requirements, compat }),
@@ -139,8 +149,6 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
     infoSections(sections, { registry: executions.executions, registrations, sessions, requirements, ...showing }),
   );
 
-  const page = consoleRoom(data, commands, python, executions, listener, base);
-
   const loadData = async (): Promise<void> => {
     await keptUsers?.load();
     await persistence.loadData();
@@ -148,6 +156,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
   };
   return run({
     ...{ log, engine, listener, visibility, ended: data.ended },
+    url: (port) => serverUrl(config, port),
     async start() {
       await persistence.open();
       await visibility.listen();
@@ -155,12 +164,10 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
       await Promise.all([data.start(loadData, (reason) => persistence.mend(reason)), host.start(handlers)]);
       await persistence.restore();
       await listener.listen();
-      await page.listen();
     },
     save: () => persistence.saveBeforeEnd(),
     async stop(engineAlive) {
       persistence.pause();
-      await page.close();
       await listener.close();
       timers.stop();
       runner.abortAll();

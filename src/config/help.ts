@@ -11,32 +11,47 @@ const SECTIONS: Readonly<Record<OptionSpec["section"], string>> = {
   compatibility: "Accepted for compatibility, without effect",
 };
 
+/** A command of the program as the help shows it. */
+interface ShownCommand {
+  readonly name: string;
+  readonly summary: string;
+}
+
 /** The text of `regears --help`. */
-export function helpText(): string {
+export function helpText(commands: readonly ShownCommand[]): string {
   const lines = [
-    "Usage: regears [CONFIG_FILE] [--name value | --name=value | name value] ...",
-    "       regears --help | --version | --healthcheck | --snapshot",
-    "       regears migrate DUMP",
-    "       regears install REQUIREMENT ... --packages-dir FOLDER [--name value] ...",
-    "       regears packages --packages-dir FOLDER",
+    "Usage: regears [CONFIG_FILE] [--name value | --name=value | name value] ...    starts the server",
+    "       regears COMMAND ...",
+    "",
+    "Commands; regears COMMAND --help says more of each:",
+    ...commands.map(({ name, summary }) => `  ${name.padEnd(11)} ${summary}`),
+    "",
+    "Instead of starting the server:",
+    "  --help         prints this",
+    "  --version      prints the version",
+    "  --healthcheck  asks the server at bind and port for a PING; exit status 0 when it answers",
+    "  --snapshot     prepares the Python image in cache-dir, for fast starts, and exits",
     "",
     "Options come from the command line, then REGEARS_NAME variables of the environment, then the configuration",
     "file (lines of `name value`, as in redis.conf). Amounts of memory may be written as 64mb or 1gb.",
     "",
     "  --config FILE                       configuration file; - reads standard input",
-    "  --healthcheck                       asks the server at bind and port for a PING; exit status 0 when it answers",
-    "  migrate DUMP                        lists what RedisGears and other modules have left in a dump.rdb",
-    "  --snapshot                          prepares the Python image in cache-dir, for fast starts, and exits",
   ];
   for (const [section, title] of Object.entries(SECTIONS)) {
     lines.push("", `${title}:`);
     for (const [name, spec] of optionEntries)
-      if (spec.section === section) lines.push(`  --${name.padEnd(33)} ${plain(spec.summary)}${defaultNote(spec)}`);
+      if (spec.section === section)
+        lines.push(`  --${name.padEnd(33)} ${plain(spec.summary)}${choicesNote(spec)}${defaultNote(spec)}`);
   }
   return `${lines.join("\n")}\n`;
 }
 
 const plain = (markdown: string): string => markdown.replaceAll("`", "");
+
+function choicesNote(spec: OptionSpec): string {
+  if (spec.kind === "switch") return ": yes, no";
+  return spec.kind === "choice" ? `: ${spec.choices.join(", ")}` : "";
+}
 
 function defaultNote(spec: OptionSpec): string {
   const value = formatValue(spec, spec.default);

@@ -12,8 +12,6 @@ export interface Start {
   readonly config: Config;
   /** Texts to be logged, about settings without effect. */
   readonly warnings: readonly string[];
-  /** The path that was given to `migrate`. */
-  readonly dump?: string;
 }
 
 /**
@@ -24,8 +22,6 @@ export interface Start {
 export function loadStart(args: readonly string[], env: Readonly<Record<string, string | undefined>>): Start {
   const line = readArguments(args);
   const { REGEARS_CONFIG: configured, ...variables } = env;
-  if (line.action === "migrate")
-    return { action: "migrate", config: completeConfig(), warnings: [], dump: line.file ?? "" };
   const fileName = line.file ?? configured;
   const sources: (readonly [string, Layer])[] = [
     ["", fileName === undefined ? readFileText("", "") : readFileText(readConfigFile(fileName), fileName)],

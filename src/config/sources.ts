@@ -31,8 +31,8 @@ const emptyLayer = (): Layer => ({
 /** What the command line asks for besides options. */
 export interface CommandLine {
   readonly layer: Layer;
-  readonly action: "serve" | "help" | "version" | "snapshot" | "healthcheck" | "migrate";
-  /** Path of the configuration file; `-` is standard input. With `migrate` the path of a dump. */
+  readonly action: "serve" | "help" | "version" | "snapshot" | "healthcheck";
+  /** Path of the configuration file; `-` is standard input. */
   readonly file?: string;
 }
 
@@ -56,11 +56,6 @@ const WORD = /^(--)?([^=\s]+)(?:(=.*)|(\s+)(.*))?$/s;
  */
 export function readArguments(args: readonly string[]): CommandLine {
   const layer = emptyLayer();
-  if (args[0] === "migrate") {
-    const [, path, ...surplus] = args;
-    if (path === undefined || surplus.length > 0) throw new ConfigError("migrate needs the path of one dump");
-    return { layer, action: "migrate", file: path };
-  }
   let action: CommandLine["action"] = "serve";
   let file: string | undefined;
   for (let at = 0; at < args.length; ) {
@@ -79,6 +74,8 @@ export function readArguments(args: readonly string[]): CommandLine {
     }
     if (dashes === "" && !findOption(word)) {
       if (at > 1) throw new ConfigError(unknownText(word));
+      if (word.endsWith(".py"))
+        throw new ConfigError(`${word} is a script, and no configuration: regears run ${word} runs it on a server`);
       file = word;
       continue;
     }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { inspect } from "node:util";
 import { ConfigError } from "./config-error.ts";
-import { type Config, camelCase, type OptionSpec, type OptionValue, optionEntries } from "./options.ts";
+import { type Config, camelCase, findOption, type OptionSpec, type OptionValue, optionEntries } from "./options.ts";
 import { judgeRedisDirective } from "./redis.ts";
 import { parseUserLines } from "./users.ts";
 
@@ -140,16 +140,17 @@ export function splitGearsOption(text: string): readonly [string, string] {
 /**
  * A whole configuration: the defaults, changed by `given`, and every value checked. A gears option that names an option of
  * RedisGears sets that option, unless `given` has it too.
+ * @param others names in `given` that are no options, and the caller's business
  * @throws ConfigError for an unknown option or a value that its option does not take
  */
-export function completeConfig(given: Partial<Config> = {}): Config {
+export function completeConfig(given: Partial<Config> = {}, others: readonly string[] = []): Config {
   checkObject(given);
   const config: Record<string, OptionValue | Readonly<Record<string, string>>> = {
     engineSettings: {},
     configFile: "",
   };
   for (const [name, spec] of optionEntries) config[camelCase(name)] = spec.default;
-  const entries = Object.entries(given).filter(([, value]) => value !== undefined);
+  const entries = Object.entries(given).filter(([name, value]) => value !== undefined && !others.includes(name));
   for (const [name, value] of entries) checkGiven(name, value, Object.hasOwn(config, name) ? config[name] : undefined);
   for (const [name, value] of (given.gearsOption ?? []).map(splitGearsOption)) {
     const option = optionEntries.find(([, spec]) => spec.gears && sameGearsName(spec.gears, name));
@@ -206,7 +207,7 @@ function checkObject(given: unknown): void {
  * @throws ConfigError for an unknown option or a wrong type
  */
 function checkGiven(name: string, value: unknown, standard: unknown): void {
-  if (standard === undefined) throw new ConfigError(`unknown option '${name}'`);
+  if (standard === undefined) throw new ConfigError(`unknown option '${name}'${hintFor(name)}`);
   if (typeof value !== typeof standard || value === null || Array.isArray(value) !== Array.isArray(standard)) {
     const wanted = Array.isArray(standard) ? "list" : typeof standard;
     throw new ConfigError(`option '${name}': ${shownValue(value)} is no ${wanted}`);
@@ -218,6 +219,12 @@ function checkGiven(name: string, value: unknown, standard: unknown): void {
   } catch (error) {
     throw error instanceof ConfigError ? new ConfigError(`option '${name}': ${error.message}`) : error;
   }
+}
+
+/** Names as they are on the command line are most often meant in camel case. */
+function hintFor(name: string): string {
+  const [option] = findOption(name.replace(/^-+/, "").replaceAll("_", "-")) ?? [];
+  return option === undefined ? "" : `; did you mean '${camelCase(option)}'?`;
 }
 
 function checkEngineSettings(settings: object): void {

@@ -76,8 +76,6 @@ export class Flow extends FlowJob {
     this.options = options;
     this.#keeper = keeper;
     this.execution = options.execution;
-    this.execution.session = this.session;
-    this.execution.registration = this.registration;
     this.session.executions++;
   }
 
@@ -102,7 +100,7 @@ export class Flow extends FlowJob {
   }
 
   onStart(): void {
-    this.execution.begin();
+    this.execution.status = "running";
     this.#keeper.started(this);
   }
 

@@ -1,6 +1,6 @@
 /** The server as a part of other programs, and files that are named relative to where a program was started. */
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -59,6 +59,30 @@ describe("createServer", () => {
     expect({ code, output }).toEqual({
       code: 0,
       output: "ConfigError option 'dir': 'file' can not be used (EEXIST)\n",
+    });
+  });
+
+  it("logs nothing with `log: false`, or to a log of the program's, and says where it is", async () => {
+    const { code, output } = await program(`
+      const silent = await createServer({ port: 0, log: false });
+      console.log(typeof silent.port, silent.url === "redis://127.0.0.1:" + silent.port);
+      await silent.close();
+      const lines = [];
+      const take = (first, text) => lines.push(text ?? first);
+      const log = { trace() {}, debug() {}, info: take, warn: take, error: take };
+      const server = await createServer({ port: 0, requirepass: "se/cret", log });
+      console.log(server.url === "redis://:se%2Fcret@127.0.0.1:" + server.port, lines.some((line) => line.includes("Ready")));
+      await server.close();
+      const other = await createServer({ port: 0, unixsocket: "here.sock", log: false });
+      console.log(other.port, other.url);
+      await other.close();
+      await createServer({ port: 0, log: "no" }).catch((e) => console.log(e.name, e.message));
+    `);
+    expect({ code, output }).toEqual({
+      code: 0,
+      output:
+        `number true\ntrue true\n0 unix://${join(realpathSync(folder), "here.sock")}\n` +
+        "ConfigError option 'log' is false, or a logger such as pino's, with trace, debug, info, warn and error\n",
     });
   });
 

@@ -299,7 +299,10 @@ describe("the table", () => {
   });
 
   it("is what --help prints", () => {
-    const text = helpText();
+    const text = helpText([{ name: "run", summary: "runs a script" }]);
+    expect(text).toContain("  run         runs a script\n");
+    expect(text).toMatch(/--isolation +.*: shared, session \(shared\)/);
+    expect(text).toMatch(/--appendonly +.*: yes, no \(no\)/);
     for (const name of Object.keys(OPTIONS)) expect(text).toContain(`--${name} `);
     expect(text).toMatch(/--max-executions +finished executions kept.*\(1000\)/);
   });
@@ -313,6 +316,8 @@ describe("the table", () => {
     });
     const wrong = (options: object) => () => completeConfig(options);
     expect(wrong({ maxExecution: 4 })).toThrow(new ConfigError("unknown option 'maxExecution'"));
+    for (const name of ["metrics-port", "--metrics-port", "metrics_port", "METRICS-PORT"])
+      expect(wrong({ [name]: 0 })).toThrow(new ConfigError(`unknown option '${name}'; did you mean 'metricsPort'?`));
     expect(wrong({ port: "6379" })).toThrow(new ConfigError("option 'port': \"6379\" is no number"));
     expect(wrong({ gearsOption: "x=1" })).toThrow(ConfigError);
     for (const name of ["toString", "constructor", "hasOwnProperty"])

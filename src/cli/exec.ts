@@ -1,0 +1,51 @@
+/** `regears exec -- COMMAND`: a server for as long as another program runs. */
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+import { ConfigError } from "../config.ts";
+import { startEmbedded } from "./embedded-server.ts";
+import type { CommandArguments } from "./program-commands.ts";
+
+const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** What shells say of a command that is not there. */
+const NOT_FOUND = 127;
+/** What they add to the number of the signal that ended a command. */
+const BY_SIGNAL = 128;
+
+/** Runs the command. @returns its exit status. @throws when the server does not start */
+export async function exec({ options, words, server, after }: CommandArguments): Promise<number> {
+  const [program, ...args] = after ?? [];
+  if (program === undefined) throw new ConfigError("'exec' needs a command: regears exec -- npm test");
+  if (words.length > 0) throw new ConfigError(`'${words[0]}' is no option; the command comes after --`);
+  const embedded = await startEmbedded(server, options.get("load") ?? [], (line) => process.stderr.write(`${line}\n`));
+  const { url, port } = embedded;
+  try {
+    return await runProgram(program, args, {
+      ...process.env,
+      REDIS_URL: url,
+      REDIS_HOST: "127.0.0.1",
+      REDIS_PORT: String(port),
+    });
+  } finally {
+    await embedded.close();
+  }
+}
+
+function runProgram(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { stdio: "inherit", env });
+    const pass = (signal: NodeJS.Signals): void => {
+      // a terminal sends it to the command, too
+      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+    };
+    for (const signal of FORWARDED) process.on(signal, pass);
+    const end = (status: number): void => {
+      for (const signal of FORWARDED) process.off(signal, pass);
+      resolve(status);
+    };
+    child.once("error", (error) => {
+      process.stderr.write(`regears: ${program} can not be run: ${error.message}\n`);
+      end(NOT_FOUND);
+    });
+    child.once("close", (code, signal) => end(code ?? BY_SIGNAL + (signal === null ? 0 : constants.signals[signal])));
+  });
+}

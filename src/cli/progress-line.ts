@@ -1,0 +1,28 @@
+/** A line that says how far an execution is; on a terminal it is written again and again. */
+import type { WriteStream } from "node:tty";
+import type { Progress } from "./run-script.ts";
+
+export class ProgressLine {
+  readonly #output: Pick<WriteStream, "write" | "isTTY">;
+  readonly #begun = performance.now();
+  #last: Progress | undefined;
+
+  constructor(output: Pick<WriteStream, "write" | "isTTY">) {
+    this.#output = output;
+  }
+
+  show(progress: Progress): void {
+    this.#last = progress;
+    if (this.#output.isTTY) this.#output.write(`\r\x1b[K${this.#text(progress)}`);
+  }
+
+  /** The last line stays. */
+  end(): void {
+    if (this.#last === undefined) return;
+    this.#output.write(`${this.#output.isTTY ? "\r\x1b[K" : ""}${this.#text(this.#last)}\n`);
+  }
+
+  #text({ status }: Progress): string {
+    return `${status}, ${((performance.now() - this.#begun) / 1000).toFixed(1)} s`;
+  }
+}

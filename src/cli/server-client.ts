@@ -1,0 +1,29 @@
+/** A connection to a server, for the commands of the program. */
+import { EngineClient, EngineClosed } from "../engine/engine-client.ts";
+import { UpstreamConnection } from "../engine/upstream-connection.ts";
+import { parseEngineUrl } from "../engine/url.ts";
+import { InternalError } from "../errors.ts";
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const LOCAL = "redis://127.0.0.1:6379";
+
+/** The server that is meant when none is named: the variable tells it to whatever `regears exec` runs. */
+export const defaultUrl = (): string => process.env.REDIS_URL || LOCAL;
+
+/**
+ * Connects to a server.
+ * @param url as for the option `engine`
+ * @throws ConfigError for what is no URL, InternalError when nobody answers there, ReplyError when the login is refused
+ */
+export async function connectTo(url: string): Promise<EngineClient> {
+  const address = parseEngineUrl(url);
+  const down = `${address.description} can not be reached`;
+  const client = new EngineClient(new UpstreamConnection(address, {}, CONNECT_TIMEOUT_MS, down));
+  try {
+    await client.call("PING");
+  } catch (error) {
+    client.close();
+    throw error instanceof EngineClosed ? new InternalError(error.message, { cause: error }) : error;
+  }
+  return client;
+}

@@ -1,0 +1,198 @@
+/** `regears run`, against a server and with one of its own. */
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { newFolder } from "../support/folders.ts";
+import { executions, fields, useServer } from "../support/use-server.ts";
+import { folderOf, temporaryFolder } from "../support/wheels.ts";
+import { until } from "../support/waiting.ts";
+import { freePort } from "../support/ports.ts";
+import { finish, start } from "./program.ts";
+
+const folder = newFolder();
+const file = (name: string, text: string | Buffer): string => {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+};
+const WORD_COUNT = new URL("../../examples/word_count.py", import.meta.url).pathname;
+const commands = file("commands.txt", '# two texts\nSET text:1 "to be or not to be"\n\nSET text:2 be\n');
+
+describe("against a server", () => {
+  const wheels = temporaryFolder();
+  const names = ["apple", "pear", "plum"];
+  folderOf(
+    names.map((name) => ({ name, version: "1.0" })),
+    wheels,
+  );
+  afterAll(() => rmSync(wheels, { recursive: true, force: true }));
+  const setting = useServer(["--packages-dir", wheels, "--pyodide-packages", "no", "--index-url", "no"]);
+  const run = (...args: string[]) => finish(["run", "--url", `redis://127.0.0.1:${setting().server.port}`, ...args]);
+
+  it("prints results as lines, as JSON, and as bytes", async () => {
+    const script = file(
+      "kinds.py",
+      "GB('PythonReader').flatmap(lambda x: x).run(lambda: (yield ['a\\nb', b'\\xff', 3, ['x', 1], 'é'][::-1]), convertToStr=False)",
+    );
+    const output = async (...options: string[]): Promise<string> => (await run(script, ...options)).out;
+    expect(await output()).toBe('a\\nb\n\\xff\n3\n["x",1]\né\n');
+    expect(await output("--json")).toBe('"a\\nb"\n"ÿ"\n3\n["x",1]\n"é"\n');
+    expect(await output("--raw")).toBe('a\nb\n\ufffd\n3\n["x",1]\né\n');
+    expect(await executions(setting().client)).toEqual([]);
+  });
+
+  it("loads commands, and finds the server by REDIS_URL", async () => {
+    const env = { REDIS_URL: `redis://127.0.0.1:${setting().server.port}` };
+    expect(await finish(["run", WORD_COUNT, "--load", commands], { env })).toEqual({
+      ...{ code: 0, err: "", out: "be 3\nto 2\nor 1\nnot 1\n" },
+    });
+    const wrong = file("wrong.txt", "SET a b\nGET\n");
+    expect(await run(WORD_COUNT, "--load", wrong)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining(`${wrong}:2: ERR wrong number of arguments for 'get' command`),
+    });
+  });
+
+  it("shows errors as tracebacks with the lines of the script, and ends with 1", async () => {
+    await setting().client.call("MSET", "a", "1", "b", "2");
+    const script = file(
+      "bad.py",
+      "def half(text):\n    return text.nope\n\nGB().map(lambda r: half(r['value'])).run()\n",
+    );
+    expect(await run(script)).toEqual({
+      code: 1,
+      out: "",
+      err:
+        `Traceback (most recent call last):\n  File "${script}", line 4, in <lambda>\n` +
+        `    GB().map(lambda r: half(r['value'])).run()\n  File "${script}", line 2, in half\n    return text.nope\n` +
+        "AttributeError: 'str' object has no attribute 'nope'\n",
+    });
+    const often = file("often.py", "async def no(r):\n    raise ValueError('no')\n\nGB().map(no).run()\n");
+    expect(await run(often)).toEqual({ code: 1, out: "", err: "no\n(2 times)\n" });
+  });
+
+  it("shows errors of the body and of the compiler in the same way", async () => {
+    const body = file("body.py", "\nGB().map(5)\n");
+    expect(await run(body)).toEqual({
+      code: 1,
+      out: "",
+      err:
+        `Traceback (most recent call last):\n  File "${body}", line 2, in <module>\n    GB().map(5)\n` +
+        "gears.error: map argument must be a function\n",
+    });
+    const syntax = file("syntax.py", "x = (\n");
+    expect(await run(syntax)).toEqual({
+      code: 1,
+      out: "",
+      err: `  File "${syntax}", line 1\n    x = (\nSyntaxError: '(' was never closed\n`,
+    });
+  });
+
+  it("passes further words on, and says OK of a script that only registers", async () => {
+    const script = file("register.py", "GB('CommandReader').map(lambda c: 'yes').register(trigger='t')\n");
+    expect(await run(script, "ID", "mine", "DESCRIPTION", "words")).toEqual({ code: 0, out: "OK\n", err: "" });
+    const [session] = (await setting().client.call("RG.PYDUMPSESSIONS")) as string[][];
+    expect(fields(session)).toMatchObject({ ID: "mine", sessionDescription: "words" });
+    expect(await run(script, "--id", "mine")).toEqual({
+      ...{ code: 1, out: "", err: "Session mine already exists\n" },
+    });
+  });
+
+  it("reads requirements from a file, or takes one by its name", async () => {
+    const script = file("needs.py", "GB('ShardsIDReader').run()\n");
+    const list = file("requirements.txt", "# what it needs\napple\npear # two\n");
+    expect((await run(script, "--requirements", list, "--requirements", "plum")).code).toBe(0);
+    const known = (await setting().client.call("RG.PYDUMPREQS")) as string[][];
+    expect(known.map((one) => fields(one).Name)).toEqual(["apple", "pear", "plum"]);
+  });
+
+  it("reads the script from standard input", async () => {
+    const url = `redis://127.0.0.1:${setting().server.port}`;
+    const input = "GB('ShardsIDReader').map(lambda x: 1/0).run()";
+    const { code, err } = await finish(["run", "-", "--url", url], { input });
+    expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining('File "<stdin>", line 1, in <lambda>') });
+  });
+
+  it("aborts the execution at Ctrl-C, and has told meanwhile how it is", async () => {
+    const script = file("endless.py", "import time\nGB('ShardsIDReader').map(lambda x: time.sleep(1000)).run()\n");
+    const url = `redis://127.0.0.1:${setting().server.port}`;
+    const { child, ended } = start(["run", script, "--url", url, "--unblocking"]);
+    await until(async () => (await executions(setting().client)).some(({ status }) => status === "running"));
+    child.kill("SIGINT");
+    const { code, err } = await ended;
+    expect(code).toBe(130);
+    expect(err).toContain("aborting the execution\n");
+    expect(err).toMatch(/running, \d+\.\d s\n/);
+    expect(await executions(setting().client)).toEqual([]);
+  });
+
+  it("runs the script again when it changes", async () => {
+    const script = file("watched.py", "GB('CommandReader').map(lambda c: 'one').register(trigger='watched')\n");
+    const url = `redis://127.0.0.1:${setting().server.port}`;
+    const { child, ended, so } = start(["run", script, "--url", url, "--watch"]);
+    const answer = (): Promise<unknown> =>
+      setting()
+        .client.call("RG.TRIGGER", "watched")
+        .catch(() => []);
+    await until(() => so().err.includes("watching"));
+    expect(await answer()).toEqual(["one"]);
+    // as editors do
+    copyFileSync(file("next.py", "GB('CommandReader').map(lambda c: 'two').register(trigger='watched')\n"), script);
+    await until(async () => String(await answer()) === "two");
+    await until(() => so().err.split("watching").length === 3);
+    file("watched.py", "nonsense(\n");
+    await until(() => so().err.includes("SyntaxError"));
+    child.kill("SIGINT");
+    expect((await ended).code).toBe(0);
+    expect(await answer()).toEqual(["two"]);
+  });
+
+  it("says what is wrong", async () => {
+    expect(await run(join(folder, "nowhere.py"))).toMatchObject({ code: 2, err: expect.stringContaining("ENOENT") });
+    expect(await run(WORD_COUNT, "--loadd", "x")).toMatchObject({
+      ...{ code: 2, err: expect.stringContaining("'run' has no option '--loadd'") },
+    });
+    const dump = file("some.rdb", "REDIS0011");
+    expect(await run(WORD_COUNT, "--load", dump)).toMatchObject({
+      ...{ code: 2, err: expect.stringContaining("with --embedded only") },
+    });
+    expect(await finish(["run", WORD_COUNT, "--url", `redis://127.0.0.1:${await freePort()}`])).toMatchObject({
+      ...{
+        code: 1,
+        err: expect.stringMatching(/^regears: redis:\/\/127.0.0.1:\d+\/0 can not be reached: .*ECONNREFUSED/),
+      },
+    });
+    expect(await finish([WORD_COUNT])).toMatchObject({
+      ...{ code: 2, err: expect.stringContaining(`regears run ${WORD_COUNT} runs it on a server`) },
+    });
+  });
+});
+
+describe("with a server of its own", () => {
+  it("runs on commands, and shows what the script prints and logs", async () => {
+    const script = file("says.py", "print('printed')\nlog('logged')\nGB().count().run()\n");
+    const { code, out, err } = await finish(["run", script, "--embedded", "--load", commands]);
+    expect({ code, out, lines: err.trim().split("\n").sort() }).toEqual({
+      ...{ code: 0, out: "2\n", lines: ["logged", "printed"] },
+    });
+  });
+
+  it("runs on a dump, which stays as it is", async () => {
+    const data = join(folder, "data");
+    mkdirSync(data);
+    const filled = await finish(["exec", "--dir", data, "--load", commands, "--", "true"]);
+    expect(filled.code).toBe(0);
+    const dump = join(data, "dump.rdb");
+    expect(await finish(["run", WORD_COUNT, "--embedded", "--load", dump])).toEqual({
+      ...{ code: 0, err: "", out: "be 3\nto 2\nor 1\nnot 1\n" },
+    });
+  });
+
+  it("takes the options of a server", async () => {
+    const script = file("option.py", "GB('ShardsIDReader').map(lambda x: configGet('color')).run()\n");
+    expect(await finish(["run", script, "--embedded", "--gears-option", "color=red"])).toMatchObject({ out: "red\n" });
+    expect(await finish(["run", script, "--gears-option", "color=red"])).toMatchObject({
+      ...{ code: 2, err: expect.stringContaining("is for --embedded only") },
+    });
+  });
+});
