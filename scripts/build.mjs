@@ -1,7 +1,8 @@
-// Compiles src/ to dist/ and copies the Python runtime beside it.
+// Compiles src/ to dist/, copies the Python runtime beside it, and bundles the page of the console.
 import { execFileSync } from "node:child_process";
 import { cpSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { buildConsolePage } from "./console-page.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 rmSync(`${root}dist`, { recursive: true, force: true });
@@ -10,5 +11,6 @@ execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-p", 
 });
 cpSync(`${root}src/python/runtime`, `${root}dist/python/runtime`, { recursive: true });
 cpSync(`${root}src/gateway/scripts.lua`, `${root}dist/gateway/scripts.lua`);
+await buildConsolePage(`${root}dist/console/page`);
 cpSync(`${root}src/cli/stubs`, `${root}dist/cli/stubs`, { recursive: true });
 cpSync(`${root}src/cli/shell.py`, `${root}dist/cli/shell.py`);

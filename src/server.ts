@@ -2,12 +2,14 @@
 import { resolve } from "node:path";
 import { clusterCommands } from "./commands/cluster-rows.ts";
 import { commandRoom } from "./commands/command-room.ts";
+import { consoleRoom } from "./console/console-room.ts";
 import { configCommands } from "./commands/config-rows.ts";
 import { type Config, ConfigError, completeConfig, parseUserLines, RuntimeConfig } from "./config.ts";
 import { engineRoom } from "./engine/engine-room.ts";
 import { executionCommands } from "./executions/execution-rows.ts";
 import { executionRoom } from "./executions/execution-room.ts";
 import { requirementCommands } from "./executions/requirement-rows.ts";
+import { topCommands } from "./executions/top-rows.ts";
 import { makeFolder } from "./folder.ts";
 import { gatewayRoom } from "./gateway/gateway-room.ts";
 import { isLogger, type Logger, NO_LOG, openLog } from "./log.ts";
@@ -125,6 +127,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
       ...{ runner, sessions, registrations, requirements },
       limits: { scriptBytes: config.maxScriptSize, pending: config.maxPendingExecutions },
     }),
+    ...topCommands({ runner }),
     ...requirementCommands({ requirements }),
     ...registrationCommands({ runner, registrations, triggers, compat }),
     ...sessionCommands({ runner, sessions, registrations, requirements, compat }),
@@ -149,6 +152,8 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
     infoSections(sections, { registry: executions.executions, registrations, sessions, requirements, ...showing }),
   );
 
+  const page = consoleRoom(data, commands, python, executions, listener, base);
+
   const loadData = async (): Promise<void> => {
     await keptUsers?.load();
     await persistence.loadData();
@@ -164,10 +169,12 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
       await Promise.all([data.start(loadData, (reason) => persistence.mend(reason)), host.start(handlers)]);
       await persistence.restore();
       await listener.listen();
+      await page.listen();
     },
     save: () => persistence.saveBeforeEnd(),
     async stop(engineAlive) {
       persistence.pause();
+      await page.close();
       await listener.close();
       timers.stop();
       runner.abortAll();

@@ -459,6 +459,21 @@ export const OPTIONS = {
     summary: "HTTP port of `/metrics` (for Prometheus) and `/healthz`; 0 is none",
   },
   "metrics-bind": { kind: "text", section: "server", default: "127.0.0.1", summary: "address of that port" },
+  "http-port": {
+    kind: "integer",
+    section: "server",
+    default: 0,
+    min: 0,
+    max: 65535,
+    summary: "HTTP port of the console, a page for browsers; 0 is none",
+  },
+  "http-bind": { kind: "text", section: "server", default: "127.0.0.1", summary: "address of that port" },
+  "http-host": {
+    kind: "list",
+    section: "server",
+    default: [],
+    summary: "name by which browsers reach the console, besides addresses and `localhost`; may be given many times",
+  },
   "cache-dir": {
     kind: "text",
     section: "server",

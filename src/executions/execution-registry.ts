@@ -110,6 +110,11 @@ export class ExecutionRegistry {
     return [...this.#all.values()];
   }
 
+  /** Finished executions that are kept, the one first that has ended, or was asked for, last. */
+  lastFinished(count: number): Execution[] {
+    return count <= 0 ? [] : [...this.#finished.values()].slice(-count).reverse();
+  }
+
   /** Takes note that an execution has finished: it is kept (and others are evicted) or forgotten. */
   settle(execution: Execution): void {
     this.#count(execution);

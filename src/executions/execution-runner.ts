@@ -1,5 +1,5 @@
 /** Runs scripts and flows: from RG.PYEXECUTE's script to an execution's end. */
-import type { StepInfo, StopCause } from "../python/job.ts";
+import { Job, type StepInfo, type StopCause } from "../python/job.ts";
 import type { BackgroundRun, PythonHost } from "../python/python-host.ts";
 import type { Reply } from "../resp/reply.ts";
 import { runAfter, type Timer } from "../timer.ts";
@@ -213,6 +213,12 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
   /** Unfinished executions. */
   get pending(): Execution[] {
     return [...this.#unfinished.keys()];
+  }
+
+  /** The job of an unfinished execution; undefined while it has none yet, and for code in the background. */
+  jobOf(execution: Execution): Job | undefined {
+    const stoppable = this.#unfinished.get(execution);
+    return stoppable instanceof Job ? stoppable : undefined;
   }
 
   /** Remembers how an unfinished execution is stopped. */

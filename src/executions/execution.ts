@@ -1,6 +1,7 @@
 /** One execution: what was asked, how far it is, what came out. */
 import type { StepInfo } from "../python/job.ts";
 import type { Reply } from "../resp/reply.ts";
+import type { Session } from "./session.ts";
 
 export type ExecutionStatus = "created" | "running" | "done" | "aborted";
 
@@ -19,6 +20,17 @@ export class Execution {
   readonly registered: boolean;
   kept: boolean;
   status: ExecutionStatus = "created";
+  /** When it was made, has begun and has ended, in milliseconds since 1970; 0: it has not. */
+  readonly createdAt = Date.now();
+  startedAt = 0;
+  endedAt = 0;
+  /** Whose code it runs; undefined for code in the background, of which only the interpreter is known. */
+  session: Session | undefined;
+  /** Number of the registration that has started it. */
+  registration: number | undefined;
+  /** What gives its records, and the kinds of its steps in their order; empty until the script has declared them. */
+  reader = "";
+  kinds: readonly string[] = [];
   /** Last step first. */
   steps: readonly StepInfo[] = [];
   stepMs: readonly number[] = [];
@@ -63,9 +75,17 @@ export class Execution {
     return this.status === "done" || this.status === "aborted";
   }
 
+  /** Its code has begun to run. */
+  begin(): void {
+    this.status = "running";
+    if (this.startedAt === 0) this.startedAt = Date.now();
+  }
+
   /** The body has run and declared a flow with these steps. */
-  declare(steps: readonly StepInfo[]): void {
+  declare(steps: readonly StepInfo[], reader = "", kinds: readonly string[] = []): void {
     this.steps = steps;
+    this.reader = reader;
+    this.kinds = kinds;
     this.#noteDeclared();
   }
 
@@ -89,6 +109,7 @@ export class Execution {
   finish(status: "done" | "aborted", errors: readonly string[] = []): void {
     if (this.isFinished) return;
     this.status = status;
+    this.endedAt = Date.now();
     this.errors = errors;
     if (status === "aborted") this.dropResults();
     for (const error of errors) this.resultBytes += error.length * 2;

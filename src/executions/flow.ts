@@ -76,6 +76,8 @@ export class Flow extends FlowJob {
     this.options = options;
     this.#keeper = keeper;
     this.execution = options.execution;
+    this.execution.session = this.session;
+    this.execution.registration = this.registration;
     this.session.executions++;
   }
 
@@ -100,7 +102,7 @@ export class Flow extends FlowJob {
   }
 
   onStart(): void {
-    this.execution.status = "running";
+    this.execution.begin();
     this.#keeper.started(this);
   }
 

@@ -155,6 +155,7 @@ export class Script extends ScriptJob implements InOrder, RunningBody {
 
   #show(kept: boolean): void {
     this.execution = this.#runner.registry.create({ registered: false, kept });
+    this.execution.session = this.session;
     this.#runner.track(this.execution, this);
   }
 
@@ -170,7 +171,7 @@ export class Script extends ScriptJob implements InOrder, RunningBody {
     this.#longTimer = setTimeout(() => {
       // one that does not end must be seen to be aborted, whoever waits for it
       if (!this.execution) this.#show(false);
-      if (this.execution) this.execution.status = "running";
+      this.execution?.begin();
       if (this.stopCause) this.#runner.host.abort(this);
       this.#longTimer = setTimeout(() => this.#endTurn(), TURN_MS - patience);
     }, patience);
@@ -297,14 +298,14 @@ export class Script extends ScriptJob implements InOrder, RunningBody {
   }
 
   /** @param settled when a script that registers something, too, may be answered; undefined: it registers nothing */
-  #startFlow({ steps, begun }: DeclaredRun, settled: Promise<void> | undefined): void {
+  #startFlow({ steps, reader, kinds, begun }: DeclaredRun, settled: Promise<void> | undefined): void {
     const { registry } = this.#runner;
     const registered = settled !== undefined;
     const execution = this.execution ?? registry.create({ registered: false, kept: registered });
     execution.kept ||= registered;
     if (this.execution) this.#runner.forget(this.execution);
     execution.status = "created";
-    execution.declare(steps);
+    execution.declare(steps, reader, kinds);
     const flow = this.#runner.startFlow({ handle: this.handle, execution, session: this.session, begun });
     // Python had begun it while the body was being stopped
     if (this.stopCause) flow.stop(this.stopCause.kind === "abort" ? { kind: "abort-unseen" } : this.stopCause);

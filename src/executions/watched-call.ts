@@ -55,7 +55,7 @@ export class WatchedCall implements Stoppable {
 
   #show(): void {
     const execution = this.#runner.registry.create({ registered: false, kept: false });
-    execution.status = "running";
+    execution.begin();
     execution.declare([]);
     this.#execution = execution;
     this.#runner.track(execution, this);

@@ -58,6 +58,20 @@ export class Listener {
     return this.#refused;
   }
 
+  /** Are only clients of this machine served now? */
+  get protects(): boolean {
+    return this.#gateway.protects;
+  }
+
+  isLocal(socket: Pick<Socket, "remoteAddress" | "remoteFamily">): boolean {
+    return isLocal(socket);
+  }
+
+  /** Must clients say who they are? */
+  get authRequired(): boolean {
+    return this.#gateway.authRequired;
+  }
+
   /** What is listened on, in the words of Redis. */
   get kinds(): ("tcp" | "tls" | "unix")[] {
     const { port, tls, unixSocket } = this.#options;

@@ -233,11 +233,11 @@ function answerTo(request: PythonRequest): string | undefined {
 export function scriptOutcome({ error, builders, run, begins }: PostArgs<"script">): ScriptOutcome {
   if (error !== null) return { ok: false, error, builders };
   if (run === null) return { ok: true, builders, run: undefined };
-  const [, steps] = run;
+  const [, steps, reader, kinds] = run;
   return {
     ok: true,
     builders,
-    run: { steps: steps.map(([type, name, arg]) => ({ type, name, arg })), begun: begins },
+    run: { steps: steps.map(([type, name, arg]) => ({ type, name, arg })), reader, kinds, begun: begins },
   };
 }
 

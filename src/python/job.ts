@@ -85,6 +85,10 @@ export type ScriptOutcome =
 /** The flow that a script's body has declared. */
 export interface DeclaredRun {
   readonly steps: readonly StepInfo[];
+  /** What gives its records. */
+  readonly reader: string;
+  /** What each step is, in their order: a word such as `map`. */
+  readonly kinds: readonly string[];
   /** Python has begun it already: its job must be submitted at once. */
   readonly begun: boolean;
 }

@@ -182,6 +182,8 @@ const session: Field<string> = (reader) => {
 };
 
 const steps = list(tuple<[string, string, string]>(text(), text(), text()), MAX_STEP_LINES);
+/** What each step is; see RUNNERS in steps.py. */
+const kinds = list(text(MAX_NAME_BYTES), MAX_STEPS);
 const runMode = oneOf("async", "async_local");
 const words = nullable(list(text(), MAX_WORDS));
 const error = text(MAX_ERROR_BYTES);
@@ -238,7 +240,9 @@ export const POSTS = {
     job,
     error: nullable(error),
     builders,
-    run: nullable(tuple<["async" | "async_local", [string, string, string][], string]>(runMode, steps, text())),
+    run: nullable(
+      tuple<["async" | "async_local", [string, string, string][], string, string[]]>(runMode, steps, text(), kinds),
+    ),
     /** The flow runs already, with the thread that was lent. */
     begins: flag,
   },

@@ -219,6 +219,10 @@ export class Pool implements PythonHost {
     };
   }
 
+  interpreterOf(session: Pick<PythonSession, "home">): { number: number; heapBytes: number } | undefined {
+    return this.#homeOf(session)?.figures;
+  }
+
   get #limit(): number {
     return this.#options.isolation?.maxInterpreters ?? this.#options.threads + 1;
   }

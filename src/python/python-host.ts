@@ -94,6 +94,10 @@ export interface PythonHost {
   ask(session: PythonSession, number: number, question: PythonRequest): Promise<string>;
   /** True while an interpreter is booting, so that queued scripts will start in a moment. */
   readonly booting: boolean;
+  /** The interpreter in which a session lives: its number, and the bytes of its heap. */
+  interpreterOf(
+    session: Pick<PythonSession, "home">,
+  ): { readonly number: number; readonly heapBytes: number } | undefined;
   /** Bytes of all interpreters' heaps. */
   memory(): { total: number; peak: number; current: number };
 }

@@ -81,7 +81,7 @@ describe("a script whose body runs", () => {
   const flow = {
     ok: true,
     builders: 1,
-    run: { steps: [], begun: false },
+    run: { steps: [], reader: "", kinds: [], begun: false },
   } as const;
 
   it("is shown as created for a moment, and aborted as such: its flow does not start", async () => {

@@ -41,7 +41,7 @@ const CALL_ARGS: Record<keyof typeof CALLS, MarshalValue[]> = {
   override_reply: [["a", 1, ["b"]], 1],
 };
 const POST_ARGS: Record<keyof typeof POSTS, MarshalValue[]> = {
-  script: [1, null, 2, ["async", STEPS, "KeysReader"], false],
+  script: [1, null, 2, ["async", STEPS, "KeysReader", ["map"]], false],
   results: [1, ["a", 1, ["b"], Buffer.from("c")]],
   done: [1, [], "done", ["an error"], 1.5, 0, [0.25, 0], 7],
   waiting: [1],

@@ -95,6 +95,10 @@ export class FakeHost implements PythonHost {
     return Promise.reject(new Error("not here"));
   }
 
+  interpreterOf(): undefined {
+    return undefined;
+  }
+
   memory() {
     return { total: 0, peak: 0, current: 0 };
   }

@@ -78,7 +78,7 @@ def run_script(handle, session, code, flags):
     if body.declared is not None:
         declared, mode, reader = body.declared
         flow.flows[handle] = declared
-        run = [mode, describe(declared.steps), reader]
+        run = [mode, describe(declared.steps), reader, [step.kind for step in declared.steps]]
         # the flow must not begin before the registrations take effect, which is the main thread's work
         begins = not body.registered and bridge.take_thread()
         if begins:

@@ -1,0 +1,55 @@
+/** The figures of the last minutes, for charts: a sample every other second, while the console is open. */
+
+/** Counters since the start, and gauges. Times are milliseconds. */
+export interface Figures {
+  readonly done: number;
+  readonly failed: number;
+  readonly aborted: number;
+  /** That executions which have ended ran, together. */
+  readonly ranMs: number;
+  readonly running: number;
+  readonly queued: number;
+  readonly queueMs: number;
+  readonly interpreters: number;
+  readonly pythonBytes: number;
+  readonly processBytes: number;
+  readonly cpuMs: number;
+  readonly clients: number;
+}
+
+export interface Sample extends Figures {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+const EVERY_MS = 2_000;
+/** Ten minutes. */
+const MOST = 300;
+
+export class History {
+  readonly #figures: () => Figures;
+  readonly #samples: Sample[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(figures: () => Figures) {
+    this.#figures = figures;
+  }
+
+  get samples(): readonly Sample[] {
+    return this.#samples;
+  }
+
+  start(): void {
+    this.#take();
+    this.#timer = setInterval(() => this.#take(), EVERY_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #take(): void {
+    this.#samples.push({ at: Date.now(), ...this.#figures() });
+    if (this.#samples.length > MOST) this.#samples.shift();
+  }
+}

@@ -1,0 +1,73 @@
+/** RG.TOP for the views. */
+import { fields, list, type Reply, run, shown } from "./api.ts";
+
+export interface Progress {
+  readonly id: string;
+  readonly status: string;
+  readonly place: string;
+  readonly session: string;
+  readonly description: string;
+  readonly user: string;
+  readonly registration: string;
+  readonly created: number;
+  readonly queuedMs: number;
+  readonly elapsedMs: number;
+  readonly reader: string;
+  readonly steps: readonly string[];
+  /** How many records came out of the reader and of each step, in their order; empty when nobody has counted them. */
+  readonly counts: readonly number[];
+  readonly results: number;
+  readonly errors: number;
+  readonly interpreter: string;
+  readonly memoryBytes: number;
+  /** The lines of a Python stack; undefined when there is none. */
+  readonly stack: string | undefined;
+  readonly source: string | undefined;
+}
+
+export async function top(...options: readonly string[]): Promise<Progress[]> {
+  return list(await run("RG.TOP", ...options)).map(progress);
+}
+
+function progress(reply: Reply): Progress {
+  const all = fields(reply);
+  const text = (name: string): string => shown(all[name]);
+  const number = (name: string): number => Number(all[name] ?? 0);
+  const optional = (name: string): string | undefined => (typeof all[name] === "string" ? all[name] : undefined);
+  return {
+    id: text("executionId"),
+    status: text("status"),
+    place: text("place"),
+    session: text("session"),
+    description: text("description"),
+    user: text("user"),
+    registration: text("registration"),
+    created: number("created"),
+    queuedMs: number("queued_ms"),
+    elapsedMs: number("elapsed_ms"),
+    reader: text("reader"),
+    steps: list(all.steps).map(shown),
+    counts: list(all.counts).map(Number),
+    results: number("results"),
+    errors: number("errors"),
+    interpreter: text("interpreter"),
+    memoryBytes: number("memory_bytes"),
+    stack: optional("stack"),
+    source: optional("source"),
+  };
+}
+
+export const isOver = ({ status }: Progress): boolean => status === "done" || status === "aborted";
+
+/** What a list says of an execution's state. */
+export function stateOf({ status, place, errors }: Progress): string {
+  if (status === "done") return errors > 0 ? "failed" : "done";
+  if (status === "aborted") return status;
+  return place === "nested" || place === "resumed" ? "running" : place;
+}
+
+/** Whose it is, in a few words. */
+export function nameOf({ description, session, registration }: Progress): string {
+  const name = description || (session.length > 24 ? `${session.slice(0, 12)}…` : session);
+  return registration ? `${name} (event)` : name;
+}

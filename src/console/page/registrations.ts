@@ -1,0 +1,145 @@
+/** What scripts have registered, and the sessions that they live in. */
+import { fields, list, type Reply, run, shown } from "./api.ts";
+import { h, Table } from "./dom.ts";
+import { tracebackText } from "./traceback.ts";
+import { Notice, repeat, sureButton, type View } from "./view.ts";
+import { count, duration, shortId } from "./words.ts";
+
+const EVERY_MS = 3_000;
+
+interface Registered {
+  readonly id: string;
+  readonly reader: string;
+  readonly description: string;
+  readonly data: Readonly<Record<string, Reply>>;
+  readonly args: Readonly<Record<string, Reply>>;
+}
+
+interface SessionInfo {
+  readonly id: string;
+  readonly description: string;
+  readonly registrations: readonly string[];
+  readonly requirements: readonly string[];
+}
+
+export function registrationsView(): View {
+  const notice = new Notice();
+  const act = (done: string, ...command: readonly string[]): void =>
+    void notice.attempt(async () => {
+      await run(...command);
+      await refresh();
+    }, done);
+  const table = new Table<Registered>(
+    "Registrations",
+    [
+      { title: "Registration", text: ({ id }) => shortId(id) },
+      { title: "Listens to", kind: "wide", text: listensTo },
+      { title: "Mode", text: ({ data }) => shown(data.mode) },
+      { title: "Triggered", kind: "number", text: ({ data }) => counted(data.numTriggered) },
+      { title: "Succeeded", kind: "number", text: ({ data }) => counted(data.numSuccess) },
+      {
+        title: "Failed",
+        kind: "number",
+        text: ({ data }) => counted(data.numFailures),
+        state: ({ data }) => (data.numFailures ? "bad" : ""),
+      },
+      { title: "Aborted", kind: "number", text: ({ data }) => counted(data.numAborted) },
+      { title: "Mean", kind: "number", text: ({ data }) => duration(Number(data.avgRunDurationMS ?? 0)) },
+      {
+        title: "Lag",
+        kind: "number",
+        text: ({ data }) => (data.lastEstimatedLagMS === undefined ? "" : duration(Number(data.lastEstimatedLagMS))),
+      },
+      { title: "Status", text: ({ data }) => shown(data.status) },
+      { title: "Last error", kind: "wide", text: ({ data }) => lastLine(shown(data.lastError)), state: () => "error" },
+      { title: "Actions", node: ({ id, reader }) => actions(id, reader) },
+    ],
+    ({ id }) => id,
+    "Nothing is registered.",
+  );
+  const actions = (id: string, reader: string): HTMLElement => {
+    const name = shortId(id);
+    const pause = (verb: "PAUSE" | "UNPAUSE", text: string): HTMLElement =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: "quiet",
+          "aria-label": `${text} registration ${name}`,
+          click: () => act("", `RG.${verb}REGISTRATIONS`, id),
+        },
+        text,
+      );
+    return h(
+      "span",
+      { class: "actions" },
+      ...(reader === "StreamReader" ? [pause("PAUSE", "Pause"), pause("UNPAUSE", "Go on")] : []),
+      sureButton("Unregister", `Unregister ${name}`, () => act(`${name} is unregistered.`, "RG.UNREGISTER", id)),
+    );
+  };
+  const sessions = new Table<SessionInfo>(
+    "Sessions",
+    [
+      { title: "Session", kind: "wide", text: ({ id }) => id },
+      { title: "Description", kind: "wide", text: ({ description }) => description },
+      { title: "Registrations", text: ({ registrations }) => registrations.map(shortId).join(", ") },
+      { title: "Requirements", text: ({ requirements }) => requirements.join(", ") },
+      {
+        title: "Upgrade",
+        node: ({ id }) =>
+          h("a", { href: `#/try/${encodeURIComponent(id)}` }, `Upgrade ${id.length > 16 ? `${id.slice(0, 12)}…` : id}`),
+      },
+    ],
+    ({ id }) => id,
+    "There are none.",
+  );
+  const refresh = async (): Promise<void> => {
+    const [all, known] = await Promise.all([run("RG.DUMPREGISTRATIONS"), run("RG.PYDUMPSESSIONS")]);
+    table.show(list(all).map(registered));
+    sessions.show(list(known).map(sessionInfo));
+  };
+  const end = repeat(EVERY_MS, () => notice.attempt(refresh));
+  return {
+    element: h(
+      "div",
+      {},
+      ...[h("h1", {}, "Registrations and sessions"), notice.element],
+      h("section", {}, h("h2", {}, "Registrations"), table.element),
+      h("section", {}, h("h2", {}, "Sessions"), sessions.element),
+    ),
+    close: end,
+  };
+}
+
+function registered(reply: Reply): Registered {
+  const { id, reader, desc, RegistrationData } = fields(reply);
+  const data = fields(RegistrationData);
+  return { id: shown(id), reader: shown(reader), description: shown(desc), data, args: fields(data.args) };
+}
+
+function sessionInfo(reply: Reply): SessionInfo {
+  const { ID, sessionDescription, registrations, requirements } = fields(reply);
+  return {
+    id: shown(ID),
+    description: shown(sessionDescription),
+    registrations: list(registrations).map(shown),
+    requirements: list(requirements).map(shown),
+  };
+}
+
+function listensTo({ reader, description, args }: Registered): string {
+  const { regex, eventTypes, stream, batchSize, trigger, hookCommands } = args;
+  const events = list(eventTypes).map(shown).join(", ");
+  const what =
+    reader === "KeysReader"
+      ? `keys ${shown(regex)}${events ? ` on ${events}` : ""}${list(hookCommands).length > 0 ? ` by ${list(hookCommands).map(shown).join(", ")}` : ""}`
+      : reader === "StreamReader"
+        ? `stream ${shown(stream)}, ${shown(batchSize)} at a time`
+        : `command ${shown(trigger)}`;
+  return description ? `${what} – ${description}` : what;
+}
+
+const counted = (value: Reply | undefined): string => count(Number(value ?? 0));
+
+/** Of a traceback the last line says what was wrong. */
+const lastLine = (error: string): string => tracebackText(error).trimEnd().split("\n").at(-1) ?? "";
