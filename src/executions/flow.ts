@@ -97,8 +97,8 @@ export class Flow extends FlowJob {
   message(): PythonRequest {
     const flags = jobFlags(this.#keeper.settings, this.options.flags);
     const { event } = this.options;
-    if (!event) return ["start", this.handle, this.execution.id, flags];
-    return ["event", this.handle, this.execution.id, event.registration, event.records(), flags];
+    if (!event) return ["start", this.handle, flags];
+    return ["event", this.handle, event.registration, event.records(), flags];
   }
 
   onStart(): void {

@@ -233,7 +233,7 @@ function answerTo(request: PythonRequest): string | undefined {
 export function scriptOutcome({ error, builders, run, begins }: PostArgs<"script">): ScriptOutcome {
   if (error !== null) return { ok: false, error, builders };
   if (run === null) return { ok: true, builders, run: undefined };
-  const [, steps, reader, kinds] = run;
+  const [steps, reader, kinds] = run;
   return {
     ok: true,
     builders,

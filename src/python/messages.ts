@@ -184,7 +184,6 @@ const session: Field<string> = (reader) => {
 const steps = list(tuple<[string, string, string]>(text(), text(), text()), MAX_STEP_LINES);
 /** What each step is; see RUNNERS in steps.py. */
 const kinds = list(text(MAX_NAME_BYTES), MAX_STEPS);
-const runMode = oneOf("async", "async_local");
 const words = nullable(list(text(), MAX_WORDS));
 const error = text(MAX_ERROR_BYTES);
 const outcome = oneOf("ok", "error");
@@ -225,7 +224,7 @@ export const CALLS = {
   keys_next: { cursor: natural },
   config_get: { key: text() },
   register: { builders, spec: registration, job },
-  run: { mode: runMode, steps, reader: text(), job, session },
+  run: { steps, job, session },
   /** A time event's function is about to be called: may it be, and is the engine held for it? */
   timer_begin: { number: natural },
   time_event: { seconds: whole, key: nullable(text()), blob: bytes(MAX_BLOB_BYTES), session, job },
@@ -240,9 +239,7 @@ export const POSTS = {
     job,
     error: nullable(error),
     builders,
-    run: nullable(
-      tuple<["async" | "async_local", [string, string, string][], string, string[]]>(runMode, steps, text(), kinds),
-    ),
+    run: nullable(tuple<[[string, string, string][], string, string[]]>(steps, text(), kinds)),
     /** The flow runs already, with the thread that was lent. */
     begins: flag,
   },
@@ -255,8 +252,6 @@ export const POSTS = {
     totalMs: milliseconds,
     readMs: milliseconds,
     stepMs: list(milliseconds, MAX_STEP_LINES),
-    /** Results of the whole execution. */
-    count: natural,
   },
   waiting: { job },
   running: { job },

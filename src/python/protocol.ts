@@ -13,9 +13,9 @@ interface Fields {
   /** Runs a script's body; its flow, if it declares one by run(), has the same handle. */
   script: [handle: number, session: SessionKey, code: Buffer, flags: number];
   /** Runs a flow that was declared and is still waiting. */
-  start: [handle: number, execution: string, flags: number];
+  start: [handle: number, flags: number];
   /** Runs the flow of a registration on given records. */
-  event: [handle: number, execution: string, registration: number, records: MarshalValue, flags: number];
+  event: [handle: number, registration: number, records: MarshalValue, flags: number];
   /** A declared flow will never be started: forget it. */
   discard: [handle: number];
   /** Ends a flow that waits for a coroutine or future. */
@@ -85,8 +85,6 @@ export const JobFlag = {
   profile: 2,
   /** The caller can not wait (MULTI, Lua, execute): creating an async record is an error. */
   noAsync: 4,
-  /** mode='sync': runs inline; no other execution may be served meanwhile. */
-  sync: 8,
 } as const;
 
 /**

@@ -345,7 +345,7 @@ export class EventStarter {
       execution,
       session: registration.session,
       event: { registration: registration.number, records },
-      flags: (sync ? JobFlag.sync : 0) | (options.noAsync ? JobFlag.noAsync : 0),
+      flags: options.noAsync ? JobFlag.noAsync : 0,
       prefixRule: options.prefixRule ?? false,
       runNow: sync,
       owner: options.owner,

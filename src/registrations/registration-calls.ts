@@ -82,10 +82,7 @@ function sessionOf(caller: CallContext, job: Job | undefined, key: string, optio
   return session;
 }
 
-/**
- * `run()` inside a step, coroutine or callback. Answers the flow's handle and the execution's id. The mode and the reader make
- * no difference here.
- */
+/** `run()` inside a step, coroutine or callback. Answers the flow's handle. */
 function run(
   caller: CallContext,
   { steps, job, session: key }: CallArgs<"run">,
@@ -98,7 +95,7 @@ function run(
     session,
     steps.map(([type, name, arg]) => ({ type, name, arg })),
   );
-  return okReply([flow.handle, flow.execution.id]);
+  return okReply(flow.handle);
 }
 
 const isDeclaring = (job: Job): job is DeclaringJob => "declarations" in job;

@@ -34,16 +34,16 @@ const CALL_ARGS: Record<keyof typeof CALLS, MarshalValue[]> = {
   keys_next: [1],
   config_get: ["key"],
   register: [1, SPEC, 1],
-  run: ["async", STEPS, "KeysReader", 0, "1:abc"],
+  run: [STEPS, 0, "1:abc"],
   time_event: [5, null, Buffer.alloc(0), "1:abc", 0],
   timer_begin: [1],
   get_command: [1],
   override_reply: [["a", 1, ["b"]], 1],
 };
 const POST_ARGS: Record<keyof typeof POSTS, MarshalValue[]> = {
-  script: [1, null, 2, ["async", STEPS, "KeysReader", ["map"]], false],
+  script: [1, null, 2, [STEPS, "KeysReader", ["map"]], false],
   results: [1, ["a", 1, ["b"], Buffer.from("c")]],
-  done: [1, [], "done", ["an error"], 1.5, 0, [0.25, 0], 7],
+  done: [1, [], "done", ["an error"], 1.5, 0, [0.25, 0]],
   waiting: [1],
   running: [1],
   keys_close: [1],
@@ -83,8 +83,8 @@ describe("a message of the runtime's", () => {
 /** One message of each kind that the main thread sends; the compiler sees that none is missing. */
 const REQUESTS: { readonly [Kind in PythonRequest[0]]: Extract<PythonRequest, readonly [kind: Kind, ...unknown[]]> } = {
   script: ["script", 1, "1:abc", Buffer.from("x = 1"), 0],
-  start: ["start", 1, "0-1", 0],
-  event: ["event", 1, "0-1", 2, [["x"]], 0],
+  start: ["start", 1, 0],
+  event: ["event", 1, 2, [["x"]], 0],
   discard: ["discard", 1],
   abort: ["abort", 1],
   unregister: ["unregister", 2],
@@ -152,7 +152,7 @@ describe("a message that no runtime sends", () => {
     ["a kind that there is not", ["reply", 1, 0, null]],
     ["an operation that there is not", ["call", 1, "open", 1]],
     ["a property of every object", ["call", 1, "constructor"]],
-    ["a call in place of a post", ["call", 1, "done", 1, [], "done", [], 0, 0, [], 0]],
+    ["a call in place of a post", ["call", 1, "done", 1, [], "done", [], 0, 0, []]],
     ["a sequence that is a float", ["call", 1.5, "keys_next", 1]],
     ["a sequence that is too large", ["call", 2n ** 53n, "keys_next", 1]],
     ["no list", "post"],
@@ -230,7 +230,7 @@ describe("a message that no runtime sends", () => {
     ["something in a list", [[["a"], null]]],
   ] as [string, MarshalValue][])("has %s as a result", (_name, result) => {
     refused(["post", "results", 1, [result]]);
-    refused(["post", "done", 1, [result], "done", [], 0, 0, [], 0]);
+    refused(["post", "done", 1, [result], "done", [], 0, 0, []]);
     refused(["call", 1, "override_reply", result, 1]);
   });
 

@@ -106,16 +106,16 @@ class PyFlatExecution:
         if declares and context.declared is not None:
             raise GearsError("Can not run more then 1 executions in a single script")
         arg = readers.argument(self._reader, args)
-        mode = _mode(options.get("mode", "async"))
+        _check_mode(options.get("mode", "async"))
         source = readers.prepare(self._reader, arg, options)
         future = GearsFuture(gearsSession=context)
         steps = check_steps(self._steps)
         if declares:
             flow = Flow(context.handle, context.session, steps, source, future)
-            context.declared = (flow, mode, self._reader)
+            context.declared = (flow, self._reader)
             return future
         session, parent = context.session, context.handle
-        handle, _ = calls.call("run", mode, describe(steps), self._reader, parent, session.key)
+        handle = calls.call("run", describe(steps), parent, session.key)
         flows[handle] = Flow(handle, session, steps, source, future, inner=True)
         return future
 
@@ -156,9 +156,9 @@ def _callback(name, args):
     return args[0]
 
 
-def _mode(mode):
+def _check_mode(mode):
+    """What `run()` takes for a mode makes no difference on one node."""
     if not isinstance(mode, str):
         raise GearsError("execution mode must be a string")
     if mode not in _MODES:
         raise GearsError("unknown execution mode")
-    return plain(mode)

@@ -34,7 +34,7 @@ class Flow(Context):
 
     __slots__ = (
         "steps", "source", "results", "errors", "state", "tasks", "read_seconds", "inner",
-        "_future", "_kept", "_count", "_spent", "_reader", "_pipeline", "_stages", "_variables", "_woken",
+        "_future", "_kept", "_spent", "_reader", "_pipeline", "_stages", "_variables", "_woken",
     )  # fmt: skip
 
     def __init__(self, handle, session, steps, source, future=None, inner=False, flags=0):
@@ -52,7 +52,6 @@ class Flow(Context):
         self._future = None if future is None else weakref.ref(future)
         # results for the awaitable, if anybody still holds the awaitable
         self._kept = None
-        self._count = 0
         self._spent = 0.0
         self._reader = self._pipeline = None
         self._stages = ()
@@ -94,7 +93,7 @@ class Flow(Context):
             atomics.leave(self)
         self.state = DONE
         ms = round(self._spent * 1000, 3)
-        calls.post("done", self.handle, self._take(), "done", _shown(self.errors), ms, 0.0, [], self._count)
+        calls.post("done", self.handle, self._take(), "done", _shown(self.errors), ms, 0.0, [])
         self.steps = ()
         self.source = None
         note_garbage()
@@ -237,7 +236,6 @@ class Flow(Context):
         results = self.results
         if not results:
             return []
-        self._count += len(results)
         if self._kept is not None:
             self._kept += results
         if len(results) == 1 and type(results[0]) is str and not self.inner and self._kept is None:
@@ -265,7 +263,7 @@ class Flow(Context):
         last = self._take()
         self._close()
         times = round(self._spent * 1000, 3), self._read_ms(), self._step_ms()
-        calls.post("done", self.handle, last, status, _shown(self.errors), *times, self._count)
+        calls.post("done", self.handle, last, status, _shown(self.errors), *times)
         self._complete_future([self._kept or [], self.errors])
         self.steps = self._stages = ()
         self.source = self._kept = None

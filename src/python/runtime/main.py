@@ -64,7 +64,7 @@ def give_up(job, text):
 
 def _end(handle, status, errors):
     flows.pop(handle, None)
-    calls.post("done", handle, [], status, errors, 0, 0, [], 0)
+    calls.post("done", handle, [], status, errors, 0, 0, [])
 
 
 def _session(key):
@@ -78,7 +78,7 @@ def _script(handle, key, code, flags):
     scripts.run_script(handle, scripts.Session(key), code, flags)
 
 
-def _start(handle, _execution, flags):
+def _start(handle, flags):
     flow = flows.get(handle)
     if flow is None:
         _end(handle, "aborted", [])
@@ -86,7 +86,7 @@ def _start(handle, _execution, flags):
         flow.start(flags)
 
 
-def _event(handle, _execution, number, records, flags):
+def _event(handle, number, records, flags):
     registration = registrations.registrations.get(number)
     if registration is None:
         _end(handle, "aborted", [])

@@ -76,9 +76,9 @@ def run_script(handle, session, code, flags):
         return
     run, begins = None, False
     if body.declared is not None:
-        declared, mode, reader = body.declared
+        declared, reader = body.declared
         flow.flows[handle] = declared
-        run = [mode, describe(declared.steps), reader, [step.kind for step in declared.steps]]
+        run = [describe(declared.steps), reader, [step.kind for step in declared.steps]]
         # the flow must not begin before the registrations take effect, which is the main thread's work
         begins = not body.registered and bridge.take_thread()
         if begins:

@@ -12,7 +12,7 @@ from collections import deque
 from regears_test import store
 
 real_sleep = time.sleep
-TRACEBACK, NO_ASYNC, SYNC = 1, 4, 8
+TRACEBACK, NO_ASYNC = 1, 4
 NODE = "0" * 40
 
 
@@ -35,7 +35,6 @@ class Main:
         self.inbox = deque()
         self.engine = store.Store()
         self.handles = itertools.count(1)
-        self.executions = itertools.count(0)
         self.next_registration = 0
         self.registrations = {}
         self.scripts = {}
@@ -106,7 +105,7 @@ class Main:
         registration = self.trigger(args[0])
         flow = next(self.handles)
         self.flows[flow] = {"results": [], "done": None}
-        message = ["event", flow, self.execution(), registration, [args], self.flags | NO_ASYNC | SYNC]
+        message = ["event", flow, registration, [args], self.flags | NO_ASYNC]
         # the runtime runs it while it waits, which is now
         from regears import waits
 
@@ -157,11 +156,11 @@ class Main:
     def call_call_next(self, args, context):
         raise store.CommandError("Can not get CommandHook ctx")
 
-    def call_run(self, mode, steps, reader, context, session):
+    def call_run(self, steps, context, session):
         flow = next(self.handles)
         self.flows[flow] = {"results": [], "done": None}
-        self.put(["start", flow, self.execution(), self.flags])
-        return [flow, self.execution()]
+        self.put(["start", flow, self.flags])
+        return flow
 
     def call_register(self, builders, spec, context):
         self.next_registration += builders
@@ -197,14 +196,14 @@ class Main:
         if run is not None:
             self.flows[job] = {"results": [], "done": None, "steps": run}
             if not begins:
-                self.put(["start", job, self.execution(), self.flags])
+                self.put(["start", job, self.flags])
 
     def post_results(self, flow, items):
         self.flows[flow]["results"] += items
 
-    def post_done(self, flow, last, status, errors, total, read, steps, count):
+    def post_done(self, flow, last, status, errors, total, read, steps):
         self.flows[flow]["results"] += last
-        self.flows[flow]["done"] = (status, errors, total, read, steps, count)
+        self.flows[flow]["done"] = (status, errors, total, read, steps)
 
     def post_waiting(self, flow):
         self.flows[flow]["waiting"] = True
@@ -222,9 +221,6 @@ class Main:
         self.flows[f"profile {job}"] = {"done": (outcome, text)}
 
     # the clients' side
-
-    def execution(self):
-        return f"{NODE}-{next(self.executions)}"
 
     def trigger(self, name):
         for number, spec in self.registrations.items():
@@ -276,8 +272,7 @@ class Main:
             return (lambda: True), (lambda: failure)
         flow = next(self.handles)
         self.flows[flow] = {"results": [], "done": None}
-        flags = self.flags | (SYNC if self.registrations[registration]["mode"] == "sync" else 0)
-        self.put(["event", flow, self.execution(), registration, [list(args)], flags])
+        self.put(["event", flow, registration, [list(args)], self.flags])
 
         def reply():
             errors = self.flows[flow]["done"][1]

@@ -291,19 +291,19 @@ main.serve(lambda: main.flows[1]["done"] is not None)
     expect(outcome).toEqual([[begins], ["1"]]);
   });
 
-  test("a script's flow: mode, steps last first, reader; builders made", () => {
+  test("a script's flow: steps last first, reader; builders made", () => {
     const [, made, run] = python.json(`
 begun = main.begin(["RG.PYEXECUTE", """
 def e(r): return r
 GB(); GB()
-GB().map(lambda r: r).flatmap(lambda r: r).limit(1).localgroupby(e, lambda k, a, r: r).repartition(e).count().run(mode='async_local')
+GB().map(lambda r: r).flatmap(lambda r: r).limit(1).localgroupby(e, lambda k, a, r: r).repartition(e).count().run()
 """])
 main.serve(lambda: main.scripts[1] is not None)
 main.scripts[1]
-`) as [string, number, [string, string[][], string]];
+`) as [string, number, [string[][], string]];
     expect(made).toBe(3);
-    expect([run[0], run[2]]).toEqual(["async_local", "KeysReader"]);
-    expect(run[1].map(([type, name]) => [type, name])).toEqual([
+    expect(run[1]).toBe("KeysReader");
+    expect(run[0].map(([type, name]) => [type, name])).toEqual([
       ["collect", "collect"],
       ["map", "RedisGearsPy_PyCallbackMapper"],
       ["accumulate", "RedisGearsPy_PyCallbackAccumulate"],
@@ -321,8 +321,8 @@ main.scripts[1]
       ["map", "RedisGearsPy_PyCallbackMapper"],
       ["map", "RedisGearsPy_ToPyRecordMapper"],
     ]);
-    expect(run[1][1]?.[2]).toMatch(/^<function GearsBuilder\.run\.<locals>\.<lambda> at 0x/);
-    expect(run[1][7]?.[2]).toMatch(/^<function e at 0x/);
+    expect(run[0][1]?.[2]).toMatch(/^<function GearsBuilder\.run\.<locals>\.<lambda> at 0x/);
+    expect(run[0][7]?.[2]).toMatch(/^<function e at 0x/);
   });
 
   test("times of each step, in the order of the steps, when profiling", () => {
@@ -365,8 +365,8 @@ main.serve(lambda: main.scripts[1] is not None)
 declared = list(flows)
 main.flows[1] = main.flows[2] = {"results": [], "done": None}
 main.put(["discard", 1])
-main.put(["start", 1, "id", 1])
-main.put(["event", 2, "id", 99, [["x"]], 1])
+main.put(["start", 1, 1])
+main.put(["event", 2, 99, [["x"]], 1])
 main.serve(lambda: not main.inbox)
 [declared, list(flows), main.flows[1]["done"][0], main.flows[2]["done"][0]]
 `),
@@ -395,12 +395,12 @@ def f(x):
 GB('ShardsIDReader').map(f).run()
 """)
 main.serve(lambda: len(main.engine.data.get("l", ())) == 3 and not main.inbox)
-[reply, main.engine.data["l"], [post[-1] for post in main.posts if post[0] == "done"]]
+[reply, main.engine.data["l"], [post[3] for post in main.posts if post[0] == "done"]]
 `);
     expect(outcome).toEqual([
       [["started"], []],
       ["0", "1", "2"],
-      [1, 1, 1, 1],
+      ["done", "done", "done", "done"],
     ]);
   });
 });

@@ -279,10 +279,10 @@ def call_execute(args, context):
     if args[0] != "MIX":
         return usual(args, context)
     for flow in (50, 51, 52): main.flows[flow] = {"results": [], "done": None}
-    main.put(["event", 50, "id", note, [["note", "queued"]], 1])
+    main.put(["event", 50, note, [["note", "queued"]], 1])
     main.put(["reply", 10 ** 6, 0, "for somebody else"])
-    main.put(["nested", ["event", 51, "id", note, [["note", "nested"]], 9]])
-    main.put(["nested", ["event", 52, "id", note, [["note", b"\\xff"]], 9]])
+    main.put(["nested", ["event", 51, note, [["note", "nested"]], 5]])
+    main.put(["nested", ["event", 52, note, [["note", b"\\xff"]], 5]])
     return "OK"
 main.call_execute = call_execute
 [main.ask("RG.TRIGGER", "slow"), main.ask("RG.TRIGGER", "order")]
@@ -312,7 +312,7 @@ GB('CommandReader').foreach(lambda x: seen.append(1)).register(trigger='n', mode
 """)
 ready, reply = main.begin(["RG.TRIGGER", "f"])
 main.flows[50] = {"results": [], "done": None}
-main.put(["nested", ["event", 50, "id", main.trigger("n"), [["n"]], 9]])
+main.put(["nested", ["event", 50, main.trigger("n"), [["n"]], 5]])
 main.serve(ready)
 reply()
 `),
@@ -327,7 +327,7 @@ usual = main.receive
 def receive(timeout_ms=None):
     # comes when the flow is in progress
     if main.flows.get(1) and main.flows[1]["done"] is None and timeout_ms == 0 and main.flows[50]["done"] is None:
-        return ["nested", ["event", 50, "id", main.trigger("n"), [["n"]], 9]]
+        return ["nested", ["event", 50, main.trigger("n"), [["n"]], 5]]
     return usual(timeout_ms)
 main.receive = receive
 main.ask("RG.PYEXECUTE", """
