@@ -273,6 +273,15 @@ export const OPTIONS = {
     gears: core("ExecutionThreads", false),
     summary: "Python interpreters, and so executions running at once",
   },
+  "executions-on-top": {
+    kind: "integer",
+    section: "executions",
+    default: 8,
+    min: 0,
+    max: 8,
+    summary:
+      "executions that may run in an interpreter while others of it sleep or wait for a reply, on top of these; 0: none does",
+  },
   "max-executions": {
     kind: "integer",
     section: "executions",

@@ -37,6 +37,7 @@ export function executionRoom(
     ...{ host, ids, slow },
     registry: executions,
     settings: {
+      shares: config.executionsOnTop > 0,
       traceback: () => runtime.get("PythonAttemptTraceback") !== 0,
       profile: () => runtime.get("ProfileExecutions") !== 0,
     },

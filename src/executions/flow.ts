@@ -11,11 +11,16 @@ import type { Session } from "./session.ts";
 export interface JobSettings {
   readonly traceback: () => boolean;
   readonly profile: () => boolean;
+  /** Others may run on top of what waits. */
+  readonly shares: boolean;
 }
 
 /** The `flags` of a job. */
 export const jobFlags = (settings: JobSettings, more = 0): number =>
-  (settings.traceback() ? JobFlag.traceback : 0) | (settings.profile() ? JobFlag.profile : 0) | more;
+  (settings.traceback() ? JobFlag.traceback : 0) |
+  (settings.profile() ? JobFlag.profile : 0) |
+  (settings.shares ? JobFlag.shares : 0) |
+  more;
 
 /** What a flow that is started by an event is started on. */
 export interface FlowEvent {

@@ -53,7 +53,9 @@ export const Word = {
   engineOwes: 21,
   /** Counts the commands of `execute()` that the worker has carried out itself. */
   directCalls: 22,
-  count: 23,
+  /** 1 while code waits on top of which main may have a job run: it claims the wait by an exchange, and sends the job. */
+  openWait: 23,
+  count: 24,
 } as const;
 
 /** Offsets from {@link Word.inbox} or {@link Word.outbox}. Positions in the ring count on, modulo 2^32. */

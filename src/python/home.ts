@@ -41,6 +41,7 @@ export class Home implements CallContext, JobHome {
   current: Job | undefined;
   readonly jobs = new Map<number, Job>();
   readonly nested = new Set<Interruptible>();
+  readonly onTop = new Set<Job>();
   /** Questions that wait for their answers. */
   readonly questions = new Map<number, { resolve(text: string): void; reject(error: Error): void }>();
   /** Sessions that live in this interpreter and will be needed again. */
@@ -61,12 +62,15 @@ export class Home implements CallContext, JobHome {
   #turnBefore = -1;
   /** How many large answers for this interpreter are being made. */
   #preparing = 0;
+  readonly #mostOnTop: number;
   /** Answers that Python owes: the kind of the post that brings each, and its number. */
   readonly #due = new Set<string>();
 
-  constructor(number: number, handles: Handles, worker: (home: Home) => PythonWorker) {
+  /** @param mostOnTop jobs that may run while others of it wait */
+  constructor(number: number, handles: Handles, mostOnTop: number, worker: (home: Home) => PythonWorker) {
     this.number = number;
     this.#handles = handles;
+    this.#mostOnTop = mostOnTop;
     this.worker = worker(this);
   }
 
@@ -80,7 +84,18 @@ export class Home implements CallContext, JobHome {
   }
 
   get idle(): boolean {
-    return this.ready && this.current === undefined && !this.heldUp;
+    return this.ready && this.current === undefined && this.onTop.size === 0 && !this.heldUp;
+  }
+
+  /** Does its code wait, and would let a job run meanwhile? */
+  get isOpen(): boolean {
+    return this.ready && this.onTop.size < this.#mostOnTop && this.worker.waitIsOpen;
+  }
+
+  /** Claims it for a job, which has to be sent at once. @returns how that is to be sent; undefined: it can not take one now */
+  claim(): "alone" | "on top" | undefined {
+    if (this.idle) return "alone";
+    return this.isOpen && this.worker.claimWait() ? "on top" : undefined;
   }
 
   /** The kind of the sessions that may live here, see {@link kindOf}; undefined before the first session came. */
@@ -152,15 +167,19 @@ export class Home implements CallContext, JobHome {
     answer.then(done, done);
   }
 
-  /** Sends what starts the current job. */
-  give(job: Job): void {
+  /** Sends what starts a job that has been started here. */
+  give(job: Job, as: "alone" | "on top"): void {
+    if (as === "on top") {
+      this.post(["on_top", job.message()]);
+      return;
+    }
     this.#turnBefore = this.worker.turn;
     this.post(job.message());
   }
 
   /** Sends a message, and takes note of the answer that Python owes for it. */
   post(message: PythonMessage): void {
-    const due = answerTo(message[0] === "nested" ? message[1] : message);
+    const due = answerTo(message[0] === "nested" || message[0] === "on_top" ? message[1] : message);
     if (due !== undefined) this.#due.add(due);
     this.worker.post(encodeMarshal(message));
   }

@@ -5,6 +5,9 @@
 import type { Interruptible, Job } from "./job.ts";
 import type { LentThread } from "./lent-thread.ts";
 
+/** How a job comes to run in an interpreter: it is the only one there, or runs while another waits. */
+type Start = "alone" | "on top";
+
 /** What an interpreter has to do with jobs; changed by {@link Jobs} only. */
 export interface JobHome {
   /** The job that it was given and that has neither ended nor begun to wait. */
@@ -13,6 +16,8 @@ export interface JobHome {
   readonly jobs: Map<number, Job>;
   /** What runs on top of whatever else it does, or will in a moment: nested jobs, and callbacks. */
   readonly nested: Set<Interruptible>;
+  /** Its started jobs that run while another waits. */
+  readonly onTop: Set<Job>;
   readonly lentThread: Pick<LentThread, "isOut" | "lend" | "reclaim">;
 }
 
@@ -26,6 +31,8 @@ export class Jobs<Home extends JobHome> {
   /** When those that could not start at once were submitted. */
   readonly #since = new Map<Job, number>();
   readonly #waiting = new Set<Job>();
+  /** Jobs on top of others, each with the one that waits beneath it. */
+  readonly #beneath = new Map<Job, Job>();
   #running = 0;
   #lastHandle = 0;
 
@@ -98,15 +105,26 @@ export class Jobs<Home extends JobHome> {
   /**
    * Starts the first queued job that can be.
    * @param homeFor the interpreter that can take a job now
+   * @param claim is asked last: how the job can be run there, if at all
    * @returns the job, and the interpreter that has to be sent its message; undefined when no job can start
    */
-  startNext(homeFor: (job: Job) => Home | undefined): { readonly job: Job; readonly home: Home } | undefined {
+  startNext(
+    homeFor: (job: Job) => Home | undefined,
+    claim: (home: Home) => Start | undefined = () => "alone",
+  ): { readonly job: Job; readonly home: Home; readonly as: Start } | undefined {
+    let noThread = false;
     for (const job of this.#queue) {
+      if (noThread && job.takesThread) continue;
       const home = homeFor(job);
-      if (!home || (job.takesThread && !this.#claimThread())) continue;
+      if (!home) continue;
+      noThread = job.takesThread && !this.#claimThread();
+      if (noThread) continue;
+      const as = claim(home);
+      if (as === undefined) continue;
       this.#dequeue(job);
-      this.start(job, home);
-      return { job, home };
+      if (as === "alone") this.start(job, home);
+      else this.#startOnTop(job, home);
+      return { job, home, as };
     }
     return undefined;
   }
@@ -115,6 +133,11 @@ export class Jobs<Home extends JobHome> {
   start(job: Job, home: Home): void {
     this.#move(job, "running", home);
     home.current = job;
+  }
+
+  #startOnTop(job: Job, home: Home): void {
+    this.#move(job, "running", home);
+    home.onTop.add(job);
   }
 
   /** A job runs on top of what an interpreter does. */
@@ -134,6 +157,17 @@ export class Jobs<Home extends JobHome> {
     this.#move(job, "resumed", home);
   }
 
+  /** A job has begun on top of another, which waits. */
+  cover(job: Job, beneath: Job): void {
+    this.#beneath.set(job, beneath);
+  }
+
+  /** Is there another job on top of this one? Then it can not go on. */
+  isCovered(job: Job): boolean {
+    for (const beneath of this.#beneath.values()) if (beneath === job) return true;
+    return false;
+  }
+
   /** A job has ended, or died with its interpreter. */
   end(job: Job, home: Home): void {
     this.#move(job, "ended", home);
@@ -151,6 +185,8 @@ export class Jobs<Home extends JobHome> {
     this.#running += Number(job.holdsThread) - before;
     this.#waiting.delete(job);
     home.nested.delete(job);
+    home.onTop.delete(job);
+    if (place === "waiting" || place === "ended") this.#beneath.delete(job);
     if (home.current === job) home.current = undefined;
     home.jobs.set(job.handle, job);
   }

@@ -255,6 +255,10 @@ export const POSTS = {
   },
   waiting: { job },
   running: { job },
+  /** It begins on top of another that waits, and that goes on when it has ended or waits for a coroutine or future. */
+  covers: { job, other: job },
+  /** Code waits on top of which a job may run. */
+  open: {},
   keys_close: { cursor: natural },
   log: { level: oneOf("debug", "verbose", "notice", "warning"), text: text(MAX_LOG_BYTES) },
   /** Answers to what was asked: of a session, of a time event, and whether one was made again. */
@@ -269,9 +273,9 @@ export const POSTS = {
 export type CallOp = keyof typeof CALLS;
 export type PostOp = keyof typeof POSTS;
 /** Posts in which a job tells of itself. */
-export type JobPostOp = "script" | "results" | "done" | "waiting" | "running";
+export type JobPostOp = "script" | "results" | "done" | "waiting" | "running" | "covers";
 /** Posts that something of the server takes: they are neither a job's, nor the answer to a question, nor a compiler's. */
-export type ServerPostOp = Exclude<PostOp, JobPostOp | "answer" | "compiled">;
+export type ServerPostOp = Exclude<PostOp, JobPostOp | "open" | "answer" | "compiled">;
 type AllCallArgs = { readonly [Op in CallOp]: Values<(typeof CALLS)[Op]> };
 type AllPostArgs = { readonly [Op in PostOp]: Values<(typeof POSTS)[Op]> };
 export type CallArgs<Op extends CallOp> = AllCallArgs[Op];

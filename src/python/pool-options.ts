@@ -8,6 +8,8 @@ import type { PythonAssets } from "./started-worker.ts";
 export interface PoolOptions {
   /** Executions that may run at once (ExecutionThreads). One interpreter more may exist, for bodies of scripts. */
   readonly threads: number;
+  /** Executions that may run in an interpreter while others of it wait, on top of these. */
+  readonly mostOnTop: number;
   /** Given: each session has an interpreter that no other session has ever used. */
   readonly isolation?: {
     /** Most interpreters at a time. */

@@ -8,7 +8,7 @@ import { Background } from "./background.ts";
 import { type Demand, missingIsolated, missingShared, withoutRoom } from "./growth.ts";
 import { flowOutcome, Home, scriptOutcome } from "./home.ts";
 import { Interrupts } from "./interrupts.ts";
-import { FlowJob, type Interruptible, type Job, type JobPlace, ScriptJob, type ScriptOutcome } from "./job.ts";
+import { FlowJob, type Interruptible, Job, type JobPlace, ScriptJob, type ScriptOutcome } from "./job.ts";
 import { Jobs } from "./jobs.ts";
 import { Lodging } from "./lodging.ts";
 import { BadMessage } from "./messages.ts";
@@ -50,6 +50,7 @@ export class Pool implements PythonHost {
     this.#reception = new Reception({
       ...{ tally: this.#tally, log: this.#log },
       onJob: (home, job, message) => this.#onJob(home, job, message),
+      onOpen: () => this.#drain(),
       onFault: (home, kind, fault) => this.#endFor(home, kind, fault),
     });
     this.#interrupts = new Interrupts(options.abortGraceMs ?? 1_000, this.#homes, (code, home) =>
@@ -135,7 +136,9 @@ export class Pool implements PythonHost {
   }
 
   abort(job: Job): void {
-    this.#interrupts.abort(job);
+    const home = this.#homeOf(job.session);
+    if (home && this.#jobs.isCovered(job)) this.#abandon(job, home);
+    else this.#interrupts.abort(job);
   }
 
   runCallback(callback: Interruptible, message: PythonRequest): void {
@@ -167,7 +170,19 @@ export class Pool implements PythonHost {
     this.#terminate(home, "unstoppable");
   }
 
+  /** A job ends that can not go on, because of what runs on top of it. Its code is stopped when that has ended. */
+  #abandon(job: Job, home: Home): void {
+    home.post(["abort", job.handle]);
+    this.#end(job, home);
+    job.onLost({ kind: "stubborn" });
+    this.#drain();
+  }
+
   #giveUp(code: Interruptible, home: Home): void {
+    if (code instanceof Job && this.#jobs.isCovered(code)) {
+      this.#abandon(code, home);
+      return;
+    }
     this.#log.warn(`${code.name} does not stop: its interpreter is replaced`);
     home.stubborn = code;
     this.#terminate(home, "unstoppable");
@@ -234,23 +249,27 @@ export class Pool implements PythonHost {
   /** Starts whatever can start, oldest first. */
   #drain(): void {
     for (let next = this.#startNext(); next; next = this.#startNext()) {
-      const { job, home } = next;
+      const { job, home, as } = next;
       this.#lodge(job.session, home);
       job.onStart();
       // the script makes no registrations and no other job waits: its flow may begin right after the body, without asking
       if (job instanceof ScriptJob && !job.registers && this.#jobs.queue.length === 0) this.#jobs.lendThread(home);
-      home.give(job);
+      home.give(job, as);
     }
     if (this.#options.isolation) this.#vacate(this.#options.isolation.inUse);
     this.#grow();
   }
 
   #startNext(): ReturnType<Jobs<Home>["startNext"]> {
-    if (this.#jobs.queue.length === 0 || ![...this.#homes].some((home) => home.idle)) return undefined;
-    return this.#jobs.startNext((job) => {
-      const home = job.session.home === undefined ? this.#lodging.forJob(job) : this.#homeOf(job.session);
-      return home?.idle ? home : undefined;
-    });
+    const isFree = (home: Home): boolean => home.idle || home.isOpen;
+    if (this.#jobs.queue.length === 0 || ![...this.#homes].some(isFree)) return undefined;
+    return this.#jobs.startNext(
+      (job) => {
+        const home = job.session.home === undefined ? this.#lodging.forJob(job) : this.#homeOf(job.session);
+        return home && isFree(home) ? home : undefined;
+      },
+      (home) => home.claim(),
+    );
   }
 
   #grow(): void {
@@ -339,6 +358,7 @@ export class Pool implements PythonHost {
     const home = new Home(
       ++this.#lastHome,
       this.#jobs,
+      this.#options.mostOnTop,
       (self) =>
         new PythonWorker({
           assets,
@@ -422,6 +442,13 @@ export class Pool implements PythonHost {
     else throw new BadMessage(`${message.op} of ${job.name}`);
   }
 
+  #onCover(home: Home, job: Job, handle: number): void {
+    const other = home.job(handle);
+    if (other === job) throw new BadMessage("covers: a job can not be on top of itself");
+    // undefined: it was given up already
+    if (other) this.#jobs.cover(job, other);
+  }
+
   #onScript(home: Home, job: ScriptJob, outcome: ScriptOutcome): void {
     const begun = outcome.ok && outcome.run?.begun === true;
     if (!home.lentThread.settle() && begun) throw new BadMessage("script: no thread was lent to begin its flow");
@@ -445,6 +472,9 @@ export class Pool implements PythonHost {
         this.#jobs.wait(job, home);
         job.onWaiting(true);
         break;
+      case "covers":
+        this.#onCover(home, job, message.args.other);
+        return;
       case "running":
         checkWay(job, "resumed");
         this.#jobs.resume(job, home);

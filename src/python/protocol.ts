@@ -46,8 +46,14 @@ type SessionKey = string;
 /** What can be asked for: a kind, and its fields. */
 export type PythonRequest = { [Kind in keyof Fields]: readonly [kind: Kind, ...fields: Fields[Kind]] }[keyof Fields];
 
-/** What is sent. `nested`: to be run now, on top of what the worker does. Answers to calls: {@link replyMessage}. */
-export type PythonMessage = PythonRequest | readonly [kind: "nested", request: PythonRequest];
+/**
+ * What is sent. `nested`: to be run now, on top of what the worker does. `on_top`: to be run on top of the wait that was claimed
+ * for it. Answers to calls: {@link replyMessage}.
+ */
+export type PythonMessage =
+  | PythonRequest
+  | readonly [kind: "nested", request: PythonRequest]
+  | readonly [kind: "on_top", request: PythonRequest];
 
 /** Outcome of a call. `withBytes` is a good value that holds bytes which are not UTF-8: Python turns them into bytearrays. */
 export const ReplyStatus = { ok: 0, error: 1, withBytes: 2 } as const;
@@ -85,6 +91,8 @@ export const JobFlag = {
   profile: 2,
   /** The caller can not wait (MULTI, Lua, execute): creating an async record is an error. */
   noAsync: 4,
+  /** Others may run on top of it while it waits. */
+  shares: 16,
 } as const;
 
 /**

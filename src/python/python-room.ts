@@ -85,6 +85,7 @@ export function pythonRoom(
   }, log);
   const host = new Pool({
     threads: config.executionThreads,
+    mostOnTop: config.executionsOnTop,
     ...(config.isolation === "session" && {
       isolation: {
         maxInterpreters: config.maxInterpreters,

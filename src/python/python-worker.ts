@@ -114,6 +114,16 @@ export class PythonWorker {
     return Atomics.load(this.#shared.words, Word.turn) >>> 0;
   }
 
+  /** Does Python wait, and may a job run on top of that? */
+  get waitIsOpen(): boolean {
+    return Atomics.load(this.#shared.words, Word.openWait) === 1;
+  }
+
+  /** Claims the wait for a job, which has to be sent at once. @returns false when it is not open any more */
+  claimWait(): boolean {
+    return Atomics.compareExchange(this.#shared.words, Word.openWait, 1, 0) === 1;
+  }
+
   /** Gives it the packages in these packs, for life. The message `packages` has Python bring them in. */
   givePackages(packs: readonly string[]): void {
     if (!this.#closed && !this.#gone) this.#packagesPort.postMessage(packs);

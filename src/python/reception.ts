@@ -24,6 +24,8 @@ interface ReceptionOptions {
   readonly log: Pick<Logger, "error">;
   /** @throws BadMessage when the job can not tell that now */
   readonly onJob: (home: Home, job: Job, message: JobMessage) => void;
+  /** An interpreter waits, and a job may run on top of that. */
+  readonly onOpen: () => void;
   /** The interpreter is to be ended. @param kind by which that is counted */
   readonly onFault: (home: Home, kind: "message" | "fatal", fault: string) => void;
 }
@@ -82,18 +84,23 @@ export class Reception {
   }
 
   #post(home: Home, message: PostMessage): void {
-    this.#options.tally.posts++;
+    const { tally, onJob, onOpen } = this.#options;
+    tally.posts++;
     switch (message.op) {
       case "script":
       case "results":
       case "done":
       case "waiting":
-      case "running": {
+      case "running":
+      case "covers": {
         const job = home.job(message.args.job);
         // undefined: it was given up already
-        if (job) this.#options.onJob(home, job, message);
+        if (job) onJob(home, job, message);
         return;
       }
+      case "open":
+        onOpen();
+        return;
       case "answer":
         home.answered(message.args);
         return;

@@ -41,7 +41,7 @@ function setUp() {
   const host = new BodyHost();
   const ids = new Ids();
   const registry = new ExecutionRegistry(ids, { maxExecutions: () => 10, maxResultBytes: () => 0 });
-  const off = { traceback: () => true, profile: () => false };
+  const off = { traceback: () => true, profile: () => false, shares: false };
   const runner = new ExecutionRunner({
     ...{
       host,

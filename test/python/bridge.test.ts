@@ -46,7 +46,10 @@ describe("messages", () => {
   });
 
   it("are answered in a call, whatever size", async () => {
-    python.post("run", "result = [len(bridge.send_and_receive(['call', bytes(n)])[1]) for n in (1, 65536, 200000, 5)]");
+    python.post(
+      "run",
+      "result = [len((bridge.send_and_receive(['call', bytes(n)]) or bridge.receive())[1]) for n in (1, 65536, 200000, 5)]",
+    );
     for (const size of [5, 65_531, 1_000_000, 65_526]) {
       expect((await python.answer())[0]).toBe("call");
       python.post("reply", Buffer.alloc(size));
@@ -106,7 +109,8 @@ describe("time", () => {
         `import time
 start = time.perf_counter()
 for i in range(20000):
-    bridge.send_and_receive(["call", i, "execute", "GET", "key"])
+    # on a busy machine the answer may take so long that it gives nothing
+    bridge.send_and_receive(["call", i, "execute", "GET", "key"]) or bridge.receive()
 result = time.perf_counter() - start`,
       );
       const [kind, seconds] = await answer;

@@ -74,6 +74,7 @@ function makeHome(): TestHome {
     current: undefined,
     jobs: new Map<number, Job>(),
     nested: new Set<Interruptible>(),
+    onTop: new Set<Job>(),
     lentThread: new LentThread(words),
     takeThread: () => Atomics.exchange(words, Word.lentThread, 0) === 1,
   };
@@ -130,6 +131,7 @@ const seen = ({ jobs, home }: ReturnType<typeof setUp>) => ({
   current: home.current?.handle,
   started: [...home.jobs.keys()],
   nested: [...home.nested].map(({ handle }) => handle),
+  onTop: [...home.onTop].map(({ handle }) => handle),
 });
 
 describe.each(WAYS)("a job that is %s", (from, ways) => {
@@ -152,7 +154,7 @@ describe.each(WAYS)("a job that is %s", (from, ways) => {
 });
 
 describe("what is told of jobs", () => {
-  const nothing = { running: 0, queued: [], waiting: [], current: undefined, started: [], nested: [] };
+  const nothing = { running: 0, queued: [], waiting: [], current: undefined, started: [], nested: [], onTop: [] };
 
   it("follows from their places", () => {
     const world = setUp();
@@ -161,7 +163,7 @@ describe("what is told of jobs", () => {
     jobs.enqueue(flow);
     expect(seen(world)).toEqual({ ...nothing, queued: [1] });
     expect(flow.isStarted).toBe(false);
-    expect(jobs.startNext(() => home)).toEqual({ job: flow, home });
+    expect(jobs.startNext(() => home)).toEqual({ job: flow, home, as: "alone" });
     expect(seen(world)).toEqual({ ...nothing, running: 1, current: 1, started: [1] });
     jobs.nest(nested, home);
     expect(seen(world)).toEqual({ ...nothing, running: 1, current: 1, started: [1, 2], nested: [2] });
@@ -176,6 +178,42 @@ describe("what is told of jobs", () => {
     jobs.end(flow, home);
     jobs.end(nested, home);
     expect(seen(world)).toEqual(nothing);
+  });
+
+  it("follows from what runs on top of what", () => {
+    const world = setUp(3);
+    const { jobs, home } = world;
+    const [beneath, middle, top] = [1, 2, 3].map((handle) => new TestFlow(handle));
+    if (!beneath || !middle || !top) throw new Error("no jobs");
+    jobs.start(beneath, home);
+    for (const job of [middle, top]) {
+      jobs.enqueue(job);
+      expect(
+        jobs.startNext(
+          () => home,
+          () => undefined,
+        ),
+      ).toBeUndefined();
+      expect(
+        jobs.startNext(
+          () => home,
+          () => "on top",
+        ),
+      ).toEqual({ job, home, as: "on top" });
+    }
+    const stacked = { ...nothing, running: 3, current: 1, started: [1, 2, 3], onTop: [2, 3] };
+    expect(seen(world)).toEqual(stacked);
+    const covered = (): boolean[] => [beneath, middle, top].map((job) => jobs.isCovered(job));
+    expect(covered()).toEqual([false, false, false]);
+    jobs.cover(middle, beneath);
+    jobs.cover(top, middle);
+    expect(covered()).toEqual([true, true, false]);
+    // one that is given up has nothing to do with the others
+    jobs.end(middle, home);
+    expect(covered()).toEqual([false, true, false]);
+    jobs.wait(top, home);
+    expect(covered()).toEqual([false, false, false]);
+    expect(seen(world)).toEqual({ ...nothing, running: 1, current: 1, waiting: [3], started: [1, 3] });
   });
 
   it("counts who had to wait, and not who started at once", () => {

@@ -144,7 +144,7 @@ describe("interrupts", () => {
     ["an endless generator", "bridge.send(['go'])\nfor _ in iter(int, 1): pass"],
     ["a wait for a message", "bridge.send(['go'])\nbridge.receive()"],
     ["a wait with a time limit", "bridge.send(['go'])\nbridge.receive(100_000)"],
-    ["a call", "bridge.send_and_receive(['go'])"],
+    ["a call", "reply = bridge.send_and_receive(['go'])\nwhile reply is None: reply = bridge.receive()"],
   ];
   it.each(loops)("stop %s", async (_name, code) => {
     for (let turn = 0; turn < 10; turn++) {

@@ -46,6 +46,8 @@ const POST_ARGS: Record<keyof typeof POSTS, MarshalValue[]> = {
   done: [1, [], "done", ["an error"], 1.5, 0, [0.25, 0]],
   waiting: [1],
   running: [1],
+  covers: [2, 1],
+  open: [],
   keys_close: [1],
   log: ["notice", "text"],
   answer: [1, "ok", ""],

@@ -71,7 +71,7 @@ export async function createWorld(options: { maxPerRegistration?: number; maxBac
   const registry = new ExecutionRegistry(ids, { maxExecutions: () => 1_000, maxResultBytes: () => 0 });
   const runner = new ExecutionRunner({
     ...{ host, registry, ids },
-    settings: { traceback: () => true, profile: () => false },
+    settings: { traceback: () => true, profile: () => false, shares: false },
     timeoutMs: () => 0,
     syncTimeoutMs: () => 0,
     maxWaiting: 1000,

@@ -29,6 +29,7 @@ export class FakeHost implements PythonHost {
     current: undefined,
     jobs: new Map<number, Job>(),
     nested: new Set<Interruptible>(),
+    onTop: new Set<Job>(),
     lentThread: { isOut: false, lend: () => {}, reclaim: () => false },
   };
   readonly jobs = new Jobs(Number.POSITIVE_INFINITY, new Set([this.home]));

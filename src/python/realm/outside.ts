@@ -44,6 +44,8 @@ const SPIN_MS = 0.05;
  * costs.
  */
 const IDLE_SPIN_MS = 0.25;
+/** How long a reply is awaited until Python is told that none has come: it may let others run then. */
+const PATIENCE_MS = 10;
 
 export function createHost(parts: HostParts, spinning: boolean): Host {
   const { shared, port, notify, files, image, direct, packages } = parts;
@@ -132,11 +134,12 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
       }
       gamble.lost();
     }
+    deadline ??= performance.now() + PATIENCE_MS;
     for (;;) {
       const seen = Atomics.load(words, Word.signal);
       if (next()) return 1;
       if (Atomics.load(words, Word.interrupt) !== 0) return -EINTR;
-      const left = (deadline ?? Number.POSITIVE_INFINITY) - performance.now();
+      const left = deadline - performance.now();
       if (left <= 0) return 0;
       sleep(seen, left);
     }
@@ -205,6 +208,11 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
       case 4:
         placing = true;
         return 0;
+      case 6:
+        Atomics.store(words, Word.openWait, 1);
+        return 0;
+      case 7:
+        return Atomics.exchange(words, Word.openWait, 0);
       default:
         return -EINVAL;
     }

@@ -39,6 +39,13 @@ def install():
     signal.signal(signal.SIGINT, _interrupted)
 
 
+def stop(context):
+    """The context's code is to stop as soon as it goes on."""
+    context.abort_requested = True
+    _armed.add(context)
+    _monitoring.set_events(_TOOL, _EVENTS)
+
+
 def disarm(context):
     """Stops raising in a context's code, which has ended or is just ending."""
     context.abort_requested = False
@@ -60,12 +67,12 @@ def _interrupted(_signal, frame):
         if _may_raise(frame) or frame.f_code in _WAITS or _is_callback(frame):
             raise GearsForceStopped()
         return
-    # the job that is meant may have ended just now
-    if context is None or target == 0 or context.handle != target:
+    if context is None or context.handle != target:
+        # the job that is meant may have ended just now
+        if target != 0 and (waiting := waits.waiting_context(target)) is not None:
+            stop(waiting)
         return
-    context.abort_requested = True
-    _armed.add(context)
-    _monitoring.set_events(_TOOL, _EVENTS)
+    stop(context)
     # while the bridge waits it can be left at any point
     if _may_raise(frame) or frame.f_code in _WAITS:
         raise GearsForceStopped()

@@ -27,6 +27,8 @@ _THREAD = 2
 _LONG_SIZE = 3
 _PLACE = 4
 _PACKAGES = 5
+_OPEN = 6
+_CLOSE = 7
 
 # What became of a request for the engine; mirrors DIRECT_OUTCOME in protocol.ts.
 NOT_HERE, VALUE, BYTES, FAILED, NIL, DONE, LONG, UNSURE = range(8)
@@ -79,11 +81,14 @@ def receive(timeout_ms=None, turn=False):
 
 
 def send_and_receive(message):
-    """Sends a message and gives the next one from main."""
+    """Sends a message and gives the next one from main; None when none has come for a while."""
     write(fd, _dumps(message, _MARSHAL_VERSION))
     try:
+        size = _readinto(fd, piece)
+        if size == 0:
+            return None
         # What follows the object in the buffer is ignored.
-        return _loads(piece) if _readinto(fd, piece) < _PIECE else _rest()
+        return _loads(piece) if size < _PIECE else _rest()
     except (MemoryError, ValueError, EOFError, TypeError):
         raise
     except BaseException:
@@ -119,6 +124,16 @@ def interrupt_target():
 def take_thread():
     """Takes the thread that main lends, and tells whether main lent one: then a flow may begin without asking. Never waits."""
     return _lseek(fd, _THREAD, _QUERY) == 1
+
+
+def open_wait():
+    """Lets main claim the wait that begins: then it sends a job that is to run on top."""
+    _lseek(fd, _OPEN, _QUERY)
+
+
+def close_wait():
+    """From now on it can not. False when it has done so."""
+    return _lseek(fd, _CLOSE, _QUERY) == 1
 
 
 def load_packages():

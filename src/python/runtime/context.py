@@ -6,12 +6,16 @@ from contextvars import ContextVar
 TRACEBACK = 1
 PROFILE = 2
 NO_ASYNC = 4
+SHARES = 16
 
 
 class Context:
     """One piece of work. The main thread knows it by `handle`; 0 stands for code that belongs to no job."""
 
-    __slots__ = ("handle", "sender", "session", "traceback", "profile", "no_async", "atomic", "abort_requested", "__weakref__")
+    __slots__ = (
+        "handle", "sender", "session", "traceback", "profile", "no_async", "shares", "atomic", "abort_requested", "credit",
+        "__weakref__",
+    )  # fmt: skip
 
     def __init__(self, handle, session, flags):
         self.handle = handle
@@ -21,11 +25,15 @@ class Context:
         self.set_flags(flags)
         self.atomic = False
         self.abort_requested = False
+        # seconds that it has waited, less those by which others have held it up
+        self.credit = 0.0
 
     def set_flags(self, flags):
         self.traceback = bool(flags & TRACEBACK)
         self.profile = bool(flags & PROFILE)
         self.no_async = bool(flags & NO_ASYNC)
+        # others may run on top of it while it waits
+        self.shares = bool(flags & SHARES)
 
     @property
     def declares(self):

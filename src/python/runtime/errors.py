@@ -9,6 +9,9 @@ RUNTIME_FILES = "<regears>"
 _BUILDER_FILE = "<regears>/builder.py"
 _SCRIPT_FILE = "<string>"
 
+# Exceptions that code is dealing with on top of which other code runs: they have nothing to do with what is raised there.
+beneath = []
+
 
 class GearsError(Exception):
     """A wrong use of the API, or an error reply of the engine."""
@@ -43,6 +46,8 @@ def error_text(error, with_traceback, entered=None):
     try:
         if isinstance(error, GearsFlatError):
             return plain(str(error))
+        if beneath:
+            _part(error)
         trace = error.__traceback__
         if with_traceback and (entered or (trace is not None and trace.tb_next is not None)):
             return str(format_exception(error))
@@ -81,6 +86,16 @@ def _value_text(error):
         return plain(str(error))
     except Exception:  # noqa: BLE001 - a user's __str__
         return traceback._some_str(error) if hasattr(traceback, "_some_str") else "<exception str() failed>"
+
+
+def _part(error):
+    """Takes what belongs to other code out of the exceptions during whose handling this one was raised."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if any(error.__context__ is other for other in beneath):
+            error.__context__ = None
+        error = error.__cause__ or error.__context__
 
 
 class _Stack(StackSummary):

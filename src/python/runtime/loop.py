@@ -19,18 +19,30 @@ class _Waiter:
     """Waits for messages of the main thread; it stands where other loops have their selector."""
 
     garbage = False
-    # True for the loop of all sessions
-    turns = False
+
+    def __init__(self, loop):
+        self._loop = loop
+        # the next wait is that of the serve loop: nothing else is going on
+        self.serves = False
 
     def select(self, timeout):
+        serves, self.serves = self.serves, False
+        if serves:
+            self._wait_for_work(timeout)
+        elif timeout is not None and timeout <= 0:
+            waits.turn(0, False)
+        else:
+            waits.until(None if timeout is None else self._loop.time() + timeout, lambda: bool(self._loop._ready))
+        return ()
+
+    def _wait_for_work(self, timeout):
         if timeout is None and _Waiter.garbage and not waits.jobs:
-            waits.turn(_IDLE, self.turns)
+            waits.turn(_IDLE, True)
             if not waits.jobs:
                 _Waiter.garbage = False
                 gc.collect()
-            return ()
-        waits.turn(timeout, self.turns)
-        return ()
+            return
+        waits.turn(timeout, True)
 
 
 class GearsLoop(BaseEventLoop):
@@ -41,7 +53,7 @@ class GearsLoop(BaseEventLoop):
 
     def __init__(self):
         super().__init__()
-        self._selector = _Waiter()
+        self._selector = _Waiter(self)
         self.set_task_factory(self.task_factory)
         self.set_exception_handler(_log_exception)
 
@@ -72,7 +84,8 @@ class GearsLoop(BaseEventLoop):
         return bool(self._ready) or (bool(self._scheduled) and self._scheduled[0]._when <= self.time())
 
     def turn(self):
-        """Waits for a message or the next callback, and runs the callbacks that are ready."""
+        """Waits for a message or the next callback, and runs the callbacks that are ready. For the serve loop only."""
+        self._selector.serves = True
         if not (self._ready or self._scheduled or self._stopping):
             self._selector.select(None)
             return
@@ -110,10 +123,6 @@ def _log_exception(_loop, details):
 
 class _MainLoop(GearsLoop):
     """The loop of all sessions."""
-
-    def __init__(self):
-        super().__init__()
-        self._selector.turns = True
 
     def close(self):
         """Does nothing: scripts often close the loop that they were given, and other sessions still need it."""

@@ -17,7 +17,7 @@ def prepare():
     """To be called once in each worker, after the bridge was opened. The worker can be interrupted from then on."""
     loop.install()
     abort.install()
-    waits.connect(perform, give_up)
+    waits.connect(perform, give_up, abort.stop)
     sys.argv = ["Embeded"]
     time.sleep = waits.sleep
 

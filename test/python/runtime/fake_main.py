@@ -46,6 +46,9 @@ class Main:
         self.readers = {}
         self.target = 0
         self.lent = False
+        self.wait_is_open = False
+        # jobs to be run on top of waits, as soon as one is open
+        self.on_top = deque()
         self.flags = TRACEBACK
         self.until = lambda: True
         self.deadline = 0.0
@@ -211,6 +214,14 @@ class Main:
     def post_running(self, flow):
         self.flows[flow]["waiting"] = False
 
+    def post_open(self):
+        if self.on_top and self.wait_is_open:
+            self.wait_is_open = False
+            self.put(["on_top", self.on_top.popleft()])
+
+    def post_covers(self, job, other):
+        assert job != other
+
     def post_timer(self, number, outcome, text):
         self.flows[f"timer {number}"] = {"done": (outcome, text)}
 
@@ -319,13 +330,22 @@ def send(message):
     main.take(message)
 
 
+def open_wait():
+    main.wait_is_open = True
+
+
+def close_wait():
+    was_open, main.wait_is_open = main.wait_is_open, False
+    return was_open
+
+
 def receive(timeout_ms=None, turn=False):
     return main.receive(timeout_ms)
 
 
 def send_and_receive(message):
     main.take(message)
-    return main.receive(None)
+    return main.receive(10)
 
 
 def write(_fd, _request):
