@@ -78,7 +78,8 @@ const noted = (client: Client, note: string): Promise<unknown> =>
 /** The id of the execution of a status that was made first. */
 const idOf = async (client: Client, at: number): Promise<string> => {
   const running = (await executions(client)).filter(({ status }) => status === "running").map(({ id }) => id);
-  return running.sort()[at] ?? "";
+  const numberOf = (id: string): number => Number(id.split("-")[1]);
+  return running.sort((one, other) => numberOf(one) - numberOf(other))[at] ?? "";
 };
 
 describe("while an execution sleeps, another of its session", () => {
