@@ -92,7 +92,7 @@ export const JobFlag = {
   /** The caller can not wait (MULTI, Lua, execute): creating an async record is an error. */
   noAsync: 4,
   /** Others may run on top of it while it waits. */
-  shares: 16,
+  shares: 8,
 } as const;
 
 /**

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 TRACEBACK = 1
 PROFILE = 2
 NO_ASYNC = 4
-SHARES = 16
+SHARES = 8
 
 
 class Context:

@@ -14,7 +14,7 @@ beforeAll(async () => {
 const setUp = (body: string): string => `
 import time
 from regears import main as runtime
-SHARES = 16
+SHARES = 8
 main.flags |= SHARES
 main.ask("RG.PYEXECUTE", """
 import asyncio, time
@@ -44,7 +44,7 @@ GB('CommandReader').map(lambda x: order).register(trigger='order')
 def put_on_top(*args):
     flow = next(main.handles)
     main.flows[flow] = {"results": [], "done": None}
-    main.on_top.append(["event", flow, "id", main.trigger(args[0]), [list(args)], main.flags])
+    main.on_top.append(["event", flow, main.trigger(args[0]), [list(args)], main.flags])
     return flow
 def opened():
     return sum(post[0] == "open" for post in main.posts)
@@ -188,7 +188,7 @@ def receive(timeout_ms=None, turn=False):
     return usual(timeout_ms)
 main.receive = receive
 put_on_top("nap", "a", "10")
-main.on_top[0][4][0][2] = "0.3"
+main.on_top[0][3][0][2] = "0.3"
 reply = main.ask("RG.TRIGGER", "t", "x")
 half = 0.1
 [reply, any(open for when, open in seen if when > half + 0.02), any(open for when, open in seen if 0.01 < when < half - 0.02)]`,
