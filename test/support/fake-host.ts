@@ -132,7 +132,7 @@ export class FakeHost implements PythonHost {
     if (!(job instanceof FlowJob)) throw new TypeError("only flows are run here");
     job.onStart();
     const message = decodeMarshal(encodeMarshal(job.message())) as MarshalValue[];
-    const [, , , registration, records, flags] = message;
+    const [, , registration, records, flags] = message;
     const run: FlowRun = {
       job,
       records: records as unknown as Record[],
