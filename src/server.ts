@@ -16,6 +16,7 @@ import { isLogger, type Logger, NO_LOG, openLog } from "./log.ts";
 import { packagesRoom } from "./packages/packages-room.ts";
 import type { BegunPython } from "./python/early.ts";
 import { pythonRoom } from "./python/python-room.ts";
+import { idleCommands } from "./registrations/idle-rows.ts";
 import { registrationCommands } from "./registrations/registration-rows.ts";
 import { registrationRoom } from "./registrations/registration-room.ts";
 import { sessionCommands } from "./registrations/session-rows.ts";
@@ -25,6 +26,8 @@ import { AclCommands } from "./store/acl-commands.ts";
 import { ConfigFile } from "./store/config-file.ts";
 import { KeptUsers } from "./store/kept-users.ts";
 import { Persistence } from "./store/persistence.ts";
+import { TestClock } from "./test-clock.ts";
+import { SYSTEM_CLOCK } from "./timer.ts";
 import { version } from "./version.ts";
 import { infoSections } from "./visibility/info.ts";
 import { serverCommands } from "./visibility/server-rows.ts";
@@ -73,7 +76,8 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
   madeFolder("cache-dir", config.cacheDir);
   // Each room is built on those before it, and adds to them what it has to do with their work.
   const runtime = new RuntimeConfig(config);
-  const base = { config, runtime, log };
+  const testClock = config.testClock ? new TestClock() : undefined;
+  const base = { config, runtime, log, clock: testClock ?? SYSTEM_CLOCK };
   const data = engineRoom(config, log);
   const { engine, connections, gate } = data;
   const commands = commandRoom(data, log);
@@ -133,6 +137,10 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
     ...sessionCommands({ runner, sessions, registrations, requirements, compat }),
     ...configCommands({ config: runtime }),
     ...clusterCommands(),
+    ...idleCommands({
+      ...{ idle: reactions.idle, connections, clock: testClock },
+      moveEngine: (ms) => engine.moveClock?.(ms),
+    }),
     ...serverCommands(showing),
   ]);
   const gateway = gatewayRoom(data, commands, base);

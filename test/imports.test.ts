@@ -21,6 +21,7 @@ const COMMON = [
   "in-turns.ts",
   "maybe.ts",
   "timer.ts",
+  "test-clock.ts",
 ];
 /** What may be imported of a room besides by those who build it: for the others of its files nobody has a use. */
 const ENGINE = [
@@ -108,8 +109,10 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["stack.ts", []],
   ["signals.ts", []],
   ["timer.ts", []],
+  ["test-clock.ts", []],
   ["running.ts", ["visibility/"]],
   ["server-url.ts", []],
+  ["testing/", ["cli/", "engine/engine-client.ts", "server.ts"]],
   [
     "cli/",
     [
@@ -127,7 +130,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
 ];
 
 /** Files that put the parts together and may know them all. */
-const ROOTS = ["server.ts", "cli.ts", "index.ts", "healthcheck.ts"];
+const ROOTS = ["server.ts", "cli.ts", "index.ts", "testing.ts", "healthcheck.ts"];
 /** The worker's side runs where there is neither configuration nor log. */
 const WORKER_SIDE = /^python\/(worker\.ts|direct-calls\.ts|command-names\.ts|realm\/)/;
 

@@ -65,7 +65,10 @@ export const COMMANDS: readonly ProgramCommand[] = [
         file: true,
         summary: "a requirement, or a file with one in each line; may be given many times",
       },
-      { name: "unblocking", summary: "shows meanwhile what was read, how many results there are, and for how long" },
+      {
+        name: "unblocking",
+        summary: "shows meanwhile its status, how many results there are, and for how long it has run",
+      },
     ],
   },
   {

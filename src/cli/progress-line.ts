@@ -22,7 +22,7 @@ export class ProgressLine {
     this.#output.write(`${this.#output.isTTY ? "\r\x1b[K" : ""}${this.#text(this.#last)}\n`);
   }
 
-  #text({ status }: Progress): string {
-    return `${status}, ${((performance.now() - this.#begun) / 1000).toFixed(1)} s`;
+  #text({ status, results }: Progress): string {
+    return `${status}, ${results} results, ${((performance.now() - this.#begun) / 1000).toFixed(1)} s`;
   }
 }

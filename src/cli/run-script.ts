@@ -17,6 +17,7 @@ export interface ScriptCall {
 export interface Progress {
   /** Of the execution. */
   readonly status: string;
+  readonly results: number;
 }
 
 export interface ScriptOutcome {
@@ -76,9 +77,7 @@ async function withHelper<T>(
   const helper = await connectTo(url);
   const abort = (): void => void helper.call("RG.ABORTEXECUTION", id).catch(refused);
   const look = (): void => {
-    void helper
-      .call("RG.GETEXECUTION", id)
-      .then((reply) => onProgress?.({ status: String(planOf(reply)[1]) }), refused);
+    void helper.call("RG.TOP", "ID", id).then((reply) => onProgress?.(progressOf(reply)), refused);
   };
   if (onProgress) look();
   signal.addEventListener("abort", abort);
@@ -98,6 +97,13 @@ function planOf(reply: EngineValue): EngineValue[] {
   const [shard] = Array.isArray(reply) ? reply : [];
   const plan = Array.isArray(shard) ? shard[3] : undefined;
   return Array.isArray(plan) ? plan : [];
+}
+
+function progressOf(reply: EngineValue): Progress {
+  const [row] = Array.isArray(reply) ? reply : [];
+  const values = Array.isArray(row) ? row : [];
+  const at = (name: string): string => String(values[values.findIndex((value) => String(value) === name) + 1]);
+  return { status: at("status"), results: Number(at("results")) };
 }
 
 function hasSteps(reply: EngineValue): boolean {

@@ -588,6 +588,13 @@ export const OPTIONS = {
     summary:
       "RedisGears whose registrations are shown; `1.2.1` has fewer fields, for clients that refuse others (redgrease)",
   },
+  "test-clock": {
+    kind: "switch",
+    section: "server",
+    default: false,
+    summary:
+      "`RG.TIME FASTFORWARD` moves the clock of time events, durations of streams and, in the embedded engine, expiry of keys; for tests",
+  },
   "script-log-rate": {
     kind: "integer",
     section: "server",

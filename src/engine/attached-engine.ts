@@ -18,7 +18,7 @@ import {
   type SharedWords,
   ThreadWords,
 } from "./shared-memory.ts";
-import { wasiImports } from "./wasi.ts";
+import { type ClockShift, wasiImports } from "./wasi.ts";
 import { wasm } from "./wasm.ts";
 
 /** What the main thread gives to a thread, once. All of it can be posted. */
@@ -31,6 +31,7 @@ export interface EngineShare {
   readonly thread: number;
   /** The build of Valkey, for {@link Internals.ofBuild}. */
   readonly build: string;
+  readonly clockShift: ClockShift;
   /** Commands that may go this way, by their names in lower case, with their arity as in Redis' COMMAND table. */
   readonly commands: ReadonlyMap<string, number>;
 }
@@ -99,7 +100,7 @@ export class AttachedEngine {
     const { exports } = new wasm.Instance(share.module, {
       host: this.#host(),
       // files are the main thread's alone: what Valkey does with them it does in its event loop, or in commands of clients
-      wasi_snapshot_preview1: wasiImports(this.#memory, {}),
+      wasi_snapshot_preview1: wasiImports(this.#memory, { clockShift: share.clockShift }),
       env: { memory: share.memory, __c_longjmp: new wasm.Tag({ parameters: ["i32"] }) },
     });
     for (const name of DIRECT_FUNCTIONS) if (typeof exports[name] !== "function") throw new Error(`no ${name}`);

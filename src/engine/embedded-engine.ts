@@ -19,6 +19,7 @@ import { EngineThreads, type ThreadsOptions } from "./engine-threads.ts";
 import type { ReplicaNetwork } from "./fork/replicas.ts";
 import type { Internals } from "./internals.ts";
 import { bootValkey, type Valkey, type ValkeyOptions } from "./valkey.ts";
+import type { ClockShift } from "./wasi.ts";
 import type { VirtualHost } from "./virtual-host.ts";
 import { VirtualSocket } from "./virtual-socket.ts";
 import { EngineExit } from "./wasi.ts";
@@ -64,6 +65,7 @@ export class EmbeddedEngine implements Engine {
   #timer: NodeJS.Timeout | undefined;
   #end: { code: number; reason?: InternalError } | undefined;
   #tight = false;
+  readonly #clockShift: ClockShift = new Float64Array(new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT));
 
   constructor(options: EmbeddedOptions = {}) {
     this.#options = options;
@@ -71,7 +73,7 @@ export class EmbeddedEngine implements Engine {
   }
 
   async start(): Promise<void> {
-    const valkey = await bootValkey(this.#options, this.#log, {
+    const valkey = await bootValkey({ ...this.#options, clockShift: this.#clockShift }, this.#log, {
       onOutput: (socket) => this.#delivery.noteOutput(socket),
       network: (host, internals) => this.#network(host, internals),
     });
@@ -104,7 +106,11 @@ export class EmbeddedEngine implements Engine {
   share(commands: ThreadsOptions["commands"], connect: ThreadsOptions["connect"]): EngineThreads | undefined {
     const shared = this.#valkey?.shared;
     this.#threads ??=
-      shared && new EngineThreads({ ...shared, commands, connect, mayOpen: () => this.#mayUseThreads() });
+      shared &&
+      new EngineThreads({
+        ...{ ...shared, commands, connect, clockShift: this.#clockShift },
+        mayOpen: () => this.#mayUseThreads(),
+      });
     return this.#threads;
   }
 
@@ -114,6 +120,11 @@ export class EmbeddedEngine implements Engine {
    */
   #mayUseThreads(): boolean {
     return this.#valkey?.host.isMonitored === false && this.#valkey?.internals?.syncsAlways !== true;
+  }
+
+  moveClock(ms: number): void {
+    this.#clockShift[0] = (this.#clockShift[0] ?? 0) + ms;
+    this.#schedule();
   }
 
   /** Ends the engine, because a thread has ended inside of it and may have left something half done. */

@@ -17,6 +17,7 @@ import {
   noteOwed,
   ThreadWords,
 } from "./shared-memory.ts";
+import type { ClockShift } from "./wasi.ts";
 
 /** A connection that a thread uses. */
 export interface LentConnection {
@@ -51,6 +52,8 @@ export interface ThreadsOptions {
   readonly module: object;
   readonly memory: object;
   readonly build: string;
+  /** How far the engine's clock is ahead. */
+  readonly clockShift: ClockShift;
   readonly commands: () => ReadonlyMap<string, number>;
   /** May threads use the engine, as far as the engine itself can tell? */
   readonly mayOpen: () => boolean;
@@ -85,9 +88,9 @@ export class EngineThreads {
     entry.words.open = false;
     entry.words.isRevoked = false;
     this.#entries.set(thread, entry);
-    const { module, memory, build, commands } = this.#options;
+    const { module, memory, build, clockShift, commands } = this.#options;
     return {
-      share: { module, memory, build, thread, words: this.words, commands: commands() },
+      share: { module, memory, build, clockShift, thread, words: this.words, commands: commands() },
       open: (only = 0, withBodies = true) => this.#let(entry, only, withBodies),
       revoke: () => this.#inside(() => this.#revoke(entry)),
       ended: () => this.#ended(thread, entry),

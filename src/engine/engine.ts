@@ -60,6 +60,8 @@ export interface Engine {
   connect(options?: ConnectOptions): EngineConnection;
   /** For an engine that does not show where its clients come from: what {@link connect} was told, by `fd` of CLIENT LIST. */
   addressesOf?(descriptor: number): ClientAddresses | undefined;
+  /** For an engine in this process: moves its clock ahead, by milliseconds. */
+  moveClock?(ms: number): void;
   /** Called whenever the engine went away or came back (by URL only; the embedded one is always up). */
   onStateChange: (up: boolean) => void;
   /** Ends everything. */

@@ -12,7 +12,7 @@ import { buildOf, Internals } from "./internals.ts";
 import { plainImage, prepareImage } from "./prepared-image.ts";
 import { VirtualHost } from "./virtual-host.ts";
 import type { VirtualSocket } from "./virtual-socket.ts";
-import { wasiImports } from "./wasi.ts";
+import { type ClockShift, wasiImports } from "./wasi.ts";
 import { wasm, type WasmMemory } from "./wasm.ts";
 
 export interface ValkeyOptions {
@@ -34,6 +34,8 @@ export interface ValkeyOptions {
    * and a script that runs too long ends the engine.
    */
   readonly portable?: boolean;
+  /** How far its clock is ahead. */
+  readonly clockShift?: ClockShift;
 }
 
 /** What a booted Valkey tells and needs. */
@@ -98,6 +100,7 @@ export async function bootValkey(options: ValkeyOptions, log: EngineLog, events:
       wasi_snapshot_preview1: wasiImports(memory, {
         onOutput: (text) => output.take(text),
         onClock: () => host.clockAsked(),
+        ...(options.clockShift && { clockShift: options.clockShift }),
         onHook: (hook, argument) => files.onHook(hook, argument),
         files: files.imports,
       }),

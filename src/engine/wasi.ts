@@ -40,12 +40,16 @@ export class EngineExit extends Error {
 /** Functions of WASI about files, for other descriptors than those of this file; each gives the number of an error. */
 export type FileImports = Readonly<Record<string, (...args: never[]) => number>>;
 
+/** By how many milliseconds the engine's clocks are ahead of the system's; shared by all threads that run the engine. */
+export type ClockShift = Float64Array<SharedArrayBuffer>;
+
 /** What stands behind the system calls. A part that is left out does nothing, and without `files` there are none. */
 export interface WasiHost {
   /** Gets what the engine prints, cut anywhere. */
   readonly onOutput?: (text: string) => void;
   /** Is called whenever the engine asks for the time. */
   readonly onClock?: () => void;
+  readonly clockShift?: ClockShift;
   readonly files?: FileImports;
   /** Does what Valkey leaves to others, see `valkey-hooks.ts`. */
   readonly onHook?: (hook: number, argument: number) => number;
@@ -57,7 +61,7 @@ export interface WasiHost {
  */
 export function wasiImports(
   memory: MemoryView,
-  { onOutput = () => {}, onClock = () => {}, files = {}, onHook = () => -1 }: WasiHost,
+  { onOutput = () => {}, onClock = () => {}, clockShift = NO_SHIFT, files = {}, onHook = () => -1 }: WasiHost,
 ): Record<string, unknown> {
   const setWord = (address: number, value: number): void => {
     memory.words[address >> 2] = value;
@@ -97,7 +101,7 @@ export function wasiImports(
     proc_exit: (code: number) => {
       throw new EngineExit(code);
     },
-    clock_time_get: clockImport(memory, onClock),
+    clock_time_get: clockImport(memory, onClock, clockShift),
     poll_oneoff: (subscription: number, event: number, count: number, result: number) => {
       if (count !== 1 || memory.bytes[subscription + TYPE_AT] !== EVENT_CLOCK) return ENOSYS;
       const time = subscription + TIME_AT;
@@ -168,10 +172,11 @@ export function wasiImports(
  * `clock_time_get`. Its second parameter (a wanted precision) is 64 bits wide, for which V8 would allocate a BigInt per
  * call; a module of one function in between drops it.
  */
-function clockImport(memory: MemoryView, onClock: () => void): unknown {
+function clockImport(memory: MemoryView, onClock: () => void, shift: ClockShift): unknown {
   const write = (clock: number, pointer: number): number => {
     onClock();
-    const micros = Math.round((clock === CLOCK_REALTIME ? wallClock() : monotonic + performance.now()) * 1000);
+    const time = clock === CLOCK_REALTIME ? wallClock() : monotonic + performance.now();
+    const micros = Math.round((time + (shift[0] ?? 0)) * 1000);
     const low = micros % 0x1_0000_0000;
     const high = (micros - low) / 0x1_0000_0000;
     const lowNanos = low * 1000;
@@ -197,6 +202,8 @@ function wallClock(): number {
   comparedUntil = date + 1;
   return date;
 }
+
+const NO_SHIFT: ClockShift = new Float64Array(new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT));
 
 let clockOffset = performance.timeOrigin;
 /** `performance.now()` begins anew in each thread, and Valkey must not see time go back when another thread runs it. */

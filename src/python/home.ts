@@ -130,6 +130,11 @@ export class Home implements CallContext, JobHome {
     return false;
   }
 
+  /** Nothing runs here, or waits. */
+  get hasNothing(): boolean {
+    return this.idle && this.jobs.size === 0 && this.nested.size === 0 && this.questions.size === 0;
+  }
+
   /** Nothing runs here, waits or is remembered. */
   get abandoned(): boolean {
     return this.idle && this.jobs.size === 0 && this.sessions.size === 0 && this.questions.size === 0;

@@ -87,6 +87,10 @@ export class Pool implements PythonHost {
     return this.#jobs.waiting;
   }
 
+  get isIdle(): boolean {
+    return this.#jobs.queue.length === 0 && [...this.#homes].every((home) => !home.ready || home.hasNothing);
+  }
+
   get booting(): boolean {
     return [...this.#homes].some((home) => !home.ready);
   }

@@ -92,6 +92,8 @@ export interface PythonHost {
    * @throws ReplyError with Python's text when it can not answer
    */
   ask(session: PythonSession, number: number, question: PythonRequest): Promise<string>;
+  /** Is no job queued, and does no interpreter that has booted run or wait with anything? Coroutines in the background are nothing. */
+  readonly isIdle: boolean;
   /** True while an interpreter is booting, so that queued scripts will start in a moment. */
   readonly booting: boolean;
   /** The interpreter in which a session lives: its number, and the bytes of its heap. */

@@ -8,13 +8,14 @@ import {
   fstatSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { cacheFolders } from "../cache-folders.ts";
 import { InternalError } from "../errors.ts";
 import { makeFolder } from "../folder.ts";
@@ -66,6 +67,8 @@ const SUFFIX = ".snapshot";
 /** A file of another version that nobody has used for so long is removed. */
 const STALE_MS = 30 * 24 * 3600 * 1000;
 const BUILD_TIMEOUT_MS = 180_000;
+/** How often it is looked whether another process has made the snapshot. */
+const LOOK_MS = 50;
 
 /** Takes the snapshot from its file, or makes it and writes the file. Trouble with the file is only logged. */
 export async function obtainSnapshot(
@@ -78,11 +81,57 @@ export async function obtainSnapshot(
     const cached = read(join(folder, key + SUFFIX), options.log);
     if (cached !== undefined) return cached;
   }
+  const [folder = ""] = folders;
+  const made = await whileNobodyElse(join(folder, `${key}.making`), () =>
+    read(join(folder, key + SUFFIX), options.log),
+  );
+  if (typeof made === "object") return made;
+  try {
+    return await make(parts, folders, key, options.log);
+  } finally {
+    made();
+  }
+}
+
+/**
+ * Waits while another process makes the snapshot: many that start at once, as tests do, would keep each other from it.
+ * @param mark file that says so
+ * @returns what the other one has made, or what is to be called when this one has made it
+ */
+async function whileNobodyElse(mark: string, look: () => Snapshot | undefined): Promise<Snapshot | (() => void)> {
+  const end = performance.now() + BUILD_TIMEOUT_MS;
+  for (;;) {
+    try {
+      makeFolder(dirname(mark), 0o700);
+      writeFileSync(mark, String(process.pid), { flag: "wx", mode: 0o600 });
+      return () => rmSync(mark, { force: true });
+    } catch (error) {
+      // without the folder there is nothing to share
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") return () => {};
+    }
+    if (performance.now() > end || !isMakerAlive(mark)) rmSync(mark, { force: true });
+    else await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    const found = look();
+    if (found) return found;
+  }
+}
+
+function isMakerAlive(mark: string): boolean {
+  try {
+    process.kill(Number(readFileSync(mark, "latin1")), 0);
+    return true;
+  } catch (error) {
+    // it may be another user's; one that is just being written names nobody yet
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+async function make(parts: SnapshotParts, folders: readonly string[], key: string, log: Log): Promise<Snapshot> {
   const start = performance.now();
   const snapshot = await build(parts);
-  options.log.info(`made the snapshot of Python in ${Math.round(performance.now() - start)} ms`);
-  const file = write(folders, key + SUFFIX, snapshot, options.log);
-  return (file === undefined ? undefined : read(file, options.log)) ?? snapshot;
+  log.info(`made the snapshot of Python in ${Math.round(performance.now() - start)} ms`);
+  const file = write(folders, key + SUFFIX, snapshot, log);
+  return (file === undefined ? undefined : read(file, log)) ?? snapshot;
 }
 
 function keyOf(parts: SnapshotParts): string {

@@ -1,4 +1,5 @@
 /** KeysReader and StreamReader registrations with all that they need, put together. */
+import { encodeCommand } from "../engine/engine-client.ts";
 import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/user-rights.ts";
 import type { Logger } from "../log.ts";
@@ -34,6 +35,9 @@ export interface EventReaders {
   readonly streams: StreamRegistrations;
   readonly events: KeyEvents;
   readonly middleware: EventMiddleware;
+  readonly sync: SyncEvents;
+  /** Resolves when all that the engine was asked so far is answered, and the events of all that it has answered have come. */
+  settled(): Promise<void>;
   /** Python's `get_command` and `override_reply`. */
   readonly handlers: Pick<Handlers, "get_command" | "override_reply">;
   /** Gives the engine the users' settings back and ends connections and timers. */
@@ -69,7 +73,11 @@ export function createEventReaders(options: EventReadersOptions): EventReaders {
     ...(maxBacklog === undefined ? {} : { maxBacklog }),
   });
   return {
-    ...{ keys, streams, events, middleware },
+    ...{ keys, streams, events, middleware, sync },
+    settled: async () => {
+      await events.barrier();
+      await calls.ask(encodeCommand(["ECHO", ""]));
+    },
     handlers: linkedCommandHandlers,
     close: () => {
       streams.close();

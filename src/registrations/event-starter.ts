@@ -133,6 +133,7 @@ export class EventStarter {
   readonly #onFailure: NonNullable<EventStarterOptions["onFailure"]>;
   readonly #turns = new Map<Registration, Turns>();
   #waiting = 0;
+  #begun = 0;
   /** Executions that hold the engine, the outermost first. */
   readonly #inline: Execution[] = [];
 
@@ -147,6 +148,11 @@ export class EventStarter {
   /** Events of all registrations that wait for their turn. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** Events whose executions have not ended. */
+  get inProgress(): number {
+    return this.#waiting + this.#begun;
   }
 
   /**
@@ -317,6 +323,7 @@ export class EventStarter {
     execution: Execution,
     leave: () => void,
   ): void {
+    this.#begun++;
     let left = false;
     const leaveOnce = (): void => {
       if (!left) leave();
@@ -354,6 +361,7 @@ export class EventStarter {
         if (waiting) leave();
       },
       onFinish: () => {
+        this.#begun--;
         this.#book(registration, execution);
         source.onEnd?.(execution);
         // after the store has taken it in, which happens next

@@ -10,6 +10,7 @@ import { registrationCalls } from "./registration-calls.ts";
 import { createEventReaders, type EventReaders } from "./event-readers.ts";
 import { EventStarter, type EventStarterOptions } from "./event-starter.ts";
 import { Hooks } from "./hooks.ts";
+import { Idle } from "./idle.ts";
 import type { RegistrationSpec } from "./registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "./registration-registry.ts";
 import { TimeEvents } from "./time-events.ts";
@@ -22,6 +23,7 @@ interface RegistrationRoom {
   readonly hooks: Hooks;
   readonly timers: TimeEvents;
   readonly registrations: RegistrationRegistry;
+  readonly idle: Idle;
   /** What they answer Python. */
   readonly handlers: Omit<Handlers, keyof PythonRoom["calls"]["handlers"]>;
 }
@@ -32,7 +34,7 @@ export function registrationRoom(
   { table, path }: CommandRoom,
   python: PythonRoom,
   { ids, sessions, runner }: ExecutionRoom,
-  { config, runtime, log }: Base,
+  { config, runtime, log, clock }: Base,
 ): RegistrationRoom {
   const { host, calls, direct } = python;
   const starter = new EventStarter({
@@ -42,7 +44,7 @@ export function registrationRoom(
     onFailure: tellFailure(python.scriptLog),
   });
   const events = createEventReaders({
-    ...{ connections, gate, starter, engineCommands, log },
+    ...{ connections, gate, starter, engineCommands, log, clock },
     embedded: engine.embedded,
     rights: users,
   });
@@ -54,7 +56,7 @@ export function registrationRoom(
     toPython: ownReply,
   });
   const timers = new TimeEvents({
-    ...{ connections, gate, host, log, sessions },
+    ...{ connections, gate, host, log, sessions, clock },
     limitMs: config.scriptTimeLimit,
     watchCall: (options) => runner.watchCall(options),
     max: config.maxRegistrations,
@@ -84,7 +86,8 @@ export function registrationRoom(
   python.users.gone = (home) => timers.onGone(home);
   python.users.wantsEvents = () => events.events.active;
   python.users.keeps = (session) => timers.keeps(session);
-  return { events, triggers, hooks, timers, registrations, handlers };
+  const idle = new Idle({ runner, host, starter, timers, readers: events });
+  return { events, triggers, hooks, timers, registrations, idle, handlers };
 }
 
 /**

@@ -73,6 +73,22 @@ export class StreamRegistrations implements ReaderSide {
     return this.#syncCount;
   }
 
+  /** Is a batch being read, or processed? */
+  get isReading(): boolean {
+    return this.#someState(({ active }) => active);
+  }
+
+  /** Does a batch that is not full wait for its `duration`? */
+  get isCollecting(): boolean {
+    return this.#someState(({ timer }) => timer !== undefined);
+  }
+
+  #someState(matches: (state: StreamState) => boolean): boolean {
+    for (const { streams } of this.#readings.values())
+      for (const state of streams.values()) if (matches(state)) return true;
+    return false;
+  }
+
   check(spec: RegistrationSpec): void {
     if (spec.batch < 1) throw new ReplyError("batch argument must be a positive number");
   }

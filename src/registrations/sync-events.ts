@@ -29,6 +29,11 @@ export class SyncEvents {
     this.#options = options;
   }
 
+  /** Is no event left, and none being dealt with? */
+  get isIdle(): boolean {
+    return this.#jobs.length === 0 && this.#draining.length === 0;
+  }
+
   /** Adds an event. */
   add(job: SyncJob): void {
     this.#jobs.push(job);

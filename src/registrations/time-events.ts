@@ -118,6 +118,13 @@ export class TimeEvents {
     return false;
   }
 
+  /** Is one being called, or due? */
+  get isFiring(): boolean {
+    if (this.#firing !== undefined) return true;
+    for (const { call } of this.#events.values()) if (call) return true;
+    return false;
+  }
+
   /** Calls none any more. They are still kept. */
   stop(): void {
     this.#stopped = true;

@@ -122,7 +122,7 @@ describe("against a server", () => {
     const { code, err } = await ended;
     expect(code).toBe(130);
     expect(err).toContain("aborting the execution\n");
-    expect(err).toMatch(/running, \d+\.\d s\n/);
+    expect(err).toMatch(/running, 0 results, \d+\.\d s\n/);
     expect(await executions(setting().client)).toEqual([]);
   });
 

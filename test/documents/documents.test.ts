@@ -10,7 +10,7 @@ import { type Outcome, whyNoWorld, World } from "./world.ts";
 /** What can be run, and as what. */
 const RUN: Readonly<Record<string, "sh" | "js" | "python">> = { sh: "sh", bash: "sh", js: "js", python: "python" };
 /** What is shown to be read. */
-const DATA = ["dockerfile", "ini", "json", "text"];
+const DATA = ["dockerfile", "ini", "json", "text", "yaml"];
 
 const files = filesOfRepository();
 const blocksByFile: readonly (readonly [string, readonly Block[]])[] = [

@@ -20,6 +20,7 @@ export interface FlowRun {
 export type FlowFunction = (run: FlowRun) => unknown;
 
 export class FakeHost implements PythonHost {
+  readonly isIdle = true;
   readonly booting = false;
   readonly told: (readonly MarshalValue[])[] = [];
   readonly functions = new Map<number, FlowFunction>();
