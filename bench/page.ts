@@ -49,7 +49,8 @@ export function performancePlot(results = saved()): string {
 const ADVICE = `Where many records pass through a few steps, Regears reads keys many at a time, hands records to Python a thousand at a time,
 and computes truly in parallel. Where Python and the engine go to and fro, each event and each short script is a message between
 two threads, and in native RedisGears a function call; so is each \`execute()\` while hooks, \`sync\` registrations of
-keys or streams, monitors or users with less than all rights are there. (Otherwise an interpreter runs the command itself.) With an engine by URL
+keys or streams, monitors or users with less than all rights are there. (Otherwise an interpreter runs the command itself, and so do
+\`sync\` executions of a KeysReader.) With an engine by URL
 each \`execute()\` is a round trip. What can be one record of a batch should not be an event, and what can be one \`MGET\` should not
 be many \`GET\`s.
 

@@ -59,6 +59,8 @@ export interface Middleware {
   readonly of: readonly Caller["kind"][];
   /** False: it sees only the commands of {@link Middleware.always}, and runs of others pass without a question. */
   readonly active: boolean;
+  /** What Python sends that holds the engine just now is none of its business, though it is active. */
+  readonly sparesHolder?: boolean;
   /** Names in lower case. */
   readonly always?: readonly string[];
   /** Names of the commands of Lua scripts that it wants to see; `*` is all. The engine tells of none by itself. */
@@ -66,7 +68,7 @@ export interface Middleware {
   /** @returns what is to be done about the command, named in lower case; undefined: nothing */
   handle(name: string, request: RequestView, caller: Asking): Handling | undefined;
   /** Deals with what the commands have caused that `owner`'s Lua script has sent by itself. */
-  settle?(owner: object): Promise<void> | undefined;
+  settle?(owner: object): Maybe<void>;
 }
 
 /** What the engine gets in place of a command, and what its caller gets in place of the reply. */
@@ -152,9 +154,10 @@ export class Path {
     return false;
   }
 
-  /** Is any command of such a caller to be asked about? Those that are always asked about do not count. */
-  isActiveFor(kind: Caller["kind"]): boolean {
-    return this.#of[kind].some(({ active }) => active);
+  /** Is any command of Python's to be asked about? Those that are always asked about do not count. @param holds the engine */
+  isActiveForPython(holds: boolean): boolean {
+    for (const { active, sparesHolder } of this.#of.python) if (active && !(holds && sparesHolder)) return true;
+    return false;
   }
 
   /** The names of the clients' commands that are always asked about. */

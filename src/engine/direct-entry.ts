@@ -2,8 +2,8 @@
  * A way into Valkey that leaves its event loop out. For a command of the server's own a turn of the loop, and a second one for
  * the reply, take more time than the command: here the two functions are called that the loop would call for the connection.
  *
- * What Valkey puts off until its loop turns (replies of other clients, clients to be freed, invalidations for trackers)
- * still needs a turn: whoever uses this entry has to see to it.
+ * What Valkey puts off until its loop turns (what a client has sent that was blocked, clients to be freed, invalidations for
+ * trackers) still needs a turn: whoever uses this entry has to see to it.
  */
 import type { Internals } from "./internals.ts";
 
@@ -13,6 +13,8 @@ export interface DirectFunctions {
   readQueryFromClient(connection: number): void;
   /** Writes a client's replies. */
   writeToClient(client: number): number;
+  /** Writes all replies, and what else clients get. */
+  handleClientsWithPendingWrites(): number;
   /** Writes what was changed to the append-only file, and with `appendfsync always` also brings it to the disk (aof.c). */
   flushAppendOnlyFile(force: number): void;
 }
@@ -20,6 +22,7 @@ export interface DirectFunctions {
 export const DIRECT_FUNCTIONS: readonly (keyof DirectFunctions)[] = [
   "readQueryFromClient",
   "writeToClient",
+  "handleClientsWithPendingWrites",
   "flushAppendOnlyFile",
 ];
 
@@ -33,18 +36,20 @@ export class DirectEntry {
   }
 
   /**
-   * Carries out what has come for a connection, and writes its replies.
-   * @param isClosed tells whether Valkey has closed the connection meanwhile
-   * @returns false when Valkey has replies for others too, which leave it in its next turn
+   * Carries out what has come for a connection, and writes its replies, and what others get by it.
+   * @returns false when Valkey still has something for somebody, which leaves it in its next turn
    */
-  run(descriptor: number, isClosed: () => boolean): boolean {
-    const { connection, client } = this.#internals.clientOf(descriptor);
-    this.#functions.readQueryFromClient(connection);
+  run(descriptor: number): boolean {
+    this.#functions.readQueryFromClient(this.#internals.clientOf(descriptor).connection);
     // Valkey's event loop also writes the append-only file before it sends the replies
     if (this.#internals.syncsAlways) this.#functions.flushAppendOnlyFile(0);
-    if (!isClosed()) this.#functions.writeToClient(client);
-    // this client itself stays in the list until the loop turns
-    return this.#internals.pendingWrites <= 1;
+    return this.give();
+  }
+
+  /** Writes what Valkey holds for clients. @returns false when it still has something for somebody, which leaves it in its next turn */
+  give(): boolean {
+    this.#functions.handleClientsWithPendingWrites();
+    return this.#internals.pendingWrites === 0;
   }
 
   /** Brings everything that was changed into the append-only file. */

@@ -11,6 +11,7 @@ import { InternalError } from "../errors.ts";
 import { applySettings } from "./boot-settings.ts";
 import { Delivery } from "./delivery.ts";
 import { EmbeddedConnection } from "./embedded-connection.ts";
+import type { DirectEntry } from "./direct-entry.ts";
 import { encodeCommand } from "./encode.ts";
 import { type ClientAddresses, type ConnectOptions, ENGINE_DOWN, type Engine } from "./engine.ts";
 import type { BackgroundWork } from "./engine-files.ts";
@@ -238,13 +239,22 @@ export class EmbeddedEngine implements Engine {
 
   /** Carries a socket's commands out by the direct entry. @returns false when steps have to follow, or it was not possible */
   #runDirect(socket: VirtualSocket): boolean {
+    if (this.#valkey?.host.mayGoDirect(socket) !== true) return false;
+    const done = this.#useEntry((entry) => entry.run(socket.descriptor) && socket.unread === 0);
+    if (done) this.#delivery.deliver();
+    return done;
+  }
+
+  /** @returns whether there is the direct entry, and Valkey has nothing left for anybody when it has been used */
+  #useEntry(act: (entry: DirectEntry) => boolean): boolean {
     const { host, direct } = this.#valkey ?? {};
-    if (host === undefined || direct === undefined || !host.mayGoDirect(socket)) return false;
+    if (host === undefined || direct === undefined) return false;
     let done = false;
     try {
       this.#enter();
+      this.#threads?.noteGiven();
       host.beginDirect();
-      done = direct.run(socket.descriptor, () => socket.closed) && socket.unread === 0;
+      done = act(direct);
       host.endStep();
     } catch (error) {
       this.#die(error);
@@ -253,8 +263,7 @@ export class EmbeddedEngine implements Engine {
       this.#leave();
     }
     this.turnSoon();
-    if (done) this.#delivery.deliver();
-    return done;
+    return done && !host.holdsPriorityOutput();
   }
 
   /**
@@ -274,7 +283,8 @@ export class EmbeddedEngine implements Engine {
    */
   giveOwed(): void {
     if (this.#threads?.isOwed !== true) return;
-    this.#step(NOBODY);
+    if (this.#inStep || this.#end !== undefined) return;
+    if (!this.#useEntry((entry) => entry.give())) this.#step(NOBODY);
     while (this.#end === undefined && this.#valkey?.host.holdsPriorityOutput()) this.#step(NOBODY);
     this.#delivery.deliver();
   }

@@ -35,9 +35,8 @@ class ReplyTooLong extends EngineClosed {
  */
 export type EngineValue = Buffer | number | null | EngineError | EngineValue[];
 
-/** An engine connection which may be able to answer within the call, see `EmbeddedConnection.flushNow`. */
+/** A connection of the server's own. */
 export interface DirectConnection extends EngineConnection {
-  flushNow?(): void;
   flushShown?(): void;
   /** Hands the connection to another thread. */
   lend?(): LentConnection;

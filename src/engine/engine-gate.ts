@@ -57,19 +57,22 @@ export class EngineGate {
   hold(owner: object, name: () => string = () => "the server"): Promise<void> {
     return new Promise((resolve) => {
       const take = (): void => {
-        if (!this.isOpenFor(owner)) {
-          this.#waiting.push({ owner, go: take });
-          return;
-        }
-        if (this.#holds.push(name) === 1) {
-          this.#holder = owner;
-          this.#since = performance.now();
-          this.#settle();
-        }
-        resolve();
+        if (this.holdNow(owner, name)) resolve();
+        else this.#waiting.push({ owner, go: take });
       };
       take();
     });
+  }
+
+  /** Holds the gate if nobody else does. @returns whether it is held */
+  holdNow(owner: object, name: () => string): boolean {
+    if (!this.isOpenFor(owner)) return false;
+    if (this.#holds.push(name) === 1) {
+      this.#holder = owner;
+      this.#since = performance.now();
+      this.#settle();
+    }
+    return true;
   }
 
   /** Gives one hold back. With the last one those who wait go on, until one of them holds the gate again. */

@@ -17,6 +17,8 @@ export interface EngineConnection {
   onDrain: () => void;
   /** The connection is gone: closed by the engine, or unreachable (then with the reason). Called exactly once. */
   onClose: (reason?: Error) => void;
+  /** Has what was written carried out, and delivers its replies, within the call, where the engine can do that. */
+  flushNow?(): void;
   /** Stops and resumes the delivery of data; the engine is slowed down or buffers (its output limits apply). */
   pause(): void;
   resume(): void;

@@ -137,11 +137,11 @@ export class VirtualHost {
     if (!socket.closed) this.#close(socket.descriptor);
   }
 
-  /** May what this socket has sent be carried out without a turn of the event loop? Only the server's own, and all at once. */
+  /** May what this socket has sent be carried out without a turn of the event loop? Only all at once. */
   mayGoDirect(socket: VirtualSocket): boolean {
     const { descriptor, unread } = socket;
     if (this.#internals === undefined || this.#monitors.size > 0 || descriptor < 0 || unread === 0) return false;
-    if (!socket.isOwn || socket.priority || socket.ended || socket.paused || socket.inWriting) return false;
+    if (socket.priority || socket.ended || socket.paused || socket.inWriting) return false;
     return unread <= Math.min(DIRECT_BYTES, socket.readLimit);
   }
 

@@ -1,6 +1,7 @@
 /** What one client may do of the things that the engine does not see. */
 import type { Access, CommandRow } from "../commands/command.ts";
 import { accessProbe, refusal } from "../commands/command-rights.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import { isError, scalarText } from "../resp/frames.ts";
 import type { Verdicts } from "./verdicts.ts";
 import type { ClientState } from "./client-state.ts";
@@ -31,25 +32,28 @@ export class ClientAccess {
   }
 
   /** The engine's refusal if the client may not run this command of ours. */
-  async refusal({ access, name }: Pick<CommandRow, "access" | "name">): Promise<string | undefined> {
+  refusal({ access, name }: Pick<CommandRow, "access" | "name">): Maybe<string | undefined> {
     const subscriber = this.#state.restricted;
     const probe = accessProbe(access, subscriber);
     if (!subscriber && this.#verdicts.has(access)) return refusal(this.#verdicts.get(access), probe, name);
     const epoch = this.#gateway.rights.value;
-    const reply = await this.#ask(probe.request);
-    const answer = isError(reply) ? scalarText(reply) : undefined;
-    if (!subscriber) this.#verdicts.keep(access, answer, epoch);
-    return refusal(answer, probe, name);
+    return this.#ask(probe.request).then((reply) => {
+      const answer = isError(reply) ? scalarText(reply) : undefined;
+      if (!subscriber) this.#verdicts.keep(access, answer, epoch);
+      return refusal(answer, probe, name);
+    });
   }
 
   /** The engine's refusal if the client may not run a command which the engine does not see, or not as it was sent. */
-  async refusalOf(args: readonly Buffer[]): Promise<string | undefined> {
+  refusalOf(args: readonly Buffer[]): Maybe<string | undefined> {
     // in a transaction the client is known already, and any question would be queued
-    const stranger = this.#state.transaction
+    const asked = this.#state.transaction
       ? undefined
-      : await this.refusal({ access: "any", name: args[0]?.toString("latin1").toLowerCase() ?? "" });
-    // users who may not even PING are no strangers
-    if (stranger !== undefined && !stranger.startsWith("NOPERM")) return stranger;
-    return this.#gateway.path.refusal({ kind: "client", user: this.#state.user }, args);
+      : this.refusal({ access: "any", name: args[0]?.toString("latin1").toLowerCase() ?? "" });
+    return andThen(asked, (stranger) => {
+      // users who may not even PING are no strangers
+      if (stranger !== undefined && !stranger.startsWith("NOPERM")) return stranger;
+      return this.#gateway.path.refusal({ kind: "client", user: this.#state.user }, args);
+    });
   }
 }

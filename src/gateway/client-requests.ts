@@ -6,7 +6,7 @@ import type { Asking, Handling, Path } from "../commands/path.ts";
 import type { ClientAddresses } from "../engine/engine.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import { traitsOf, wordOf } from "../engine/traits.ts";
-import type { Maybe } from "../maybe.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import { encodeWhole, error, type Reply } from "../resp/reply.ts";
 import type { RequestDecoder } from "../resp/request-decoder.ts";
 import type { ClientAccess } from "./client-access.ts";
@@ -224,8 +224,9 @@ export class ClientRequests {
 
   /** @param canWait false for the commands of a transaction */
   #caller(canWait: boolean): Caller {
-    const { asking, owner, state } = this.#options;
-    return { ...asking, owner, user: state.user, canWait };
+    const { asking, owner } = this.#options;
+    const { kind, links, local } = asking;
+    return { kind, links, local, owner, user: this.#state.user, canWait };
   }
 
   /** What a handler may know of this client. */
@@ -245,27 +246,30 @@ export class ClientRequests {
     const passes = handling.way === "after";
     const args = passes ? [] : decoder.copy(0);
     this.#sendEarlier();
-    turn.exclusive(async () => {
-      const canWait = state.transaction === undefined;
-      const refused = passes ? undefined : await access.refusalOf(args);
+    const run = (refused: string | undefined): Maybe<void> => {
       if (refused !== undefined) return transaction.refuse(refused);
-      const stage: Stage = async (own) => {
+      const canWait = state.transaction === undefined;
+      const stage: Stage = (own) => {
         const caller = this.#caller(canWait);
         const shown = plan.kind === "special" && passes ? (plan.handle(own) ?? own) : own;
         // what the engine gets it shows itself
         if (handling.way === "instead") this.#showToMonitors(() => args);
         const reply = passes ? handling.run(caller, () => shown) : this.#runApart(handling, caller, bytes);
-        return encodeWhole(await reply, state.protocol);
+        return andThen(reply, (given) => encodeWhole(given, state.protocol));
       };
-      if (canWait) answerRaw([await stage(passes ? await engine.ask(bytes, 1) : NOTHING)]);
-      else if (passes) await transaction.queue(bytes, bytes, stage);
-      else await transaction.queue(accessProbe("any", false).request, undefined, stage);
-    });
+      if (!canWait) {
+        const queued = passes ? bytes : accessProbe("any", false).request;
+        return transaction.queue(queued, passes ? bytes : undefined, stage);
+      }
+      const reply = passes ? engine.ask(bytes, 1).then(stage) : stage(NOTHING);
+      return andThen(reply, (frame) => answerRaw([frame]));
+    };
+    turn.exclusive(() => andThen(passes ? undefined : access.refusalOf(args), run));
   }
 
   #runApart({ whole, run }: Handling, caller: Caller, bytes: Buffer): Maybe<Reply> {
     const { engine } = this.#options;
-    const next = (request = bytes): Maybe<Buffer> => engine.askUrgently(request, 1);
+    const next = (request = bytes): Maybe<Buffer> => engine.askAtOnce(request);
     return whole ? engine.toItsEnd(async () => run(caller, next)) : run(caller, next);
   }
 }

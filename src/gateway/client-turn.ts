@@ -5,17 +5,24 @@
  */
 import type { Caller } from "../commands/caller.ts";
 import type { CommandContext } from "../commands/command.ts";
+import type { Maybe } from "../maybe.ts";
 
 type Turn =
   /** What comes is decoded at once. */
   | { readonly at: "idle" }
   | { readonly at: "decoding" }
   /** An exclusive command waits for the earlier replies. */
-  | { readonly at: "settling"; readonly job: () => Promise<void> }
+  | { readonly at: "settling"; readonly job: Job }
   /** An exclusive command waits for the client to read what it has been sent. */
   | { readonly at: "draining"; readonly goOn: () => void }
   /** @param context what its handler knows of the client, if it has one */
   | { readonly at: "running"; readonly context: ClientContext | undefined };
+
+/** What has the client to itself until it has ended. */
+type Job = () => Maybe<void>;
+
+/** Milliseconds that one client's exclusive commands may take in a row, while all others wait. */
+const SLICE_MS = 5;
 
 const IDLE: Turn = { at: "idle" };
 const DECODING: Turn = { at: "decoding" };
@@ -27,16 +34,17 @@ interface TurnEvents {
   /** Does the client read too slowly? */
   isFull(): boolean;
   /** Begins a command. @throws what its job throws */
-  run(job: () => Promise<void>): Promise<void>;
+  run(job: Job): Maybe<void>;
   /** The command's job has thrown. */
   onFailed(reason: unknown): void;
-  /** The command's job has ended, also when it has failed. */
+  /** The command's job has ended, also when it has failed. Not called for one that has begun and ended while requests are decoded. */
   onEnded(): void;
 }
 
 export class ClientTurn {
   readonly #events: TurnEvents;
   #turn: Turn = IDLE;
+  #decodingSince = 0;
 
   constructor(events: TurnEvents) {
     this.#events = events;
@@ -55,13 +63,14 @@ export class ClientTurn {
   decode(decode: () => void): void {
     if (this.#turn !== IDLE) return;
     this.#turn = DECODING;
+    this.#decodingSince = performance.now();
     decode();
     if (this.#turn === DECODING) this.#turn = IDLE;
   }
 
-  /** Runs a job that has the client to itself. */
-  exclusive(job: () => Promise<void>): void {
-    if (this.#events.isSettled()) void this.#run(job);
+  /** Runs a job that has the client to itself. One that ends within the call does not end the decoding of requests. */
+  exclusive(job: Job): void {
+    if (this.#events.isSettled()) this.#begin(job);
     else this.#turn = { at: "settling", job };
   }
 
@@ -79,7 +88,7 @@ export class ClientTurn {
 
   /** The client has all replies that it was owed. */
   settled(): void {
-    if (this.#turn.at === "settling") void this.#run(this.#turn.job);
+    if (this.#turn.at === "settling") this.#begin(this.#turn.job);
   }
 
   /** The client reads again. */
@@ -93,22 +102,39 @@ export class ClientTurn {
     if (this.#turn.at === "running") this.#turn.context?.depart();
   }
 
-  async #run(job: () => Promise<void>): Promise<void> {
-    const events = this.#events;
+  #begin(job: Job): void {
+    const isDecoding = this.isDecoding;
     if (this.#turn.at !== "running") this.#turn = RUNNING;
-    try {
-      if (events.isFull()) {
-        await new Promise<void>((goOn) => {
-          this.#turn = { at: "draining", goOn };
-        });
+    if (this.#events.isFull()) {
+      const goOn = (): void => {
         this.#turn = RUNNING;
+        this.#run(job, false);
+      };
+      this.#turn = { at: "draining", goOn };
+    } else if (isDecoding && performance.now() - this.#decodingSince > SLICE_MS) {
+      setImmediate(() => this.#run(job, false));
+    } else this.#run(job, isDecoding);
+  }
+
+  #run(job: Job, isDecoding: boolean): void {
+    const events = this.#events;
+    const failed = (reason: unknown): void => events.onFailed(reason);
+    try {
+      const running = events.run(job);
+      if (running) {
+        void running.catch(failed).then(() => this.#end());
+        return;
       }
-      await events.run(job);
     } catch (reason) {
-      events.onFailed(reason);
+      failed(reason);
     }
+    if (isDecoding) this.#turn = DECODING;
+    else this.#end();
+  }
+
+  #end(): void {
     this.#turn = IDLE;
-    events.onEnded();
+    this.#events.onEnded();
   }
 }
 

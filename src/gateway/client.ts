@@ -98,9 +98,9 @@ export class Client {
     return new ClientTurn({
       isSettled: () => this.#replies.empty,
       isFull: () => this.#output.full,
-      run: async (job) => {
+      run: (job) => {
         if (this.#engine.over) throw DOWN;
-        if (this.#life.serves) await job();
+        return this.#life.serves ? job() : undefined;
       },
       onFailed: (reason) => {
         if (reason !== DOWN) this.#gateway.log.error({ err: reason, client: this.#id }, "a command failed");

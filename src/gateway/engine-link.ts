@@ -5,6 +5,7 @@
  * when that one has ended nothing more is carried out: on another connection it would be somebody else's, in database 0.
  */
 import { type ClientAddresses, DOWN, type Engine, type EngineConnection, ENGINE_DOWN } from "../engine/engine.ts";
+import { andAfterwards, type Maybe } from "../maybe.ts";
 import { isOwnLine, withOrigin } from "./monitors.ts";
 import type { Replies } from "./replies.ts";
 
@@ -84,7 +85,10 @@ export class EngineLink {
    */
   async ask(bytes: Uint8Array, replies: number, quiet = false): Promise<Buffer> {
     if (this.over) throw DOWN;
-    const waiting = Array.from({ length: replies }, () => this.#replies.expectPrivate());
+    const waiting = Array.from(
+      { length: replies },
+      () => new Promise<Buffer>((resolve, reject) => this.#replies.expectPrivate(resolve, reject)),
+    );
     this.send(bytes, quiet);
     const all = await Promise.all(waiting);
     return all.at(-1) ?? Buffer.alloc(0);
@@ -92,12 +96,43 @@ export class EngineLink {
 
   /** As {@link ask}, for a job that may hold the engine: others wait for it, so its replies come however slowly the client reads. */
   async askUrgently(bytes: Uint8Array, replies: number): Promise<Buffer> {
+    return this.#urgently(() => this.ask(bytes, replies));
+  }
+
+  /** As {@link askUrgently}, for one command, whose reply comes within the call where the engine can do that. @throws DOWN */
+  askAtOnce(bytes: Uint8Array): Maybe<Buffer> {
+    if (this.over) throw DOWN;
+    return this.#urgently(() => this.#askNow(bytes));
+  }
+
+  #urgently(ask: () => Maybe<Buffer>): Maybe<Buffer> {
     if (this.#urgent++ === 0 && this.#paused) this.#connection?.resume();
-    try {
-      return await this.ask(bytes, replies);
-    } finally {
+    return andAfterwards(ask, () => {
       if (--this.#urgent === 0 && this.#paused) this.#connection?.pause();
-    }
+    });
+  }
+
+  #askNow(bytes: Uint8Array): Maybe<Buffer> {
+    let reply: Buffer | undefined;
+    let failure: Error | undefined;
+    let settled = (): void => {};
+    this.#replies.expectPrivate(
+      (frame) => {
+        reply = frame;
+        settled();
+      },
+      (reason) => {
+        failure = reason;
+        settled();
+      },
+    );
+    this.send(bytes);
+    this.#connection?.flushNow?.();
+    if (failure) throw failure;
+    if (reply) return reply;
+    return new Promise((resolve, reject) => {
+      settled = () => (reply ? resolve(reply) : reject(failure));
+    });
   }
 
   /** The client is about to monitor, or no longer does so. */

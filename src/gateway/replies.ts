@@ -113,11 +113,9 @@ export class Replies {
     });
   }
 
-  /** One reply will come that is not for the client; rejected when the engine goes first. */
-  expectPrivate(): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      this.#owed.push({ kind: "private", handle: resolve, fail: reject });
-    });
+  /** One reply will come that is not for the client. @param fail is called when the engine goes first */
+  expectPrivate(handle: (frame: Buffer) => void, fail: (reason: Error) => void): void {
+    this.#owed.push({ kind: "private", handle, fail });
   }
 
   /** A reply of our own, to be sent after all that is owed before it. */

@@ -17,6 +17,7 @@
 import { EngineClient, EngineClosed } from "../engine/engine-client.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import { DOWN, type Engine } from "../engine/engine.ts";
+import type { Maybe } from "../maybe.ts";
 import { ArrayCollector, FrameCollector, isError, scalarText, splitAggregate } from "../resp/frames.ts";
 
 /** What to do with the reply of a special command; gives the bytes for the client, or undefined for none. */
@@ -60,7 +61,7 @@ export class Transaction {
 export const NO_SUBSCRIPTIONS = "ERR a transaction with RG commands can not subscribe or monitor";
 
 /** Gives the reply of our own command, encoded; `own` is the engine's reply when the engine carries the command out. */
-export type Stage = (own: Buffer) => Promise<Buffer>;
+export type Stage = (own: Buffer) => Maybe<Buffer>;
 
 /** Who the client is, as far as its engine connection tells that. */
 interface Identity {

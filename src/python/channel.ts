@@ -55,7 +55,11 @@ export const Word = {
   directCalls: 22,
   /** 1 while code waits on top of which main may have a job run: it claims the wait by an exchange, and sends the job. */
   openWait: 23,
-  count: 24,
+  /** 1 while main does what will most probably end in a message: the worker does not sleep then. */
+  moreComes: 24,
+  /** 1 while main sleeps until something comes from the worker, or is about to: only then the worker has to wake it. */
+  mainAsleep: 25,
+  count: 26,
 } as const;
 
 /** Offsets from {@link Word.inbox} or {@link Word.outbox}. Positions in the ring count on, modulo 2^32. */
@@ -128,6 +132,11 @@ export class Sender {
     Atomics.store(this.#words, this.#base + RingWord.written, this.#written);
   }
 
+  /** Wakes a receiver that {@link Receiver.sleep sleeps}. */
+  wakeReceiver(): void {
+    Atomics.notify(this.#words, this.#base + RingWord.written);
+  }
+
   /** Sends a copy of the bytes by the port. @param counts towards {@link inPort} */
   sendByPort(bytes: Uint8Array, counts = true): void {
     const copy = new Uint8Array(bytes);
@@ -190,6 +199,11 @@ export class Receiver {
   /** True when a message lies in the ring. */
   get ringHasMore(): boolean {
     return Atomics.load(this.#words, this.#base + RingWord.written) !== this.#read;
+  }
+
+  /** Sleeps until a message lies in the ring, or {@link wakeReceiver} was called. @param milliseconds the longest sleep */
+  sleep(milliseconds: number): void {
+    Atomics.wait(this.#words, this.#base + RingWord.written, this.#read, milliseconds);
   }
 
   /** The oldest message in the ring, or undefined. It stays valid until {@link release}, which must follow. */

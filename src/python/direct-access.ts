@@ -18,7 +18,7 @@ export interface DirectAccessOptions {
   readonly engineCommands: EngineCommands;
   readonly connections: InternalConnections;
   readonly gate: Pick<EngineGate, "held" | "isOpenFor">;
-  readonly path: Pick<Path, "isActiveFor">;
+  readonly path: Pick<Path, "isActiveForPython">;
   readonly rights: Pick<UserRights, "isFree">;
   /** Does any registration want key events? The engine tells of them also for commands that the main thread does not see. */
   readonly wantsEvents: () => boolean;
@@ -51,17 +51,17 @@ export class DirectAccess {
   }
 
   /**
-   * An interpreter has asked the main thread to carry a command out: lets its thread do the next ones by itself, if that may be.
+   * An interpreter runs code that sends commands, or will: lets its thread carry the next ones out by itself, if that may be.
    * While somebody holds the gate only the holder's job may do so, for which all others wait.
    * @param caller the interpreter
-   * @param owner in whose name the command was sent
-   * @param job the handle of the job that has sent it; 0 for none
+   * @param owner in whose name the commands are sent
+   * @param job the handle of the job that sends them; 0 for none
    */
   consider(caller: Pick<CallContext, "useEngine" | "user">, owner: object, job: number): void {
     const { gate, path, rights, wantsEvents } = this.#options;
-    if (path.isActiveFor("python") || rights.isFree(caller.user ?? "") !== true) return;
     const isOfHolder = gate.held && gate.isOpenFor(owner) && job > 0 && job <= LAST_HANDLE;
     if (gate.held && !isOfHolder) return;
+    if (path.isActiveForPython(isOfHolder) || rights.isFree(caller.user ?? "") !== true) return;
     const threads = this.#threads ?? this.#share();
     // events that the body of a script causes wait for its end, and only the main thread can tell what a body has caused
     if (threads) caller.useEngine?.(threads, gate.held ? job : 0, !wantsEvents());

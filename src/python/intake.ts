@@ -3,7 +3,7 @@
  * not taken stays where it is; then the worker's own JavaScript, of which scripts know nothing, lets Python wait.
  */
 import { Fifo } from "../resp/fifo.ts";
-import { OUTBOX_LIMIT, type Receiver, type Sender, type Shared, Word } from "./channel.ts";
+import { Gamble, OUTBOX_LIMIT, type Receiver, type Sender, type Shared, Word } from "./channel.ts";
 
 export interface IntakeOptions {
   readonly shared: Shared;
@@ -26,6 +26,9 @@ const MOST = { messages: 2 * OUTBOX_LIMIT.messages, bytes: 2 * OUTBOX_LIMIT.kib 
 const SLICE_MS = 2;
 /** Messages that come within this time of each other are in one row. */
 const BREAK_MS = 0.5;
+/** How long the ring is looked at before this thread sleeps, in milliseconds, and how often between two looks at the clock. */
+const SPIN_MS = 0.1;
+const LOOKS = 50;
 /** Milliseconds until it is looked again whether a worker has taken its answers. */
 const LOOK_AGAIN_MS = 5;
 /** Answers that a worker may leave lying about. */
@@ -36,6 +39,7 @@ export class Intake {
   /** Messages that came by the port, oldest first. What lies in the ring is older. */
   readonly #fromPort = new Fifo<Uint8Array>();
   #bytes = 0;
+  readonly #spin = new Gamble(4);
   #rowBegan = 0;
   #rowEnded = 0;
   #next: NodeJS.Immediate | NodeJS.Timeout | undefined;
@@ -66,6 +70,39 @@ export class Intake {
     const now = performance.now();
     if (newTurn || now - this.#rowEnded > BREAK_MS) this.#rowBegan = now;
     return this.#takeSome(now);
+  }
+
+  /**
+   * Takes what comes into the ring until `isDone`, and does nothing else meanwhile.
+   * @param patienceMs for so many milliseconds at most
+   */
+  await(isDone: () => boolean, patienceMs: number): void {
+    const end = performance.now() + patienceMs;
+    while (!isDone() && this.#next === undefined && this.#awaitRing(end - performance.now())) this.run(true);
+  }
+
+  /**
+   * Waits until something lies in the ring. Spinning is the fastest way as long as both threads have a core; when they share
+   * one, the worker does nothing until this one sleeps.
+   */
+  #awaitRing(milliseconds: number): boolean {
+    const { receiver, shared } = this.#options;
+    if (this.#spin.worthwhile) {
+      const end = performance.now() + Math.min(SPIN_MS, milliseconds);
+      do {
+        for (let looks = 0; looks < LOOKS; looks++) {
+          if (!receiver.ringHasMore) continue;
+          this.#spin.won();
+          return true;
+        }
+      } while (performance.now() < end);
+      this.#spin.lost();
+    }
+    if (milliseconds <= 0) return false;
+    Atomics.store(shared.words, Word.mainAsleep, 1);
+    receiver.sleep(milliseconds);
+    Atomics.store(shared.words, Word.mainAsleep, 0);
+    return receiver.ringHasMore;
   }
 
   /** Nothing more will come: deals with the rest as before, and then calls `done`. */

@@ -1,7 +1,7 @@
 /** What the pool of interpreters is given. */
 import type { Logger } from "../log.ts";
 import type { Job } from "./job.ts";
-import type { BackgroundRun } from "./python-host.ts";
+import type { BackgroundRun, CallContext } from "./python-host.ts";
 import type { PythonSession } from "./python-session.ts";
 import type { PythonAssets } from "./started-worker.ts";
 
@@ -20,6 +20,8 @@ export interface PoolOptions {
   readonly memoryLimitMb: number;
   readonly memfsLimitMb: number;
   readonly assets: () => Promise<PythonAssets>;
+  /** A job is about to run on top of what its interpreter does. */
+  readonly beforeNested?: (home: CallContext, job: Job) => void;
   /** A job has ended, or died with its interpreter. */
   readonly onJobEnd: (home: object, job: Job) => void;
   /** An interpreter is gone; what was kept for it can be freed. */

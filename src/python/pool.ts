@@ -131,8 +131,10 @@ export class Pool implements PythonHost {
     this.#lodge(job.session, home);
     this.#jobs.nest(job, home);
     job.onStart();
+    this.#options.beforeNested?.(home, job);
     home.post(["nested", job.message()]);
     this.#interrupts.makeRoom();
+    home.worker.awaitSoon(() => !home.nested.has(job));
   }
 
   withdraw(job: Job): boolean {

@@ -93,6 +93,8 @@ export const JobFlag = {
   noAsync: 4,
   /** Others may run on top of it while it waits. */
   shares: 8,
+  /** mode='sync': the engine is held for the flow until it waits. */
+  sync: 16,
 } as const;
 
 /**

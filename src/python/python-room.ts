@@ -97,6 +97,7 @@ export function pythonRoom(
       assets = await begun();
       return assets;
     },
+    beforeNested: (home, job) => direct?.consider(home, job.owner, job.handle),
     onJobEnd: (home, job) => calls.onJobEnd(home, job),
     onGone: (home) => {
       calls.onGone(home);

@@ -40,6 +40,10 @@ export interface PythonWorkerOptions {
 const SIGINT = 2;
 /** How long main looks for the next message by itself after it has answered one. */
 const LINGER_MS = 0.3;
+/** How long main waits at most for what Python is about to send. */
+const PATIENCE_MS = 2;
+/** In one turn of the event loop it does so for as many milliseconds. */
+const AWAITING_MS = 5;
 
 export class PythonWorker {
   /** Fulfilled when the interpreter serves; rejected with an InternalError when it dies before. */
@@ -58,6 +62,10 @@ export class PythonWorker {
   readonly #sender: Sender;
   readonly #intake: Intake;
   readonly #gamble = new Gamble(256);
+  readonly #awaiting = new Gamble(16);
+  #delivering = false;
+  /** Since when it is waited for messages within calls in this turn of the event loop, in milliseconds. */
+  #awaitsSince: number | undefined;
   #lingerUntil = 0;
   #lingering = false;
   #reason: string | undefined;
@@ -169,6 +177,34 @@ export class PythonWorker {
   }
 
   /**
+   * Waits within the call, but not long, for what Python is about to send: between two threads that are both awake that takes
+   * less time than anything else. Not from within the delivery of a message.
+   */
+  awaitSoon(isDone: () => boolean): void {
+    if (!spinning || this.#delivering || this.#gone) return;
+    const now = performance.now();
+    if (this.#awaitsSince === undefined) {
+      this.#awaitsSince = now;
+      Atomics.store(this.#shared.words, Word.moreComes, 1);
+      setImmediate(() => {
+        this.#awaitsSince = undefined;
+        Atomics.store(this.#shared.words, Word.moreComes, 0);
+      });
+    }
+    // others have their turn
+    if (now - this.#awaitsSince > AWAITING_MS || !this.#awaiting.worthwhile) return;
+    const { words } = this.#shared;
+    if (!this.#lingering) Atomics.store(words, Word.mainPolls, 1);
+    this.#intake.await(isDone, PATIENCE_MS);
+    if (isDone()) this.#awaiting.won();
+    else this.#awaiting.lost();
+    if (this.#lingering) return;
+    Atomics.store(words, Word.mainPolls, 0);
+    // the worker may have sent something before it could see that
+    this.#intake.run();
+  }
+
+  /**
    * Asks Python to interrupt a flow: its SIGINT handler runs and finds the handle by the bridge's `interrupt_target()`.
    * It stays the target until {@link clearInterrupt}.
    */
@@ -210,12 +246,16 @@ export class PythonWorker {
 
   #deliver(bytes: Uint8Array): void {
     if (this.#closed) return;
+    const outer = this.#delivering;
+    this.#delivering = true;
     try {
       this.#options.beforeMessage?.();
       this.#options.onMessage(bytes);
     } catch (error) {
       this.#reason ??= `its message could not be handled: ${describe(error)}`;
       void this.terminate();
+    } finally {
+      this.#delivering = outer;
     }
   }
 

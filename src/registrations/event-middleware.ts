@@ -7,6 +7,7 @@ import type { Caller } from "../commands/caller.ts";
 import { after, type Handling, type Middleware, type Next, type RequestView } from "../commands/path.ts";
 import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import { encodeCommand } from "../engine/encode.ts";
+import { andAfterwards, andThen, type Maybe } from "../maybe.ts";
 import { type Reply, raw } from "../resp/reply.ts";
 import { LinkedCommand } from "./linked-command.ts";
 import type { EventStarter, Holdable } from "./event-starter.ts";
@@ -21,7 +22,7 @@ interface EventMiddlewareOptions {
   readonly sync: SyncEvents;
   readonly events: KeyEvents;
   readonly starter: EventStarter;
-  readonly gate: Pick<Holdable, "hold" | "release">;
+  readonly gate: Pick<Holdable, "hold" | "holdNow" | "release">;
   readonly engineCommands: EngineCommands;
   /** Events that may wait before writers have to. */
   readonly maxBacklog?: number;
@@ -51,6 +52,11 @@ export class EventMiddleware implements Middleware {
     return this.#holds || asksTypes || linkedNames.size > 0 || this.backlogged;
   }
 
+  /** What a `sync` execution of a KeysReader changes fires nothing; streams are told of it. */
+  get sparesHolder(): boolean {
+    return this.#options.keys.isSuppressing && this.#options.streams.syncCount === 0;
+  }
+
   /** The commands that a Lua script has to bring one by one; it may send all others itself. */
   get ofLua(): readonly string[] {
     const { linkedNames, asksTypes } = this.#options.keys;
@@ -78,7 +84,7 @@ export class EventMiddleware implements Middleware {
     // So the engine is not held for it, and others' commands can come between it and its events. (Python's do not block.)
     if (kind === "client" && row.flags.has("blocking")) {
       return this.#holds
-        ? after((_reply, { owner }) => this.#options.sync.settle(owner, false)?.then(() => undefined))
+        ? after((_reply, { owner }) => andThen(this.#options.sync.settle(owner, false), () => undefined))
         : undefined;
     }
     if (this.#comesAlone(row, name, request.count, links)) {
@@ -92,9 +98,8 @@ export class EventMiddleware implements Middleware {
 
   /**
    * Runs the `sync` executions that commands of `owner`, who holds the engine, have caused.
-   * @returns undefined when there is nothing to wait for
    */
-  settle(owner: object): Promise<void> | undefined {
+  settle(owner: object): Maybe<void> {
     return this.#options.sync.settle(owner, true);
   }
 
@@ -118,46 +123,57 @@ export class EventMiddleware implements Middleware {
     return row?.causesEvents && row.arityFits(words) ? row : undefined;
   }
 
-  async #run(
-    row: EngineCommand,
-    name: string,
-    args: readonly Buffer[],
-    { owner, canWait, links }: Caller,
-    next: Next,
-  ): Promise<Reply> {
+  /** All of it happens within the call, where nobody else holds the engine and that and Python answer soon. */
+  #run(row: EngineCommand, name: string, args: readonly Buffer[], caller: Caller, next: Next): Maybe<Reply> {
     const { gate, keys, starter } = this.#options;
-    const linked = links && keys.linkedNames.has(name);
-    await gate.hold(owner, () => starter.running ?? `${String(args[0])} and the events that it causes`);
-    const command = linked ? new LinkedCommand(args, row, canWait) : undefined;
-    try {
-      let own: Buffer;
-      try {
-        own = await this.#sendAndSettle(command, owner, next);
-      } finally {
-        gate.release(owner);
-      }
-      if (canWait) await (command?.whenFree() ?? this.#slowDown(row));
-      return command?.override ?? raw(own);
-    } finally {
-      if (command) command.isOver = true;
-    }
+    const { owner, canWait, links } = caller;
+    const isLinked = links && keys.linkedNames.has(name);
+    const command = isLinked ? new LinkedCommand(args, row, canWait) : undefined;
+    const holder = (): string => starter.running ?? `${String(args[0])} and the events that it causes`;
+    const run = (): Maybe<Reply> => this.#runHolding(row, command, caller, next);
+    return gate.holdNow(owner, holder) ? run() : gate.hold(owner, holder).then(run);
+  }
+
+  #runHolding(row: EngineCommand, command: LinkedCommand | undefined, caller: Caller, next: Next): Maybe<Reply> {
+    const { owner, canWait } = caller;
+    const run = (): Maybe<Reply> => {
+      const own = andAfterwards(
+        () => this.#sendAndSettle(command, owner, next),
+        () => this.#options.gate.release(owner),
+      );
+      return andThen(own, (frame) => {
+        const free = canWait ? (command?.whenFree() ?? this.#slowDown(row)) : undefined;
+        return andThen(free, () => command?.override ?? raw(frame));
+      });
+    };
+    if (!command) return run();
+    return andAfterwards(run, () => {
+      command.isOver = true;
+    });
   }
 
   /** Events that come while the command is the linked one are its own. */
-  async #sendAndSettle(command: LinkedCommand | undefined, owner: object, next: Next): Promise<Buffer> {
+  #sendAndSettle(command: LinkedCommand | undefined, owner: object, next: Next): Maybe<Buffer> {
     const { keys, sync } = this.#options;
     const outer = keys.command;
     keys.command = command;
-    try {
-      const own = await next();
-      if (command) await this.#options.events.barrier();
-      if (command) await keys.whenFlowing();
-      keys.command = undefined;
-      await sync.settle(owner, true);
-      return own;
-    } finally {
+    const run = (): Maybe<Buffer> =>
+      andThen(next(), (own) =>
+        andThen(command && this.#allTried(), () => {
+          keys.command = undefined;
+          return andThen(sync.settle(owner, true), () => own);
+        }),
+      );
+    return andAfterwards(run, () => {
       keys.command = outer;
-    }
+    });
+  }
+
+  /** Resolves when all events that the engine has told were tried. Undefined: they were. */
+  #allTried(): Promise<void> | undefined {
+    const { events, keys } = this.#options;
+    const barrier = events.barrier();
+    return barrier ? barrier.then(() => keys.whenFlowing()) : keys.whenFlowing();
   }
 
   #slowDown(row: EngineCommand): Promise<void> | undefined {

@@ -21,6 +21,8 @@ import type { Registration } from "./registration.ts";
 export interface Holdable {
   /** @param name says who holds it, when somebody asks */
   hold(owner: object, name?: () => string): Promise<void>;
+  /** Does so if nobody else does. @returns whether it is held */
+  holdNow(owner: object, name: () => string): boolean;
   release(owner: object): void;
   /** May `owner` send a command now? */
   isOpenFor(owner: object): boolean;
@@ -69,8 +71,8 @@ export type InlineOptions = EventOptions & { readonly owner: object };
 /** How far an inline execution is. */
 export interface InlineRun {
   readonly execution: Execution;
-  /** Resolves when it has ended or waits for a coroutine; then the engine is not held for it any more. */
-  readonly left: Promise<void>;
+  /** Resolves when it has ended or waits for a coroutine; then the engine is not held for it any more. Undefined: it does not. */
+  readonly left: Promise<void> | undefined;
 }
 
 class WaitingEvent implements WaitingExecution {
@@ -160,18 +162,17 @@ export class EventStarter {
    * coroutine.
    * @returns the execution when it has ended
    */
-  async run(registration: Registration, records: MarshalValue, options: EventOptions = {}): Promise<Execution> {
+  run(registration: Registration, records: MarshalValue, options: EventOptions = {}): Maybe<Execution> {
     const { mode, inOrder } = registration.spec;
     const source: EventSource = { read: () => records };
     let execution: Execution;
-    if (mode === "sync") execution = (await this.#runHolding(registration, source, options)).execution;
+    if (mode === "sync") execution = this.#runHolding(registration, source, options);
     else if (inOrder) execution = this.enqueue(registration, source, options).toExecution();
     else {
       execution = this.#create(registration, options);
       this.#begin(registration, source, options, execution, () => {});
     }
-    await execution.finished;
-    return execution;
+    return execution.isFinished ? execution : execution.finished.then(() => execution);
   }
 
   /** Starts an execution when the registration's earlier ones have ended or wait for coroutines. */
@@ -209,18 +210,32 @@ export class EventStarter {
     return execution && nameOf(execution);
   }
 
-  /** Starts an execution whose `owner` holds the engine until it has left. */
-  runInline(registration: Registration, source: EventSource, options: InlineOptions): InlineRun {
-    return this.#runInline(registration, source, options, this.#create(registration, options));
+  /**
+   * Starts an execution whose `owner` holds the engine until it has left.
+   * @param onLeft is called once, before anything else is done that the execution has asked for since
+   */
+  runInline(
+    registration: Registration,
+    source: EventSource,
+    options: InlineOptions,
+    onLeft: () => void = () => {},
+  ): InlineRun {
+    return this.#runInline(registration, source, options, this.#create(registration, options), onLeft);
   }
 
-  /** Starts an execution that holds the engine itself. Resolves when it has begun. */
-  async #runHolding(registration: Registration, source: EventSource, options: EventOptions): Promise<InlineRun> {
+  /** Starts an execution that holds the engine itself, as soon as nobody else does. */
+  #runHolding(registration: Registration, source: EventSource, options: EventOptions): Execution {
     const owner = options.owner ?? {};
     // before the wait for its turn, so that Python keeps the registration if it is unregistered meanwhile
     const execution = this.#create(registration, options);
-    await this.#gate.hold(owner, () => this.running ?? nameOf(execution));
-    return this.#runInline(registration, source, { ...options, owner }, execution, () => this.#gate.release(owner));
+    const holder = (): string => this.running ?? nameOf(execution);
+    const begin = (): void => {
+      const release = (): void => this.#gate.release(owner);
+      this.#runInline(registration, source, { ...options, owner }, execution, release);
+    };
+    if (this.#gate.holdNow(owner, holder)) begin();
+    else void this.#gate.hold(owner, holder).then(begin);
+    return execution;
   }
 
   #runInline(
@@ -228,17 +243,20 @@ export class EventStarter {
     source: EventSource,
     options: InlineOptions,
     execution: Execution,
-    onLeft: () => void = () => {},
+    onLeft: () => void,
   ): InlineRun {
-    let leave!: () => void;
-    const left = new Promise<void>((resolve) => {
-      leave = resolve;
-    });
+    let hasLeft = false;
+    let leave = (): void => {};
     this.#inline.push(execution);
     this.#begin(registration, source, options, execution, () => {
       this.#inline.splice(this.#inline.lastIndexOf(execution), 1);
       onLeft();
+      hasLeft = true;
       leave();
+    });
+    if (hasLeft) return { execution, left: undefined };
+    const left = new Promise<void>((resolve) => {
+      leave = resolve;
     });
     return { execution, left };
   }
@@ -352,7 +370,7 @@ export class EventStarter {
       execution,
       session: registration.session,
       event: { registration: registration.number, records },
-      flags: options.noAsync ? JobFlag.noAsync : 0,
+      flags: (sync ? JobFlag.sync : 0) | (options.noAsync ? JobFlag.noAsync : 0),
       prefixRule: options.prefixRule ?? false,
       runNow: sync,
       owner: options.owner,

@@ -4,7 +4,7 @@ import type { Handling, Middleware, RequestView } from "../commands/path.ts";
 import type { EngineCommands } from "../engine/engine-commands.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
-import type { Maybe } from "../maybe.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import type { Job, JobCause } from "../python/job.ts";
 import type { CallContext, CallReply, Handlers } from "../python/python-host.ts";
 import type { CallArgs } from "../python/messages.ts";
@@ -107,7 +107,7 @@ export class Hooks implements ReaderSide, Middleware {
   }
 
   /** Runs the outermost hook that applies. @returns undefined when there is none */
-  #run(name: string, args: readonly Buffer[], caller: Caller): Promise<Reply> | undefined {
+  #run(name: string, args: readonly Buffer[], caller: Caller): Maybe<Reply> | undefined {
     const hooks = this.#byCommand.get(name);
     return hooks && this.#runFrom(hooks, name, args, caller);
   }
@@ -140,19 +140,18 @@ export class Hooks implements ReaderSide, Middleware {
     name: string,
     args: readonly Buffer[],
     caller: Caller,
-  ): Promise<Reply> | undefined {
+  ): Maybe<Reply> | undefined {
     const hook = this.#newest(hooks, name, args.length, (index) => args[index] as Buffer);
     if (!hook) return undefined;
-    if (!caller.canWait && hook.spec.mode !== "sync") return Promise.resolve(error(NOT_SYNC));
+    if (!caller.canWait && hook.spec.mode !== "sync") return error(NOT_SYNC);
     const inner = hooks.slice(0, hooks.indexOf(hook));
-    return this.#options.starter
-      .run(hook, [commandWords(args)], {
-        prefixRule: true,
-        noAsync: !caller.canWait,
-        cause: new HookedCommand(name, args[0] as Buffer, inner, caller),
-        ...(caller.canWait ? {} : { owner: caller.owner }),
-      })
-      .then(replyOf);
+    const execution = this.#options.starter.run(hook, [commandWords(args)], {
+      prefixRule: true,
+      noAsync: !caller.canWait,
+      cause: new HookedCommand(name, args[0] as Buffer, inner, caller),
+      ...(caller.canWait ? {} : { owner: caller.owner }),
+    });
+    return andThen(execution, replyOf);
   }
 
   #callNext(caller: CallContext, { args: rest, job: handle }: CallArgs<"call_next">): Maybe<CallReply> {
@@ -163,7 +162,7 @@ export class Hooks implements ReaderSide, Middleware {
     }
     const args = [hooked.typedName, ...rest];
     const next = this.#runFrom(hooked.inner, hooked.name, args, { ...hooked.caller, canWait: false, owner: job.owner });
-    return next ? next.then(this.#options.toPython) : this.#options.runReal(caller, job, args);
+    return next ? andThen(next, this.#options.toPython) : this.#options.runReal(caller, job, args);
   }
 }
 

@@ -91,6 +91,11 @@ export class KeysRegistrations implements ReaderSide {
     return this.#askingTypes > 0;
   }
 
+  /** A `sync` execution holds the engine, and what it changes fires nothing. */
+  get isSuppressing(): boolean {
+    return this.#suppressing > 0;
+  }
+
   /** The commands that some registration names, in lower case. */
   get linkedNames(): ReadonlySet<string> {
     return this.#linked.set;
@@ -238,20 +243,24 @@ export class KeysRegistrations implements ReaderSide {
     sync.add((owner) => this.#runSync(registration, source, { kept: true, owner, noAsync, ...cause }));
   }
 
-  async #runSync(
+  #runSync(
     registration: Registration,
     source: KeySource,
     options: { kept: true; owner: object; noAsync: boolean; cause?: LinkedCommand },
-  ): Promise<void> {
+  ): Maybe<void> {
+    const { starter, events } = this.#options;
+    let told: Promise<void> | undefined;
     this.#suppressing++;
-    try {
-      const { left } = this.#options.starter.runInline(registration, source, options);
-      await left;
+    const { left } = starter.runInline(registration, source, options, () => {
       // by URL the last changes are told a moment later
-      await this.#options.events.barrier();
-    } finally {
-      this.#suppressing--;
-    }
+      told = events.barrier()?.then(() => this.#suppressNoMore());
+      if (!told) this.#suppressNoMore();
+    });
+    return andThen(left, () => told);
+  }
+
+  #suppressNoMore(): void {
+    this.#suppressing--;
   }
 }
 

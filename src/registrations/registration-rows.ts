@@ -4,6 +4,7 @@ import { NODE_ID } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/execution-runner.ts";
 import type { Session } from "../executions/session.ts";
 import { inTurns } from "../in-turns.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import type { Registration } from "./registration.ts";
 import type { RegistrationRegistry } from "./registration-registry.ts";
 import type { Triggers } from "./triggers.ts";
@@ -41,7 +42,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
     syntax: "id [id ...]",
     refusedWhenNotBlocking: blockingRefusal,
   } as const;
-  const trigger = (args: readonly Buffer[], context: CommandContext): Promise<Reply> => fire(args, context, options);
+  const trigger = (args: readonly Buffer[], context: CommandContext): Maybe<Reply> => fire(args, context, options);
 
   return [
     {
@@ -153,15 +154,16 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
   ];
 }
 
-async function fire(
+function fire(
   args: readonly Buffer[],
   { caller, ran }: CommandContext,
   { triggers }: RegistrationCommandsOptions,
-): Promise<Reply> {
-  const execution = await triggers.fire(args, caller);
-  ran?.(execution.totalMs);
-  const [first] = execution.errors;
-  return first === undefined ? execution.results() : error(first);
+): Maybe<Reply> {
+  return andThen(triggers.fire(args, caller), (execution) => {
+    ran?.(execution.totalMs);
+    const [first] = execution.errors;
+    return first === undefined ? execution.results() : error(first);
+  });
 }
 
 /** All or nothing: every id is checked before anything changes. */

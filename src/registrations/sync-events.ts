@@ -4,10 +4,11 @@
  * are dealt with as soon as the engine is free.
  */
 import type { Logger } from "../log.ts";
+import { andAfterwards, andThen, type Maybe } from "../maybe.ts";
 import type { Holdable } from "./event-starter.ts";
 
-/** Deals with an event while `owner` holds the engine. Resolves when the command that caused the event may go on. */
-type SyncJob = (owner: object) => Promise<void>;
+/** Deals with an event while `owner` holds the engine. When it has ended the command that caused the event may go on. */
+type SyncJob = (owner: object) => Maybe<void>;
 
 interface SyncEventsOptions {
   readonly gate: Holdable;
@@ -50,9 +51,8 @@ export class SyncEvents {
    * Deals with everything that a command of `owner` has caused. The engine is held meanwhile, beginning within this call
    * if nobody else holds it.
    * @param isHeld `owner` holds it already
-   * @returns undefined when there is nothing to wait for
    */
-  settle(owner: object, isHeld: boolean): Promise<void> | undefined {
+  settle(owner: object, isHeld: boolean): Maybe<void> {
     const barrier = this.#options.barrier();
     const others = this.#draining.some((other) => other !== owner);
     if (!barrier && this.#jobs.length === 0 && !others) return undefined;
@@ -70,18 +70,38 @@ export class SyncEvents {
     }
   }
 
-  async #drain(owner: object, barrier: Promise<void> | undefined): Promise<void> {
-    const { log } = this.#options;
+  #drain(owner: object, barrier: Promise<void> | undefined): Maybe<void> {
     this.#draining.push(owner);
+    return andAfterwards(
+      () => andThen(barrier, () => this.#dealWithAll(owner)),
+      () => void this.#draining.splice(this.#draining.lastIndexOf(owner), 1),
+    );
+  }
+
+  #dealWithAll(owner: object): Maybe<void> {
+    while (this.#jobs.length > 0) {
+      const dealt = this.#dealWith(this.#jobs.splice(0), 0, owner);
+      if (dealt) return dealt.then(() => this.#dealWithAll(owner));
+    }
+  }
+
+  /** Deals with events from a place on, one after the other. @returns undefined when all are dealt with */
+  #dealWith(jobs: readonly SyncJob[], first: number, owner: object): Promise<void> | undefined {
+    for (let at = first; at < jobs.length; at++) {
+      const dealt = this.#attempt(jobs[at] as SyncJob, owner);
+      if (dealt instanceof Promise) return dealt.then(() => this.#dealWith(jobs, at + 1, owner));
+    }
+    return undefined;
+  }
+
+  #attempt(job: SyncJob, owner: object): Maybe<void> {
+    const failed = (error: unknown): void =>
+      this.#options.log.error({ err: error }, "a sync event could not be dealt with");
     try {
-      if (barrier) await barrier;
-      while (this.#jobs.length > 0) {
-        for (const job of this.#jobs.splice(0)) {
-          await job(owner).catch((error: unknown) => log.error({ err: error }, "a sync event could not be dealt with"));
-        }
-      }
-    } finally {
-      this.#draining.splice(this.#draining.lastIndexOf(owner), 1);
+      const dealt = job(owner);
+      return dealt instanceof Promise ? dealt.catch(failed) : undefined;
+    } catch (error) {
+      failed(error);
     }
   }
 }

@@ -3,6 +3,7 @@ import type { Caller } from "../commands/caller.ts";
 import { ReplyError } from "../errors.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { Session } from "../executions/session.ts";
+import type { Maybe } from "../maybe.ts";
 import { commandWords } from "../python/transcode.ts";
 import type { Declared } from "./declared.ts";
 import type { EventStarter } from "./event-starter.ts";
@@ -48,7 +49,7 @@ export class Triggers implements ReaderSide {
    * @param args the trigger's name and its arguments
    * @throws ReplyError when there is no such trigger, or the caller can not wait for it
    */
-  fire(args: readonly Buffer[], { canWait, owner }: Caller): Promise<Execution> {
+  fire(args: readonly Buffer[], { canWait, owner }: Caller): Maybe<Execution> {
     const registration = this.#byName.get(args[0]?.toString("latin1") ?? "");
     if (!registration) throw new ReplyError("ERR subcommand not found");
     if (!canWait && registration.spec.mode !== "sync") throw new ReplyError(NOT_SYNC);

@@ -46,6 +46,8 @@ const SPIN_MS = 0.05;
 const IDLE_SPIN_MS = 0.25;
 /** How long a reply is awaited until Python is told that none has come: it may let others run then. */
 const PATIENCE_MS = 10;
+/** The same while main says that more comes. */
+const LONGEST_SPIN_MS = 2;
 
 export function createHost(parts: HostParts, spinning: boolean): Host {
   const { shared, port, notify, files, image, direct, packages } = parts;
@@ -106,14 +108,20 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     }
     return message !== undefined;
   };
+  const moreComes = (): boolean => Atomics.load(words, Word.moreComes) === 1;
   const spinForMessage = (milliseconds: number): boolean => {
-    const end = performance.now() + milliseconds;
+    const begin = performance.now();
+    let spent = 0;
     do {
       for (let i = 0; i < 50; i++) {
         if (receiver.ringHasMore) return next();
       }
       if (next()) return true;
-    } while (performance.now() < end && Atomics.load(words, Word.interrupt) === 0);
+      spent = performance.now() - begin;
+    } while (
+      (spent < milliseconds || (spent < LONGEST_SPIN_MS && moreComes())) &&
+      Atomics.load(words, Word.interrupt) === 0
+    );
     return false;
   };
   /** Waits until the signal is another than the one seen. */
@@ -127,7 +135,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     if (next()) return 1;
     const idle = deadline !== undefined;
     const gamble = idle ? idleSpin : spin;
-    if (spinning && gamble.worthwhile) {
+    if (spinning && (moreComes() || gamble.worthwhile)) {
       if (spinForMessage(idle ? IDLE_SPIN_MS : SPIN_MS)) {
         gamble.won();
         return 1;
@@ -162,6 +170,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   };
 
   const ring = (): void => {
+    if (Atomics.load(words, Word.mainAsleep) === 1) sender.wakeReceiver();
     const mustRing = Atomics.load(words, Word.mainPolls) === 0;
     if (mustRing && Atomics.exchange(words, Word.doorbell, 1) === 0) port.postMessage(null);
   };
@@ -278,6 +287,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
         const stalled = awaitRoom(Math.ceil(length / 1024));
         if (stalled < 0) return stalled;
         sender.sendByPort(heap.subarray(offset, offset + length));
+        if (Atomics.load(words, Word.mainAsleep) === 1) sender.wakeReceiver();
         return length;
       } catch {
         return -ENOMEM;

@@ -7,14 +7,15 @@ TRACEBACK = 1
 PROFILE = 2
 NO_ASYNC = 4
 SHARES = 8
+SYNC = 16
 
 
 class Context:
     """One piece of work. The main thread knows it by `handle`; 0 stands for code that belongs to no job."""
 
     __slots__ = (
-        "handle", "sender", "session", "traceback", "profile", "no_async", "shares", "atomic", "abort_requested", "credit",
-        "__weakref__",
+        "handle", "sender", "session", "traceback", "profile", "no_async", "shares", "holds", "atomic", "abort_requested",
+        "credit", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, handle, session, flags):
@@ -34,6 +35,8 @@ class Context:
         self.no_async = bool(flags & NO_ASYNC)
         # others may run on top of it while it waits
         self.shares = bool(flags & SHARES)
+        # the engine is held for it, until it waits
+        self.holds = bool(flags & SYNC)
 
     @property
     def declares(self):

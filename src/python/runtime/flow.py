@@ -164,6 +164,9 @@ class Flow(Context):
             self._finish("done")
             return
         self.state = WAITING
+        if self.holds:
+            # what it still sends does not come from the holder of the engine, also while main has not heard of that
+            self.sender = 0
         self._flush()
         calls.post("waiting", self.handle)
 
