@@ -71,6 +71,9 @@ function madeFolder(option: string, folder: string): string {
 /** Serialised functions load in this minor version of Python only. */
 const PYTHON_VERSION = "3.14";
 
+/** Longest script that the console shows beside its errors. */
+const KEPT_SOURCE_BYTES = 64 * 1024;
+
 /** The same with a whole configuration, and a log that is the caller's. @param begun what was begun of Python before */
 export async function startServer(config: Config, log: Logger, begun?: BegunPython): Promise<RegearsServer> {
   madeFolder("cache-dir", config.cacheDir);
@@ -129,7 +132,11 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
   commands.table.add([
     ...executionCommands({
       ...{ runner, sessions, registrations, requirements },
-      limits: { scriptBytes: config.maxScriptSize, pending: config.maxPendingExecutions },
+      limits: {
+        scriptBytes: config.maxScriptSize,
+        pending: config.maxPendingExecutions,
+        keptSourceBytes: config.httpPort === 0 ? 0 : KEPT_SOURCE_BYTES,
+      },
     }),
     ...topCommands({ runner }),
     ...requirementCommands({ requirements }),

@@ -15,6 +15,8 @@ export interface CommandContext {
   readonly clientId: number;
   /** The command's name as the caller typed it. */
   readonly typedName: string;
+  /** The caller wants to see how far it is, also if that takes time: records are counted at each step. */
+  readonly observed?: boolean;
   /** Is told how long it ran, by commands that may be slow: what waits for its turn does not run. */
   readonly ran?: (ms: number) => void;
 }

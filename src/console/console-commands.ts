@@ -61,7 +61,7 @@ export class ConsoleCommands {
       const owner = {};
       if (!row.passesGate) await new Promise<void>((go) => gate.whenOpen(owner, go));
       const caller = { kind: "client", user: login.user, owner, canWait: true, links: false, local } as const;
-      return await table.run(row, rest, { caller, signal: gone, clientId: 0, typedName });
+      return await table.run(row, rest, { caller, signal: gone, clientId: 0, typedName, observed: true });
     } finally {
       login.running--;
     }

@@ -22,6 +22,8 @@ interface ExecutionCommandsOptions {
   readonly limits: {
     /** Bytes that a script may have. */
     readonly scriptBytes: number;
+    /** Bytes up to which the text of a script is kept, to be shown beside its errors; 0: none is. */
+    readonly keptSourceBytes: number;
     /** Executions that may be unfinished before scripts are refused. */
     readonly pending: number;
   };
@@ -243,7 +245,7 @@ function parseOptions(args: readonly Buffer[]): ScriptOptions {
 function pyexecute(
   code: Buffer,
   { unblocking, id, description, upgrade, replaceWith, requirements, reinstall }: ScriptOptions,
-  { caller: { user, owner }, ran }: Pick<CommandContext, "caller" | "ran">,
+  { caller: { user, owner }, ran, observed = false }: Pick<CommandContext, "caller" | "ran" | "observed">,
   { runner, sessions, registrations, requirements: known, limits }: ExecutionCommandsOptions,
 ): Reply | Promise<Reply> {
   if (code.length > limits.scriptBytes) {
@@ -251,6 +253,7 @@ function pyexecute(
   }
   if (runner.pendingCount >= limits.pending) throw new ReplyError(tooManyPending(limits.pending));
   const session = new Session(id, description, requirements, user);
+  if (code.length <= limits.keptSourceBytes) session.source = code;
   const replaces = (): Session | undefined => {
     const present = sessions.find(session.id);
     let replaced = present;
@@ -268,7 +271,7 @@ function pyexecute(
   };
   const declare = (): Declarations => registrations.declare(session, replaces);
   return runner.runScript({
-    ...{ code, session, unblocking, declare },
+    ...{ code, session, unblocking, declare, observed },
     connection: owner,
     prepare: () => known.prepare(session, reinstall),
     onEffect: () => known.note(session),

@@ -31,6 +31,8 @@ export class Execution {
   /** What gives its records, and the kinds of its steps in their order; empty until the script has declared them. */
   reader = "";
   kinds: readonly string[] = [];
+  /** How many records came out of the reader and of each step; empty when they were not counted. */
+  counts: readonly number[] = [];
   /** Last step first. */
   steps: readonly StepInfo[] = [];
   stepMs: readonly number[] = [];
@@ -87,6 +89,12 @@ export class Execution {
     this.reader = reader;
     this.kinds = kinds;
     this.#noteDeclared();
+  }
+
+  /** Takes note of what came out of the reader and of each step, and of what the steps are. */
+  countPassed(passed: readonly (readonly [kind: string, count: number])[]): void {
+    this.counts = passed.map(([, count]) => count);
+    this.kinds = passed.slice(1).map(([kind]) => kind);
   }
 
   /** Adds encoded results. */

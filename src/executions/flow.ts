@@ -123,7 +123,8 @@ export class Flow extends FlowJob {
     this.#keeper.waits(this, waiting);
   }
 
-  onDone({ status, errors, totalMs, readMs, stepMs }: FlowOutcome): void {
+  onDone({ status, errors, totalMs, readMs, stepMs, passed }: FlowOutcome): void {
+    if (passed.length > 0) this.execution.countPassed(passed);
     this.execution.totalMs = totalMs;
     this.execution.readMs = readMs;
     this.execution.stepMs = stepMs;

@@ -1,7 +1,7 @@
 /** A script: what RG.PYEXECUTE runs, from its body to the answer. */
 import { ReplyError } from "../errors.ts";
 import { type JobLoss, ScriptJob, type ScriptOutcome, type DeclaredRun } from "../python/job.ts";
-import type { PythonRequest } from "../python/protocol.ts";
+import { JobFlag, type PythonRequest } from "../python/protocol.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
@@ -35,6 +35,8 @@ export interface ScriptRequest {
    * @throws ReplyError when the command has to be refused
    */
   readonly declare: () => Declarations;
+  /** Its flow is timed, and its records are counted. */
+  readonly observed?: boolean;
   /** Answer with an id when the body is over, or after {@link PATIENCE_MS}, instead of waiting for a result. */
   readonly unblocking: boolean;
   /**
@@ -159,8 +161,12 @@ export class Script extends ScriptJob implements InOrder, RunningBody {
     this.#runner.track(this.execution, this);
   }
 
+  get #flags(): number {
+    return this.#request.observed ? JobFlag.observed : 0;
+  }
+
   message(): PythonRequest {
-    return ["script", this.handle, this.session.key, this.#request.code, jobFlags(this.#runner.settings)];
+    return ["script", this.handle, this.session.key, this.#request.code, jobFlags(this.#runner.settings, this.#flags)];
   }
 
   onStart(): void {
@@ -306,7 +312,10 @@ export class Script extends ScriptJob implements InOrder, RunningBody {
     if (this.execution) this.#runner.forget(this.execution);
     execution.status = "created";
     execution.declare(steps, reader, kinds);
-    const flow = this.#runner.startFlow({ handle: this.handle, execution, session: this.session, begun });
+    const flow = this.#runner.startFlow({
+      ...{ handle: this.handle, execution, session: this.session, begun },
+      flags: this.#flags,
+    });
     // Python had begun it while the body was being stopped
     if (this.stopCause) flow.stop(this.stopCause.kind === "abort" ? { kind: "abort-unseen" } : this.stopCause);
     const answer = (reply: Reply, flowMs: number): void => {

@@ -23,6 +23,8 @@ export class Session implements PythonSession {
   readonly description: string | undefined;
   /** The engine's user who submitted the script. */
   readonly user: string;
+  /** The script's text, where somebody may want to see it beside its errors. */
+  source: Buffer | undefined;
   home: object | undefined;
   readonly registrations = new Map<number, OwnedRegistration>();
   /** Called when an interpreter was told to make it again. */

@@ -1,7 +1,8 @@
 /** RG.TOP: how far executions are. RedisGears has nothing like it, so the reply has names for everything. */
 import type { CommandRow } from "../commands/command.ts";
 import { ReplyError } from "../errors.ts";
-import { array, integer, map, nil, type Reply, text } from "../resp/reply.ts";
+import type { StackSample } from "../python/stack-sampler.ts";
+import { array, bulk, integer, map, nil, type Reply, text } from "../resp/reply.ts";
 import type { Execution } from "./execution.ts";
 import { idOf } from "./ids.ts";
 import type { ExecutionRunner } from "./execution-runner.ts";
@@ -9,6 +10,8 @@ import type { ExecutionRunner } from "./execution-runner.ts";
 interface TopOptions {
   readonly finished: boolean;
   readonly count: number;
+  /** Ask interpreters where their code is. */
+  readonly stacks: boolean;
   /** Only this one. */
   readonly id: Buffer | undefined;
 }
@@ -29,23 +32,27 @@ export function topCommands({ runner }: { readonly runner: ExecutionRunner }): C
       access: "read",
       passesGate: true,
       minArgs: 0,
-      maxArgs: 5,
-      syntax: "[FINISHED] [COUNT count] [ID id]",
+      maxArgs: 6,
+      syntax: "[FINISHED] [NOSTACK] [COUNT count] [ID id]",
       testedBy: "test/executions/top.test.ts",
-      run: (args) => {
+      run: async (args, { caller }) => {
         const options = parseOptions(args);
-        return array(chosen(runner, options).map((execution) => describeProgress(execution, runner)));
+        const stacks = options.stacks && caller.canWait;
+        const describe = async (execution: Execution): Promise<Reply> =>
+          describeProgress(execution, runner, stacks ? await sampleOf(execution, runner) : undefined, caller.user);
+        return array(await Promise.all(chosen(runner, options).map(describe)));
       },
     },
   ];
 }
 
 function parseOptions(args: readonly Buffer[]): TopOptions {
-  const options = { finished: false, count: SHOWN, id: undefined as Buffer | undefined };
+  const options = { finished: false, stacks: true, count: SHOWN, id: undefined as Buffer | undefined };
   for (let at = 0; at < args.length; at++) {
     const word = (args[at] as Buffer).toString("latin1").toUpperCase();
     const value = args[at + 1];
     if (word === "FINISHED") options.finished = true;
+    else if (word === "NOSTACK") options.stacks = false;
     else if (word === "COUNT" && value) {
       options.count = Number(value.toString("latin1"));
       if (!Number.isInteger(options.count) || options.count < 1 || options.count > MOST)
@@ -72,7 +79,21 @@ function chosen({ registry, pending }: ExecutionRunner, { id, finished, count }:
 /** What has not begun comes after all that has. */
 const begun = ({ startedAt }: Execution): number => startedAt || Number.MAX_SAFE_INTEGER;
 
-function describeProgress(execution: Execution, runner: ExecutionRunner): Reply {
+/** Where the code of an execution is, if it is what its interpreter runs just now. */
+async function sampleOf(execution: Execution, runner: ExecutionRunner): Promise<StackSample | undefined> {
+  const job = runner.jobOf(execution);
+  if (!job?.isStarted || job.place === "waiting") return undefined;
+  const sample = await runner.host.sampleStack(job.session);
+  return sample?.job === job.handle ? sample : undefined;
+}
+
+/** @param user who asks */
+function describeProgress(
+  execution: Execution,
+  runner: ExecutionRunner,
+  sample: StackSample | undefined,
+  user: string,
+): Reply {
   const { session, startedAt, endedAt } = execution;
   const job = runner.jobOf(execution);
   const interpreter = job?.isStarted && session ? runner.host.interpreterOf(session) : undefined;
@@ -90,10 +111,17 @@ function describeProgress(execution: Execution, runner: ExecutionRunner): Reply 
     ["elapsed_ms", integer(startedAt ? now - startedAt : 0)],
     ["reader", text(execution.reader)],
     ["steps", array(execution.kinds.map(text))],
-    ["results", integer(execution.resultCount)],
+    ["counts", array((sample ? sample.passed.map(([, count]) => count) : execution.counts).map(integer))],
+    ["step", sample?.step ? integer(sample.step) : nil()],
+    ["results", integer(execution.resultCount + (sample?.results ?? 0))],
     ["errors", integer(execution.errors.length)],
     ["interpreter", interpreter ? integer(interpreter.number) : nil()],
     ["memory_bytes", interpreter ? integer(interpreter.heapBytes) : nil()],
+    ["stack", optional(sample?.stack)],
+    // the text of a script is its author's
+    ...(session?.source !== undefined && session.user === user
+      ? [["source", bulk(session.source)] satisfies [string, Reply]]
+      : []),
   ];
   return map(pairs.map(([name, value]) => [text(name), value]));
 }

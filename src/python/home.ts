@@ -56,6 +56,8 @@ export class Home implements CallContext, JobHome {
   ending: string | undefined;
   /** Why the pool has ended the interpreter, as a sentence for its executions; undefined: they get what the worker says. */
   fault: string | undefined;
+  /** How often the interpreter was asked where its code is, and has not told. */
+  samplesDue = 0;
   /** Calls of the interpreter that have no answer yet. */
   calls = 0;
   /** The turn of the event loop in which the current job was sent. While that turn lasts, Python has not begun the job. */
@@ -266,6 +268,7 @@ export function scriptOutcome({ error, builders, run, begins }: PostArgs<"script
 }
 
 /** How a flow ended. */
-export const flowOutcome = ({ status, errors, totalMs, readMs, stepMs }: PostArgs<"done">): FlowOutcome => ({
-  ...{ status, errors, totalMs, readMs, stepMs },
-});
+export const flowOutcome = (told: PostArgs<"done">): FlowOutcome => {
+  const { status, errors, totalMs, readMs, stepMs, passed } = told;
+  return { status, errors, totalMs, readMs, stepMs, passed };
+};

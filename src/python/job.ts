@@ -75,6 +75,8 @@ export interface FlowOutcome {
   readonly totalMs: number;
   readonly readMs: number;
   readonly stepMs: readonly number[];
+  /** Records that came out of the reader, and then of each step with its kind; empty when they were not counted. */
+  readonly passed: readonly (readonly [kind: string, count: number])[];
 }
 
 /** What a script's body did. `builders` is how many GearsBuilders it made since it last told (each consumes a registration id). */

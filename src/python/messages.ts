@@ -30,6 +30,8 @@ const MAX_STEPS = 10_000;
 const MAX_STEP_LINES = MAX_STEPS * 5 + 1;
 /** Longest text of a line that scripts log, in bytes. calls.py cuts at 16 384 characters. */
 const MAX_LOG_BYTES = 65_536 + 256;
+/** Longest Python stack, in bytes. sampling.py cuts at 16 384 characters. */
+const MAX_STACK_BYTES = 65_536;
 /** Longest name of an operation, or of a dict's key. */
 const MAX_NAME_BYTES = 64;
 /** Longest of all other names: of keys, triggers, commands, options. Mirrored in convert.py. */
@@ -184,6 +186,8 @@ const session: Field<string> = (reader) => {
 const steps = list(tuple<[string, string, string]>(text(), text(), text()), MAX_STEP_LINES);
 /** What each step is; see RUNNERS in steps.py. */
 const kinds = list(text(MAX_NAME_BYTES), MAX_STEPS);
+/** Records that came out of the reader, and of each step with its kind; empty when they were not counted. */
+const passed = list(tuple<[string, number]>(text(MAX_NAME_BYTES), natural), MAX_STEPS + 1);
 const words = nullable(list(text(), MAX_WORDS));
 const error = text(MAX_ERROR_BYTES);
 const outcome = oneOf("ok", "error");
@@ -252,7 +256,10 @@ export const POSTS = {
     totalMs: milliseconds,
     readMs: milliseconds,
     stepMs: list(milliseconds, MAX_STEP_LINES),
+    passed,
   },
+  /** Where it is, because it was asked: {@link SAMPLE}. */
+  sample: { job, stack: text(MAX_STACK_BYTES), step: integer(0, MAX_STEPS), results: natural, passed },
   waiting: { job },
   running: { job },
   /** It begins on top of another that waits, and that goes on when it has ended or waits for a coroutine or future. */
@@ -275,7 +282,7 @@ export type PostOp = keyof typeof POSTS;
 /** Posts in which a job tells of itself. */
 export type JobPostOp = "script" | "results" | "done" | "waiting" | "running" | "covers";
 /** Posts that something of the server takes: they are neither a job's, nor the answer to a question, nor a compiler's. */
-export type ServerPostOp = Exclude<PostOp, JobPostOp | "open" | "answer" | "compiled">;
+export type ServerPostOp = Exclude<PostOp, JobPostOp | "open" | "answer" | "compiled" | "sample">;
 type AllCallArgs = { readonly [Op in CallOp]: Values<(typeof CALLS)[Op]> };
 type AllPostArgs = { readonly [Op in PostOp]: Values<(typeof POSTS)[Op]> };
 export type CallArgs<Op extends CallOp> = AllCallArgs[Op];

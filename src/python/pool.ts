@@ -19,6 +19,7 @@ import type { PythonSession } from "./python-session.ts";
 import { PythonWorker } from "./python-worker.ts";
 import { type JobMessage, Reception } from "./reception.ts";
 import type { PythonAssets } from "./started-worker.ts";
+import { type StackSample, StackSampler } from "./stack-sampler.ts";
 import { restartReason, Tally } from "./tally.ts";
 
 /** Milliseconds of everybody being busy after which one more interpreter is booted. */
@@ -34,6 +35,7 @@ export class Pool implements PythonHost {
   readonly #interrupts: Interrupts;
   readonly #background: Background;
   readonly #lodging: Lodging;
+  readonly #sampler = new StackSampler();
   /** Sessions to be made again as soon as there is an interpreter for them. */
   readonly #orphans = new Set<PythonSession>();
   #growTimer: NodeJS.Timeout | undefined;
@@ -51,6 +53,7 @@ export class Pool implements PythonHost {
       ...{ tally: this.#tally, log: this.#log },
       onJob: (home, job, message) => this.#onJob(home, job, message),
       onOpen: () => this.#drain(),
+      onSample: (home, sample) => this.#sampler.take(home, sample),
       onFault: (home, kind, fault) => this.#endFor(home, kind, fault),
     });
     this.#interrupts = new Interrupts(options.abortGraceMs ?? 1_000, this.#homes, (code, home) =>
@@ -240,6 +243,11 @@ export class Pool implements PythonHost {
     };
   }
 
+  sampleStack(session: Pick<PythonSession, "home">): Promise<StackSample | undefined> {
+    const home = this.#homeOf(session);
+    return home?.runsJob ? this.#sampler.sample(home) : Promise.resolve(undefined);
+  }
+
   interpreterOf(session: Pick<PythonSession, "home">): { number: number; heapBytes: number } | undefined {
     return this.#homeOf(session)?.figures;
   }
@@ -424,6 +432,7 @@ export class Pool implements PythonHost {
     home.isGone = true;
     this.#tally.countGone(home.worker);
     this.#background.onGone(home);
+    this.#sampler.onGone(home);
     this.#options.onGone(home);
     return true;
   }

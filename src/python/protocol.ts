@@ -95,6 +95,8 @@ export const JobFlag = {
   shares: 8,
   /** mode='sync': the engine is held for the flow until it waits. */
   sync: 16,
+  /** Steps are timed, and their records counted. */
+  observed: 32,
 } as const;
 
 /**
@@ -105,6 +107,9 @@ export const BACKGROUND = 2 ** 41;
 
 /** In place of the handle of a flow to interrupt: whatever runs is to make room for nested jobs, and then goes on. */
 export const SERVE_NESTED = 2 ** 40;
+
+/** In place of the handle of a flow to interrupt: whatever runs is to tell where it is, and then goes on. */
+export const SAMPLE = 2 ** 42;
 
 /** What the worker tells main besides the messages of Python. */
 export type WorkerNotice =

@@ -5,6 +5,7 @@ import type { EngineThreads } from "../engine/engine-threads.ts";
 import type { Maybe } from "../maybe.ts";
 import type { FlowJob, Interruptible, Job } from "./job.ts";
 import type { CallArgs, CallOp, PostArgs, ServerPostOp } from "./messages.ts";
+import type { StackSample } from "./stack-sampler.ts";
 import type { PythonRequest } from "./protocol.ts";
 import type { PythonSession } from "./python-session.ts";
 
@@ -100,6 +101,11 @@ export interface PythonHost {
   interpreterOf(
     session: Pick<PythonSession, "home">,
   ): { readonly number: number; readonly heapBytes: number } | undefined;
+  /**
+   * Asks the code that runs in a session's interpreter where it is; the code goes on meanwhile.
+   * @returns undefined when nothing runs there, or it does not tell within a tenth of a second
+   */
+  sampleStack(session: Pick<PythonSession, "home">): Promise<StackSample | undefined>;
   /** Bytes of all interpreters' heaps. */
   memory(): { total: number; peak: number; current: number };
 }

@@ -7,7 +7,7 @@ import { Intake } from "./intake.ts";
 import { LentThread } from "./lent-thread.ts";
 import { type PythonAssets, spinning, StartedWorker } from "./started-worker.ts";
 import { WASM_PAGE } from "./wasm-memory.ts";
-import type { WorkerNotice } from "./protocol.ts";
+import { SAMPLE, type WorkerNotice } from "./protocol.ts";
 
 export { loadAssets } from "./snapshot.ts";
 export type { PythonAssets } from "./started-worker.ts";
@@ -212,6 +212,21 @@ export class PythonWorker {
     Atomics.store(this.#shared.target, 0, BigInt(flow));
     Atomics.store(this.#shared.words, Word.interrupt, SIGINT);
     this.#wake();
+  }
+
+  /** Asks what runs there to tell where it is, unless something is being interrupted. @returns whether it was asked */
+  askSample(): boolean {
+    const { target, words } = this.#shared;
+    const before = Atomics.compareExchange(target, 0, 0n, BigInt(SAMPLE));
+    if (before !== 0n && before !== BigInt(SAMPLE)) return false;
+    Atomics.store(words, Word.interrupt, SIGINT);
+    this.#wake();
+    return true;
+  }
+
+  /** Nobody wants to know that any more. */
+  endSample(): void {
+    Atomics.compareExchange(this.#shared.target, 0, BigInt(SAMPLE), 0n);
   }
 
   /** Forgets the target, and the signal if Python has not seen it yet. */

@@ -10,6 +10,7 @@ import {
   type CallOp,
   decodeMessage,
   type JobPostOp,
+  type PostArgs,
   type PostMessage,
   type ServerPostOp,
 } from "./messages.ts";
@@ -26,6 +27,8 @@ interface ReceptionOptions {
   readonly onJob: (home: Home, job: Job, message: JobMessage) => void;
   /** An interpreter waits, and a job may run on top of that. */
   readonly onOpen: () => void;
+  /** Its code tells where it is. @throws BadMessage when it was not asked */
+  readonly onSample: (home: Home, sample: PostArgs<"sample">) => void;
   /** The interpreter is to be ended. @param kind by which that is counted */
   readonly onFault: (home: Home, kind: "message" | "fatal", fault: string) => void;
 }
@@ -100,6 +103,9 @@ export class Reception {
       }
       case "open":
         onOpen();
+        return;
+      case "sample":
+        this.#options.onSample(home, message.args);
         return;
       case "answer":
         home.answered(message.args);

@@ -69,4 +69,83 @@ describe("RG.TOP", () => {
   ])("%j: %s", async (options, message) => {
     await expect(top(...(options as string[]))).rejects.toThrow(message);
   });
+
+  it("shows where Python is, and in which step, while it goes on", async () => {
+    const { client } = setting();
+    const script = [
+      "def spin(r):",
+      "    n = 0",
+      "    while n < r * 10_000_000:",
+      "        n += 1",
+      "    return n",
+      "GB('PythonReader').map(lambda r: int(r)).map(spin).run(lambda: iter(()))",
+    ].join("\n");
+    const id = (await client.call(
+      "RG.PYEXECUTE",
+      script.replace("lambda: iter(())", "generate").replace("GB", "def generate():\n    yield 100\nGB"),
+      "UNBLOCKING",
+    )) as string;
+    const seen = await until(async () => {
+      const [one] = await top("ID", id);
+      return typeof one?.stack === "string" && one.stack.includes("in spin") ? one : undefined;
+    });
+    expect(seen.stack).toMatch(/^File "<string>", line \d, in spin$/);
+    expect(seen).toMatchObject({ step: 2, place: "running" });
+    expect((await top("ID", id, "NOSTACK"))[0]?.stack).toBeNull();
+    const again = await until(async () => (await top("ID", id))[0]);
+    expect(again.executionId).toBe(id);
+    await client.call("RG.ABORTEXECUTION", id);
+    expect((await top("ID", id))[0]?.stack).toBeNull();
+  });
+
+  it("shows the stack of code that sleeps, waits for the engine, or runs in the body of a script", async () => {
+    const { client } = setting();
+    const slept = (await client.call(
+      "RG.PYEXECUTE",
+      "import time\ndef nap(r):\n    time.sleep(60)\nGB('ShardsIDReader').foreach(nap).run()",
+      "UNBLOCKING",
+    )) as string;
+    await until(async () => String((await top("ID", slept))[0]?.stack).includes("line 3, in nap"));
+    await client.call("RG.ABORTEXECUTION", slept);
+    const body = (await client.call("RG.PYEXECUTE", "while True:\n    execute('GET', 'k')", "UNBLOCKING")) as string;
+    await until(async () => String((await top("ID", body))[0]?.stack).includes('File "<string>", line 2, in <module>'));
+    await client.call("RG.ABORTEXECUTION", body);
+  });
+
+  it("changes nothing of what runs, however often it is asked", async () => {
+    const { client, connect } = setting();
+    const other = await connect();
+    const script =
+      "GB('PythonReader').map(lambda r: execute('INCR', 'n')).filter(lambda r: r % 1000 == 0).run(lambda: [(yield n) for n in range(0)])";
+    const counting =
+      "def all():\n    for n in range(20000):\n        yield n\n" +
+      script.replace("lambda: [(yield n) for n in range(0)]", "all");
+    const running = client.call("RG.PYEXECUTE", counting);
+    let over = false;
+    void running.then(() => {
+      over = true;
+    });
+    while (!over) await other.call("RG.TOP");
+    const [results, errors] = (await running) as [string[], string[]];
+    expect(errors).toEqual([]);
+    expect(results).toEqual(Array.from({ length: 20 }, (_, n) => String((n + 1) * 1000)));
+    expect(await client.call("GET", "n")).toBe("20000");
+  });
+
+  it("with profiling counts the records of each step", async () => {
+    const { client } = setting();
+    await client.call("RG.CONFIGSET", "ProfileExecutions", "1");
+    const id = (await client.call(
+      "RG.PYEXECUTE",
+      "def all():\n    for n in range(10):\n        yield n\nGB('PythonReader').filter(lambda r: r % 2).flatmap(lambda r: [r, r]).count().run(all)",
+      "UNBLOCKING",
+    )) as string;
+    await client.call("RG.GETRESULTSBLOCKING", id);
+    await client.call("RG.CONFIGSET", "ProfileExecutions", "0");
+    const [one] = await top("ID", id);
+    expect(one).toMatchObject({
+      steps: ["filter", "flatmap", "count", "collect", "accumulate", "text", "collect"],
+      counts: [10, 5, 10, 1, 1, 1, 1, 1],
+    });
+  });
 });

@@ -43,7 +43,8 @@ const CALL_ARGS: Record<keyof typeof CALLS, MarshalValue[]> = {
 const POST_ARGS: Record<keyof typeof POSTS, MarshalValue[]> = {
   script: [1, null, 2, [STEPS, "KeysReader", ["map"]], false],
   results: [1, ["a", 1, ["b"], Buffer.from("c")]],
-  done: [1, [], "done", ["an error"], 1.5, 0, [0.25, 0]],
+  done: [1, [], "done", ["an error"], 1.5, 0, [0.25, 0], [["", 3], ["map", 2]]],
+  sample: [1, 'File "<string>", line 1, in f', 1, 5, []],
   waiting: [1],
   running: [1],
   covers: [2, 1],
@@ -154,7 +155,7 @@ describe("a message that no runtime sends", () => {
     ["a kind that there is not", ["reply", 1, 0, null]],
     ["an operation that there is not", ["call", 1, "open", 1]],
     ["a property of every object", ["call", 1, "constructor"]],
-    ["a call in place of a post", ["call", 1, "done", 1, [], "done", [], 0, 0, []]],
+    ["a call in place of a post", ["call", 1, "done", 1, [], "done", [], 0, 0, [], []]],
     ["a sequence that is a float", ["call", 1.5, "keys_next", 1]],
     ["a sequence that is too large", ["call", 2n ** 53n, "keys_next", 1]],
     ["no list", "post"],
@@ -232,7 +233,7 @@ describe("a message that no runtime sends", () => {
     ["something in a list", [[["a"], null]]],
   ] as [string, MarshalValue][])("has %s as a result", (_name, result) => {
     refused(["post", "results", 1, [result]]);
-    refused(["post", "done", 1, [result], "done", [], 0, 0, []]);
+    refused(["post", "done", 1, [result], "done", [], 0, 0, [], []]);
     refused(["call", 1, "override_reply", result, 1]);
   });
 

@@ -97,6 +97,8 @@ export class FakeHost implements PythonHost {
     return Promise.reject(new Error("not here"));
   }
 
+  async sampleStack(): Promise<undefined> {}
+
   interpreterOf(): undefined {
     return undefined;
   }
@@ -160,6 +162,6 @@ export class FakeHost implements PythonHost {
   #end(job: Job, outcome: Pick<FlowOutcome, "status" | "errors">): void {
     if (!job.isStarted || !(job instanceof FlowJob)) return;
     this.jobs.end(job, this.home);
-    job.onDone({ ...outcome, totalMs: 0.4, readMs: 0, stepMs: [] });
+    job.onDone({ ...outcome, totalMs: 0.4, readMs: 0, stepMs: [], passed: [] });
   }
 }

@@ -89,7 +89,11 @@ export function nowView(): View {
 
   const refresh = (): Promise<void> =>
     notice.attempt(async () => {
-      const [samples, all, info] = await Promise.all([history(), top("FINISHED", "COUNT", ASKED), infoLines()]);
+      const [samples, all, info] = await Promise.all([
+        history(),
+        top("NOSTACK", "FINISHED", "COUNT", ASKED),
+        infoLines(),
+      ]);
       for (const chart of charts) chart.show(samples);
       unfinished.show(all.filter((one) => !isOver(one)));
       slow.show(

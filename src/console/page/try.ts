@@ -93,7 +93,9 @@ export function tryView(upgraded: string): View {
   const showOutcome = async (id: string, code: string): Promise<void> => {
     const began = performance.now();
     for (let wait = 20; !closed; wait = LOOK_MS) {
-      const [progress] = await top("ID", id).catch((error) => (error instanceof Refused ? [] : Promise.reject(error)));
+      const [progress] = await top("NOSTACK", "ID", id).catch((error) =>
+        error instanceof Refused ? [] : Promise.reject(error),
+      );
       if (!progress || isOver(progress)) break;
       notice.tell(`It runs for ${duration(performance.now() - began)}: ${count(progress.results)} results so far.`);
       await new Promise((resolve) => setTimeout(resolve, wait));

@@ -9,7 +9,7 @@ import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { Gamble, OUTBOX_LIMIT, Receiver, Sender, type Shared, Word } from "../channel.ts";
 import type { AnswerPlace, DirectCalls } from "../direct-calls.ts";
 import { type MemoryImage, restoreMemory } from "../memory-image.ts";
-import { BACKGROUND, BEGINS_REQUEST, DIRECT_OUTCOME, type WorkerNotice } from "../protocol.ts";
+import { BACKGROUND, BEGINS_REQUEST, DIRECT_OUTCOME, SAMPLE, type WorkerNotice } from "../protocol.ts";
 import type { Host } from "./host.ts";
 import { OutputLines } from "./output-lines.ts";
 import type { PackFiles } from "./pack-files.ts";
@@ -78,7 +78,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   /** The handle of what main wants interrupted; 0 for nothing, also when that was code of a turn of the loop that is over. */
   const target = (): number => {
     const wanted = Number(Atomics.load(shared.target, 0));
-    if (wanted < BACKGROUND) return wanted;
+    if (wanted < BACKGROUND || wanted === SAMPLE) return wanted;
     return wanted === BACKGROUND + (Atomics.load(words, Word.turn) >>> 0) ? BACKGROUND : 0;
   };
 
@@ -87,6 +87,8 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   let place: AnswerPlace = { start: 0, size: 0 };
   /** The buffer of the next read becomes that place. */
   let placing = false;
+  /** The next message is sent from within an interrupt, perhaps in the middle of receiving another one. */
+  let aside = false;
   /** An answer that is longer than its place, and how much of it is read. */
   let long: Buffer | undefined;
   let longRead = 0;
@@ -222,6 +224,9 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
         return 0;
       case 7:
         return Atomics.exchange(words, Word.openWait, 0);
+      case 8:
+        aside = true;
+        return 0;
       default:
         return -EINVAL;
     }
@@ -275,6 +280,15 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
         if (length <= 0 || length > MAX_MESSAGE) return -EINVAL;
         see(memory);
         if (!(offset >= 0 && offset + length <= heap.length)) return -EINVAL;
+        if (aside) {
+          aside = false;
+          // it is not worth waiting for, and what is being received goes on as if nothing had been
+          if (sender.fits(length)) {
+            sender.sendByRing(heap.subarray(offset, offset + length));
+            ring();
+          }
+          return length;
+        }
         if (turning) turn(false);
         if (heap[offset] === BEGINS_REQUEST) return carryOut(offset, offset + length);
         release();

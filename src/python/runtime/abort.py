@@ -4,7 +4,7 @@ import signal
 import sys
 from asyncio.events import Handle
 
-from . import bridge, waits
+from . import bridge, sampling, waits
 from .context import CONTEXT
 from .errors import RUNTIME_FILES, GearsForceStopped
 
@@ -23,6 +23,7 @@ _WAITS = frozenset((bridge.receive.__code__, bridge.send_and_receive.__code__))
 # These stand in the place of a handle; they mirror protocol.ts.
 SERVE_NESTED = 2**40
 BACKGROUND = 2**41
+SAMPLE = 2**42
 
 
 _armed = set()
@@ -62,6 +63,10 @@ def _interrupted(_signal, frame):
         # nested jobs run on top of users' code only: the runtime's own code is not interrupted, and is soon done
         if _may_raise(frame) or _is_callback(frame):
             waits.serve_nested()
+        return
+    if target == SAMPLE:
+        if _may_raise(frame) or frame.f_code in _WAITS or _is_callback(frame):
+            sampling.tell(frame)
         return
     if target == BACKGROUND:
         if _may_raise(frame) or frame.f_code in _WAITS or _is_callback(frame):

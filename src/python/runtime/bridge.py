@@ -1,6 +1,7 @@
 """Messages to and from the main thread, through the device that the worker provides.
 
-A message is a marshalled object (version 2). Nothing here may be called from a signal handler, except interrupt_target().
+A message is a marshalled object (version 2). Nothing here may be called from a signal handler, except interrupt_target() and
+send_aside().
 
 A signal handler may raise between any two steps. A message that was taken from the device but not handed to the caller yet
 is then put back, so that none is ever lost; only the reply of the interrupted call stays to be received by somebody.
@@ -29,6 +30,7 @@ _PLACE = 4
 _PACKAGES = 5
 _OPEN = 6
 _CLOSE = 7
+_ASIDE = 8
 
 # What became of a request for the engine; mirrors DIRECT_OUTCOME in protocol.ts.
 NOT_HERE, VALUE, BYTES, FAILED, NIL, DONE, LONG, UNSURE = range(8)
@@ -59,6 +61,13 @@ def open():
 
 def send(message):
     """Sends a message and does not wait for anything, unless main is far behind."""
+    write(fd, _dumps(message, _MARSHAL_VERSION))
+
+
+def send_aside(message):
+    """Sends a message from within a signal handler, at whatever point that has interrupted this module. Never waits: the message is
+    dropped when main is far behind."""
+    _lseek(fd, _ASIDE, _QUERY)
     write(fd, _dumps(message, _MARSHAL_VERSION))
 
 

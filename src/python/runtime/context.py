@@ -8,13 +8,15 @@ PROFILE = 2
 NO_ASYNC = 4
 SHARES = 8
 SYNC = 16
+OBSERVED = 32
 
 
 class Context:
     """One piece of work. The main thread knows it by `handle`; 0 stands for code that belongs to no job."""
 
     __slots__ = (
-        "handle", "sender", "session", "traceback", "profile", "no_async", "shares", "holds", "atomic", "abort_requested",
+        "handle", "sender", "session", "traceback", "profile", "observed", "no_async", "shares", "holds", "atomic",
+        "abort_requested",
         "credit", "__weakref__",
     )  # fmt: skip
 
@@ -32,6 +34,7 @@ class Context:
     def set_flags(self, flags):
         self.traceback = bool(flags & TRACEBACK)
         self.profile = bool(flags & PROFILE)
+        self.observed = bool(flags & (PROFILE | OBSERVED))
         self.no_async = bool(flags & NO_ASYNC)
         # others may run on top of it while it waits
         self.shares = bool(flags & SHARES)

@@ -75,7 +75,7 @@ class Flow(Context):
     def run_given(self, plain):
         """Runs the flow on given records. The caller has given it context variables of its own. A flow of `plain` steps runs in a
         plain loop, and is not among the `flows` unless a step has to wait."""
-        if self.profile or plain is None:
+        if self.observed or plain is None:
             flows[self.handle] = self
             self.begin()
             return
@@ -93,7 +93,7 @@ class Flow(Context):
             atomics.leave(self)
         self.state = DONE
         ms = round(self._spent * 1000, 3)
-        calls.post("done", self.handle, self._take(), "done", _shown(self.errors), ms, 0.0, [])
+        calls.post("done", self.handle, self._take(), "done", _shown(self.errors), ms, 0.0, [], [])
         self.steps = ()
         self.source = None
         note_garbage()
@@ -212,17 +212,17 @@ class Flow(Context):
         return None
 
     def _build(self):
-        steps = [step for step in self.steps if step.kind != "collect"] if not self.profile else self.steps
-        counts = bool(steps) and steps[0].kind == "count" and hasattr(self.source, "counted") and not self.profile
+        steps = [step for step in self.steps if step.kind != "collect"] if not self.observed else self.steps
+        counts = bool(steps) and steps[0].kind == "count" and hasattr(self.source, "counted") and not self.observed
         source = self._reader = self.source.counted(self) if counts else self.source.records(self)
-        if self.profile:
+        if self.observed:
             source = profiler.Timed(source)
             self._stages = [source]
         for step in steps[1:] if counts else steps:
             run = RUNNERS.get(step.kind)
             if run is not None:
                 source = run(Stage(self, step), source)
-            if self.profile:
+            if self.observed:
                 source = profiler.Timed(source)
                 self._stages.append(source)
         return iter(source)
@@ -266,7 +266,7 @@ class Flow(Context):
         last = self._take()
         self._close()
         times = round(self._spent * 1000, 3), self._read_ms(), self._step_ms()
-        calls.post("done", self.handle, last, status, _shown(self.errors), *times)
+        calls.post("done", self.handle, last, status, _shown(self.errors), *times, self._passed())
         self._complete_future([self._kept or [], self.errors])
         self.steps = self._stages = ()
         self.source = self._kept = None
@@ -290,6 +290,16 @@ class Flow(Context):
     def _read_ms(self):
         read = self._stages[0].spent if self._stages else self.read_seconds
         return round(read * 1000, 3)
+
+    def progress(self):
+        """How many results are not handed on yet, and what `_passed` gives."""
+        return len(self.results), self._passed()
+
+    def _passed(self):
+        """How many records have come out of the reader and of each step, with the steps' kinds; empty when nobody observes."""
+        if not self._stages:
+            return []
+        return [["", self._stages[0].passed], *([step.kind, timed.passed] for step, timed in zip(self.steps, self._stages[1:]))]
 
     def _step_ms(self):
         """The time of each line of RG.GETEXECUTION, in the order of the lines, which is last first. A step's time stands in its

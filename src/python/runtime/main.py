@@ -64,7 +64,7 @@ def give_up(job, text):
 
 def _end(handle, status, errors):
     flows.pop(handle, None)
-    calls.post("done", handle, [], status, errors, 0, 0, [])
+    calls.post("done", handle, [], status, errors, 0, 0, [], [])
 
 
 def _session(key):

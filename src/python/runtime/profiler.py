@@ -6,15 +6,17 @@ import pstats
 import time
 
 from .errors import error_text
+from .records import Mark
 
 
 class Timed:
-    """Wraps an iterator, and sums up the time that is spent in it and in those that it pulls from."""
+    """Wraps an iterator: counts its records, and sums up the time that is spent in it and in those that it pulls from."""
 
-    __slots__ = ("spent", "_next")
+    __slots__ = ("spent", "passed", "_next")
 
     def __init__(self, source):
         self.spent = 0.0
+        self.passed = 0
         self._next = source.__next__
 
     def __iter__(self):
@@ -23,7 +25,10 @@ class Timed:
     def __next__(self):
         started = time.perf_counter()
         try:
-            return self._next()
+            record = self._next()
+            if type(record) is not Mark:
+                self.passed += 1
+            return record
         finally:
             self.spent += time.perf_counter() - started
 

@@ -204,7 +204,7 @@ class Main:
     def post_results(self, flow, items):
         self.flows[flow]["results"] += items
 
-    def post_done(self, flow, last, status, errors, total, read, steps):
+    def post_done(self, flow, last, status, errors, total, read, steps, _passed):
         self.flows[flow]["results"] += last
         self.flows[flow]["done"] = (status, errors, total, read, steps)
 
