@@ -1,10 +1,11 @@
 /** A flow as a job for Python: it moves one execution from created to finished. */
-import { FlowJob, type FlowOutcome, type Job, type JobCause, type JobLoss } from "../python/job.ts";
+import { FlowJob, type FlowOutcome, type Job, type JobCause, type JobLoss, type Origin } from "../python/job.ts";
 import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
 import { JobFlag, type PythonRequest } from "../python/protocol.ts";
 import { resultsToResp } from "../python/transcode.ts";
 import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
+import { idOf } from "./ids.ts";
 import type { Session } from "./session.ts";
 
 /** Settings that every job carries along. */
@@ -88,6 +89,11 @@ export class Flow extends FlowJob {
 
   get name(): string {
     return `execution ${this.execution.id}`;
+  }
+
+  override get origin(): Omit<Origin, "session"> {
+    const execution = this.execution.id;
+    return this.registration === undefined ? { execution } : { execution, registration: idOf(this.registration) };
   }
 
   override get cause(): JobCause | undefined {

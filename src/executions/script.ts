@@ -1,6 +1,6 @@
 /** A script: what RG.PYEXECUTE runs, from its body to the answer. */
 import { ReplyError } from "../errors.ts";
-import { type JobLoss, ScriptJob, type ScriptOutcome, type DeclaredRun } from "../python/job.ts";
+import { type JobLoss, type Origin, ScriptJob, type ScriptOutcome, type DeclaredRun } from "../python/job.ts";
 import { JobFlag, type PythonRequest } from "../python/protocol.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { Timer } from "../timer.ts";
@@ -159,6 +159,10 @@ export class Script extends ScriptJob implements InOrder, RunningBody {
     this.execution = this.#runner.registry.create({ registered: false, kept });
     this.execution.session = this.session;
     this.#runner.track(this.execution, this);
+  }
+
+  override get origin(): Omit<Origin, "session"> {
+    return this.execution ? { execution: this.execution.id } : {};
   }
 
   get #flags(): number {

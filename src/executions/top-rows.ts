@@ -1,7 +1,7 @@
 /** RG.TOP: how far executions are. RedisGears has nothing like it, so the reply has names for everything. */
 import type { CommandRow } from "../commands/command.ts";
 import { ReplyError } from "../errors.ts";
-import type { StackSample } from "../python/stack-sampler.ts";
+import type { StackSample } from "../python/messages.ts";
 import { array, bulk, integer, map, nil, type Reply, text } from "../resp/reply.ts";
 import type { Execution } from "./execution.ts";
 import { idOf } from "./ids.ts";

@@ -5,13 +5,14 @@
 import type { EngineThreads } from "../engine/engine-threads.ts";
 import { ReplyError } from "../errors.ts";
 import { replyMessage } from "./call-reply.ts";
-import type { FlowOutcome, Interruptible, Job, ScriptOutcome } from "./job.ts";
+import type { FlowOutcome, Interruptible, Job, Origin, ScriptOutcome } from "./job.ts";
 import type { JobHome } from "./jobs.ts";
 import type { LentThread } from "./lent-thread.ts";
 import type { CallContext, CallReply, InterpreterFigures } from "./python-host.ts";
 import type { PythonSession } from "./python-session.ts";
 import { encodeMarshal } from "./marshal.ts";
 import { BadMessage, type PostArgs } from "./messages.ts";
+import { Origins } from "./origins.ts";
 import type { PythonMessage, PythonRequest } from "./protocol.ts";
 import type { PythonWorker } from "./python-worker.ts";
 
@@ -56,6 +57,8 @@ export class Home implements CallContext, JobHome {
   ending: string | undefined;
   /** Why the pool has ended the interpreter, as a sentence for its executions; undefined: they get what the worker says. */
   fault: string | undefined;
+  /** Whose lines it logs and prints. */
+  readonly origins = new Origins();
   /** How often the interpreter was asked where its code is, and has not told. */
   samplesDue = 0;
   /** Calls of the interpreter that have no answer yet. */
@@ -151,6 +154,10 @@ export class Home implements CallContext, JobHome {
       sessions: this.sessions.size,
       tasks: this.jobs.size,
     };
+  }
+
+  origin(job: number, session: number): Origin {
+    return this.origins.of(this.jobs.get(job), job, session);
   }
 
   owners(): object[] {

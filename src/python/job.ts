@@ -56,6 +56,13 @@ export interface Interruptible {
   readonly begun?: boolean;
 }
 
+/** What a line of the log names besides its text. */
+export interface Origin {
+  readonly session?: string;
+  readonly registration?: string;
+  readonly execution?: string;
+}
+
 /** The command that a flow was started by, if its code can ask about that: `call_next()`, `get_command()`, `override_reply()`. */
 export interface JobCause {
   readonly kind: "trigger" | "hook" | "linked";
@@ -125,6 +132,11 @@ export abstract class Job implements Interruptible {
   abstract onLost(loss: JobLoss): void;
   /** Somebody wants it to end; called at each {@link stop}. */
   protected abstract onStop(): void;
+
+  /** What its lines of the log name besides its session. */
+  get origin(): Omit<Origin, "session"> {
+    return {};
+  }
 
   /** The command behind it. */
   get cause(): JobCause | undefined {

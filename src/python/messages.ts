@@ -267,7 +267,8 @@ export const POSTS = {
   /** Code waits on top of which a job may run. */
   open: {},
   keys_close: { cursor: natural },
-  log: { level: oneOf("debug", "verbose", "notice", "warning"), text: text(MAX_LOG_BYTES) },
+  /** `session` is the number of the session in whose code it happened; 0: unknown. */
+  log: { level: oneOf("debug", "verbose", "notice", "warning"), text: text(MAX_LOG_BYTES), job, session: natural },
   /** Answers to what was asked: of a session, of a time event, and whether one was made again. */
   answer: { number: natural, outcome, text: error },
   timer: { number: natural, outcome, text: error },
@@ -287,6 +288,9 @@ type AllCallArgs = { readonly [Op in CallOp]: Values<(typeof CALLS)[Op]> };
 type AllPostArgs = { readonly [Op in PostOp]: Values<(typeof POSTS)[Op]> };
 export type CallArgs<Op extends CallOp> = AllCallArgs[Op];
 export type PostArgs<Op extends PostOp> = AllPostArgs[Op];
+
+/** Where the code of an interpreter is. */
+export type StackSample = PostArgs<"sample">;
 
 /** A decoded call: `op` tells the type of `args`, and `seq` goes back with the answer. */
 export type CallMessage<Ops extends CallOp = CallOp> = {

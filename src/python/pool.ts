@@ -11,7 +11,7 @@ import { Interrupts } from "./interrupts.ts";
 import { FlowJob, type Interruptible, Job, type JobPlace, ScriptJob, type ScriptOutcome } from "./job.ts";
 import { Jobs } from "./jobs.ts";
 import { Lodging } from "./lodging.ts";
-import { BadMessage } from "./messages.ts";
+import { BadMessage, type StackSample } from "./messages.ts";
 import type { PoolOptions } from "./pool-options.ts";
 import type { PythonRequest } from "./protocol.ts";
 import type { Handlers, InterpreterFigures, PythonHost } from "./python-host.ts";
@@ -19,7 +19,7 @@ import type { PythonSession } from "./python-session.ts";
 import { PythonWorker } from "./python-worker.ts";
 import { type JobMessage, Reception } from "./reception.ts";
 import type { PythonAssets } from "./started-worker.ts";
-import { type StackSample, StackSampler } from "./stack-sampler.ts";
+import { StackSampler } from "./stack-sampler.ts";
 import { restartReason, Tally } from "./tally.ts";
 
 /** Milliseconds of everybody being busy after which one more interpreter is booted. */
@@ -347,6 +347,7 @@ export class Pool implements PythonHost {
   /** The session lives here from now on; `messages` make it again when it lived elsewhere before. */
   #settleIn(session: PythonSession, home: Home, messages: readonly PythonRequest[] | undefined): void {
     session.home = home;
+    home.origins.lodged(session);
     if (!home.tenant) home.settle(session);
     this.#orphans.delete(session);
     if (!messages) return;
@@ -362,6 +363,7 @@ export class Pool implements PythonHost {
 
   #end(job: Job, home: Home): void {
     this.#jobs.end(job, home);
+    home.origins.ended(job);
     this.#interrupts.ended(job);
     this.#options.onJobEnd(home, job);
   }
@@ -384,7 +386,8 @@ export class Pool implements PythonHost {
           onEngineUsed: (owes) => this.#options.onEngineUsed?.(owes),
           onEngineBroken: () => this.#options.onEngineBroken?.(),
           onFlood: (what) => this.#endFor(self, "flood", what),
-          onOutput: (stream, text) => (this.#options.output ?? this.#log).info({ stream }, text),
+          onOutput: ({ stream, text, job, session }) =>
+            (this.#options.output ?? this.#log).info({ ...self.origin(job, session), stream }, text),
           onExit: (reason) => this.#onExit(self, reason),
         }),
     );

@@ -115,5 +115,13 @@ export const SAMPLE = 2 ** 42;
 export type WorkerNotice =
   | { readonly kind: "ready" }
   | { readonly kind: "died"; readonly reason: string }
-  | { readonly kind: "output"; readonly stream: "stdout" | "stderr"; readonly text: string; readonly bytes: number }
+  | {
+      readonly kind: "output";
+      readonly stream: "stdout" | "stderr";
+      readonly text: string;
+      readonly bytes: number;
+      /** The handle of the job, and the number of the session, whose code has printed it; 0: unknown. */
+      readonly job: number;
+      readonly session: number;
+    }
   | { readonly kind: "snapshot"; readonly bytes: Uint8Array<ArrayBuffer> };

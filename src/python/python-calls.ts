@@ -23,6 +23,9 @@ export interface PythonCallsOptions extends PythonCommandsOptions {
   readonly log: Pick<Logger, "trace" | "debug" | "info" | "warn">;
 }
 
+/** How the levels of scripts are called in the log. */
+const LOG_LEVELS = { debug: "trace", verbose: "debug", notice: "info", warning: "warn" } as const;
+
 /** The calls and posts that are dealt with here. */
 type Own = "execute" | "atomic" | "keys_open" | "keys_next" | "keys_close" | "config_get" | "log";
 
@@ -38,7 +41,7 @@ export class PythonCalls {
     keys_next: ({ home }, { cursor }) => this.#walks.next(home, cursor),
     keys_close: ({ home }, { cursor }) => this.#walks.close(home, cursor),
     config_get: (_caller, { key }) => okReply(this.#options.option(key)?.toString("utf8") ?? null),
-    log: (_caller, line) => this.#log(line),
+    log: (caller, line) => this.#log(caller, line),
   };
   readonly commands: PythonCommands;
   readonly #options: PythonCallsOptions;
@@ -74,11 +77,7 @@ export class PythonCalls {
     return reply;
   }
 
-  #log({ level, text }: PostArgs<"log">): void {
-    const { log } = this.#options;
-    if (level === "warning") log.warn(text);
-    else if (level === "debug") log.trace(text);
-    else if (level === "verbose") log.debug(text);
-    else log.info(text);
+  #log(caller: CallContext, { level, text, job, session }: PostArgs<"log">): void {
+    this.#options.log[LOG_LEVELS[level]](caller.origin?.(job, session) ?? {}, text);
   }
 }

@@ -3,9 +3,8 @@
  */
 import type { EngineThreads } from "../engine/engine-threads.ts";
 import type { Maybe } from "../maybe.ts";
-import type { FlowJob, Interruptible, Job } from "./job.ts";
-import type { CallArgs, CallOp, PostArgs, ServerPostOp } from "./messages.ts";
-import type { StackSample } from "./stack-sampler.ts";
+import type { FlowJob, Interruptible, Job, Origin } from "./job.ts";
+import type { CallArgs, CallOp, PostArgs, ServerPostOp, StackSample } from "./messages.ts";
 import type { PythonRequest } from "./protocol.ts";
 import type { PythonSession } from "./python-session.ts";
 
@@ -142,6 +141,8 @@ export interface CallContext {
   useEngine?(threads: EngineThreads, only: number, withBodies: boolean): void;
   /** A large answer is being made: of one interpreter there is one at a time. */
   prepares?(answer: Promise<unknown>): void;
+  /** Whose a line is that it logs: by the handle of a job and the number of a session, as it tells them. */
+  origin?(job: number, session: number): Origin;
   /** In whose names its jobs send commands; the call may be on top of any of them. */
   owners?(): object[];
   /**

@@ -31,7 +31,7 @@ export interface PythonWorkerOptions {
   /** It has ended inside the engine, which must not be used any more. */
   readonly onEngineBroken?: () => void;
   /** One line that Python has printed. */
-  readonly onOutput: (stream: "stdout" | "stderr", text: string) => void;
+  readonly onOutput: (printed: Extract<WorkerNotice, { kind: "output" }>) => void;
   /** The worker is gone; called once, with a text for the log. */
   readonly onExit: (reason: string) => void;
 }
@@ -321,7 +321,7 @@ export class PythonWorker {
         break;
       case "output":
         Atomics.sub(this.#shared.words, Word.outputBytes, notice.bytes);
-        this.#options.onOutput(notice.stream, notice.text);
+        this.#options.onOutput(notice);
         break;
       case "snapshot":
         break;

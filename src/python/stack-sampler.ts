@@ -1,9 +1,6 @@
 /** Where the code is that interpreters run: they are asked by an interrupt, upon which the code goes on as if nothing had been. */
 import type { Home } from "./home.ts";
-import { BadMessage, type PostArgs } from "./messages.ts";
-
-/** Where an interpreter's code is. */
-export type StackSample = PostArgs<"sample">;
+import { BadMessage, type StackSample } from "./messages.ts";
 
 interface Asked {
   readonly sample: Promise<StackSample | undefined>;

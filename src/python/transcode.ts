@@ -189,6 +189,7 @@ export function replyToMarshal(reply: Reply, out: MarshalWriter): { wroteBytes: 
     case "nil":
       out.none();
       return { wroteBytes: false };
+    case "verbatim":
     case "bulk": {
       const text = isUtf8(reply.bytes);
       if (text) out.textBytes(reply.bytes, 0, reply.bytes.length);

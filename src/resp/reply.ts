@@ -8,6 +8,8 @@ export type Reply =
   | { readonly type: "error"; readonly text: string }
   | { readonly type: "integer"; readonly value: number | bigint }
   | { readonly type: "bulk"; readonly bytes: Uint8Array }
+  /** Text for people, which programs such as redis-cli print as it is: a verbatim string in RESP3, a bulk string in RESP2. */
+  | { readonly type: "verbatim"; readonly bytes: Uint8Array }
   | { readonly type: "nil" }
   | { readonly type: "array"; readonly items: readonly Reply[] }
   /** Pairs: a map in RESP3, a flat array in RESP2. */
@@ -25,6 +27,8 @@ export const error = (text: string): Reply => ({ type: "error", text });
 export const integer = (value: number | bigint): Reply => ({ type: "integer", value });
 /** A bulk string of bytes, which must not be changed afterwards. */
 export const bulk = (bytes: Uint8Array): Reply => ({ type: "bulk", bytes });
+/** A text for people: {@link Reply}. */
+export const verbatim = (value: string): Reply => ({ type: "verbatim", bytes: Buffer.from(value) });
 /** A bulk string of a text's UTF-8 bytes. */
 export const text = (value: string): Reply => ({ type: "bulk", bytes: Buffer.from(value) });
 export const nil = (): Reply => NIL;
@@ -59,6 +63,11 @@ export function encode(reply: Reply, protocol: Protocol): Uint8Array[] {
         break;
       case "bulk":
         out.addText(`$${next.bytes.length}\r\n`);
+        out.addBytes(next.bytes);
+        out.addBytes(CRLF);
+        break;
+      case "verbatim":
+        out.addText(protocol === 3 ? `=${next.bytes.length + 4}\r\ntxt:` : `$${next.bytes.length}\r\n`);
         out.addBytes(next.bytes);
         out.addBytes(CRLF);
         break;

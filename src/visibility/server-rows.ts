@@ -1,5 +1,5 @@
 /** Commands about the server and its Python. */
-import { array, integer, type Reply, text } from "../resp/reply.ts";
+import { array, integer, type Reply, text, verbatim } from "../resp/reply.ts";
 import type { Access, CommandRow } from "../commands/command.ts";
 import { type InfoSources, ownSection } from "./info.ts";
 
@@ -53,7 +53,7 @@ export function serverCommands({ memory, regears }: ServerCommandDeps): CommandR
       group: "server",
       access: "read",
       testedBy: "test/visibility/visibility.test.ts",
-      run: () => text(ownSection(regears())),
+      run: () => verbatim(ownSection(regears())),
     },
     gone("rg.pyexecuteremote", "Execute remote"),
     gone("rg.pyfreeinterpreter", "Free interpreter"),

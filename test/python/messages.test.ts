@@ -43,14 +43,26 @@ const CALL_ARGS: Record<keyof typeof CALLS, MarshalValue[]> = {
 const POST_ARGS: Record<keyof typeof POSTS, MarshalValue[]> = {
   script: [1, null, 2, [STEPS, "KeysReader", ["map"]], false],
   results: [1, ["a", 1, ["b"], Buffer.from("c")]],
-  done: [1, [], "done", ["an error"], 1.5, 0, [0.25, 0], [["", 3], ["map", 2]]],
+  done: [
+    1,
+    [],
+    "done",
+    ["an error"],
+    1.5,
+    0,
+    [0.25, 0],
+    [
+      ["", 3],
+      ["map", 2],
+    ],
+  ],
   sample: [1, 'File "<string>", line 1, in f', 1, 5, []],
   waiting: [1],
   running: [1],
   covers: [2, 1],
   open: [],
   keys_close: [1],
-  log: ["notice", "text"],
+  log: ["notice", "text", 1, 2],
   answer: [1, "ok", ""],
   timer: [1, "error", "text"],
   restored: [1, "ok", ""],
@@ -274,7 +286,7 @@ describe("a message that no runtime sends", () => {
   });
 
   it("has a long line for the log", () => {
-    expect(decode(["post", "log", "notice", "x".repeat(16_384)])).toBeDefined();
-    refused(["post", "log", "notice", "x".repeat(100_000)]);
+    expect(decode(["post", "log", "notice", "x".repeat(16_384), 0, 0])).toBeDefined();
+    refused(["post", "log", "notice", "x".repeat(100_000), 0, 0]);
   });
 });

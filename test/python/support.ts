@@ -42,7 +42,7 @@ export class TestWorker {
       memoryLimitMb: options.memoryLimitMb ?? 512,
       memfsLimitMb: options.memfsLimitMb ?? 64,
       onMessage: (bytes) => this.onMessage(bytes),
-      onOutput: (stream, text) => this.output.push(`${stream}: ${text}`),
+      onOutput: ({ stream, text }) => this.output.push(`${stream}: ${text}`),
       onExit: (reason) => {
         this.exited = reason;
         leave(reason);

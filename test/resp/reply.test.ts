@@ -13,6 +13,7 @@ import {
   raw,
   status,
   text,
+  verbatim,
 } from "../../src/resp/reply.ts";
 
 const CASES: readonly {
@@ -34,6 +35,7 @@ const CASES: readonly {
   { name: "integer beyond 64 bits", reply: integer(2n ** 63n), two: "$19\r\n9223372036854775808\r\n" },
   { name: "number beyond 64 bits", reply: integer(2 ** 64), two: "$20\r\n18446744073709551616\r\n" },
   { name: "bulk", reply: bulk(Buffer.from([0, 255, 13, 10])), two: "$4\r\n\0\xff\r\n\r\n" },
+  { name: "verbatim", reply: verbatim("a\r\nb"), two: "$4\r\na\r\nb\r\n", three: "=8\r\ntxt:a\r\nb\r\n" },
   { name: "empty bulk", reply: bulk(Buffer.alloc(0)), two: "$0\r\n\r\n" },
   { name: "text", reply: text("é"), two: "$2\r\né\r\n" },
   { name: "nil", reply: nil(), two: "$-1\r\n", three: "_\r\n" },

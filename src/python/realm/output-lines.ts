@@ -24,10 +24,20 @@ export class OutputLines {
     stderr: new StringDecoder("utf8"),
   };
   #dropped = 0;
+  /** Whose lines they are: the handle of a job and the number of a session, 0 for none. */
+  #job = 0;
+  #session = 0;
 
   constructor(words: Int32Array<SharedArrayBuffer>, notify: (notice: WorkerNotice) => void) {
     this.#words = words;
     this.#notify = notify;
+  }
+
+  /** What is printed from now on is another job's (an even number, two more than twice the handle) or session's (an odd one). */
+  comesFrom(number: number): void {
+    this.flush();
+    if (number % 2 === 0) this.#job = number / 2 - 1;
+    else this.#session = (number - 1) / 2;
   }
 
   /** Takes printed bytes; sends the lines that are complete. */
@@ -67,6 +77,6 @@ export class OutputLines {
 
   #post(stream: Stream, text: string, bytes: number): void {
     Atomics.add(this.#words, Word.outputBytes, bytes);
-    this.#notify({ kind: "output", stream, text, bytes });
+    this.#notify({ kind: "output", stream, text, bytes, job: this.#job, session: this.#session });
   }
 }

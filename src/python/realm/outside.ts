@@ -342,6 +342,10 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     control(command, argument) {
       switch (command) {
         case 0:
+          if (argument > 0) {
+            output.comesFrom(argument);
+            return 0;
+          }
           unread = message !== undefined;
           read = 0;
           return 0;

@@ -145,6 +145,12 @@ def close_wait():
     return _lseek(fd, _CLOSE, _QUERY) == 1
 
 
+def prints_for(job, session):
+    """Tells whose lines are printed from now on: the handle of a job, and the number of a session. 0 is none."""
+    _lseek(fd, job * 2 + 2, _REWIND)
+    _lseek(fd, session * 2 + 1, _REWIND)
+
+
 def load_packages():
     """Brings in the packages that main has given to this interpreter. Gives the number of their files."""
     return _lseek(fd, _PACKAGES, _QUERY)

@@ -2,7 +2,7 @@
 
 import itertools
 
-from . import bridge
+from . import bridge, origins
 from .bridge import OK, WITH_BYTES
 from .convert import revive
 from .errors import GearsError
@@ -43,4 +43,4 @@ def log(level, message):
     """Writes a line to the server's log; level is `debug`, `verbose`, `notice` or `warning`."""
     if len(message) > _LINE:
         message = f"{message[:_LINE]}... ({len(message)} characters)"
-    bridge.send(["post", "log", level, message])
+    bridge.send(["post", "log", level, message, *origins.present()])

@@ -5,7 +5,7 @@ import gc
 import sys
 import time
 
-from . import abort, calls, loop, packages, profiler, registrations, scripts, timers, waits
+from . import abort, calls, loop, origins, packages, profiler, registrations, scripts, timers, waits
 from . import api as _api  # noqa: F401 - fills the globals of scripts
 from .convert import revive, shortened
 from .errors import error_text
@@ -17,6 +17,7 @@ def prepare():
     """To be called once in each worker, after the bridge was opened. The worker can be interrupted from then on."""
     loop.install()
     abort.install()
+    origins.install()
     waits.connect(perform, give_up, abort.stop)
     sys.argv = ["Embeded"]
     time.sleep = waits.sleep

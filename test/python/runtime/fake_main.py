@@ -184,7 +184,7 @@ class Main:
     def call_timer_begin(self, number):
         return True
 
-    def post_log(self, level, message):
+    def post_log(self, level, message, _job, _session):
         self.logs.append((level, message))
 
     def post_script(self, job, error, builders, run, begins):
@@ -337,6 +337,14 @@ def open_wait():
 def close_wait():
     was_open, main.wait_is_open = main.wait_is_open, False
     return was_open
+
+
+def send_aside(message):
+    main.take(message)
+
+
+def prints_for(_job, _session):
+    pass
 
 
 def receive(timeout_ms=None, turn=False):
