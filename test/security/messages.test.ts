@@ -83,7 +83,11 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
       "calls.call('execute', ['PING'], -1001)",
       "execute, job: expected an integer from 0 to 9007199254740991",
     ],
-    ["done of the script itself", "calls.post('done', handle, [], 'done', [], 0, 0, [])\nwhile True: pass", "done of "],
+    [
+      "done of the script itself",
+      "calls.post('done', handle, [], 'done', [], 0, 0, [], [])\nwhile True: pass",
+      "done of ",
+    ],
     ["results of the script itself", "calls.post('results', handle, ['x'])", "results of "],
     ["waiting of the script itself", "calls.post('waiting', handle)", "waiting of "],
     [
@@ -179,8 +183,13 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
       "register, spec: expected at most 67108864 bytes",
     ],
     [
+      "where it is, unasked",
+      "calls.post('sample', handle, '', 0, 0, [])\nwhile True: pass",
+      "sample: nobody has asked for one",
+    ],
+    [
       "a long line for the log",
-      "bridge.send(['post', 'log', 'notice', 'x' * 60_000_000])",
+      "bridge.send(['post', 'log', 'notice', 'x' * 60_000_000, 0, 0])",
       "log, text: marshal: text of more than 65792 bytes",
     ],
   ])("%s", async (_name, code, reason) => {
@@ -192,7 +201,12 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
 
   it("whatever jobs of others it names", async () => {
     // that of the trigger that waits is among them; those that have ended are nobody's
-    for (const post of ["'results', n, ['x']", "'done', n, [], 'done', [], 0, 0, []", "'waiting', n", "'running', n"]) {
+    for (const post of [
+      "'results', n, ['x']",
+      "'done', n, [], 'done', [], 0, 0, [], []",
+      "'waiting', n",
+      "'running', n",
+    ]) {
       expect(await run(`for n in range(1, handle): calls.post(${post})\ncalls.call('config_get', 'x')`)).toMatch(
         NONE_OF_MINE,
       );
@@ -219,7 +233,7 @@ describe("an execution whose script forges its end", () => {
   it("can be aborted", async () => {
     const forged = `${FORGE}
 def forge(x):
-    calls.post('done', CONTEXT.get().handle, [], 'done', [], 0, 0, [])
+    calls.post('done', CONTEXT.get().handle, [], 'done', [], 0, 0, [], [])
     while True: pass
 GB('PythonReader').map(forge).run(lambda: (yield 1))`;
     const id = String(await mallory.call("RG.PYEXECUTE", forged, "UNBLOCKING"));
