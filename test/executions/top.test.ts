@@ -55,8 +55,11 @@ describe("RG.TOP", () => {
       "fails",
     );
     await client.call("SET", "k1", "1");
-    await until(async () => (await top("FINISHED", "COUNT", "1")).some(({ description }) => description === "fails"));
-    const [last] = await top("FINISHED", "COUNT", "1");
+    const last = await until(async () =>
+      (await top("FINISHED", "COUNT", "1")).find(
+        ({ description, status }) => description === "fails" && status === "done",
+      ),
+    );
     const [registration] = (await client.call("RG.DUMPREGISTRATIONS")) as Value[];
     expect(last).toMatchObject({ status: "done", errors: 1, registration: fields(registration).id });
   });
