@@ -16,14 +16,3 @@ export class InternalError extends Error {
 /** The standard arity error of Redis, for a command's lower-case name. */
 export const arityError = (command: string): ReplyError =>
   new ReplyError(`ERR wrong number of arguments for '${command}' command`);
-
-/**
- * An address that can not be listened on.
- * @param address as the person who starts the server wrote it
- * @param reason the system's error
- */
-export function listenError(address: string, reason: Error): InternalError {
-  const taken = "code" in reason && reason.code === "EADDRINUSE";
-  const text = taken ? "it is in use already (EADDRINUSE)" : reason.message;
-  return new InternalError(`can not listen on ${address}: ${text}`, { cause: reason });
-}

@@ -3,7 +3,7 @@
  * done for other pages that a browser has open. docs/security.md says what is promised of it.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { listenError } from "../errors.ts";
+import { listening } from "../listening.ts";
 import type { Logger } from "../log.ts";
 import { PageFiles } from "./page-files.ts";
 import type { ConsoleCommands } from "./console-commands.ts";
@@ -87,14 +87,7 @@ export class ConsoleServer {
       });
     });
     server.maxConnections = MAX_CONNECTIONS;
-    await new Promise<void>((resolve, reject) => {
-      const refuse = (reason: Error): void => reject(listenError(`${bind}:${port}`, reason));
-      server.once("error", refuse);
-      server.listen({ port, host: bind }, () => {
-        server.off("error", refuse);
-        resolve();
-      });
-    });
+    await listening(server, { port, host: bind });
     this.#server = server;
     history.start();
     this.#options.logs.start();

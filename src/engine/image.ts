@@ -26,7 +26,7 @@ const END = 0x0b;
 const FUNCTION = 0;
 
 /** A part of the memory's first contents. */
-export interface Segment {
+interface Segment {
   readonly address: number;
   readonly bytes: Uint8Array;
 }

@@ -24,7 +24,7 @@ export const jobFlags = (settings: JobSettings, more = 0): number =>
   more;
 
 /** What a flow that is started by an event is started on. */
-export interface FlowEvent {
+interface FlowEvent {
   readonly registration: number;
   /** Asked for when the flow is started. */
   readonly records: () => MarshalValue;

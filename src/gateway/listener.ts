@@ -1,7 +1,7 @@
 /** The server's sockets: accepts clients, counts them, and lets them finish when the server stops. */
 import { lstatSync, unlinkSync } from "node:fs";
 import { createServer, type Server, type ServerOpts, type Socket } from "node:net";
-import { listenError } from "../errors.ts";
+import { listening } from "../listening.ts";
 import { addressesOf } from "./addresses.ts";
 import { Gateway } from "./gateway.ts";
 import { createServer as createTlsServer } from "node:tls";
@@ -144,24 +144,14 @@ export class Listener {
     for (const client of this.#clients) if (client.isIdleFor(timeout * 1000)) client.close();
   }
 
-  #open(
-    address: { host?: string; port?: number; path?: string; backlog: number },
-    tls?: TlsListening,
-  ): Promise<Server> {
+  async #open(address: Parameters<typeof listening>[1], tls?: TlsListening): Promise<Server> {
     const options = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
     const server = tls ? this.#createTlsServer(options, tls) : createServer(options);
     if (!tls) server.on("connection", (socket) => this.#accept(socket));
-    return new Promise((resolve, reject) => {
-      const refuse = (reason: Error): void =>
-        reject(listenError(address.path ?? `${address.host}:${address.port}`, reason));
-      server.once("error", refuse);
-      server.listen(address, () => {
-        server.off("error", refuse);
-        server.on("error", (reason) => this.#gateway.log.error({ err: reason }, "a client could not be accepted"));
-        this.#servers.push(server);
-        resolve(server);
-      });
-    });
+    await listening(server, address);
+    server.on("error", (reason) => this.#gateway.log.error({ err: reason }, "a client could not be accepted"));
+    this.#servers.push(server);
+    return server;
   }
 
   #createTlsServer(options: ServerOpts, tls: TlsListening): Server {

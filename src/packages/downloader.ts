@@ -198,7 +198,7 @@ async function request({ url, accept = "*/*" }: Wanted, idle: IdleLimit): Promis
 }
 
 /** The address without the user and password that it may have, which go into a header. */
-export function splitPassword(address: string): { plain: string; authorization: string | undefined } {
+function splitPassword(address: string): { plain: string; authorization: string | undefined } {
   const url = new URL(address);
   const { username, password } = url;
   url.username = "";

@@ -8,7 +8,7 @@ import { basename } from "node:path";
 export const COMPILED_OS = "emscripten-wasm32";
 
 /** A wheel on its way. */
-export interface SentWheel {
+interface SentWheel {
   readonly fileName: string;
   readonly bytes: Buffer;
 }

@@ -15,7 +15,7 @@ export interface Demand {
 }
 
 /** Sets of packages that may have interpreters of their own at a time, besides what there would be without packages. */
-export const MAX_PACKAGE_SETS = 8;
+const MAX_PACKAGE_SETS = 8;
 
 /**
  * Sessions of one user share interpreters: one for each script that waits, and a spare one while everybody is busy. Each

@@ -31,7 +31,7 @@ interface Handles {
 }
 
 /** What sessions must have in common to share an interpreter: the user and the packages, as one text. */
-export const kindOf = ({ user, packages }: PythonSession): string => `${packages?.key ?? ""} ${user}`;
+const kindOf = ({ user, packages }: PythonSession): string => `${packages?.key ?? ""} ${user}`;
 
 export class Home implements CallContext, JobHome {
   readonly number: number;

@@ -279,7 +279,7 @@ export const POSTS = {
 } as const satisfies Record<string, Fields>;
 
 export type CallOp = keyof typeof CALLS;
-export type PostOp = keyof typeof POSTS;
+type PostOp = keyof typeof POSTS;
 /** Posts in which a job tells of itself. */
 export type JobPostOp = "script" | "results" | "done" | "waiting" | "running" | "covers";
 /** Posts that something of the server takes: they are neither a job's, nor the answer to a question, nor a compiler's. */

@@ -110,10 +110,10 @@ export interface PythonHost {
 }
 
 /** Answers one call from Python. @throws ReplyError whose text Python raises, BadMessage when no runtime of ours asks that */
-export type CallHandler<Op extends CallOp> = (caller: CallContext, args: CallArgs<Op>) => Maybe<CallReply>;
+type CallHandler<Op extends CallOp> = (caller: CallContext, args: CallArgs<Op>) => Maybe<CallReply>;
 
 /** Takes one post from Python. @throws BadMessage when no runtime of ours tells that */
-export type PostHandler<Op extends ServerPostOp> = (caller: CallContext, args: PostArgs<Op>) => void;
+type PostHandler<Op extends ServerPostOp> = (caller: CallContext, args: PostArgs<Op>) => void;
 
 /** Answer the calls, by operation. */
 export type CallHandlers = { readonly [Op in CallOp]: CallHandler<Op> };

@@ -12,7 +12,7 @@
 import { crc32 } from "node:zlib";
 import { type Entry, entryOf } from "./record.ts";
 
-export const FORMAT = 2;
+const FORMAT = 2;
 
 /** Who writes, and what its Python can read. */
 export interface Versions {

@@ -1,6 +1,6 @@
 /** The HTTP port for monitoring: `/metrics` and `/healthz`, and nothing else. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { listenError } from "../errors.ts";
+import { listening } from "../listening.ts";
 import { PROMETHEUS_TYPE } from "./formats.ts";
 
 interface MonitoringOptions {
@@ -31,14 +31,7 @@ export class MonitoringServer {
       this.#answer(request, response);
     });
     server.maxConnections = MAX_CONNECTIONS;
-    await new Promise<void>((resolve, reject) => {
-      const refuse = (reason: Error): void => reject(listenError(`${bind}:${port}`, reason));
-      server.once("error", refuse);
-      server.listen({ port, host: bind }, () => {
-        server.off("error", refuse);
-        resolve();
-      });
-    });
+    await listening(server, { port, host: bind });
     this.#server = server;
   }
 

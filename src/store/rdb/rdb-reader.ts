@@ -27,7 +27,7 @@ export interface RdbRecord {
 }
 
 /** It is no such file, or damaged, or of a version that is not known. */
-export class BadRdb extends Error {
+class BadRdb extends Error {
   override name = "BadRdb";
 }
 
