@@ -41,6 +41,8 @@ const MB = 1024 * 1024;
 const MUCH_MEMORY = 2560 * MB;
 const CLIENTS_MEMORY = 640 * MB;
 const TIGHT_OUTPUT_LIMIT = 256 * MB;
+/** Of `server.aof_state`: the append-only file is whole. While it is begun the state is another one. */
+const AOF_ON = 1;
 /** A socket without input. A step that reads only from this socket carries out no command, and so only writes. */
 const NOBODY = new VirtualSocket(false);
 
@@ -338,6 +340,20 @@ export class EmbeddedEngine implements Engine {
     connection.write(encodeCommand(["CONFIG", "SET", "maxmemory-clients", String(CLIENTS_MEMORY)]));
     connection.onData = () => connection.close();
     this.#log.warn("the engine's memory is large: clients that make it hold much more will be disconnected");
+  }
+
+  /** Is every change appended to a file that a restart would begin with? */
+  get hasLog(): boolean {
+    return this.#valkey?.direct !== undefined && this.#valkey.state?.get("aofState") === AOF_ON;
+  }
+
+  /** Brings everything that was changed so far into the append-only file, and that to the disk. @throws what went wrong */
+  async syncLog(): Promise<void> {
+    const { direct, state, files } = this.#valkey ?? {};
+    this.#inside(() => direct?.flush());
+    if (this.#end !== undefined || !state || !files) throw new InternalError(ENGINE_DOWN);
+    if (state.get("aofLastWriteStatus") !== 0) throw files.takeFailure() ?? new Error("the log can not be written");
+    await files.sync(state.get("aofDescriptor"));
   }
 
   /** Writes what was changed and is not in the append-only file yet. */

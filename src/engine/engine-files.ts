@@ -66,6 +66,12 @@ export class EngineFiles {
     return failure;
   }
 
+  /** Brings a file of Valkey's to the disk, and what is on its way there already. @throws what went wrong */
+  async sync(descriptor: number): Promise<void> {
+    this.#descriptors.syncInBackground(descriptor);
+    await this.#sync.idle();
+  }
+
   /**
    * From now on the engine is told when its append-only file is on the disk, or could not be brought there.
    * @param onDone is called each time: the engine may have waited with what it has to write

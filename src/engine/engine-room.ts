@@ -14,7 +14,10 @@ import { parseEngineUrl } from "./url.ts";
 import type { Logger } from "../log.ts";
 
 /** An engine that keeps its data in files of its own, as far as somebody has to do with them. */
-export type DataEngine = Pick<EmbeddedEngine, "background" | "takeFileFailure" | "noteSave" | "withDebug">;
+export type DataEngine = Pick<
+  EmbeddedEngine,
+  "background" | "takeFileFailure" | "noteSave" | "withDebug" | "hasLog" | "syncLog"
+>;
 
 export interface EngineRoom {
   readonly engine: Engine;

@@ -8,6 +8,7 @@ import { type EngineLog, EngineOutput } from "./engine-output.ts";
 import type { ThreadsOptions } from "./engine-threads.ts";
 import { forksOf } from "./fork/engine-forks.ts";
 import type { ReplicaNetwork } from "./fork/replicas.ts";
+import { ServerState } from "./fork/server-state.ts";
 import { buildOf, Internals } from "./internals.ts";
 import { plainImage, prepareImage } from "./prepared-image.ts";
 import { VirtualHost } from "./virtual-host.ts";
@@ -54,6 +55,8 @@ export interface Valkey {
   readonly settings: Readonly<Record<string, string>>;
   readonly internals: Internals | undefined;
   readonly direct: DirectEntry | undefined;
+  /** What it keeps about its files. */
+  readonly state: ServerState | undefined;
   /** What other threads need to use it; undefined where they can not. */
   readonly shared: Pick<ThreadsOptions, "module" | "memory" | "build"> | undefined;
   /** Lets its event loop turn once. */
@@ -128,6 +131,7 @@ export async function bootValkey(options: ValkeyOptions, log: EngineLog, events:
     return {
       ...{ host, files, settings, internals, shared: sharing },
       direct: isPrepared ? new DirectEntry(exports as unknown as DirectFunctions, internals) : undefined,
+      state: ServerState.ofBuild(build, memory),
       step: functions.rk_step,
       nextTimeout: functions.rk_next_timeout_ms,
     };

@@ -5,6 +5,7 @@ import { type Ids, NODE_ID, parseId } from "../executions/ids.ts";
 import type { Declarations } from "../executions/script.ts";
 import type { Session, SessionRegistry } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
+import type { Maybe } from "../maybe.ts";
 import type { PythonHost } from "../python/python-host.ts";
 import { Declared } from "./declared.ts";
 import { Registration, type RegistrationSpec, type RegisterReader } from "./registration.ts";
@@ -59,6 +60,11 @@ export class RegistrationRegistry {
    * kept, and were taken back.
    */
   kept: () => Promise<void> = async () => {};
+  /**
+   * Has all changes so far stand before whatever is done to the data from now on, within the call where that is possible.
+   * Whether they do is told by {@link kept}.
+   */
+  entered: () => Maybe<void> = () => {};
   /** Called after each registration that came or went. */
   onChange: (registration: Registration, isThere: boolean) => void = () => {};
 
@@ -113,7 +119,8 @@ export class RegistrationRegistry {
         }
         if (replaced) this.replace(replaced);
         for (const registration of list) this.#enter(registration);
-        for (const registration of list) this.#start(registration);
+        const entered = this.entered();
+        if (entered) return entered.then(() => this.#settled(list));
         return this.#settled(list);
       },
       discard: () => {
@@ -249,8 +256,13 @@ export class RegistrationRegistry {
     this.#reader(registration.spec).activate(registration);
   }
 
-  /** Resolves when onRegistered of all was called and what is kept is on disk. @throws ReplyError when it can not be kept */
+  /**
+   * Declared registrations take effect: what they do to the data comes after them.
+   * @returns resolves when onRegistered of all was called and what is kept is on disk; rejects with a ReplyError when it can not
+   * be kept
+   */
   async #settled(declared: readonly Registration[]): Promise<void> {
+    for (const registration of declared) if (this.#all.has(registration.number)) this.#start(registration);
     await Promise.all([this.kept(), ...declared.map((registration) => this.#callOnRegistered(registration))]);
   }
 

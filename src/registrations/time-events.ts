@@ -68,8 +68,9 @@ interface TimeEvent {
   stopReason: string | undefined;
 }
 
-/** What stands in a time event's key, for people who look at it: an engine has no type for it. */
-const keyText = (seconds: number): string => `time event of Regears, every ${seconds} s; delete this key to stop it`;
+/** What stands in a time event's key: whose it is, for people who look at it, and after a restart for us. */
+const keyText = ({ number, seconds }: TimeEventSpec): string =>
+  `time event ${number} of Regears, every ${seconds} s; delete this key to stop it`;
 
 /** Bytes of the functions of time events that are kept, all together. */
 const MAX_BYTES = 512 * 1024 * 1024;
@@ -87,6 +88,8 @@ export class TimeEvents {
   onChange: (timer: KeptTimer, isThere: boolean) => void = () => {};
   /** Resolves when all changes so far survive a restart; rejects with a ReplyError when they can not be kept. */
   kept: () => Promise<void> = async () => {};
+  /** Has all changes so far stand before whatever is done to the data from now on, where that is possible. */
+  entered: () => Maybe<void> = () => {};
 
   readonly #options: TimeEventsOptions;
   readonly #clock: Clock;
@@ -158,7 +161,18 @@ export class TimeEvents {
 
   /** Makes the keys of time events again, if they are missing: those were lost with the data. */
   async putKeysBack(specs: readonly TimeEventSpec[]): Promise<void> {
-    for (const { key, seconds } of specs) await this.#ask("SET", key, keyText(seconds), "NX");
+    for (const spec of specs) await this.#ask("SET", spec.key, keyText(spec), "NX");
+  }
+
+  /** Removes the keys of time events that have ended. */
+  async removeKeys(specs: readonly TimeEventSpec[]): Promise<void> {
+    for (const spec of specs) if (await this.hasKey(spec)) await this.#ask("DEL", spec.key);
+  }
+
+  /** Is the key of this time event there, and no other one of its name? */
+  async hasKey(spec: TimeEventSpec): Promise<boolean> {
+    const [text] = (await this.#ask("MGET", spec.key)) as readonly unknown[];
+    return String(text) === keyText(spec);
   }
 
   /** Ends one that can not be kept, before it was answered. */
@@ -203,21 +217,31 @@ export class TimeEvents {
             ["SET", key, "", "NX"].map((word) => Buffer.from(word)),
           );
     if (refused !== undefined) throw new ReplyError(refused);
-    if (key !== null && !(await this.#ask("SET", key, keyText(seconds), "NX"))) return okReply(false);
     const number = ++this.#last;
     const event = this.#add(session, number, seconds, key === null ? undefined : { number, seconds, key, blob });
-    if (key !== null) await this.#keep(key);
+    if (event.kept && !(await this.#claim(event, event.kept))) return okReply(false);
     // Python does not know the number before: it could not be called.
     this.#schedule(event);
     return okReply(number);
   }
 
-  /** @throws ReplyError when it can not be kept: it was taken back then, and its key is */
-  async #keep(key: string): Promise<void> {
+  /**
+   * Makes the key of a time event, which is kept already: if the server is killed in between there is no key without its
+   * time event, and one without its key is none.
+   * @returns false when there is a key of that name; then it has ended
+   * @throws ReplyError when it can not be kept; then it has ended, too
+   */
+  async #claim(event: TimeEvent, spec: TimeEventSpec): Promise<boolean> {
+    let isOurs = false;
     try {
-      await this.kept();
+      await this.entered();
+      isOurs = (await this.#ask("SET", spec.key, keyText(spec), "NX")) !== null;
+      if (isOurs) await this.kept();
+      else this.#end(event);
+      return isOurs;
     } catch (error) {
-      await this.#ask("DEL", key);
+      this.#end(event);
+      if (isOurs) await this.#ask("DEL", spec.key);
       throw error;
     }
   }
@@ -383,10 +407,9 @@ export class TimeEvents {
     const { host, log } = this.#options;
     const { session, number, kept } = event;
     event.timer?.cancel();
-    if (this.#events.delete(number)) {
-      this.#count(session.user, -1);
-      this.#bytes -= kept?.blob.length ?? 0;
-    }
+    if (!this.#events.delete(number)) return;
+    this.#count(session.user, -1);
+    this.#bytes -= kept?.blob.length ?? 0;
     if (why !== undefined) log.warn(`GEARS: a time event of session ${session.id} was stopped: ${why}`);
     if (!kept) return;
     session.timers.delete(number);

@@ -38,12 +38,6 @@ interface DataFolderOptions extends DataNames {
   readonly now?: () => Date;
 }
 
-/** Bytes at the begin of a dump in which its own fields are. */
-const HEAD_BYTES = 1024;
-/** The field that says when it was made, in seconds, as a number of 32 bits. */
-const MADE_AT = Buffer.from("\xfa\x05ctime\xc2", "latin1");
-/** A save that is made in place is of the moment at which it ends; a file that is much younger was copied. */
-const LONGEST_SAVE_MS = 600_000;
 /** Bytes of a dump that are copied at a time. */
 const COPIED_BYTES = 1024 * 1024;
 /** What Valkey says of data of modules. */
@@ -54,7 +48,7 @@ const MOST_REPAIRS = 2;
 export class DataFolder {
   readonly #options: DataFolderOptions;
   readonly #disk: FileSystem;
-  #moment = 0;
+  #hasData = false;
   #repairs = 0;
   #isWithoutModules = false;
 
@@ -63,9 +57,9 @@ export class DataFolder {
     this.#disk = options.disk ?? DISK;
   }
 
-  /** The data are as they were at this time, in milliseconds since 1970; 0: there were none. */
-  get moment(): number {
-    return this.#moment;
+  /** Were there any data before? */
+  get hasData(): boolean {
+    return this.#hasData;
   }
 
   /**
@@ -75,12 +69,13 @@ export class DataFolder {
   async prepare(): Promise<void> {
     const { appendonly, log } = this.#options;
     const hasLog = await this.#exists(this.#manifest);
-    const begins = appendonly && !hasLog && (await this.#begin());
+    if (appendonly && !hasLog) await this.#begin();
     if (!appendonly && hasLog)
       log.warn(
         `there is a log of changes in ${this.#logFolder}, which is not read: appendonly is no. The data are those of ${this.#dump}`,
       );
-    this.#moment = await (appendonly && !begins ? this.#momentOfLog() : this.#momentOfDump());
+    this.#hasData = await this.#exists(appendonly ? this.#manifest : this.#dump);
+    if (this.#hasData && !appendonly) await this.#tryDump();
   }
 
   /**
@@ -151,16 +146,15 @@ export class DataFolder {
    * There is no log yet. Valkey would begin with an empty one, also when there is a dump, and go on to replace that: so a
    * log is begun whose first file is the dump. (A log of Redis 6 and earlier is one file beside the dump, which Valkey
    * takes over.)
-   * @returns whether there was a dump to begin with
    */
-  async #begin(): Promise<boolean> {
+  async #begin(): Promise<void> {
     const { directory, appendfilename, log } = this.#options;
     const left = await this.#changesLeft();
     if (left !== undefined)
       throw new InternalError(
         `${this.#manifest} is missing, and ${left} is there: the log can not be read without it. Put it back, or move the folder away`,
       );
-    if ((await this.#exists(join(directory, appendfilename))) || !(await this.#exists(this.#dump))) return false;
+    if ((await this.#exists(join(directory, appendfilename))) || !(await this.#exists(this.#dump))) return;
     const base = `${appendfilename}.1.base.rdb`;
     await this.#disk.mkdir(this.#logFolder, { recursive: true, mode: 0o700 });
     const content = await this.#disk.open(this.#dump, "r");
@@ -172,7 +166,6 @@ export class DataFolder {
     const manifest = `file ${base} seq 1 type b\n`;
     await replaceFile(this.#disk, this.#manifest, (file) => file.writeFile(manifest));
     log.info(`the log of changes begins with the data of ${this.#dump}`);
-    return true;
   }
 
   /** A file with changes. At the very first start there is an empty one before the manifest. */
@@ -185,35 +178,14 @@ export class DataFolder {
     return undefined;
   }
 
-  /** A dump says in which second it was begun; the file's own time is more exact. */
-  async #momentOfDump(): Promise<number> {
+  /** Of a file that it can not even open the engine says little. @throws InternalError */
+  async #tryDump(): Promise<void> {
     try {
       const file = await this.#disk.open(this.#dump, "r");
-      try {
-        const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
-        const head = buffer.subarray(0, bytesRead);
-        const at = head.indexOf(MADE_AT);
-        const { mtimeMs } = await file.stat();
-        if (at < 0 || at + MADE_AT.length + 4 > bytesRead) return mtimeMs;
-        const begun = head.readUInt32LE(at + MADE_AT.length) * 1000;
-        return mtimeMs >= begun && mtimeMs < begun + LONGEST_SAVE_MS ? mtimeMs : begun;
-      } finally {
-        await file.close();
-      }
+      await file.read(Buffer.alloc(1), 0, 1, 0).finally(() => file.close());
     } catch (error) {
-      if (codeOf(error) === "ENOENT") return 0;
       throw new InternalError(`the data in ${this.#dump} can not be read: ${textOf(error)}`);
     }
-  }
-
-  /** The file that was written last tells: when the server was killed everything until then is in it. */
-  async #momentOfLog(): Promise<number> {
-    let last = 0;
-    for (const name of await this.#disk.readdir(this.#logFolder).catch(() => [])) {
-      if (!name.endsWith(".aof") && !name.endsWith(".rdb")) continue;
-      last = Math.max(last, (await this.#disk.stat(join(this.#logFolder, name))).mtimeMs);
-    }
-    return last;
   }
 
   async #exists(path: string): Promise<boolean> {

@@ -12,6 +12,7 @@ import {
   prepareFor,
   REPAIR_HINT,
   replaceFile,
+  setAside,
   textOf,
 } from "./disk.ts";
 import {
@@ -23,8 +24,8 @@ import {
   type LogContent,
   type Versions,
 } from "./log-format.ts";
-import { additionOf, nameOf, removalOf } from "./record.ts";
-import type { Store, StoredChange, StoredItem } from "./store.ts";
+import { additionOf, HEAD, headRecordOf, nameOf, removalOf } from "./record.ts";
+import type { ChangeFile, Head, StoredChange, StoredItem } from "./store.ts";
 
 export const REGISTRATIONS_FILE = "regears-registrations.json";
 
@@ -47,7 +48,7 @@ const SLACK = 64 * 1024;
 /** Bytes of a new file that are put together at a time. */
 const PART = 256 * 1024;
 
-export class FileStore implements Store {
+export class FileStore implements ChangeFile {
   readonly #options: FileStoreOptions;
   readonly #path: string;
   readonly #disk: FileSystem;
@@ -63,6 +64,7 @@ export class FileStore implements Store {
   #limit = 0;
   /** Something was appended. */
   #grown = false;
+  #head: Head | undefined;
 
   constructor(options: FileStoreOptions) {
     this.#options = options;
@@ -89,11 +91,19 @@ export class FileStore implements Store {
       this.#limit = 2 * this.#needed() + SLACK;
       this.#isWhole = true;
     }
+    this.#head = entries.get(HEAD)?.entry.head;
     return [...entries.values()].flatMap(({ entry: { item } }) => (item ? [item] : []));
   }
 
-  async write({ added, removed }: StoredChange): Promise<void> {
+  /** How far the changes had come that were loaded, if the file tells. */
+  get head(): Head | undefined {
+    return this.#head;
+  }
+
+  /** @param head how far the changes have come with this one, where they are counted */
+  async write({ added, removed }: StoredChange, head?: Head): Promise<void> {
     const additions = added.map((item) => ({ name: nameOf(item), text: additionOf(item) }));
+    if (head && removed.length + added.length > 0) additions.push({ name: HEAD, text: headRecordOf(head) });
     const records = [...removed.map(removalOf), ...additions.map(({ text }) => text)];
     if (records.length === 0) return;
     const apply = (all: Map<string, string>): Map<string, string> => {
@@ -113,6 +123,29 @@ export class FileStore implements Store {
     await this.#append(encodeChange(records, this.#lines));
     this.#lines += records.length;
     apply(this.#records);
+  }
+
+  /** Keeps these and no others. @throws what went wrong; then the file is most likely as it was */
+  async replace(items: readonly StoredItem[], head: Head): Promise<void> {
+    await this.#options.ready?.();
+    const records = new Map(items.map((item) => [nameOf(item), additionOf(item)]));
+    records.set(HEAD, headRecordOf(head));
+    await this.#writeAnew(records);
+    this.#records = records;
+  }
+
+  /** What is in it is kept elsewhere. @throws what went wrong */
+  async remove(): Promise<void> {
+    await this.#letGo();
+    await this.#disk.rm(this.#path, { force: true });
+    [this.#records, this.#head] = [new Map(), undefined];
+  }
+
+  /** What is in it belongs to other data. @returns where it is now */
+  async setAside(): Promise<string> {
+    await this.#letGo();
+    [this.#records, this.#head] = [new Map(), undefined];
+    return setAside(this.#disk, this.#path, "of-other-data", this.#now());
   }
 
   /** Leaves a file in which nothing can be missing at the end unnoticed. */
@@ -240,7 +273,8 @@ export class FileStore implements Store {
     const { entries } = content;
     const copy = await keepCopy(this.#disk, this.#path, "damaged", this.#now());
     await this.#writeAnew(new Map([...entries].map(([name, { text: record }]) => [name, record])));
-    log.error(`${text}. ${entries.size} registrations and time events could be read; the file is kept as ${copy}`);
+    const count = [...entries.values()].filter(({ entry }) => entry.item).length;
+    log.error(`${text}. ${count} registrations and time events could be read; the file is kept as ${copy}`);
     return { ...content, cut: 0 };
   }
 }

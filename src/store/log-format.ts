@@ -159,7 +159,7 @@ class LogReader {
 
   #apply(): void {
     for (const { text, entry } of this.#change) {
-      if (entry?.item) this.#entries.set(entry.name, { text, entry });
+      if (entry?.item ?? entry?.head) this.#entries.set(entry.name, { text, entry });
       else if (entry) this.#entries.delete(entry.name);
     }
     this.#change = [];

@@ -8,20 +8,23 @@ import type { Ids } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/execution-runner.ts";
 import type { Requirements } from "../executions/requirements.ts";
 import type { SessionRegistry } from "../executions/session.ts";
-import type { Middleware } from "../commands/path.ts";
+import { after, type Middleware } from "../commands/path.ts";
 import type { Logger } from "../log.ts";
 import type { PythonHost } from "../python/python-host.ts";
 import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
 import type { TimeEvents } from "../registrations/time-events.ts";
+import { isError } from "../resp/frames.ts";
 import { error, status } from "../resp/reply.ts";
 import { explainsFailures, refusesToSave } from "./data-commands.ts";
 import { DataFolder, type DataNames } from "./data-folder.ts";
 import { DataSaves } from "./data-saves.ts";
 import { reasonOf, textOf } from "./disk.ts";
+import { EngineStore } from "./engine-store.ts";
 import { FileStore } from "./file-store.ts";
+import { FunctionCommands } from "./function-commands.ts";
 import { type KeptTimers, RegistrationKeeper } from "./registration-keeper.ts";
 import { DirectoryInUse, DirectoryLock } from "./directory-lock.ts";
-import { NullStore, type StoredTimer } from "./store.ts";
+import { NullStore, SeparateStore, type StoredItem, type StoredState } from "./store.ts";
 
 interface PersistenceOptions extends DataNames {
   /** Go on with what can be read of damaged files, which are kept under other names. */
@@ -41,7 +44,7 @@ interface PersistenceOptions extends DataNames {
   readonly ids: Ids;
   readonly host: PythonHost;
   readonly runner: ExecutionRunner;
-  readonly timers: KeptTimers & Pick<TimeEvents, "putKeysBack">;
+  readonly timers: KeptTimers & Pick<TimeEvents, "putKeysBack" | "removeKeys" | "hasKey">;
   /** Of Regears and of Python, to tell what a file was made by. */
   readonly versions: { readonly regears: string; readonly python: string };
   readonly log: Logger;
@@ -66,17 +69,24 @@ export class Persistence {
     const { registrations, ids, timers, repair } = options;
     const lock = directory === "" ? undefined : new DirectoryLock({ directory, log });
     const ready = async (): Promise<void> => lock?.take();
-    const store = lock ? new FileStore({ directory, versions, log, repair, ready }) : new NullStore(log);
+    const file = lock ? new FileStore({ directory, versions, log, repair, ready }) : undefined;
+    const inData =
+      data && file
+        ? new EngineStore({ engine: data, open: () => connections.open(), file, ready, versions, repair, log })
+        : undefined;
     this.#lock = lock;
     this.#keeper = new RegistrationKeeper({
-      ...{ store, registrations, ids, timers, log },
+      store: inData ?? new SeparateStore(file ?? new NullStore(log)),
+      ...{ registrations, ids, timers, log },
       prepareSessions: (restored) => options.requirements.restore(restored),
     });
     const reloading = debugReload((owner) => this.#reload(owner));
-    if (data) {
+    if (data && inData) {
       this.#folder = new DataFolder(options);
       this.#saves = new DataSaves({ engine: data, connections, gate, log });
-      this.middlewares = [explainsFailures(() => data.takeFileFailure()), reloading];
+      const functions = new FunctionCommands({ store: inData, open: () => connections.open() });
+      const explaining = explainsFailures(() => data.takeFileFailure());
+      this.middlewares = [explaining, keptWithLog(inData), functions, reloading];
     } else this.middlewares = options.embedded ? [refusesToSave(connections), reloading] : [];
   }
 
@@ -106,24 +116,31 @@ export class Persistence {
     if (!this.#folder) return;
     const info = String(await withConnection(this.#options.connections, (client) => client.call("INFO", "keyspace")));
     const keys = [...info.matchAll(/^db\d+:keys=(\d+)/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
-    if (this.#folder.moment > 0) this.#options.log.info(`${keys} keys loaded`);
+    if (this.#folder.hasData) this.#options.log.info(`${keys} keys loaded`);
   }
 
   /** Brings the registrations back and begins to save. To be called when the data are there and Python runs. */
   async restore(): Promise<void> {
     const { log } = this.#options;
-    const count = await this.#keeper.restore((timers) => this.#putKeysBack(timers));
+    const count = await this.#keeper.restore((state) => this.#withoutKeys(state));
     this.#adopt();
     if (count > 0) log.info(`${count} registrations of an earlier run are back`);
     this.#saves?.start();
   }
 
-  /** The keys of time events are data: those that were made after the moment of the data are not in them. */
-  async #putKeysBack(timers: readonly StoredTimer[]): Promise<void> {
-    const folder = this.#folder;
-    if (!folder) return;
-    const later = timers.filter(({ madeAt }) => madeAt >= folder.moment);
-    await this.#options.timers.putKeysBack(later.map(({ spec }) => spec));
+  /**
+   * The keys of time events are data: those that are newer than the data are made again, and those of time events that had
+   * ended go.
+   * @returns the time events that have no key, and so have ended
+   */
+  async #withoutKeys({ items, newer, ended }: StoredState): Promise<ReadonlySet<StoredItem>> {
+    const { timers } = this.#options;
+    const without = new Set<StoredItem>();
+    if (!this.#folder) return without;
+    await timers.removeKeys(ended.map(({ spec }) => spec));
+    await timers.putKeysBack(newer.map(({ spec }) => spec));
+    for (const item of items) if (item.kind === "timer" && !(await timers.hasKey(item.spec))) without.add(item);
+    return without;
   }
 
   /** DEBUG RELOAD: the engine saves and loads its data, everything of Gears goes through what a restart does to it. */
@@ -197,6 +214,28 @@ export class Persistence {
     }
     this.#lock?.release();
   }
+}
+
+/** Where registrations are kept depends on whether there is a log of changes. */
+function keptWithLog(store: EngineStore): Middleware {
+  return {
+    of: ["client", "python"],
+    active: false,
+    always: ["config"],
+    handle: (_name, request) => {
+      const [verb, ...words] = request.copy(1).map(wordOf);
+      const isAboutLog = verb === "set" && words.some((word, at) => at % 2 === 0 && word === "appendonly");
+      if (!isAboutLog) return undefined;
+      return after(async (reply) => {
+        try {
+          if (!isError(reply)) await store.refresh();
+          return undefined;
+        } catch (reason) {
+          return error(`ERR the registrations can not be kept: ${reasonOf(reason)}`);
+        }
+      });
+    },
+  };
 }
 
 /** DEBUG RELOAD needs no permission: it is for tests of scripts that are to survive a restart. */

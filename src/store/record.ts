@@ -4,14 +4,19 @@
  * `{"number": "…"}`. Nothing that a value may be is lost on the way: half surrogate pairs are escaped by JSON itself.
  */
 import { SPEC_DEFAULTS } from "../registrations/registration.ts";
-import type { StoredItem, StoredSession } from "./store.ts";
+import type { Head, StoredItem, StoredSession } from "./store.ts";
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 
-/** What a record tells: something is there from now on, or is gone. */
-export type Entry =
-  | { readonly name: string; readonly item: StoredItem }
-  | { readonly name: string; readonly item: undefined };
+/** What a record tells: something is there from now on, or is gone; or how far the changes have come. */
+export interface Entry {
+  readonly name: string;
+  readonly item?: StoredItem | undefined;
+  readonly head?: Head;
+}
+
+/** The name of the record that tells how far the changes have come. */
+export const HEAD = "head";
 
 /** By what an item is known in its file. */
 export const nameOf = ({ kind, number }: Pick<StoredItem, "kind" | "number">): string => `${kind} ${number}`;
@@ -21,9 +26,16 @@ export const additionOf = (item: StoredItem): string => JSON.stringify({ add: pa
 export const removalOf = (item: Pick<StoredItem, "kind" | "number">): string =>
   JSON.stringify({ remove: nameOf(item) });
 
+export const headRecordOf = ({ history, count }: Head): string => JSON.stringify({ head: { history, count } });
+
 /** @throws Error when it is no record of this version */
 export function entryOf(text: string): Entry {
-  const record = JSON.parse(text) as { readonly add?: Json; readonly remove?: Json };
+  const record = JSON.parse(text) as { readonly add?: Json; readonly remove?: Json; readonly head?: Head };
+  if (record.head) {
+    const { history, count } = record.head;
+    if (typeof history !== "string" || !Number.isSafeInteger(count)) throw new Error("it does not count the changes");
+    return { name: HEAD, head: { history, count } };
+  }
   if (typeof record.remove === "string") return { name: record.remove, item: undefined };
   const item = itemOf(unpack(record.add ?? null));
   return { name: nameOf(item), item };

@@ -6,20 +6,19 @@ import { ReplyError } from "../errors.ts";
 import type { Ids } from "../executions/ids.ts";
 import { Session } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
+import type { Maybe } from "../maybe.ts";
 import type { Registration } from "../registrations/registration.ts";
 import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
 import type { KeptTimer, TimeEvents } from "../registrations/time-events.ts";
 import { Delta } from "./delta.ts";
 import { reasonOf, textOf } from "./disk.ts";
-import type { Store, StoredItem, StoredSession, StoredTimer } from "./store.ts";
+import type { Store, StoredChange, StoredItem, StoredSession, StoredState } from "./store.ts";
 
 interface KeeperOptions {
   readonly store: Store;
   readonly registrations: RegistrationRegistry;
   readonly ids: Ids;
   readonly timers: KeptTimers;
-  /** Milliseconds since 1970. */
-  readonly now?: () => number;
   /** Gets for sessions what their code needs, before they are made again. */
   readonly prepareSessions?: (sessions: Iterable<Session>) => Promise<void>;
   readonly log: Pick<Logger, "info" | "error">;
@@ -28,21 +27,40 @@ interface KeeperOptions {
 }
 
 /** What is kept of the time events. */
-export type KeptTimers = Pick<TimeEvents, "list" | "restore" | "takeBack" | "forgetAll" | "onChange" | "kept">;
+export type KeptTimers = Pick<
+  TimeEvents,
+  "list" | "restore" | "takeBack" | "forgetAll" | "onChange" | "kept" | "entered"
+>;
 
-interface Change {
+/** What has come and gone. */
+class Change {
   readonly registrations: Delta<Registration>;
   readonly timers: Delta<KeptTimer>;
+
+  constructor(registrations = new Delta<Registration>(), timers = new Delta<KeptTimer>()) {
+    this.registrations = registrations;
+    this.timers = timers;
+  }
+
+  get isEmpty(): boolean {
+    return this.registrations.isEmpty && this.timers.isEmpty;
+  }
+
+  followedBy({ registrations, timers }: Change): Change {
+    return new Change(this.registrations.followedBy(registrations), this.timers.followedBy(timers));
+  }
 }
-
-const noChange = (): Change => ({ registrations: new Delta(), timers: new Delta() });
-
-const isEmpty = ({ registrations, timers }: Change): boolean => registrations.isEmpty && timers.isEmpty;
 
 export class RegistrationKeeper {
   readonly #options: KeeperOptions;
-  /** What has changed and is not being written yet. */
-  #change = noChange();
+  /** What has changed and is not in the store yet. */
+  #change = new Change();
+  /** What is in the store, and would not survive yet. */
+  #entered = new Change();
+  /** Rejects when something could not enter the store that nobody was told of yet. */
+  #entering: Maybe<void> = undefined;
+  /** What the store may have, although it was taken back: it has to go. */
+  #undo = new Change();
   /** The write that goes on, and the one after it, which will take everything that has changed by then. */
   #writing: Promise<void> | undefined;
   #next: Promise<void> | undefined;
@@ -57,21 +75,33 @@ export class RegistrationKeeper {
     this.#options = options;
     const { registrations, timers } = options;
     registrations.kept = () => this.flush();
+    registrations.entered = () => this.#enter();
     timers.kept = registrations.kept;
+    timers.entered = registrations.entered;
   }
 
   /**
    * Makes everything again that was kept, and keeps what changes from then on. To be called once, when the data is
    * loaded and Python runs.
-   * @param prepare is given the time events before they are made again
+   * @param withoutEnded is given what there is before it is made again, and tells which time events have ended
    * @returns how many registrations there were
    * @throws InternalError when what is kept can not be used
    */
-  async restore(prepare: (timers: readonly StoredTimer[]) => Promise<void>): Promise<number> {
-    const stored = await this.#options.store.load();
-    await prepare(stored.filter((item) => item.kind === "timer"));
-    const count = await this.#restore(stored);
+  async restore(withoutEnded: (state: StoredState) => Promise<ReadonlySet<StoredItem>>): Promise<number> {
+    const { store, log } = this.#options;
+    const state = await store.load();
+    const ended = await withoutEnded(state);
+    const count = await this.#restore(state.items.filter((item) => !ended.has(item)));
     this.#watch();
+    if (ended.size === 0) return count;
+    const change = { added: [], removed: [...ended] };
+    try {
+      await store.enter(change);
+      await store.settle(change);
+    } catch (error) {
+      // they end again at the next start
+      log.error(`time events that have ended can not be removed: ${textOf(error)}`);
+    }
     return count;
   }
 
@@ -97,7 +127,7 @@ export class RegistrationKeeper {
    * @throws ReplyError when it can not be written; everything that is not on disk has been taken back then
    */
   flush(): Promise<void> {
-    if (isEmpty(this.#change)) return this.#writing ?? Promise.resolve();
+    if (this.#change.isEmpty && this.#entered.isEmpty) return this.#writing ?? Promise.resolve();
     this.#next ??= (this.#writing ?? Promise.resolve()).then(
       () => this.#write(),
       (error) => {
@@ -140,29 +170,59 @@ export class RegistrationKeeper {
     });
   }
 
+  /**
+   * Takes what has changed to the store, within the call where that is possible: it stands before whatever is done to the
+   * data from now on. Whether that is so tells {@link flush}.
+   */
+  #enter(): Maybe<void> {
+    const change = this.#change;
+    const all = this.#undo.followedBy(change);
+    if (all.isEmpty) return undefined;
+    this.#change = new Change();
+    this.#entered = this.#entered.followedBy(change);
+    try {
+      const entering = this.#options.store.enter(this.#stored(all));
+      if (!(entering instanceof Promise)) {
+        this.#undo = new Change();
+        return undefined;
+      }
+      const before = this.#entering;
+      this.#entering = Promise.resolve(before).then(() => entering);
+      return this.#entering.then(
+        () => {
+          this.#undo = new Change();
+        },
+        () => {},
+      );
+    } catch (error) {
+      const failed = Promise.reject(error);
+      failed.catch(() => {});
+      this.#entering = failed;
+      return undefined;
+    }
+  }
+
   #write(): Promise<void> {
     this.#next = undefined;
-    const change = this.#change;
-    this.#change = noChange();
-    this.#writing = this.#writeChange(change).finally(() => {
+    void this.#enter();
+    const [change, entering] = [this.#entered, this.#entering];
+    [this.#entered, this.#entering] = [new Change(), undefined];
+    this.#writing = this.#settle(change, entering).finally(() => {
       this.#writing = undefined;
     });
     return this.#writing;
   }
 
-  async #writeChange(change: Change): Promise<void> {
+  async #settle(change: Change, entering: Maybe<void>): Promise<void> {
     const { store, log } = this.#options;
-    const { registrations, timers } = change;
-    const removed = [
-      ...[...registrations.removed.keys()].map((number) => ({ kind: "registration", number }) as const),
-      ...[...timers.removed.keys()].map((number) => ({ kind: "timer", number }) as const),
-    ];
     try {
-      await store.write({ added: this.#storedForm(registrations.added.values(), timers.added.values()), removed });
+      await entering;
+      await store.settle(this.#stored(change));
     } catch (error) {
       if (!this.#failing) log.error(`registrations can not be kept, and are refused until they can: ${textOf(error)}`);
       this.#failing = true;
       this.#takeBack(change);
+      if (error instanceof ReplyError) throw error;
       throw new ReplyError(`MISCONF Errors writing the registrations to disk: ${reasonOf(error)}`);
     }
     if (this.#failing) log.info("registrations are kept again");
@@ -171,27 +231,52 @@ export class RegistrationKeeper {
 
   /** Nothing has changed since the last write that succeeded, but for time events that have ended: nobody waits for that. */
   #takeBack(failed: Change): void {
-    const registrations = failed.registrations.followedBy(this.#change.registrations);
-    const timers = failed.timers.followedBy(this.#change.timers);
-    this.#change = noChange();
+    const { registrations, timers } = failed.followedBy(this.#entered).followedBy(this.#change);
+    [this.#change, this.#entered, this.#entering] = [new Change(), new Change(), undefined];
     this.#ignore();
     this.#options.registrations.takeBack([...registrations.added.values()], [...registrations.removed.values()]);
     for (const timer of timers.added.values()) this.#options.timers.takeBack(timer);
     this.#watch();
     for (const timer of timers.removed.values()) this.#change.timers.note(timer, false);
-    if (isEmpty(this.#change)) return;
+    const undo = new Change();
+    for (const one of registrations.removed.values()) undo.registrations.note(one, true);
+    for (const one of registrations.added.values()) undo.registrations.note(one, false);
+    for (const one of timers.added.values()) undo.timers.note(one, false);
+    this.#undo = this.#undo.followedBy(undo);
+    this.#retryLater();
+  }
+
+  /** Nobody waits for what has to be written now. */
+  #retryLater(): void {
+    if (this.#change.isEmpty && this.#undo.isEmpty) return;
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.flush().catch(() => {}), this.#options.retryMs ?? 5000).unref();
+    const again = (): void => {
+      void this.#enter();
+      this.flush().then(
+        () => this.#retryLater(),
+        () => {},
+      );
+    };
+    this.#retry = setTimeout(again, this.#options.retryMs ?? 5000).unref();
+  }
+
+  #stored({ registrations, timers }: Change): StoredChange {
+    return {
+      added: this.#storedForm(registrations.added.values(), timers.added.values()),
+      removed: [
+        ...[...registrations.removed.keys()].map((number) => ({ kind: "registration", number }) as const),
+        ...[...timers.removed.keys()].map((number) => ({ kind: "timer", number }) as const),
+      ],
+    };
   }
 
   #storedForm(registrations: Iterable<Registration>, timers: Iterable<KeptTimer>): StoredItem[] {
-    const madeAt = (this.#options.now ?? Date.now)();
     return [
       ...Array.from(registrations, ({ number, session, spec }): StoredItem => {
         return { kind: "registration", number, session: this.#storedSession(session), spec };
       }),
       ...Array.from(timers, ({ number, session, spec }): StoredItem => {
-        return { kind: "timer", number, session: this.#storedSession(session), spec, madeAt };
+        return { kind: "timer", number, session: this.#storedSession(session), spec };
       }),
     ];
   }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import type { FileCalls } from "../../src/engine/files/engine-folder.ts";
@@ -207,33 +207,6 @@ async function written(directory: string, mode: "everysec" | "always", calls: Fi
   await server.stop();
   return answered;
 }
-
-describe("the moment of the data", () => {
-  it("is that of the dump, which a copy does not change", async () => {
-    const directory = newFolder();
-    expect((await startData(directory)).folder.moment).toBe(0);
-    const begun = Date.now();
-    const server = await startData(directory);
-    await server.client.call("SET", "a", "1");
-    await server.saves.save();
-    await server.stop();
-    const { moment } = (await startData(directory)).folder;
-    expect(moment).toBeGreaterThanOrEqual(begun);
-    expect(moment).toBeLessThanOrEqual(Date.now());
-    utimesSync(join(directory, "dump.rdb"), new Date(), new Date(Date.now() + 3_600_000));
-    const { moment: copied } = (await startData(directory)).folder;
-    expect(Math.abs(copied - moment)).toBeLessThan(1000);
-  });
-
-  it("is that of the last change of the log", async () => {
-    const directory = newFolder();
-    const server = await startData(directory, { appendonly: true }, { appendfsync: "always" });
-    await server.client.call("SET", "a", "1");
-    await server.stop();
-    const written = statSync(join(directory, "appendonlydir/appendonly.aof.1.incr.aof")).mtimeMs;
-    expect((await startData(directory, { appendonly: true })).folder.moment).toBe(written);
-  });
-});
 
 describe("data that can not be loaded", () => {
   it("are refused with the file and the reason; repaired they are kept under another name", async () => {

@@ -19,6 +19,7 @@ export class BackgroundSync {
   /** Descriptors that are closed when their last call of fdatasync has ended. */
   readonly #closing = new Set<number>();
   readonly #retries = new Map<number, NodeJS.Timeout>();
+  readonly #waiting: ((error: unknown) => void)[] = [];
 
   constructor(calls: FileCalls) {
     this.#calls = calls;
@@ -39,7 +40,16 @@ export class BackgroundSync {
     this.#calls.fdatasync(fd, (error) => {
       const isOpen = this.#ended(fd);
       this.onDone(error ?? undefined);
+      this.#tellWaiting(error ?? undefined);
       if (error && isOpen) this.#retry(fd);
+    });
+  }
+
+  /** Resolves when nothing goes on any more; rejects with what went wrong meanwhile. */
+  idle(): Promise<void> {
+    if (this.#running.size === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waiting.push((error) => (error === undefined ? resolve() : reject(error)));
     });
   }
 
@@ -64,6 +74,11 @@ export class BackgroundSync {
       this.#closing.add(fd);
       this.finish(fd);
     } else this.#calls.closeSync(fd);
+  }
+
+  #tellWaiting(error: unknown): void {
+    if (error === undefined && this.#running.size > 0) return;
+    for (const tell of this.#waiting.splice(0)) tell(error);
   }
 
   /** @returns whether the descriptor is still in use */

@@ -42,6 +42,7 @@ const INT = {
   aofBuffer: 3784,
   aofDescriptor: 3788,
   aofLastRewriteStatus: 3844,
+  aofLastWriteStatus: 3860,
   /** Whether the base that is being written is in the format of a dump. */
   aofRewritesAsDump: 3876,
   aofManifest: 3888,

@@ -16,7 +16,7 @@ export type ModuleValue = bigint | number | Buffer;
 export interface RdbRecord {
   readonly start: number;
   readonly end: number;
-  readonly kind: "key" | "module aux" | "other" | "end";
+  readonly kind: "key" | "module aux" | "function" | "other" | "end";
   /** Of a key: its name and the number of its database. */
   readonly key?: Buffer;
   readonly database?: number;
@@ -24,6 +24,8 @@ export interface RdbRecord {
   readonly module?: { readonly name: string; readonly version: number };
   /** What a module has written. Of keys only when it is asked for. */
   readonly values?: readonly ModuleValue[];
+  /** Of a library of functions. */
+  readonly code?: Buffer;
 }
 
 /** It is no such file, or damaged, or of a version that is not known. */
@@ -120,8 +122,7 @@ export class RdbReader {
         this.#skipLengths(3);
         break;
       case Op.function:
-        this.#skipStrings(1);
-        break;
+        return { kind: "function", start, code: this.#string(), end: this.#at };
       case Op.select:
         this.#database = Number(this.#length());
         break;
