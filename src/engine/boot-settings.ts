@@ -8,6 +8,9 @@ import { ENGINE_CLIENTS } from "./own-settings.ts";
 /** The name of that file. It is not on the disk; one of this name there is not reached. */
 export const SETTINGS_FILE = ".regears-engine.conf";
 
+/** What stays so whatever is configured: replicas get the file that a copy has written, for it can not write to their connections. */
+export const FIXED_SETTINGS: Readonly<Record<string, string>> = { "repl-diskless-sync": "no" };
+
 /**
  * What the server itself wants of Valkey.
  * @param scriptLimitMs how long a script may run; 0: for ever
@@ -19,8 +22,6 @@ export function ownSettings(scriptLimitMs: number, outputLimit: number, saves: b
     maxclients: String(ENGINE_CLIENTS),
     // Saving always fails without a folder; somebody who tries must not stop all writes.
     ...(saves ? {} : { "stop-writes-on-bgsave-error": "no" }),
-    // Replicas get the file that a copy has written, for a copy can not write to their connections.
-    "repl-diskless-sync": "no",
     // A client could forge a payload for RESTORE that ends the engine, and here the server with it.
     "sanitize-dump-payload": "clients",
     // Valkey polls the host from inside a script only after this threshold, and a poll is where a script can be stopped.

@@ -97,7 +97,9 @@ function ownValues(config: Config): OwnValues {
     dir: resolve(config.dir),
   };
   const maxMemory = { bytes: config.maxmemory, parse: (text: string) => parseBytes(text) };
-  return { protectedMode, maxClients, timeout, maxMemory, fixed, debug: config.enableDebugCommand as DebugMode };
+  const disklessSync = engineConfig(config)["repl-diskless-sync"] !== "no";
+  const debug = config.enableDebugCommand as DebugMode;
+  return { protectedMode, maxClients, timeout, maxMemory, fixed, debug, disklessSync };
 }
 
 function createEngine(config: Config, log: Logger, onEnd: (reason?: Error) => void): Engine {

@@ -58,6 +58,8 @@ export interface OwnValues {
   readonly timeout?: number;
   readonly maxMemory?: MemoryLimit;
   readonly debug?: DebugMode;
+  /** Are replicas to be sent dumps without a file? It is shown, and no more: see `FIXED_SETTINGS`. */
+  readonly disklessSync?: boolean;
   /** Parameters that stay as they are, with what CONFIG GET shows; the engine has others. */
   readonly fixed?: Readonly<Record<string, string>>;
 }
@@ -71,6 +73,7 @@ export class OwnSettings {
   timeout: number;
   readonly debug: DebugMode;
   readonly embedded: boolean;
+  #disklessSync: boolean;
   /** The `maxmemory` that was set, which may be 0 for no limit; the engine's own is never 0. */
   #maxMemory: number;
   readonly #fixed: readonly (readonly [string, string])[];
@@ -84,11 +87,13 @@ export class OwnSettings {
     this.debug = values.debug ?? "no";
     this.embedded = embedded;
     this.#maxMemory = values.maxMemory?.bytes ?? 0;
+    this.#disklessSync = values.disklessSync ?? true;
     this.#fixed = Object.entries({ ...values.fixed, "enable-debug-command": this.debug });
     this.#parameters = new Map([
       ["protected-mode", this.#protectedModeParameter()],
       ["maxclients", this.#maxClientsParameter()],
       ["timeout", this.#timeoutParameter()],
+      ["repl-diskless-sync", this.#disklessParameter()],
       ...(values.maxMemory ? [["maxmemory", this.#maxMemoryParameter(values.maxMemory)] as const] : []),
     ]);
   }
@@ -179,6 +184,19 @@ export class OwnSettings {
         if (!/^\d+$/.test(value) || Number(value) > LONGEST_TIMEOUT) return undefined;
         return () => {
           this.timeout = Number(value);
+        };
+      },
+    };
+  }
+
+  #disklessParameter(): OwnParameter {
+    return {
+      inEngine: () => "no",
+      read: () => (this.#disklessSync ? "yes" : "no"),
+      change: (value) => {
+        if (value !== "yes" && value !== "no") return undefined;
+        return () => {
+          this.#disklessSync = value === "yes";
         };
       },
     };

@@ -1,7 +1,7 @@
 /** Boots Valkey: its WebAssembly in this thread, with the sockets and files that it takes for those of a machine. */
 import { readFile } from "node:fs/promises";
 import { InternalError } from "../errors.ts";
-import { ownSettings, SETTINGS_FILE, settingsFile } from "./boot-settings.ts";
+import { FIXED_SETTINGS, ownSettings, SETTINGS_FILE, settingsFile } from "./boot-settings.ts";
 import { DirectEntry, type DirectFunctions } from "./direct-entry.ts";
 import { EngineFiles, type EngineFilesOptions } from "./engine-files.ts";
 import { type EngineLog, EngineOutput } from "./engine-output.ts";
@@ -92,7 +92,7 @@ export async function bootValkey(options: ValkeyOptions, log: EngineLog, events:
     host.limitsOutput ? 0 : DEFAULT_OUTPUT_LIMIT,
     directory !== undefined,
   );
-  const settings = { ...own, ...options.config };
+  const settings = { ...own, ...options.config, ...FIXED_SETTINGS };
   const virtual = new Map([[SETTINGS_FILE, settingsFile(settings)]]);
   const files = new EngineFiles(options.files ?? { directory: undefined }, virtual, memory, log);
   const output = new EngineOutput(log);

@@ -25,6 +25,7 @@ const NOTHING = Buffer.alloc(0);
 
 /** Any version that reads the engine's dumps. */
 const REPLICA_VERSION = "9.1.0";
+const TOO_OLD = "ERR a replica of this server has to be Valkey 9 or newer: others can not read its dumps";
 /** Refused for its form, so that a transaction knows of it. */
 const WRONG_SYNC = encodeCommand(["SYNC", "x"]);
 
@@ -135,8 +136,14 @@ export class ClientRequests {
 
   /** From now on what the engine sends is for the client, as it comes. In a transaction the engine refuses that. */
   #stream(): void {
-    const { state, engine, replies } = this.#options;
+    const { state, engine, replies, gateway, addresses, answer } = this.#options;
     this.#afterAll(async (bytes, inTransaction) => {
+      if (!inTransaction && state.isOldReplica) {
+        gateway.log.warn(
+          `a server at ${addresses.peer} can not be a replica of this one: it has to be Valkey 9 or newer`,
+        );
+        return answer(error(TOO_OLD));
+      }
       if (inTransaction) replies.expect();
       else {
         await this.#introduceReplica();

@@ -3,6 +3,9 @@ import { DEFAULT_USER } from "../engine/user-rights.ts";
 import type { Protocol } from "../resp/reply.ts";
 import type { Transaction } from "./transaction.ts";
 
+/** The first version of Valkey that reads the engine's dumps; the one before does not say which it is. */
+const OLDEST_REPLICA = 9;
+
 export class ClientState {
   protocol: Protocol = 2;
   database = 0;
@@ -12,8 +15,8 @@ export class ClientState {
   monitoring = false;
   /** It is a replica, or wants to be one. */
   replicates = false;
-  /** What it has told of itself with REPLCONF: the words, in lower case. */
-  readonly toldAsReplica = new Set<string>();
+  /** What it has told of itself with REPLCONF, by words in lower case. */
+  readonly toldAsReplica = new Map<string, string>();
   /** `CLIENT REPLY`; `skip` lasts for one reply. */
   replies: "on" | "off" | "skip" = "on";
   /** Subscriptions by what they name. Redis counts channels and patterns together, shard channels apart. */
@@ -25,6 +28,12 @@ export class ClientState {
   get user(): string {
     const [name] = this.credentials ?? [];
     return this.credentials?.length === 1 || name === undefined ? DEFAULT_USER : name.toString();
+  }
+
+  /** Is it a server of another version, which could not read what a replica is sent? Programs that only fetch that have no port. */
+  get isOldReplica(): boolean {
+    const told = this.toldAsReplica;
+    return told.has("listening-port") && (Number.parseInt(told.get("version") ?? "", 10) || 0) < OLDEST_REPLICA;
   }
 
   /** In RESP2 a subscriber may only change subscriptions, PING, QUIT and RESET. */

@@ -112,7 +112,8 @@ export const PLANNERS: ReadonlyMap<string, Planner> = new Map<string, Planner>([
 
 function planReplicaWord(request: RequestView, { state }: PlanContext, name: string): Plan {
   const args = request.copy(0);
-  for (const word of args) state.toldAsReplica.add(wordOf(word));
+  for (let at = 1; at < args.length; at += 2)
+    state.toldAsReplica.set(wordOf(args[at]), args[at + 1]?.toString("latin1") ?? "");
   return hasForm(traitsOf(name).silent, args) ? { kind: "silent" } : PLAIN;
 }
 

@@ -16,7 +16,8 @@ import {
   setAside,
   textOf,
 } from "./disk.ts";
-import { copyWithout, type ModuleData, readModuleData } from "./rdb/module-data.ts";
+import { isOfGears, readLoggedCommands } from "./rdb/logged-commands.ts";
+import { copyRanges, copyWithout, type ModuleData, readModuleData } from "./rdb/module-data.ts";
 import { gearsLines, otherLines } from "./rdb/module-report.ts";
 
 /** The names in `dir`, and whether there is to be a log. */
@@ -41,7 +42,9 @@ interface DataFolderOptions extends DataNames {
 /** Bytes of a dump that are copied at a time. */
 const COPIED_BYTES = 1024 * 1024;
 /** What Valkey says of data of modules. */
-const OF_MODULES = /no matching module/;
+const OF_MODULES = /no matching module|unknown command '/i;
+/** By so many bytes it is known whether a file begins with a dump. */
+const MAGIC_BYTES = 5;
 /** Files that are set aside before the start is given up: the log, and the dump. */
 const MOST_REPAIRS = 2;
 
@@ -98,36 +101,64 @@ export class DataFolder {
   }
 
   /**
-   * Valkey refuses a dump with data of modules as a whole. A copy without them takes its place; it is kept as it was.
+   * Valkey refuses a file with data of modules as a whole. A copy without them takes its place; it is kept as it was.
    * @throws InternalError when it is damaged, or data of others than RedisGears are in it, which nobody has said to be left out
    */
   async #leaveModulesOut(): Promise<boolean> {
-    const { log, skipModuleData, now } = this.#options;
+    const { log, skipModuleData } = this.#options;
     this.#isWithoutModules = true;
-    const path = this.#options.appendonly ? await this.#baseOfLog() : this.#dump;
-    const data = readingOf(path);
-    const others = otherLines(data);
-    if (others.length > 0 && !skipModuleData)
-      throw new InternalError(
-        `the data in ${path} can not be loaded: it has ${others.join("; ")}. Start once with --skip-module-data to leave that out`,
-      );
-    const copy = await keepCopy(this.#disk, path, "with-modules", now?.() ?? new Date());
-    const { mtime } = await this.#disk.stat(copy);
-    await replaceFile(this.#disk, path, (file) => copyWithout(copy, file, data).then(() => file.utimes(mtime, mtime)));
-    log.warn(`${path} has data of modules, which are left out; the file is kept as ${copy}`);
-    for (const line of others) log.warn(`left out: ${line}`);
-    for (const line of gearsLines(data.gears)) log.warn(`of RedisGears: ${line}`);
-    if (data.gears.registrations.length > 0)
-      log.warn("what was registered works again when its scripts are sent again; see docs/migration.md");
+    for (const path of this.#options.appendonly ? await this.#filesOfLog() : [this.#dump]) {
+      const data = (await this.#beginsWithDump(path)) ? readingOf(path) : undefined;
+      const { counts, kept } = readLoggedCommands(path, data?.end ?? 0);
+      const commands = [...counts].map(([name, count]) => ({ name, line: `${count} commands ${name}` }));
+      const others = [
+        ...(data ? otherLines(data) : []),
+        ...commands.filter(({ name }) => !isOfGears(name)).map(({ line }) => line),
+      ];
+      const gears = [
+        ...(data ? gearsLines(data.gears) : []),
+        ...commands.filter(({ name }) => isOfGears(name)).map(({ line }) => `${line} in the log of changes`),
+      ];
+      if (counts.size + (data?.records ?? 0) === 0) continue;
+      if (others.length > 0 && !skipModuleData)
+        throw new InternalError(
+          `the data in ${path} can not be loaded: it has ${others.join("; ")}. Start once with --skip-module-data to leave that out`,
+        );
+      await this.#replaceBy(path, async (file, copy) => {
+        if (data) await copyWithout(copy, file, data);
+        await copyRanges(copy, kept, (bytes) => file.writeFile(bytes));
+      });
+      for (const line of others) log.warn(`left out: ${line}`);
+      for (const line of gears) log.warn(`of RedisGears: ${line}`);
+      if (gears.length > 0)
+        log.warn("what was registered works again when its scripts are sent again; see docs/migration.md");
+    }
     return true;
   }
 
-  /** The file that the log begins with. @throws InternalError when there is none */
-  async #baseOfLog(): Promise<string> {
+  async #replaceBy(path: string, write: (file: File, copy: string) => Promise<void>): Promise<void> {
+    const copy = await keepCopy(this.#disk, path, "with-modules", this.#options.now?.() ?? new Date());
+    const { mtime } = await this.#disk.stat(copy);
+    await replaceFile(this.#disk, path, (file) => write(file, copy).then(() => file.utimes(mtime, mtime)));
+    this.#options.log.warn(`${path} has data of modules, which are left out; the file is kept as ${copy}`);
+  }
+
+  async #beginsWithDump(path: string): Promise<boolean> {
+    const file = await this.#disk.open(path, "r");
+    try {
+      const { buffer } = await file.read(Buffer.alloc(MAGIC_BYTES), 0, MAGIC_BYTES, 0);
+      return /^(?:REDIS|VALKE)/.test(buffer.toString("latin1"));
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** The files that the log consists of. @throws InternalError when there are none */
+  async #filesOfLog(): Promise<string[]> {
     const manifest = await this.#disk.readFile(this.#manifest, "utf8");
-    const [, name] = /^file (\S+) seq \d+ type b$/m.exec(manifest) ?? [];
-    if (name === undefined) throw new InternalError(`${this.#manifest} names no file to begin with`);
-    return join(this.#logFolder, name);
+    const names = [...manifest.matchAll(/^file (\S+) seq \d+ type [bi]/gm)].map(([, name]) => String(name));
+    if (names.length === 0) throw new InternalError(`${this.#manifest} names no file to begin with`);
+    return names.map((name) => join(this.#logFolder, name));
   }
 
   get #dump(): string {

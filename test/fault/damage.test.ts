@@ -56,6 +56,8 @@ function damage(path: string, text: string): void {
 describe("a damaged file", { timeout: 180_000 }, () => {
   it("of registrations ends the start, and --repair goes on with the others", async () => {
     const folder = await filled();
+    // which has them, too
+    rmSync(join(folder, DATA));
     damage(join(folder, REGISTRATIONS), '"number":1,');
     const before = readFileSync(join(folder, REGISTRATIONS));
     const { code, line } = await refusal(folder);
@@ -71,6 +73,14 @@ describe("a damaged file", { timeout: 180_000 }, () => {
     expect(readFileSync(join(folder, String(aside)))).toEqual(before);
     await kill();
     expect(await (await start(folder)).client.call("RG.TRIGGER", "b")).toEqual(["b"]);
+  });
+
+  it("of registrations is repaired by what the dump has of them", async () => {
+    const folder = await filled();
+    damage(join(folder, REGISTRATIONS), '"number":1,');
+    expect((await refusal(folder)).code).toBe(1);
+    const { client } = await start(folder, "--repair");
+    for (const name of ["a", "b"]) expect(await client.call("RG.TRIGGER", name)).toEqual([name]);
   });
 
   it("of data ends the start, and --repair goes on without it", async () => {

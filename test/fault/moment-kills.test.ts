@@ -142,7 +142,9 @@ describe("a server whose clients register, and which is killed", () => {
         client.close();
       }
       const client = await connectClient(server.port);
-      events = await allTick(client);
+      events = await allTick(client).catch((error) => {
+        throw new Error(`${error.message}: ${server.output()}`);
+      });
       client.close();
     } finally {
       await server.stop("SIGKILL");

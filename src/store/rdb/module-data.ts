@@ -10,10 +10,13 @@ export interface ModuleData {
   readonly gears: GearsData;
   /** Types of data of other modules, with the keys of each. */
   readonly others: ReadonlyMap<string, readonly string[]>;
-  /** How many keys are left out of a copy. */
+  /** How many keys are left out of a copy, and how many records with them. */
   readonly keys: number;
+  readonly records: number;
   /** From where to where records are that a copy has, the end not among them. */
   readonly kept: readonly (readonly [start: number, end: number])[];
+  /** Where the dump ends: in the log of an old Redis changes follow. */
+  readonly end: number;
 }
 
 const COPIED_BYTES = 256 * 1024;
@@ -30,23 +33,32 @@ export function readModuleData(path: string): ModuleData {
 }
 
 /** Writes a copy without data of modules, with a checksum of its own. @throws what the file system throws */
-export async function copyWithout(source: string, target: File, { kept }: ModuleData): Promise<void> {
+export async function copyWithout(source: string, target: File, { kept }: Pick<ModuleData, "kept">): Promise<void> {
   const crc = new Crc64();
   const write = async (bytes: Buffer): Promise<void> => {
     crc.add(bytes);
     await target.writeFile(bytes);
   };
+  await copyRanges(source, kept, write);
+  await write(Buffer.from([END]));
+  await target.writeFile(crc.bytes);
+}
+
+/** Gives `write` the bytes of a file between these places. @throws what the file system throws */
+export async function copyRanges(
+  source: string,
+  ranges: ModuleData["kept"],
+  write: (bytes: Buffer) => Promise<void>,
+): Promise<void> {
   await withFile(source, async (readAt) => {
-    for (const [start, end] of kept) {
+    for (const [start, end] of ranges) {
       for (let at = start; at < end; at += COPIED_BYTES) {
         const piece = Buffer.alloc(Math.min(COPIED_BYTES, end - at));
         readAt(piece, at);
         await write(piece);
       }
     }
-    await write(Buffer.from([END]));
   });
-  await target.writeFile(crc.bytes);
 }
 
 /** The file stays open until a promise of `use` has resolved. */
@@ -68,12 +80,13 @@ function collect(reader: RdbReader): ModuleData {
   const gears = new GearsCollector();
   const others = new Map<string, string[]>();
   const kept: [number, number][] = [[0, reader.header()]];
-  let keys = 0;
+  let [keys, records] = [0, 0];
   for (;;) {
     const record = reader.next();
-    if (record.kind === "end") return { gears: gears.data, others, keys, kept };
+    if (record.kind === "end") return { gears: gears.data, others, keys, records, kept, end: record.end };
     if (record.module === undefined) keep(kept, record);
     else {
+      records++;
       if (record.kind === "key") keys++;
       if (GEARS_TYPES.has(record.module.name)) gears.take(record);
       else noteOther(others, record);
