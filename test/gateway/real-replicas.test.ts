@@ -21,6 +21,8 @@ const KEYS = Number(process.env.REGEARS_REPLICA_KEYS ?? 20_000);
 /** For so long, in milliseconds, the replica can not reach the server: that is the subject. */
 const CUT_MS = 5_000;
 const DEBUG = ["--enable-debug-command", "yes", "--save", ""];
+const LIBRARY = `#!lua name=lib
+redis.register_function{function_name='f', callback=function() return 'f' end, flags={'no-writes'}}`;
 const REGISTER = "GB('CommandReader').map(lambda c: 'yes').register(trigger='registered')";
 
 async function start(
@@ -61,7 +63,7 @@ async function fill(client: Client): Promise<void> {
   await client.call("XGROUP", "CREATE", "stream", "group", "5-1");
   await client.call("XREADGROUP", "GROUP", "group", "alice", "COUNT", "3", "STREAMS", "stream", ">");
   await client.call("PFADD", "hll", ...many);
-  await client.call("FUNCTION", "LOAD", "#!lua name=lib\nredis.register_function('f', function() return 'f' end)");
+  await client.call("FUNCTION", "LOAD", LIBRARY);
   await client.call("SELECT", "5");
   await client.call("SET", "elsewhere", "1");
   await client.call("SELECT", "0");

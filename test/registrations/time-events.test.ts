@@ -53,6 +53,19 @@ registerTE(1, counts, 'counts:key')`);
   });
 });
 
+describe("many time events", () => {
+  it("that are due at once in one interpreter are all called, again and again", async () => {
+    const script40 = Array.from(
+      { length: 40 },
+      (_, n) => `registerTE(1, lambda: execute('INCR', 'many:${n}'), 'event:${n}')`,
+    );
+    await script(script40.join("\n"));
+    const least = async (): Promise<number> =>
+      Math.min(...(await Promise.all(Array.from({ length: 40 }, (_, n) => count(`many:${n}`)))));
+    await expect.poll(least, { timeout: 30_000 }).toBeGreaterThan(1);
+  });
+});
+
 describe("a time event's clock", () => {
   it("calls it when its time has come, and not when it was stopped before", async () => {
     const called: unknown[] = [];
