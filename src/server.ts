@@ -5,6 +5,8 @@ import { commandRoom } from "./commands/command-room.ts";
 import { consoleRoom } from "./console/console-room.ts";
 import { configCommands } from "./commands/config-rows.ts";
 import { type Config, ConfigError, completeConfig, parseUserLines, RuntimeConfig } from "./config.ts";
+import { connectionCommands } from "./connections/connection-rows.ts";
+import { connectionsRoom } from "./connections/connections-room.ts";
 import { engineRoom } from "./engine/engine-room.ts";
 import { executionCommands } from "./executions/execution-rows.ts";
 import { executionRoom } from "./executions/execution-room.ts";
@@ -89,6 +91,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
   const slow = new SlowExecutions(() => runtime.get("SlowExecutionMs"), log);
   const executions = executionRoom(python, base, packagesRoom(python, base), slow);
   const { ids, sessions, requirements, runner } = executions;
+  const outgoing = connectionsRoom(data, python, executions, base);
   const reactions = registrationRoom(data, commands, python, executions, base);
   const { registrations, timers, triggers, events } = reactions;
 
@@ -123,6 +126,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
       waitingExecutions: () => runner.waitingCount,
       engineHolder: () => gate.holder,
       interpreters: () => host.figures(),
+      connections: () => outgoing.figures,
     },
     slow,
   );
@@ -148,6 +152,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
       ...{ idle: reactions.idle, connections, clock: testClock },
       moveEngine: (ms) => engine.moveClock?.(ms),
     }),
+    ...connectionCommands(outgoing),
     ...serverCommands(showing),
   ]);
   const gateway = gatewayRoom(data, commands, base);
@@ -180,7 +185,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
     async start() {
       await persistence.open();
       await visibility.listen();
-      const handlers = { ...python.calls.handlers, ...reactions.handlers };
+      const handlers = { ...python.calls.handlers, ...reactions.handlers, ...outgoing.handlers };
       await Promise.all([data.start(loadData, (reason) => persistence.mend(reason)), host.start(handlers)]);
       await persistence.restore();
       await listener.listen();
@@ -194,6 +199,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
       timers.stop();
       runner.abortAll();
       await host.stop();
+      outgoing.stop();
       events.close();
       await keptUsers?.close();
       await persistence.close(engineAlive());

@@ -90,6 +90,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["python/", ["engine/", "resp/", ...COMMANDS]],
   ["packages/", ["python/python-host.ts", "python/python-session.ts", "python/python-room.ts", "python/pack.ts"]],
   ["executions/", [...ENGINE, ...COMMANDS, ...PYTHON, ...PACKAGES, "resp/"]],
+  ["connections/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/"]],
   ["registrations/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/"]],
   ["store/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/", "registrations/"]],
   ["visibility/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/", "registrations/"]],

@@ -452,6 +452,42 @@ export const OPTIONS = {
     max: 2 * GB - 1,
     summary: "most bytes that one installation of requirements downloads",
   },
+  "allow-connect": {
+    kind: "list",
+    section: "python",
+    default: [],
+    summary:
+      "`host:port`, where scripts may connect to, separated by commas: names, addresses, networks (`10.0.0.0/8:5432`), IPv6 in brackets, `*:5432`; may be given many times, empty is nowhere",
+  },
+  "allow-connect-users": {
+    kind: "list",
+    section: "python",
+    default: [],
+    summary: "users, separated by commas, whose scripts may connect although they have not all rights",
+  },
+  "max-connections-per-interpreter": {
+    kind: "integer",
+    section: "python",
+    default: 64,
+    min: 1,
+    max: 65_536,
+    summary: "connections that scripts in one interpreter may have open at a time",
+  },
+  "connection-buffer": {
+    kind: "bytes",
+    section: "python",
+    default: 256 * KB,
+    min: 16 * KB,
+    max: 64 * MB,
+    summary: "most bytes that a connection of a script holds unread, and most that it holds unsent",
+  },
+  "connection-ca-file": {
+    kind: "text",
+    section: "python",
+    default: "",
+    path: true,
+    summary: "file with CAs that scripts' connections of TLS trust besides those that Node.js brings",
+  },
   "gears-option": {
     kind: "list",
     section: "python",

@@ -198,6 +198,10 @@ export class Home implements CallContext, JobHome {
     this.worker.post(encodeMarshal(message));
   }
 
+  tell(message: PythonRequest): void {
+    this.worker.post(encodeMarshal(message), true);
+  }
+
   /** Lets the interpreter's thread use the engine by itself. */
   useEngine(threads: EngineThreads, only: number, withBodies: boolean): void {
     this.worker.useEngine(threads, only, withBodies);

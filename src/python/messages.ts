@@ -44,6 +44,13 @@ const MAX_ERROR_BYTES = 1_048_576 + 64;
 const MAX_TEXT_BYTES = 8 * 1_048_576 + MAX_ERROR_BYTES;
 /** Longest function of a registration or time event, as Python serialises it. Mirrored in serialise.py. */
 const MAX_BLOB_BYTES = 64 * 1_048_576;
+/** Longest host that a script connects to. */
+const MAX_HOST_BYTES = 1_024;
+/** Most bytes that are sent or taken in one message. Mirrored in sockets.py. */
+const MAX_SEND_BYTES = 65_536;
+const MAX_RECEIVE_BYTES = 65_000;
+/** Longest text with certificates of CAs. Mirrored in tls.py. */
+const MAX_PEM_BYTES = 524_288;
 /** Longest time, in milliseconds, that an execution can tell of itself. */
 const MAX_MS = 1e15;
 
@@ -219,6 +226,29 @@ const registration = record(
   },
 );
 
+/** The number that Python has given to a connection. */
+const connection = integer(1, Number.MAX_SAFE_INTEGER);
+/** What it is to be ready for: 1 to be read, 2 to be written. */
+const readiness = integer(0, 3);
+const tlsSettings = record(
+  {
+    /** What the server is told of its name, and whose certificate it has to be. */
+    server: text(MAX_HOST_BYTES),
+    verify: flag,
+    identity: nullable(text(MAX_HOST_BYTES)),
+    protocols: list(text(255), 16),
+    defaults: flag,
+    authorities: text(MAX_PEM_BYTES),
+    certificate: text(MAX_WORD_BYTES),
+    key: text(MAX_WORD_BYTES),
+    passphrase: text(1_024),
+    ciphers: text(4_096),
+    least: oneOf("", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+    most: oneOf("", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+  },
+  {},
+);
+
 /** What Python asks, and waits for the answer. Fields in their order. */
 export const CALLS = {
   execute: { args: list(bytes(), MAX_ARGUMENTS, 1), job },
@@ -234,6 +264,21 @@ export const CALLS = {
   time_event: { seconds: whole, key: nullable(text()), blob: bytes(MAX_BLOB_BYTES), session, job },
   get_command: { job },
   override_reply: { value: oneResult, job },
+  // connections to other servers
+  connection_open: {
+    connection,
+    host: text(MAX_HOST_BYTES),
+    port: integer(1, 65_535),
+    /** 4 or 6; 0: whichever there is. */
+    family: integer(0, 6),
+    session: nullable(session),
+  },
+  connection_receive: { connection, max: integer(1, MAX_RECEIVE_BYTES), peek: flag },
+  connection_send: { connection, data: bytes(MAX_SEND_BYTES) },
+  /** Which of these are ready now? */
+  connection_poll: { wanted: list(tuple<[number, number]>(connection, readiness), MAX_WORDS) },
+  connection_state: { connection },
+  connection_certificate: { connection },
 } as const satisfies Record<string, Fields>;
 
 /** What Python tells. Fields in their order. */
@@ -267,6 +312,15 @@ export const POSTS = {
   /** Code waits on top of which a job may run. */
   open: {},
   keys_close: { cursor: natural },
+  // what is answered by a message `connection`, when the time has come
+  connection_resolve: { connection, host: text(MAX_HOST_BYTES), port: nullable(integer(0, 65_535)) },
+  connection_secure: { connection, settings: tlsSettings },
+  connection_take: { connection, max: integer(1, MAX_RECEIVE_BYTES) },
+  connection_watch: { connection, events: readiness },
+  connection_shut: { connection },
+  connection_close: { connection },
+  /** The session has ended: all its connections are closed. */
+  connections_end: { session },
   /** `session` is the number of the session in whose code it happened; 0: unknown. */
   log: { level: oneOf("debug", "verbose", "notice", "warning"), text: text(MAX_LOG_BYTES), job, session: natural },
   /** Answers to what was asked: of a session, of a time event, and whether one was made again. */

@@ -34,11 +34,16 @@ interface Fields {
   timer: [timer: number, handle: number];
   /** Forgets a time event's function. */
   timer_drop: [timer: number];
+  /** What was asked about a connection, or is told of one that is watched; a text `CODE words` is an error. */
+  connection: [connection: number, what: ConnectionAnswer, value: MarshalValue];
   /** Brings in the packages that the worker was given; comes before all else. */
   packages: [];
   /** Compiles a module; answered by a post `compiled`. Only interpreters that never run a script are asked. */
   compile: [number: number, path: string, source: Buffer];
 }
+
+/** It is open; a name's addresses; what TLS has agreed upon; bytes; for what it is ready (1 to be read, 2 to be written). */
+export type ConnectionAnswer = "open" | "resolve" | "secure" | "take" | "ready";
 
 /** `number:id`, since code of a session that was replaced may still run beside that of its successor. */
 type SessionKey = string;

@@ -137,6 +137,10 @@ export interface CallContext {
   readonly isGone?: boolean;
   /** False while the interpreter leaves answers lying: large ones should wait. */
   readonly mayAnswer?: boolean;
+  /** For people. */
+  readonly number?: number;
+  /** Sends a message that its code has asked for, and has to take before it asks for many more. */
+  tell?(message: PythonRequest): void;
   /** Lets its thread use the engine by itself. @param only the handle of the job that may; 0: whatever runs there */
   useEngine?(threads: EngineThreads, only: number, withBodies: boolean): void;
   /** A large answer is being made: of one interpreter there is one at a time. */

@@ -32,8 +32,8 @@ interface PythonUsers {
   bodyCommand: (body: ScriptJob | undefined) => void;
   /** An interpreter has run for long what is no job's. */
   background: (run: BackgroundRun) => void;
-  /** An interpreter is gone. */
-  gone: (home: object) => void;
+  /** They are told of an interpreter that is gone. */
+  readonly gone: ((home: object) => void)[];
   /** Is there anything that will call a session's code again, besides its jobs and registrations? */
   keeps: (session: object) => boolean;
   /** Does somebody want to know of key events? */
@@ -50,7 +50,7 @@ export function pythonRoom(
   const users: PythonUsers = {
     bodyCommand: () => {},
     background: () => {},
-    gone: () => {},
+    gone: [],
     keeps: () => false,
     wantsEvents: () => false,
   };
@@ -101,7 +101,7 @@ export function pythonRoom(
     onJobEnd: (home, job) => calls.onJobEnd(home, job),
     onGone: (home) => {
       calls.onGone(home);
-      users.gone(home);
+      for (const gone of users.gone) gone(home);
     },
     ...(embedded && {
       beforeMessage: () => embedded.giveOwed(),

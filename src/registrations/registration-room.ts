@@ -16,6 +16,11 @@ import { type ReaderSide, RegistrationRegistry } from "./registration-registry.t
 import { TimeEvents } from "./time-events.ts";
 import { Triggers } from "./triggers.ts";
 
+type RegistrationHandlers = Omit<
+  Handlers,
+  keyof PythonRoom["calls"]["handlers"] | `connection_${string}` | "connections_end"
+>;
+
 interface RegistrationRoom {
   /** The readers of keys and streams. */
   readonly events: EventReaders;
@@ -25,7 +30,7 @@ interface RegistrationRoom {
   readonly registrations: RegistrationRegistry;
   readonly idle: Idle;
   /** What they answer Python. */
-  readonly handlers: Omit<Handlers, keyof PythonRoom["calls"]["handlers"]>;
+  readonly handlers: RegistrationHandlers;
 }
 
 /** Builds all kinds of registrations; nothing happens before the engine and Python have started. */
@@ -83,7 +88,7 @@ export function registrationRoom(
     if (outcome !== "ok") log.error(`registration ${number} could not be made again: ${text}`);
   };
   const handlers = { ...events.handlers, ...hooks.handlers, ...timers.handlers, ...registering, restored };
-  python.users.gone = (home) => timers.onGone(home);
+  python.users.gone.push((home) => timers.onGone(home));
   python.users.wantsEvents = () => events.events.active;
   python.users.keeps = (session) => timers.keeps(session);
   const idle = new Idle({ runner, host, starter, timers, readers: events });

@@ -41,6 +41,17 @@ export interface MetricSources {
   readonly sessions: SessionRegistry;
   readonly registrations: RegistrationRegistry;
   readonly interpreters: () => InterpreterFigures;
+  readonly connections: () => ConnectionFigures;
+}
+
+/** What is told of the connections of scripts to other servers. */
+interface ConnectionFigures {
+  readonly open: number;
+  readonly opened: number;
+  readonly refused: number;
+  /** Bytes. */
+  readonly received: number;
+  readonly sent: number;
 }
 
 /** The figures of this moment. */
@@ -49,6 +60,7 @@ export function collectMetrics(sources: MetricSources): Metric[] {
     ...serverMetrics(sources),
     ...executionMetrics(sources),
     ...interpreterMetrics(sources.interpreters()),
+    ...connectionMetrics(sources.connections()),
     ...registrationMetrics(sources),
   ];
 }
@@ -129,6 +141,14 @@ function interpreterMetrics(figures: InterpreterFigures): Metric[] {
     counter("sandbox_denials_total", "System calls that the sandbox answered with an error", figures.denials),
   ];
 }
+
+const connectionMetrics = ({ open, opened, refused, received, sent }: ConnectionFigures): Metric[] => [
+  gauge("connections", "Connections of scripts to other servers", open),
+  counter("connections_opened_total", "Connections that scripts have begun to open", opened),
+  counter("connections_refused_total", "Times that scripts were not allowed to connect", refused),
+  counter("connections_received_bytes_total", "Bytes that scripts' connections have received", received),
+  counter("connections_sent_bytes_total", "Bytes that scripts' connections have sent", sent),
+];
 
 function registrationMetrics({ registrations, eventGaps }: MetricSources): Metric[] {
   const all = registrations.list();

@@ -25,6 +25,21 @@ const SPEC = new Map<string, MarshalValue>([
   ["trimStream", true],
 ]);
 
+const TLS = new Map<string, MarshalValue>([
+  ["server", "db.example.com"],
+  ["verify", true],
+  ["identity", null],
+  ["protocols", ["h2"]],
+  ["defaults", true],
+  ["authorities", ""],
+  ["certificate", ""],
+  ["key", ""],
+  ["passphrase", ""],
+  ["ciphers", ""],
+  ["least", "TLSv1.2"],
+  ["most", ""],
+]);
+
 /** One message of each kind, as the runtime sends them. */
 const CALL_ARGS: Record<keyof typeof CALLS, MarshalValue[]> = {
   execute: [["SET", Buffer.from("k"), "v"], 1],
@@ -39,6 +54,17 @@ const CALL_ARGS: Record<keyof typeof CALLS, MarshalValue[]> = {
   timer_begin: [1],
   get_command: [1],
   override_reply: [["a", 1, ["b"]], 1],
+  connection_open: [1, "db.example.com", 5432, 4, "1:abc"],
+  connection_receive: [1, 65_000, false],
+  connection_send: [1, Buffer.from("bytes")],
+  connection_poll: [
+    [
+      [1, 3],
+      [2, 1],
+    ],
+  ],
+  connection_state: [1],
+  connection_certificate: [1],
 };
 const POST_ARGS: Record<keyof typeof POSTS, MarshalValue[]> = {
   script: [1, null, 2, [STEPS, "KeysReader", ["map"]], false],
@@ -62,6 +88,13 @@ const POST_ARGS: Record<keyof typeof POSTS, MarshalValue[]> = {
   covers: [2, 1],
   open: [],
   keys_close: [1],
+  connection_resolve: [1, "db.example.com", null],
+  connection_secure: [1, TLS],
+  connection_take: [1, 65_000],
+  connection_watch: [1, 3],
+  connection_shut: [1],
+  connection_close: [1],
+  connections_end: ["1:abc"],
   log: ["notice", "text", 1, 2],
   answer: [1, "ok", ""],
   timer: [1, "error", "text"],
@@ -90,7 +123,11 @@ describe("a message of the runtime's", () => {
     const calls = named(/(?:call|request)\(\s*"(\w+)"|op, args = "(\w+)"/g).filter(Boolean);
     // two of them are named in variables
     expect([...calls, "keys_open", "keys_next"].sort()).toEqual(Object.keys(CALLS).sort());
-    const posts = [...named(/(?:post\(|\["post", )"(\w+)"/g), "restored", "timer_restored"];
+    const posts = [
+      ...named(/(?:post\(|tell\(|\["post", |finalize\(session, tell, )"(\w+)"/g),
+      "restored",
+      "timer_restored",
+    ];
     expect(posts.sort()).toEqual(Object.keys(POSTS).sort());
   });
 });
@@ -109,6 +146,7 @@ const REQUESTS: { readonly [Kind in PythonRequest[0]]: Extract<PythonRequest, re
   restore_timer: ["restore_timer", "1:abc", 2, Buffer.from("x")],
   timer: ["timer", 2, 3],
   timer_drop: ["timer_drop", 2],
+  connection: ["connection", 1, "take", Buffer.from("bytes")],
   packages: ["packages"],
   compile: ["compile", 1, "a.py", Buffer.from("x = 1")],
 };

@@ -15,7 +15,7 @@ _EVENTS = _monitoring.events.LINE | _monitoring.events.JUMP | _monitoring.events
 # Files of the runtime that must not be torn: an exception raised in a function that they call would leave their work half done.
 _SAFE = frozenset(
     f"{RUNTIME_FILES}/{name}.py"
-    for name in ("abort", "bridge", "calls", "errors", "flow", "loop", "main", "profiler", "records", "waits")
+    for name in ("abort", "bridge", "calls", "errors", "flow", "loop", "main", "profiler", "records", "sockets", "tls", "waits")
 )
 
 _WAITS = frozenset((bridge.receive.__code__, bridge.send_and_receive.__code__))

@@ -46,6 +46,9 @@ _STATUS = {VALUE: OK, BYTES: WITH_BYTES, FAILED: ERROR}
 fd = -1
 piece = bytearray(_PIECE)
 write = os.write
+# True while a message is being read: whatever garbage collection runs then may send nothing. What it would have sent.
+reading = False
+late = []
 _readinto = os.readinto
 _lseek = os.lseek
 _monotonic = time.monotonic
@@ -71,13 +74,29 @@ def send_aside(message):
     write(fd, _dumps(message, _MARSHAL_VERSION))
 
 
+def send_from_anywhere(message):
+    """Sends a message, in a while if one is being read: finalisers run at any time."""
+    if reading:
+        late.append(message)
+    else:
+        send(message)
+
+
+def send_late():
+    """Sends what could not be sent at once."""
+    while late:
+        send(late.pop(0))
+
+
 def receive(timeout_ms=None, turn=False):
     """Gives the next message from main, or None when none came in time. Without a timeout it waits for ever. `turn` tells main
     that the event loop waits and nothing else is going on."""
     # an absolute time, because Python repeats a read that a signal has interrupted
+    global reading
     until = _FOREVER if timeout_ms is None else int(_monotonic() * 1000 + max(timeout_ms, 0))
-    _lseek(fd, -until if turn else until, _AWAIT)
+    reading = True
     try:
+        _lseek(fd, -until if turn else until, _AWAIT)
         size = _readinto(fd, piece)
         if size == 0:
             return None
@@ -87,11 +106,15 @@ def receive(timeout_ms=None, turn=False):
     except BaseException:
         _lseek(fd, 0, _REWIND)
         raise
+    finally:
+        reading = False
 
 
 def send_and_receive(message):
     """Sends a message and gives the next one from main; None when none has come for a while."""
+    global reading
     write(fd, _dumps(message, _MARSHAL_VERSION))
+    reading = True
     try:
         size = _readinto(fd, piece)
         if size == 0:
@@ -103,6 +126,8 @@ def send_and_receive(message):
     except BaseException:
         _lseek(fd, 0, _REWIND)
         raise
+    finally:
+        reading = False
 
 
 def ask_engine(sender, words):

@@ -96,7 +96,7 @@ class Flow(Context):
         calls.post("done", self.handle, self._take(), "done", _shown(self.errors), ms, 0.0, [], [])
         self.steps = ()
         self.source = None
-        note_garbage()
+        note_garbage(self.session)
 
     def keep(self, record):
         """Takes a record that has come to the end of the steps."""
@@ -270,7 +270,7 @@ class Flow(Context):
         self._complete_future([self._kept or [], self.errors])
         self.steps = self._stages = ()
         self.source = self._kept = None
-        note_garbage()
+        note_garbage(self.session)
 
     def _close(self):
         """Ends the generators. Generators of users may run code when they are ended."""

@@ -5,8 +5,9 @@ import gc
 import sys
 import time
 
-from . import abort, calls, loop, origins, packages, profiler, registrations, scripts, timers, waits
+from . import abort, calls, loop, origins, packages, profiler, registrations, scripts, sockets, timers, waits
 from . import api as _api  # noqa: F401 - fills the globals of scripts
+from . import polling as _polling  # noqa: F401 - makes `select` know sockets
 from .convert import revive, shortened
 from .errors import error_text
 from .flow import Flow, flows
@@ -29,6 +30,10 @@ def serve():
     while True:
         if waits.jobs:
             perform(waits.jobs.popleft())
+            ended = loop.take_ended()
+            if ended is not None and _session(ended) is None:
+                # the session may be held by itself only
+                gc.collect()
         if not waits.jobs or main.has_work:
             main.turn()
 
@@ -109,8 +114,9 @@ def _abort(handle):
 
 
 def _unregister(number):
+    registration = registrations.registrations.get(number)
     registrations.unregister(number)
-    loop.note_garbage()
+    loop.note_garbage(registration and registration.session)
 
 
 def _registered(job, number):
@@ -165,6 +171,7 @@ _HANDLERS = {
     "timer": timers.fire,
     "timer_drop": timers.drop,
     "profile": _profile,
+    "connection": sockets.answered,
     "packages": packages.bring_in,
     "compile": packages.compile_module,
 }

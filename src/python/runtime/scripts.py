@@ -17,7 +17,7 @@ _LONGEST_CACHED = 16 * 1024
 class Session:
     """One script with its global namespace; lives as long as an execution, registration or coroutine holds it."""
 
-    __slots__ = ("key", "id", "globals", "profile", "profiling", "__weakref__")
+    __slots__ = ("key", "id", "globals", "profile", "profiling", "connects", "__weakref__")
 
     def __init__(self, key):
         # no other session has the same key, though one may have the same id
@@ -28,6 +28,8 @@ class Session:
         # for the option ProfileExecutions
         self.profile = None
         self.profiling = False
+        # it has opened a connection
+        self.connects = False
 
 
 class ScriptBody(Context):
@@ -72,7 +74,7 @@ def run_script(handle, session, code, flags):
         for number in body.registered:
             registrations.unregister(number)
         calls.post("script", handle, shortened(error), flat_execution.take_made(), None, False)
-        note_garbage()
+        note_garbage(body.session)
         return
     run, begins = None, False
     if body.declared is not None:
@@ -85,7 +87,7 @@ def run_script(handle, session, code, flags):
             declared.set_flags(flags)
             waits.jobs.appendleft(declared.begin)
     else:
-        note_garbage()
+        note_garbage(body.session)
     body.declared = None
     calls.post("script", handle, None, flat_execution.take_made(), run, begins)
 

@@ -86,6 +86,8 @@ def waiting_context(handle):
 def turn(timeout, is_main):
     """Waits for a message in the name of an event loop, at most so many seconds (None: for ever); not at all when there are jobs
     already. `is_main` says that it is the loop of all sessions."""
+    if bridge.late:
+        bridge.send_late()
     if jobs:
         timeout = 0
     message = bridge.receive(None if timeout is None else max(timeout, 0) * 1000, is_main)
@@ -106,8 +108,8 @@ def accept(message):
     kind = message[0]
     if kind == "nested":
         _run_nested(message[1])
-    elif kind == "restore" or kind == "restore_timer" or kind == "packages":
-        # done now: a nested job that comes next may be an event of this very registration
+    elif kind == "connection" or kind == "restore" or kind == "restore_timer" or kind == "packages":
+        # done now: somebody waits for it, or a nested job that comes next may be an event of this very registration
         _perform(message)
     elif kind == "reply":
         # any other reply belongs to a call that was given up

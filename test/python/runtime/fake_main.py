@@ -311,6 +311,8 @@ OK, ERROR, WITH_BYTES = 0, 1, 2
 NOT_HERE, VALUE, BYTES, FAILED, NIL, DONE, LONG, UNSURE = range(8)
 WHOLE = 2**29
 fd = -1
+reading = False
+late = []
 
 main = Main()
 
@@ -328,6 +330,14 @@ def open():
 
 def send(message):
     main.take(message)
+
+
+def send_from_anywhere(message):
+    send(message)
+
+
+def send_late():
+    pass
 
 
 def open_wait():
