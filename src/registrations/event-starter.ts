@@ -34,6 +34,8 @@ export interface Holdable {
 export interface EventSource {
   /** Reads the records, when the execution begins to read: at once with an engine in this process. */
   read(): Maybe<MarshalValue>;
+  /** Most probably there are no records: then Python has nothing to do, and is not asked. */
+  readonly mayBeEmpty?: boolean;
   /** Its execution has ended, or will never begin. The next one in order has not begun yet. */
   onEnd?(execution: Execution): void;
 }
@@ -119,6 +121,8 @@ class WaitingEvent implements WaitingExecution {
 /** What waits in one registration, in order. */
 class Turns {
   busy = false;
+  /** The next ones are being begun, further up in the stack. */
+  beginning = false;
   /** Scripts whose bodies run and have caused events in it. */
   bodies = 0;
   readonly events = new Fifo<WaitingEvent>();
@@ -286,6 +290,14 @@ export class EventStarter {
 
   /** Begins the next one whose turn it is. */
   #next(registration: Registration, turns: Turns): void {
+    // what ends within the call would lead here again, deeper and deeper
+    if (turns.beginning) return;
+    turns.beginning = true;
+    this.#beginNext(registration, turns);
+    turns.beginning = false;
+  }
+
+  #beginNext(registration: Registration, turns: Turns): void {
     while (!turns.busy && turns.bodies === 0) {
       const event = turns.events.shift();
       if (!event) {
@@ -351,9 +363,24 @@ export class EventStarter {
       void this.#startFlow(registration, source, options, execution, records, leaveOnce);
     const owner = options.owner ?? {};
     this.#gate.whenOpen(owner, () => {
-      if (this.#readsAtOnce) start(() => readNow(source));
-      else void andThen(source.read(), (records) => start(() => records));
+      if (this.#readsAtOnce && !source.mayBeEmpty) start(() => readNow(source));
+      else {
+        void andThen(source.read(), (records) => {
+          if (source.mayBeEmpty && isEmpty(records)) this.#endEmpty(registration, source, execution, leaveOnce);
+          else start(() => records);
+        });
+      }
     });
+  }
+
+  /** An execution without records has no results, and no step has anything to do. */
+  #endEmpty(registration: Registration, source: EventSource, execution: Execution, leave: () => void): void {
+    execution.finish("done");
+    this.#book(registration, execution);
+    this.#runner.registry.settle(execution);
+    source.onEnd?.(execution);
+    queueMicrotask(() => this.#dropIfIdle(registration));
+    leave();
   }
 
   #startFlow(
@@ -411,6 +438,8 @@ export class EventStarter {
 }
 
 const nameOf = ({ id }: Execution): string => `execution ${id}`;
+
+const isEmpty = (records: MarshalValue): boolean => Array.isArray(records) && records.length === 0;
 
 function readNow(source: EventSource): MarshalValue {
   const records = source.read();

@@ -221,19 +221,19 @@ function lastDelivered(reply: RespReader): string | undefined {
   return found;
 }
 
-const partsOf = (id: string): [bigint, bigint] => {
-  const [ms = "0", seq = "0"] = id.split("-");
-  return [BigInt(ms), BigInt(seq)];
-};
-
-function compareIds(one: string, other: string): number {
-  const [a, b] = [partsOf(one), partsOf(other)];
-  if (a[0] !== b[0]) return a[0] < b[0] ? -1 : 1;
-  return a[1] === b[1] ? 0 : a[1] < b[1] ? -1 : 1;
+/** Compares two ids. Their numbers have no leading zeros, so a longer one is larger. */
+export function compareIds(one: string, other: string): number {
+  if (one === other) return 0;
+  const [a, b] = [one.indexOf("-"), other.indexOf("-")];
+  if (a !== b) return a - b;
+  const [first, second] = [one.slice(0, a), other.slice(0, b)];
+  if (first !== second) return first < second ? -1 : 1;
+  return one.length - other.length || (one < other ? -1 : 1);
 }
 
 /** The smallest id after this one. */
 const following = (id: string): string => {
-  const [ms, seq] = partsOf(id);
-  return seq === 2n ** 64n - 1n ? `${ms + 1n}-0` : `${ms}-${seq + 1n}`;
+  const [ms = "0", text = "0"] = id.split("-");
+  const seq = BigInt(text);
+  return seq === 2n ** 64n - 1n ? `${BigInt(ms) + 1n}-0` : `${ms}-${seq + 1n}`;
 };

@@ -280,6 +280,7 @@ export class StreamRegistrations implements ReaderSide {
       state.timer = undefined;
     }
     return {
+      mayBeEmpty: work === "unacknowledged",
       read: () =>
         andThen(work === "unacknowledged" ? state.group.readUnacknowledged() : state.group.readNew(work), (read) => {
           batch = read;

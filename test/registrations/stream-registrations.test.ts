@@ -19,6 +19,32 @@ describe("what the counters say (docs/spec/events.md, section 13)", () => {
     expect(counts(registration)).toEqual([2, 2, 0, 0]);
   });
 
+  it("one message, of which Python is asked nothing but that", async () => {
+    let asked = 0;
+    const registration = world.register({ reader: "StreamReader", prefix: "s" }, () => void asked++);
+    world.host.busy = true;
+    await add("s", "0-1");
+    // the look for older messages has found none, and has ended
+    expect(counts(registration)).toEqual([2, 1, 0, 0]);
+    expect(world.registry.list().map(({ status }) => status)).toEqual(["done", "created"]);
+    world.host.resume();
+    await world.idle();
+    expect([asked, counts(registration)]).toEqual([1, [2, 2, 0, 0]]);
+  });
+
+  it("executions without records, as many as there may be in a row", async () => {
+    const registration = world.register({ reader: "StreamReader", prefix: "s" });
+    world.host.busy = true;
+    world.starter.enqueue(registration, { read: () => ["x"] });
+    for (let left = 20_000; left > 0; left--) {
+      world.starter.enqueue(registration, { mayBeEmpty: true, read: () => [] });
+    }
+    expect(counts(registration)).toEqual([20_001, 0, 0, 0]);
+    world.host.resume();
+    await world.idle();
+    expect(counts(registration)).toEqual([20_001, 20_001, 0, 0]);
+  });
+
   it("three messages one after another", async () => {
     const registration = world.register({ reader: "StreamReader", prefix: "s" });
     for (const id of ["0-1", "0-2", "0-3"]) {
