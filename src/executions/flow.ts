@@ -1,6 +1,6 @@
 /** A flow as a job for Python: it moves one execution from created to finished. */
 import { FlowJob, type FlowOutcome, type Job, type JobCause, type JobLoss, type Origin } from "../python/job.ts";
-import type { MarshalReader, MarshalValue } from "../python/marshal.ts";
+import { type MarshalReader, type MarshalValue, mayHoldBytes } from "../python/marshal.ts";
 import { JobFlag, type PythonRequest } from "../python/protocol.ts";
 import { resultsToResp } from "../python/transcode.ts";
 import type { Timer } from "../timer.ts";
@@ -28,6 +28,15 @@ interface FlowEvent {
   readonly registration: number;
   /** Asked for when the flow is started. */
   readonly records: () => MarshalValue;
+  /** The events after it that Python may go on with. Asked for when the flow is started and has its interpreter to itself. */
+  readonly ahead?: (() => readonly EventAhead[]) | undefined;
+}
+
+/** An event that Python gets together with an earlier one. It begins when that one has ended, if Python may go on then. */
+export interface EventAhead {
+  /** Of the flow that will be made for it. */
+  readonly handle: number;
+  readonly records: MarshalValue;
 }
 
 export interface FlowOptions {
@@ -68,6 +77,8 @@ export interface FlowKeeper {
 export class Flow extends FlowJob {
   readonly execution: Execution;
   declare readonly session: Session;
+  /** Python has begun the event after it, see {@link EventAhead}. */
+  goesOn = false;
   /** It has no results, whatever else it yields. */
   overfull = false;
   /** @internal for the keeper: the limit of its time, once it has started */
@@ -105,11 +116,16 @@ export class Flow extends FlowJob {
     return this.options.event?.registration;
   }
 
-  message(): PythonRequest {
+  message(alone = false): PythonRequest {
     const flags = jobFlags(this.#keeper.settings, this.options.flags);
     const { event } = this.options;
     if (!event) return ["start", this.handle, flags];
-    return ["event", this.handle, event.registration, event.records(), flags];
+    const first: EventAhead = { handle: this.handle, records: event.records() };
+    const ahead = (alone && event.ahead?.()) || [];
+    const all = [first, ...ahead];
+    const allFlags = all.some(({ records }) => mayHoldBytes(records)) ? flags | JobFlag.bytes : flags;
+    if (ahead.length === 0) return ["event", this.handle, event.registration, first.records, allFlags];
+    return ["events", event.registration, allFlags, all.map(({ handle, records }) => [handle, records] as const)];
   }
 
   onStart(): void {
@@ -129,8 +145,9 @@ export class Flow extends FlowJob {
     this.#keeper.waits(this, waiting);
   }
 
-  onDone({ status, errors, totalMs, readMs, stepMs, passed }: FlowOutcome): void {
+  onDone({ status, errors, totalMs, readMs, stepMs, passed, goesOn }: FlowOutcome): void {
     if (passed.length > 0) this.execution.countPassed(passed);
+    this.goesOn = goesOn;
     this.execution.totalMs = totalMs;
     this.execution.readMs = readMs;
     this.execution.stepMs = stepMs;

@@ -59,7 +59,9 @@ export const Word = {
   moreComes: 24,
   /** 1 while main sleeps until something comes from the worker, or is about to: only then the worker has to wake it. */
   mainAsleep: 25,
-  count: 26,
+  /** How many of the events that were given ahead the worker may still begin: it takes one at a time, and main takes back what is left. */
+  eventsAhead: 26,
+  count: 27,
 } as const;
 
 /** Offsets from {@link Word.inbox} or {@link Word.outbox}. Positions in the ring count on, modulo 2^32. */

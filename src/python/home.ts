@@ -67,6 +67,8 @@ export class Home implements CallContext, JobHome {
   #turnBefore = -1;
   /** How many large answers for this interpreter are being made. */
   #preparing = 0;
+  /** Events that were given ahead and that Python has not told to have begun. */
+  #ahead = 0;
   readonly #mostOnTop: number;
   /** Answers that Python owes: the kind of the post that brings each, and its number. */
   readonly #due = new Set<string>();
@@ -188,7 +190,15 @@ export class Home implements CallContext, JobHome {
       return;
     }
     this.#turnBefore = this.worker.turn;
-    this.post(job.message());
+    const message = job.message(true);
+    this.#ahead = message[0] === "events" ? message[3].length - 1 : 0;
+    if (this.#ahead > 0) this.worker.giveAhead(this.#ahead);
+    this.post(message);
+  }
+
+  /** Python has begun the next one of the events that were given ahead. @throws BadMessage when there was none */
+  goesOn(): void {
+    if (this.#ahead-- <= 0) throw new BadMessage("done: no event was given ahead");
   }
 
   /** Sends a message, and takes note of the answer that Python owes for it. */
@@ -280,6 +290,6 @@ export function scriptOutcome({ error, builders, run, begins }: PostArgs<"script
 
 /** How a flow ended. */
 export const flowOutcome = (told: PostArgs<"done">): FlowOutcome => {
-  const { status, errors, totalMs, readMs, stepMs, passed } = told;
-  return { status, errors, totalMs, readMs, stepMs, passed };
+  const { status, errors, totalMs, readMs, stepMs, passed, goesOn } = told;
+  return { status, errors, totalMs, readMs, stepMs, passed, goesOn };
 };

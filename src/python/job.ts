@@ -84,6 +84,8 @@ export interface FlowOutcome {
   readonly stepMs: readonly number[];
   /** Records that came out of the reader, and then of each step with its kind; empty when they were not counted. */
   readonly passed: readonly (readonly [kind: string, count: number])[];
+  /** Python has begun the next event of the registration, which it was given ahead. */
+  readonly goesOn: boolean;
 }
 
 /** What a script's body did. `builders` is how many GearsBuilders it made since it last told (each consumes a registration id). */
@@ -124,8 +126,8 @@ export abstract class Job implements Interruptible {
 
   /** For people: such as `execution 0000000000000000000000000000000000000000-5`. */
   abstract get name(): string;
-  /** The message that starts it. Asked for when it starts. */
-  abstract message(): PythonRequest;
+  /** The message that starts it. Asked for when it starts. @param alone nothing else runs in the interpreter */
+  abstract message(alone?: boolean): PythonRequest;
   /** Python has got it. */
   abstract onStart(): void;
   /** Python will never tell how it has ended. */

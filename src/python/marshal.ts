@@ -22,10 +22,20 @@ export type MarshalValue =
 /** A value that is encoded already, to be written as it is. Reading never gives one. */
 export class Encoded {
   readonly bytes: Uint8Array;
+  /** Are there bytes in it, of which Python makes bytearrays? */
+  readonly hasBytes: boolean;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, hasBytes = true) {
     this.bytes = bytes;
+    this.hasBytes = hasBytes;
   }
+}
+
+/** May there be bytes in it? */
+export function mayHoldBytes(value: MarshalValue): boolean {
+  if (value instanceof Encoded) return value.hasBytes;
+  if (typeof value !== "object" || value === null) return false;
+  return value instanceof Uint8Array || value instanceof Map || value.some(mayHoldBytes);
 }
 
 /** The byte with which a value begins, by its type. */
@@ -52,6 +62,7 @@ const POOLED_BYTES = 512;
 export class MarshalWriter {
   #bytes: Buffer;
   #at = 0;
+  #hasBytes = false;
 
   constructor(capacity = 256) {
     this.#bytes = capacity <= POOLED_BYTES ? Buffer.allocUnsafe(capacity) : Buffer.allocUnsafeSlow(capacity);
@@ -98,6 +109,7 @@ export class MarshalWriter {
   }
 
   bytes(value: Uint8Array): this {
+    this.#hasBytes = true;
     return this.#raw(MARSHAL_TYPE.bytes, value, 0, value.length);
   }
 
@@ -108,6 +120,7 @@ export class MarshalWriter {
 
   /** A bytes object from `start…end` of `source`. */
   bytesSlice(source: Uint8Array, start: number, end: number): this {
+    this.#hasBytes = true;
     return this.#raw(MARSHAL_TYPE.bytes, source, start, end);
   }
 
@@ -162,6 +175,7 @@ export class MarshalWriter {
   /** Appends what another writer holds. */
   append(other: MarshalWriter): this {
     this.#need(other.#at);
+    this.#hasBytes ||= other.#hasBytes;
     other.#bytes.copy(this.#bytes, this.#at, 0, other.#at);
     this.#at += other.#at;
     return this;
@@ -170,6 +184,11 @@ export class MarshalWriter {
   /** The message. The writer must not be used afterwards. */
   finish(): Buffer {
     return this.#bytes.subarray(0, this.#at);
+  }
+
+  /** The value that was written from a place on. More may be written after it. @param start {@link length} before it */
+  valueFrom(start: number): Encoded {
+    return new Encoded(this.#bytes.subarray(start, this.#at), this.#hasBytes);
   }
 
   #byte(type: number): this {

@@ -302,6 +302,8 @@ export const POSTS = {
     readMs: milliseconds,
     stepMs: list(milliseconds, MAX_STEP_LINES),
     passed,
+    /** The next one of the events that were given ahead has begun. */
+    goesOn: flag,
   },
   /** Where it is, because it was asked: {@link SAMPLE}. */
   sample: { job, stack: text(MAX_STACK_BYTES), step: integer(0, MAX_STEPS), results: natural, passed },

@@ -118,6 +118,10 @@ export class Pool implements PythonHost {
     this.#jobs.noteWait(job);
   }
 
+  takeBack(session: Pick<PythonSession, "home">): number {
+    return this.#homeOf(session)?.worker.takeBack() ?? 0;
+  }
+
   submitBegun(job: FlowJob): void {
     const home = this.#homeOf(job.session);
     if (!home) throw new InternalError(`${job.name} has begun in no interpreter`);
@@ -481,6 +485,7 @@ export class Pool implements PythonHost {
         job.onResults(message.args.items);
         return;
       case "done":
+        if (message.args.goesOn) home.goesOn();
         job.onResults(message.args.items);
         this.#end(job, home);
         job.onDone(flowOutcome(message.args));

@@ -16,6 +16,8 @@ interface Fields {
   start: [handle: number, flags: number];
   /** Runs the flow of a registration on given records. */
   event: [handle: number, registration: number, records: MarshalValue, flags: number];
+  /** The same for several events, of which all but the first are given ahead: each is a handle with its records. */
+  events: [registration: number, flags: number, events: readonly (readonly [number, MarshalValue])[]];
   /** A declared flow will never be started: forget it. */
   discard: [handle: number];
   /** Ends a flow that waits for a coroutine or future. */
@@ -102,6 +104,8 @@ export const JobFlag = {
   sync: 16,
   /** Steps are timed, and their records counted. */
   observed: 32,
+  /** The records of an event hold bytes: texts that are not UTF-8, which Python turns into bytearrays. */
+  bytes: 64,
 } as const;
 
 /**

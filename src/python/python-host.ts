@@ -63,8 +63,13 @@ export interface PythonHost {
   nextHandle(): number;
   /** Queues a job: it starts when its interpreter is free and a thread is left. */
   submit(job: Job): void;
-  /** Takes note of a flow that Python has begun together with its script; to be called before `onScript` returns. */
+  /**
+   * Takes note of a flow that Python has begun by itself: together with its script, to be called before `onScript` returns, or
+   * after the event before it, to be called before `onDone` returns.
+   */
   submitBegun(job: FlowJob): void;
+  /** Python begins no more of the events that were given ahead. @returns how many it has not begun: the last ones */
+  takeBack(session: Pick<PythonSession, "home">): number;
   /** Starts a job at once, on top of whatever its interpreter does (a sync execution). */
   runNow(job: Job): void;
   /** Takes a queued job back: it has ended. @returns false when it is not queued */

@@ -142,6 +142,16 @@ export class PythonWorker {
     return this.#intake.takesAnswers;
   }
 
+  /** Lets Python begin so many events after the first of those that it gets with the next message. */
+  giveAhead(events: number): void {
+    Atomics.store(this.#shared.words, Word.eventsAhead, events);
+  }
+
+  /** Lets it begin no more of them. @returns how many it has not begun: the last ones */
+  takeBack(): number {
+    return Atomics.exchange(this.#shared.words, Word.eventsAhead, 0);
+  }
+
   /** Calls of `execute()` that it has answered itself. */
   get directCalls(): number {
     return Atomics.load(this.#shared.words, Word.directCalls) >>> 0;

@@ -5,7 +5,7 @@
  * `created` execution under the id it will have. It becomes an execution when its turn comes, or when somebody asks.
  */
 import type { Execution } from "../executions/execution.ts";
-import type { Flow } from "../executions/flow.ts";
+import type { EventAhead, Flow } from "../executions/flow.ts";
 import { idOf } from "../executions/ids.ts";
 import type { WaitingExecution } from "../executions/execution-registry.ts";
 import type { ExecutionRunner } from "../executions/execution-runner.ts";
@@ -36,6 +36,8 @@ export interface EventSource {
   read(): Maybe<MarshalValue>;
   /** Most probably there are no records: then Python has nothing to do, and is not asked. */
   readonly mayBeEmpty?: boolean;
+  /** Reads them before the execution begins; undefined where they can be others then. */
+  readAhead?(): MarshalValue | undefined;
   /** Its execution has ended, or will never begin. The next one in order has not begun yet. */
   onEnd?(execution: Execution): void;
 }
@@ -84,6 +86,8 @@ class WaitingEvent implements WaitingExecution {
   readonly options: EventOptions;
   /** Undefined until it is needed. */
   execution: Execution | undefined;
+  /** Python has begun it, of which this thread will be told in a moment, and somebody wants it to end. */
+  isUnwanted = false;
   readonly #starter: EventStarter;
 
   constructor(
@@ -126,7 +130,24 @@ class Turns {
   /** Scripts whose bodies run and have caused events in it. */
   bodies = 0;
   readonly events = new Fifo<WaitingEvent>();
+  /** Handles for the first ones of them: Python has these events, and begins each when the one before it has ended. */
+  ahead: number[] = [];
 }
+
+/** What an execution is begun with. */
+interface Start {
+  readonly registration: Registration;
+  readonly source: EventSource;
+  readonly options: EventOptions;
+  readonly execution: Execution;
+  /** Called once, when it has ended or waits for a coroutine. @param goesOn Python has begun the next event */
+  leave(goesOn: boolean): void;
+  /** See {@link FlowEvent}. */
+  readonly ahead?: () => readonly EventAhead[];
+}
+
+/** Most events that Python gets ahead. */
+const MOST_AHEAD = 63;
 
 export class EventStarter {
   /** Called when the last but a few of many waiting events have begun; see {@link EventStarter.waiting}. */
@@ -174,7 +195,7 @@ export class EventStarter {
     else if (inOrder) execution = this.enqueue(registration, source, options).toExecution();
     else {
       execution = this.#create(registration, options);
-      this.#begin(registration, source, options, execution, () => {});
+      this.#begin({ registration, source, options, execution, leave: () => {} });
     }
     return execution.isFinished ? execution : execution.finished.then(() => execution);
   }
@@ -202,6 +223,7 @@ export class EventStarter {
   /** In RedisGears a script's body has the server to itself: what it causes finds the data as the body leaves them. */
   #waitForBody(body: RunningBody, registration: Registration, turns: Turns): void {
     turns.bodies++;
+    this.#takeBack(registration, turns);
     body.onBodyEnd(() => {
       turns.bodies--;
       this.#next(registration, turns);
@@ -252,23 +274,28 @@ export class EventStarter {
     let hasLeft = false;
     let leave = (): void => {};
     this.#inline.push(execution);
-    this.#begin(registration, source, options, execution, () => {
+    const left = (): void => {
       this.#inline.splice(this.#inline.lastIndexOf(execution), 1);
       onLeft();
       hasLeft = true;
       leave();
-    });
+    };
+    this.#begin({ registration, source, options, execution, leave: left });
     if (hasLeft) return { execution, left: undefined };
-    const left = new Promise<void>((resolve) => {
+    const leaving = new Promise<void>((resolve) => {
       leave = resolve;
     });
-    return { execution, left };
+    return { execution, left: leaving };
   }
 
   /** Ends everything of a registration that waits for its turn. */
   abortWaiting(registration: Registration): void {
     const turns = this.#turns.get(registration);
-    for (const event of turns?.events.clear() ?? []) this.#abort(event);
+    if (!turns) return;
+    this.#takeBack(registration, turns);
+    const all = turns.events.clear();
+    for (const event of all.splice(0, turns.ahead.length)) turns.events.push(event);
+    for (const event of all) this.#abort(event);
   }
 
   /**
@@ -306,16 +333,58 @@ export class EventStarter {
       }
       // aborted while it waited
       if (event.execution?.isFinished) continue;
-      turns.busy = true;
-      this.#leaveQueue(event);
-      const execution = this.#runner.registry.get(event.number) ?? event.toExecution();
-      this.#runner.forget(execution);
-      registration.pending.started.add(execution);
-      this.#begin(registration, event.source, event.options, execution, () => {
-        turns.busy = false;
-        this.#next(registration, turns);
-      });
+      const ahead = (): readonly EventAhead[] => this.#giveAhead(turns);
+      this.#begin({ ...this.#takeTurn(event, turns), ahead });
     }
+  }
+
+  #takeTurn(event: WaitingEvent, turns: Turns): Start {
+    const { registration, source, options } = event;
+    turns.busy = true;
+    this.#leaveQueue(event);
+    const execution = this.#runner.registry.get(event.number) ?? event.toExecution();
+    this.#runner.forget(execution);
+    registration.pending.started.add(execution);
+    const leave = (goesOn: boolean): void => this.#left(goesOn, registration, turns);
+    return { registration, source, options, execution, leave };
+  }
+
+  /** The one whose turn it was has ended, or waits for a coroutine. @param goesOn Python has begun the next one */
+  #left(goesOn: boolean, registration: Registration, turns: Turns): void {
+    turns.busy = false;
+    const handle = goesOn ? turns.ahead.shift() : undefined;
+    if (handle !== undefined) this.#noteBegun(handle, turns);
+    else {
+      if (turns.ahead.length > 0) this.#runner.host.takeBack(registration.session);
+      turns.ahead = [];
+      this.#next(registration, turns);
+    }
+  }
+
+  /** Python has gone on with the next event. */
+  #noteBegun(handle: number, turns: Turns): void {
+    const event = turns.events.shift() as WaitingEvent;
+    this.#begun++;
+    const flow = this.#startFlow(this.#takeTurn(event, turns), () => [], handle);
+    if (event.isUnwanted) flow.stop({ kind: "abort" });
+  }
+
+  /** The next events in order, as far as Python can go on with them by itself. */
+  #giveAhead(turns: Turns): readonly EventAhead[] {
+    const ahead: EventAhead[] = [];
+    while (turns.bodies === 0 && ahead.length < MOST_AHEAD) {
+      const event = turns.events.at(ahead.length);
+      const records = event?.execution?.isFinished ? undefined : event?.source.readAhead?.();
+      if (records === undefined) break;
+      ahead.push({ handle: this.#runner.host.nextHandle(), records });
+    }
+    turns.ahead = ahead.map(({ handle }) => handle);
+    return ahead;
+  }
+
+  /** Python begins no more of the events that it has. Of those that it has begun it tells in a moment. */
+  #takeBack(registration: Registration, turns: Turns): void {
+    if (turns.ahead.length > 0) turns.ahead.length -= this.#runner.host.takeBack(registration.session);
   }
 
   #leaveQueue({ registration }: WaitingEvent): void {
@@ -328,6 +397,10 @@ export class EventStarter {
   #abort(event: WaitingEvent): void {
     const execution = this.#runner.registry.get(event.number) ?? event.toExecution();
     if (execution.isFinished) return;
+    const turns = this.#turns.get(event.registration);
+    if (turns) this.#takeBack(event.registration, turns);
+    event.isUnwanted = turns?.ahead.some((_, at) => turns.events.at(at) === event) === true;
+    if (event.isUnwanted) return;
     this.#leaveQueue(event);
     this.#runner.forget(execution);
     execution.finish("aborted");
@@ -345,73 +418,61 @@ export class EventStarter {
     return execution;
   }
 
-  /** @param leave called once, when the execution has ended or waits for a coroutine */
-  #begin(
-    registration: Registration,
-    source: EventSource,
-    options: EventOptions,
-    execution: Execution,
-    leave: () => void,
-  ): void {
+  #begin(start: Start): void {
     this.#begun++;
-    let left = false;
-    const leaveOnce = (): void => {
-      if (!left) leave();
-      left = true;
-    };
-    const start = (records: () => MarshalValue): void =>
-      void this.#startFlow(registration, source, options, execution, records, leaveOnce);
-    const owner = options.owner ?? {};
-    this.#gate.whenOpen(owner, () => {
-      if (this.#readsAtOnce && !source.mayBeEmpty) start(() => readNow(source));
+    const { source, options } = start;
+    this.#gate.whenOpen(options.owner ?? {}, () => {
+      if (this.#readsAtOnce && !source.mayBeEmpty) this.#startFlow(start, () => readNow(source));
       else {
         void andThen(source.read(), (records) => {
-          if (source.mayBeEmpty && isEmpty(records)) this.#endEmpty(registration, source, execution, leaveOnce);
-          else start(() => records);
+          if (source.mayBeEmpty && isEmpty(records)) this.#endEmpty(start);
+          else this.#startFlow(start, () => records);
         });
       }
     });
   }
 
   /** An execution without records has no results, and no step has anything to do. */
-  #endEmpty(registration: Registration, source: EventSource, execution: Execution, leave: () => void): void {
+  #endEmpty({ registration, source, execution, leave }: Start): void {
+    this.#begun--;
     execution.finish("done");
     this.#book(registration, execution);
     this.#runner.registry.settle(execution);
     source.onEnd?.(execution);
     queueMicrotask(() => this.#dropIfIdle(registration));
-    leave();
+    leave(false);
   }
 
-  #startFlow(
-    registration: Registration,
-    source: EventSource,
-    options: EventOptions,
-    execution: Execution,
-    records: () => MarshalValue,
-    leave: () => void,
-  ): Flow {
+  /** @param begun the handle by which Python has begun it by itself */
+  #startFlow(start: Start, records: () => MarshalValue, begun?: number): Flow {
+    const { registration, source, options, execution, ahead } = start;
     const sync = registration.spec.mode === "sync";
+    let hasLeft = false;
+    const leave = (goesOn: boolean): void => {
+      if (!hasLeft) start.leave(goesOn);
+      hasLeft = true;
+    };
     return this.#runner.startFlow({
-      handle: this.#runner.host.nextHandle(),
+      handle: begun ?? this.#runner.host.nextHandle(),
       execution,
       session: registration.session,
-      event: { registration: registration.number, records },
+      event: { registration: registration.number, records, ahead },
       flags: (sync ? JobFlag.sync : 0) | (options.noAsync ? JobFlag.noAsync : 0),
       prefixRule: options.prefixRule ?? false,
       runNow: sync,
+      begun: begun !== undefined,
       owner: options.owner,
       cause: options.cause,
       onWaiting: (_flow, waiting) => {
-        if (waiting) leave();
+        if (waiting) leave(false);
       },
-      onFinish: () => {
+      onFinish: ({ goesOn }) => {
         this.#begun--;
         this.#book(registration, execution);
         source.onEnd?.(execution);
         // after the store has taken it in, which happens next
         queueMicrotask(() => this.#dropIfIdle(registration));
-        leave();
+        leave(goesOn);
       },
     });
   }

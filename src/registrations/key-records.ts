@@ -1,7 +1,8 @@
 /** Reads a key for a KeysReader's filter and record: docs/spec/python.md, section 10. */
+import { isUtf8 } from "node:buffer";
 import { encodeCommand, encodeCommands } from "../engine/engine-client.ts";
 import { andThen, type Maybe } from "../maybe.ts";
-import { Encoded, MarshalWriter } from "../python/marshal.ts";
+import { type Encoded, MarshalWriter } from "../python/marshal.ts";
 import { RespReader } from "../python/transcode.ts";
 import type { EngineCalls } from "./engine-calls.ts";
 import type { OwnMisses } from "./own-misses.ts";
@@ -75,7 +76,7 @@ export class KeyRecords {
     key: Buffer,
     { readValue, atEvent }: { readonly readValue: boolean; readonly atEvent: boolean },
   ): Maybe<Encoded> {
-    if (!readValue) return new Encoded(head(event, key).dictEnd().finish());
+    if (!readValue) return head(event, key).dictEnd().valueFrom(0);
     const guess = GUESS_BY_EVENT[event];
     const guessed = guess === undefined ? [] : [(READ_BY_TYPE[guess] as ValueCommand)(key)];
     const commands = [["TYPE", key], ...guessed];
@@ -118,8 +119,7 @@ function emptied(event: string, key: Buffer): Encoded {
 
 const head = (event: string, key: Buffer): MarshalWriter => {
   const out = new MarshalWriter(128 + key.length).dict().text("event").text(event).text("key");
-  new RespReader(Buffer.concat([Buffer.from(`$${key.length}\r\n`), key, Buffer.from("\r\n")])).transcode(out);
-  return out;
+  return isUtf8(key) ? out.textBytes(key, 0, key.length) : out.bytes(key);
 };
 
 /** @param value the reply with the value; an error means that the key changed in between: then there is none */
@@ -131,5 +131,5 @@ function finish(event: string, key: Buffer, type: string, value: RespReader | un
   if (!value || value.isError) out.none();
   else if (type === "hash") value.transcodePairs(out);
   else value.transcode(out);
-  return new Encoded(out.dictEnd().finish());
+  return out.dictEnd().valueFrom(0);
 }

@@ -2,7 +2,7 @@
 import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/user-rights.ts";
 import { andThen, type Maybe } from "../maybe.ts";
-import type { Encoded } from "../python/marshal.ts";
+import type { Encoded, MarshalValue } from "../python/marshal.ts";
 import { Fifo } from "../resp/fifo.ts";
 import { checkCommands } from "./hookable.ts";
 import type { LinkedCommand } from "./linked-command.ts";
@@ -296,6 +296,11 @@ class KeySource implements EventSource {
   read(): Maybe<[Encoded]> {
     const record = this.#reader.record(this.#event, Buffer.from(this.#key, "latin1"), this.#options);
     return andThen(record, (read) => [read]);
+  }
+
+  /** Its value is that of the moment when the execution begins, so only a record without one can be read before. */
+  readAhead(): MarshalValue | undefined {
+    return this.#options.readValue || this.#ended ? undefined : (this.read() as [Encoded]);
   }
 
   onEnd(): void {

@@ -4,7 +4,7 @@
  */
 import { encodeCommand, encodeCommands } from "../engine/engine-client.ts";
 import { andThen, type Maybe } from "../maybe.ts";
-import { Encoded, MarshalWriter } from "../python/marshal.ts";
+import { type Encoded, MarshalWriter } from "../python/marshal.ts";
 import type { RespReader } from "../python/transcode.ts";
 import type { EngineCalls } from "./engine-calls.ts";
 import type { OwnMisses } from "./own-misses.ts";
@@ -23,6 +23,8 @@ export interface Batch {
 
 const NOTHING: Batch = { ids: [], records: [] };
 const LOST: Batch = { ...NOTHING, lost: true };
+/** Bytes that a small message takes as a record. */
+const RECORD_BYTES = 128;
 /** Errors of an engine that is just starting or held up by a script. */
 const UNREADY = /^(?:LOADING|BUSY|MASTERDOWN) /;
 
@@ -170,11 +172,12 @@ export class StreamGroup {
     reply.bulk();
     const ids: string[] = [];
     const records: Encoded[] = [];
+    const out = new MarshalWriter(RECORD_BYTES * 4);
     for (let left = reply.arrayLength(); left > 0; left--) {
       reply.arrayLength();
       const id = reply.bulk()?.toString("latin1") ?? "";
       const gone = reply.isNil;
-      const record = gone ? undefined : this.#record(reply, key, id);
+      const record = gone ? undefined : this.#record(out, reply, key, id);
       if (gone) reply.arrayLength();
       if (this.#busy.has(id)) continue;
       ids.push(id);
@@ -190,15 +193,16 @@ export class StreamGroup {
     return { ids, records };
   }
 
-  #record(reply: RespReader, key: number, id: string): Encoded {
-    const out = new MarshalWriter().dict().text("key");
+  #record(out: MarshalWriter, reply: RespReader, key: number, id: string): Encoded {
+    const start = out.length;
+    out.dict().text("key");
     const at = reply.at;
     reply.at = key;
     reply.transcode(out);
     reply.at = at;
     out.text("id").text(id).text("value");
     reply.transcodePairs(out);
-    return new Encoded(out.dictEnd().finish());
+    return out.dictEnd().valueFrom(start);
   }
 }
 

@@ -108,7 +108,15 @@ describe("a script whose body runs", () => {
     host.bodies[0]?.onScript({ ...flow, run: { ...flow.run, begun: true } });
     await vi.advanceTimersByTimeAsync(1);
     expect(host.aborted).toEqual(host.flows);
-    host.flows[0]?.onDone({ status: "done", errors: ["stopped"], totalMs: 0, readMs: 0, stepMs: [], passed: [] });
+    host.flows[0]?.onDone({
+      status: "done",
+      errors: ["stopped"],
+      totalMs: 0,
+      readMs: 0,
+      stepMs: [],
+      passed: [],
+      goesOn: false,
+    });
     await aborted;
     expect([execution.status, execution.errors]).toEqual(["aborted", []]);
   });

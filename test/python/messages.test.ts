@@ -81,6 +81,7 @@ const POST_ARGS: Record<keyof typeof POSTS, MarshalValue[]> = {
       ["", 3],
       ["map", 2],
     ],
+    false,
   ],
   sample: [1, 'File "<string>", line 1, in f', 1, 5, []],
   waiting: [1],
@@ -137,6 +138,15 @@ const REQUESTS: { readonly [Kind in PythonRequest[0]]: Extract<PythonRequest, re
   script: ["script", 1, "1:abc", Buffer.from("x = 1"), 0],
   start: ["start", 1, 0],
   event: ["event", 1, 2, [["x"]], 0],
+  events: [
+    "events",
+    2,
+    0,
+    [
+      [1, [["x"]]],
+      [2, [["y"]]],
+    ],
+  ],
   discard: ["discard", 1],
   abort: ["abort", 1],
   unregister: ["unregister", 2],
@@ -205,7 +215,7 @@ describe("a message that no runtime sends", () => {
     ["a kind that there is not", ["reply", 1, 0, null]],
     ["an operation that there is not", ["call", 1, "open", 1]],
     ["a property of every object", ["call", 1, "constructor"]],
-    ["a call in place of a post", ["call", 1, "done", 1, [], "done", [], 0, 0, [], []]],
+    ["a call in place of a post", ["call", 1, "done", 1, [], "done", [], 0, 0, [], [], false]],
     ["a sequence that is a float", ["call", 1.5, "keys_next", 1]],
     ["a sequence that is too large", ["call", 2n ** 53n, "keys_next", 1]],
     ["no list", "post"],
@@ -283,7 +293,7 @@ describe("a message that no runtime sends", () => {
     ["something in a list", [[["a"], null]]],
   ] as [string, MarshalValue][])("has %s as a result", (_name, result) => {
     refused(["post", "results", 1, [result]]);
-    refused(["post", "done", 1, [result], "done", [], 0, 0, [], []]);
+    refused(["post", "done", 1, [result], "done", [], 0, 0, [], [], false]);
     refused(["call", 1, "override_reply", result, 1]);
   });
 

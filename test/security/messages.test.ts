@@ -85,7 +85,7 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
     ],
     [
       "done of the script itself",
-      "calls.post('done', handle, [], 'done', [], 0, 0, [], [])\nwhile True: pass",
+      "calls.post('done', handle, [], 'done', [], 0, 0, [], [], False)\nwhile True: pass",
       "done of ",
     ],
     ["results of the script itself", "calls.post('results', handle, ['x'])", "results of "],
@@ -203,7 +203,7 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
     // that of the trigger that waits is among them; those that have ended are nobody's
     for (const post of [
       "'results', n, ['x']",
-      "'done', n, [], 'done', [], 0, 0, [], []",
+      "'done', n, [], 'done', [], 0, 0, [], [], False",
       "'waiting', n",
       "'running', n",
     ]) {
@@ -230,10 +230,17 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
 });
 
 describe("an execution whose script forges its end", () => {
+  it("ends with its interpreter when it goes on with an event that it was not given", async () => {
+    const forged = `${FORGE}
+GB('ShardsIDReader').foreach(lambda _: calls.post('done', CONTEXT.get().handle, [], 'done', [], 0, 0, [], [], True)).run()`;
+    expect(String(await mallory.call("RG.PYEXECUTE", forged))).toContain("done: no event was given ahead");
+    await bystander.check();
+  });
+
   it("can be aborted", async () => {
     const forged = `${FORGE}
 def forge(x):
-    calls.post('done', CONTEXT.get().handle, [], 'done', [], 0, 0, [], [])
+    calls.post('done', CONTEXT.get().handle, [], 'done', [], 0, 0, [], [], False)
     while True: pass
 GB('PythonReader').map(forge).run(lambda: (yield 1))`;
     const id = String(await mallory.call("RG.PYEXECUTE", forged, "UNBLOCKING"));

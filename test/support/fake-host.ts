@@ -53,6 +53,10 @@ export class FakeHost implements PythonHost {
     this.#schedule();
   }
 
+  takeBack(): number {
+    return 0;
+  }
+
   submitBegun(job: Job): void {
     this.jobs.start(job, this.home);
     job.onStart();
@@ -162,6 +166,6 @@ export class FakeHost implements PythonHost {
   #end(job: Job, outcome: Pick<FlowOutcome, "status" | "errors">): void {
     if (!job.isStarted || !(job instanceof FlowJob)) return;
     this.jobs.end(job, this.home);
-    job.onDone({ ...outcome, totalMs: 0.4, readMs: 0, stepMs: [], passed: [] });
+    job.onDone({ ...outcome, totalMs: 0.4, readMs: 0, stepMs: [], passed: [], goesOn: false });
   }
 }

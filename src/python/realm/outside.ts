@@ -206,6 +206,16 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     heap = new Uint8Array(memory);
     Atomics.store(words, Word.heapPages, memory.byteLength / 65536);
   };
+  /** @returns 1 when Python may begin the next one of the events that main has given ahead */
+  const takeEvent = (): number => {
+    let left = Atomics.load(words, Word.eventsAhead);
+    while (left > 0) {
+      const before = Atomics.compareExchange(words, Word.eventsAhead, left, left - 1);
+      if (before === left) return 1;
+      left = before;
+    }
+    return 0;
+  };
   const query = (argument: number): number => {
     switch (argument) {
       case 0:
@@ -227,6 +237,8 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
       case 8:
         aside = true;
         return 0;
+      case 9:
+        return takeEvent();
       default:
         return -EINVAL;
     }

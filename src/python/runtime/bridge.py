@@ -31,6 +31,7 @@ _PACKAGES = 5
 _OPEN = 6
 _CLOSE = 7
 _ASIDE = 8
+_EVENT = 9
 
 # What became of a request for the engine; mirrors DIRECT_OUTCOME in protocol.ts.
 NOT_HERE, VALUE, BYTES, FAILED, NIL, DONE, LONG, UNSURE = range(8)
@@ -158,6 +159,11 @@ def interrupt_target():
 def take_thread():
     """Takes the thread that main lends, and tells whether main lent one: then a flow may begin without asking. Never waits."""
     return _lseek(fd, _THREAD, _QUERY) == 1
+
+
+def take_event():
+    """Takes the next one of the events that main has given ahead, and tells whether main has left one. Never waits."""
+    return _lseek(fd, _EVENT, _QUERY) == 1
 
 
 def open_wait():

@@ -9,6 +9,7 @@ NO_ASYNC = 4
 SHARES = 8
 SYNC = 16
 OBSERVED = 32
+BYTES = 64
 
 
 class Context:

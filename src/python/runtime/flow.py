@@ -4,7 +4,7 @@ import time
 import weakref
 from contextvars import Context as Variables, copy_context
 
-from . import abort, atomics, calls, profiler, waits
+from . import abort, atomics, bridge, calls, profiler, waits
 from .context import CONTEXT, Context
 from .convert import MAX_ELEMENTS, messages, shortened, to_replies
 from .errors import FlowAborted, GearsForceStopped, error_text, stopped_text
@@ -72,13 +72,14 @@ class Flow(Context):
         self._pipeline = self._build()
         self._run()
 
-    def run_given(self, plain):
+    def run_given(self, plain, until):
         """Runs the flow on given records. The caller has given it context variables of its own. A flow of `plain` steps runs in a
-        plain loop, and is not among the `flows` unless a step has to wait."""
+        plain loop, and is not among the `flows` unless a step has to wait. Gives True when the caller has to go on with the next
+        event, of which main has been told: not after the time `until`."""
         if self.observed or plain is None:
             flows[self.handle] = self
             self.begin()
-            return
+            return False
         self.state = RUNNING
         records = iter(self.source.given)
         held = self._timed(run_plain, self, plain, records)
@@ -88,15 +89,18 @@ class Flow(Context):
             self._reader = (record for record in records)
             self._pipeline = go_on(*held, self._reader)
             self._run()
-            return
+            return False
         if self.atomic:
             atomics.leave(self)
         self.state = DONE
         ms = round(self._spent * 1000, 3)
-        calls.post("done", self.handle, self._take(), "done", _shown(self.errors), ms, 0.0, [], [])
+        last = self._take()
+        goes_on = time.perf_counter() < until and bridge.take_event()
+        calls.post("done", self.handle, last, "done", _shown(self.errors), ms, 0.0, [], [], goes_on)
         self.steps = ()
         self.source = None
         note_garbage(self.session)
+        return goes_on
 
     def keep(self, record):
         """Takes a record that has come to the end of the steps."""
@@ -266,7 +270,7 @@ class Flow(Context):
         last = self._take()
         self._close()
         times = round(self._spent * 1000, 3), self._read_ms(), self._step_ms()
-        calls.post("done", self.handle, last, status, _shown(self.errors), *times, self._passed())
+        calls.post("done", self.handle, last, status, _shown(self.errors), *times, self._passed(), False)
         self._complete_future([self._kept or [], self.errors])
         self.steps = self._stages = ()
         self.source = self._kept = None

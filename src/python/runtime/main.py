@@ -8,10 +8,14 @@ import time
 from . import abort, calls, loop, origins, packages, profiler, registrations, scripts, sockets, timers, waits
 from . import api as _api  # noqa: F401 - fills the globals of scripts
 from . import polling as _polling  # noqa: F401 - makes `select` know sockets
+from .context import BYTES
 from .convert import revive, shortened
 from .errors import error_text
 from .flow import Flow, flows
 from .readers import GivenSource
+
+# Seconds after which no further one of the events that main has given ahead begins.
+_ROW = 0.002
 
 
 def prepare():
@@ -51,9 +55,13 @@ def perform(job):
         # through C, so that V8 uses optimised code of the interpreter's loop
         contextvars.Context().run(handler, *job[1:])
     except BaseException as error:
-        text = error_text(error, True, True)
-        calls.log("warning", f"internal error: {text}")
-        give_up(job, text)
+        _failed(job, error)
+
+
+def _failed(job, error):
+    text = error_text(error, True, True)
+    calls.log("warning", f"internal error: {text}")
+    give_up(job, text)
 
 
 def give_up(job, text):
@@ -70,7 +78,7 @@ def give_up(job, text):
 
 def _end(handle, status, errors):
     flows.pop(handle, None)
-    calls.post("done", handle, [], status, errors, 0, 0, [], [])
+    calls.post("done", handle, [], status, errors, 0, 0, [], [], False)
 
 
 def _session(key):
@@ -93,12 +101,30 @@ def _start(handle, flags):
 
 
 def _event(handle, number, records, flags):
+    _run_event(handle, number, records, flags, 0.0)
+
+
+def _run_event(handle, number, records, flags, until):
     registration = registrations.registrations.get(number)
     if registration is None:
         _end(handle, "aborted", [])
-        return
-    source = GivenSource(revive(records))
-    Flow(handle, registration.session, registration.steps, source, flags=flags).run_given(registration.plain)
+        return False
+    source = GivenSource(revive(records) if flags & BYTES else records)
+    return Flow(handle, registration.session, registration.steps, source, flags=flags).run_given(registration.plain, until)
+
+
+def _events(number, flags, events):
+    """Events of one registration, one after the other. Main takes back those that have not begun when it wants to, and gets
+    them back when one of them waits, or after a moment, so that others have their turn."""
+    until = time.perf_counter() + _ROW
+    for handle, records in events:
+        job = ("event", handle)
+        try:
+            if not contextvars.Context().run(_run_event, handle, number, records, flags, until):
+                return
+        except BaseException as error:
+            _failed(job, error)
+            return
 
 
 def _discard(handle):
@@ -162,6 +188,7 @@ _HANDLERS = {
     "script": _script,
     "start": _start,
     "event": _event,
+    "events": _events,
     "discard": _discard,
     "abort": _abort,
     "unregister": _unregister,

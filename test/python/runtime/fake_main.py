@@ -12,7 +12,7 @@ from collections import deque
 from regears_test import store
 
 real_sleep = time.sleep
-TRACEBACK, NO_ASYNC = 1, 4
+TRACEBACK, NO_ASYNC, HOLDS_BYTES = 1, 4, 64
 NODE = "0" * 40
 
 
@@ -108,7 +108,7 @@ class Main:
         registration = self.trigger(args[0])
         flow = next(self.handles)
         self.flows[flow] = {"results": [], "done": None}
-        message = ["event", flow, registration, [args], self.flags | NO_ASYNC]
+        message = ["event", flow, registration, [args], self.flags | NO_ASYNC | HOLDS_BYTES]
         # the runtime runs it while it waits, which is now
         from regears import waits
 
@@ -204,7 +204,7 @@ class Main:
     def post_results(self, flow, items):
         self.flows[flow]["results"] += items
 
-    def post_done(self, flow, last, status, errors, total, read, steps, _passed):
+    def post_done(self, flow, last, status, errors, total, read, steps, _passed, _goes_on):
         self.flows[flow]["results"] += last
         self.flows[flow]["done"] = (status, errors, total, read, steps)
 
@@ -283,7 +283,7 @@ class Main:
             return (lambda: True), (lambda: failure)
         flow = next(self.handles)
         self.flows[flow] = {"results": [], "done": None}
-        self.put(["event", flow, registration, [list(args)], self.flags])
+        self.put(["event", flow, registration, [list(args)], self.flags | HOLDS_BYTES])
 
         def reply():
             errors = self.flows[flow]["done"][1]

@@ -282,7 +282,7 @@ def call_execute(args, context):
     main.put(["event", 50, note, [["note", "queued"]], 1])
     main.put(["reply", 10 ** 6, 0, "for somebody else"])
     main.put(["nested", ["event", 51, note, [["note", "nested"]], 5]])
-    main.put(["nested", ["event", 52, note, [["note", b"\\xff"]], 5]])
+    main.put(["nested", ["event", 52, note, [["note", b"\\xff"]], 69]])
     return "OK"
 main.call_execute = call_execute
 [main.ask("RG.TRIGGER", "slow"), main.ask("RG.TRIGGER", "order")]
