@@ -28,30 +28,43 @@ export async function buildConsolePage(folder) {
   writeFileSync(join(folder, "licences.txt"), licences(Object.keys(metafile.inputs)));
 }
 
-/** The names that the editor completes, read from what scripts see. */
+/** The names that the editor completes, with what editors of others know of them. */
 const completions = {
   name: "completions",
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^virtual:completions$/ }, ({ path }) => ({ path, namespace: "completions" }));
     onLoad({ filter: /.*/, namespace: "completions" }, () => ({
-      contents: `export const COMPLETIONS = ${JSON.stringify(namesOfRuntime())};`,
+      contents: `export const COMPLETIONS = ${JSON.stringify(namesOfScripts())};`,
     }));
   },
 };
 
-function namesOfRuntime() {
-  const runtime = (name) => readFileSync(join(root, "src/python/runtime", name), "utf8");
-  const [, globals = ""] = /^_PLAIN = \{(.*?)^\}/ms.exec(runtime("api.py")) ?? [];
-  const names = [...globals.matchAll(/^ {4}"(\w+)":/gm)].map(([, label]) => ({ label, type: "function" }));
-  const builder = runtime("builder.py");
-  const [, delegated = ""] = /^for _name in \((.*?)\):/ms.exec(builder) ?? [];
-  const steps = [...delegated.matchAll(/"(\w+)"/g)].map(([, label]) => ({ label, type: "method" }));
-  const methods = [...builder.matchAll(/^ {4}def ([a-z]\w*)\(self(?:, )?(.*)\):\n {8}"""(.*?)"""/gm)];
-  const own = methods.map(([, label, args, info]) => ({ label, type: "method", detail: `(${args})`, info }));
-  if (names.length === 0 || steps.length === 0 || own.length === 0)
-    throw new Error("the runtime has no names any more");
-  return { names, methods: [...steps, ...own] };
+/** Reads `gears.pyi`: the names that scripts begin with, and the methods of a builder. */
+function namesOfScripts() {
+  const text = readFileSync(join(root, "src/cli/stubs/gears.pyi"), "utf8");
+  const [, all = ""] = /^__all__ = \[(.*?)^\]/ms.exec(text) ?? [];
+  const [, builder = ""] = /^class GearsBuilder:\n(.*?)^class /ms.exec(text) ?? [];
+  const functions = definitions(text, "", "function");
+  const names = [...all.matchAll(/"(\w+)"/g)].map(
+    ([, label]) => functions.find((one) => one.label === label) ?? { label, type: "variable" },
+  );
+  const methods = definitions(builder, "    ", "method").filter(({ label }) => !label.startsWith("_"));
+  if (names.length === 0 || methods.length === 0) throw new Error("gears.pyi has no names any more");
+  return { names, methods };
 }
+
+/** The functions that are defined with this indentation, with their arguments and what is said of them. */
+const definitions = (text, indent, type) =>
+  [...text.matchAll(new RegExp(`^${indent}def (\\w+)\\((.*?)\\)(?: -> [^\\n]*)?:(?:\\s*"""(.*?)""")?`, "gms"))].map(
+    ([, label, args, info = ""]) => ({
+      ...{ label, type, info: info.replace(/\s+/g, " ") },
+      detail: `(${args
+        .replace(/\s+/g, " ")
+        .replace(/^(?: ?self,? ?)/, "")
+        .replace(/,? ?\/?,? ?$/, "")
+        .trim()})`,
+    }),
+  );
 
 /** The licences of all packages that are part of the page. */
 function licences(inputs) {

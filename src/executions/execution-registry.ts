@@ -2,6 +2,7 @@
  * The executions there are: those in progress, and the finished ones that are kept, least recently used first out.
  * Unlike RedisGears 1.2 (first in, first out, everything counted) only finished executions are counted and evicted.
  */
+import { Durations } from "./durations.ts";
 import { Execution, type ExecutionStatus } from "./execution.ts";
 import { type Ids, idOf, parseId } from "./ids.ts";
 
@@ -49,6 +50,8 @@ export class ExecutionRegistry {
 
   /** Executions that have ended, of any kind. `failed` are those with an error; `ms` ran Python. */
   readonly ended = { done: 0, failed: 0, aborted: 0, ms: 0 };
+  /** How long those that have ended ran Python. */
+  readonly durations = new Durations();
 
   /** Number of executions there are. */
   get size(): number {
@@ -140,6 +143,7 @@ export class ExecutionRegistry {
     else if (errors.length > 0) this.ended.failed++;
     else this.ended.done++;
     this.ended.ms += totalMs;
+    this.durations.add(totalMs);
   }
 
   /** Forgets an execution. */

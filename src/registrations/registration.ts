@@ -1,4 +1,5 @@
 /** A registration: a stored flow that starts an execution on every matching event. */
+import { Durations } from "../executions/durations.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { OwnedRegistration, Session } from "../executions/session.ts";
 
@@ -67,6 +68,8 @@ class Statistics {
   totalLagMs = 0;
   lags = 0;
   lastError: string | undefined;
+  /** How long executions ran that have ended, and were not aborted. */
+  readonly durations = new Durations();
 
   get averageMs(): number {
     const ended = this.success + this.failures + this.aborted;
@@ -85,6 +88,7 @@ class Statistics {
     }
     this.lastMs = ms;
     this.totalMs += ms;
+    this.durations.add(execution.totalMs);
     if (execution.errors.length > 0) {
       this.failures++;
       this.lastError = execution.errors[0];

@@ -8,7 +8,8 @@ export function prometheusText(metrics: readonly Metric[]): string {
   const lines: string[] = [];
   for (const { name, help, type, samples } of metrics) {
     lines.push(`# HELP regears_${name} ${escaped(help)}`, `# TYPE regears_${name} ${type}`);
-    for (const { labels, value } of samples) lines.push(`regears_${name}${labelText(labels)} ${value}`);
+    for (const { suffix = "", labels, value } of samples)
+      lines.push(`regears_${name}${suffix}${labelText(labels)} ${value}`);
   }
   return `${lines.join("\n")}\n`;
 }

@@ -2,6 +2,7 @@
  * The figures of a server: one table, from which `INFO regears`, `RG.INFO` and the page for Prometheus are made. Nothing is
  * gathered before somebody asks; the parts only keep counters.
  */
+import { DURATION_BOUNDS_MS, type Durations } from "../executions/durations.ts";
 import type { ExecutionRegistry } from "../executions/execution-registry.ts";
 import type { SessionRegistry } from "../executions/session.ts";
 import type { InterpreterFigures } from "../python/python-host.ts";
@@ -9,6 +10,8 @@ import type { Registration } from "../registrations/registration.ts";
 import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
 
 export interface Sample {
+  /** Behind the name, of a histogram. */
+  readonly suffix?: "_bucket" | "_sum" | "_count";
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
@@ -17,7 +20,7 @@ export interface Metric {
   /** Without the prefix `regears_`. */
   readonly name: string;
   readonly help: string;
-  readonly type: "gauge" | "counter";
+  readonly type: "gauge" | "counter" | "histogram";
   readonly samples: readonly Sample[];
   /** Too much for INFO: each registration, which INFO shows in a section of its own. */
   readonly detail?: true;
@@ -89,6 +92,7 @@ function executionMetrics({ executions, waitingExecutions, slowExecutions, sessi
     gauge("executions_waiting", "Unfinished ones that wait for coroutines and futures", waitingExecutions()),
     counter("executions_ended_total", "Executions that have ended", labelled("outcome", { done, failed, aborted })),
     counter("execution_seconds_total", "How long the executions that have ended ran", ms / 1000),
+    histogram("execution_duration_seconds", "How long executions ran that have ended", [[{}, executions.durations]]),
     counter("executions_slow_total", "Executions that took longer than slow-execution-ms", slowExecutions()),
     gauge("results_bytes", "Memory of the results that are kept", executions.resultBytes),
     gauge(
@@ -156,10 +160,7 @@ function registrationMetrics({ registrations, eventGaps }: MetricSources): Metri
   for (const { spec } of all) readers[spec.reader]++;
   const sum = (value: (one: Registration) => number): number => all.reduce((total, one) => total + value(one), 0);
   const each = (list: readonly Registration[], value: (one: Registration) => number) =>
-    list.map((one): [Record<string, string>, number] => [
-      { registration: one.id, reader: one.spec.reader },
-      value(one),
-    ]);
+    list.map((one): [Record<string, string>, number] => [labelsOf(one), value(one)]);
   const detail = { detail: true } as const;
   const streams = all.filter(({ spec }) => spec.reader === "StreamReader");
   const keys = all.filter(({ spec }) => spec.reader === "KeysReader");
@@ -221,6 +222,13 @@ function registrationMetrics({ registrations, eventGaps }: MetricSources): Metri
       ),
       ...detail,
     },
+    histogram(
+      "registration_duration_seconds",
+      "How long executions ran that have ended and were not aborted",
+      all
+        .filter(({ statistics }) => statistics.success + statistics.failures > 0)
+        .map((one) => [labelsOf(one), one.statistics.durations]),
+    ),
     {
       ...gauge(
         "registration_pending",
@@ -240,6 +248,14 @@ function registrationMetrics({ registrations, eventGaps }: MetricSources): Metri
   ];
 }
 
+/** By which a registration can be found and put together with others: whose it is, and what it listens to. */
+const labelsOf = ({ id, spec, session }: Registration): Record<string, string> => ({
+  registration: id,
+  reader: spec.reader,
+  session: session.id,
+  trigger: (spec.reader === "CommandReader" ? (spec.trigger?.toString() ?? spec.hook) : spec.prefix.toString()) ?? "",
+});
+
 const failing = ({ statistics }: Registration): number => (statistics.lastError === undefined ? 0 : 1);
 
 type Values = number | readonly (readonly [Readonly<Record<string, string>>, number])[];
@@ -253,5 +269,25 @@ const metric = (type: Metric["type"], name: string, help: string, values: Values
 });
 const gauge = (name: string, help: string, values: Values): Metric => metric("gauge", name, help, values);
 const counter = (name: string, help: string, values: Values): Metric => metric("counter", name, help, values);
+function histogram(
+  name: string,
+  help: string,
+  values: readonly (readonly [Readonly<Record<string, string>>, Durations])[],
+): Metric {
+  const samples = values.flatMap(([labels, { counts, sumMs }]): Sample[] => {
+    let count = 0;
+    const buckets = counts.map((more, at): Sample => {
+      count += more;
+      const bound = DURATION_BOUNDS_MS[at];
+      return {
+        suffix: "_bucket",
+        labels: { ...labels, le: bound === undefined ? "+Inf" : String(bound / 1000) },
+        value: count,
+      };
+    });
+    return [...buckets, { suffix: "_sum", labels, value: sumMs / 1000 }, { suffix: "_count", labels, value: count }];
+  });
+  return { name, help, type: "histogram", samples, detail: true };
+}
 const labelled = (label: string, values: Readonly<Record<string, number>>): [Record<string, string>, number][] =>
   Object.entries(values).map(([key, value]) => [{ [label]: key }, value]);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { Durations } from "../../src/executions/durations.ts";
 import { infoLines, prometheusText } from "../../src/visibility/formats.ts";
 import type { Metric } from "../../src/visibility/metrics.ts";
 
@@ -43,5 +44,14 @@ describe("the figures as text", () => {
 
   it("are lines of INFO, without what is too much for it", () => {
     expect(infoLines(METRICS)).toEqual(["clients:3", "ended_total_done:1.235", "ended_total_failed:0"]);
+  });
+});
+
+describe("durations", () => {
+  it("are counted in the class of their bound", () => {
+    const durations = new Durations();
+    for (const ms of [0, 1, 1.1, 60_000, 60_001]) durations.add(ms);
+    expect(durations.counts).toEqual([2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+    expect(durations.sumMs).toBeCloseTo(120_003.1);
   });
 });

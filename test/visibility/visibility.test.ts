@@ -40,14 +40,19 @@ function parsePage(text: string): Page {
     }
     const sample = /^([a-z_]+)(\{[a-z]+="(?:[^"\\\n]|\\.)*"(?:,[a-z]+="(?:[^"\\\n]|\\.)*")*\})? (\S+)$/.exec(line);
     const [, name = "", labels = "", value = ""] = sample ?? [];
-    expect([...page.types.keys()].at(-1), `${line}: its type is not before it`).toBe(name);
-    expect(helped).toContain(name);
+    const family = [...page.types.keys()].at(-1) ?? "";
+    const suffixes = page.types.get(family) === "histogram" ? ["_bucket", "_sum", "_count"] : [""];
+    expect(
+      suffixes.map((suffix) => family + suffix),
+      `${line}: its type is not before it`,
+    ).toContain(name);
+    expect(helped).toContain(family);
     expect(Number.isFinite(Number(value)), line).toBe(true);
     expect(page.values.has(name + labels), `${line}: twice`).toBe(false);
     page.values.set(name + labels, Number(value));
   }
   for (const [name, type] of page.types) {
-    expect(["gauge", "counter"]).toContain(type);
+    expect(["gauge", "counter", "histogram"]).toContain(type);
     expect(name.endsWith("_total"), name).toBe(type === "counter");
   }
   return page;
@@ -166,14 +171,18 @@ describe("a server with a monitoring port", () => {
 
   it("shows each registration with its failures", async () => {
     const code = "GB('CommandReader').map(lambda r: int(r[1])).register(trigger='number', mode='sync')";
-    await client.call("RG.PYEXECUTE", code);
+    await client.call("RG.PYEXECUTE", code, "ID", "numbers");
     const [registration] = (await client.call("RG.DUMPREGISTRATIONS")) as [string, string][];
-    const labels = `{registration="${registration?.[1]}",reader="CommandReader"}`;
+    const labels = `{registration="${registration?.[1]}",reader="CommandReader",session="numbers",trigger="number"}`;
     await client.call("RG.TRIGGER", "number", "5");
     await expect(client.call("RG.TRIGGER", "number", "five")).rejects.toThrow("invalid literal");
     const { values } = await page();
     expect(values.get(`regears_registration_triggered_total${labels}`)).toBe(2);
     expect(values.get(`regears_registration_failed_total${labels}`)).toBe(1);
+    const durations = `regears_registration_duration_seconds`;
+    expect(values.get(`${durations}_count${labels}`)).toBe(2);
+    expect(values.get(`${durations}_bucket${labels.replace("}", ',le="+Inf"}')}`)).toBe(2);
+    expect(values.get(`${durations}_bucket${labels.replace("}", ',le="60"}')}`)).toBe(2);
     expect(values.get("regears_registrations_failing")).toBe(1);
     expect(values.get('regears_registrations{reader="CommandReader"}')).toBe(1);
     await client.call("RG.UNREGISTERALL");

@@ -34,9 +34,7 @@ export function registrationsView(): View {
     [
       { title: "Registration", text: ({ id }) => shortId(id) },
       { title: "Listens to", kind: "wide", text: listensTo },
-      { title: "Mode", text: ({ data }) => shown(data.mode) },
       { title: "Triggered", kind: "number", text: ({ data }) => counted(data.numTriggered) },
-      { title: "Succeeded", kind: "number", text: ({ data }) => counted(data.numSuccess) },
       {
         title: "Failed",
         kind: "number",
@@ -45,12 +43,7 @@ export function registrationsView(): View {
       },
       { title: "Aborted", kind: "number", text: ({ data }) => counted(data.numAborted) },
       { title: "Mean", kind: "number", text: ({ data }) => duration(Number(data.avgRunDurationMS ?? 0)) },
-      {
-        title: "Lag",
-        kind: "number",
-        text: ({ data }) => (data.lastEstimatedLagMS === undefined ? "" : duration(Number(data.lastEstimatedLagMS))),
-      },
-      { title: "Status", text: ({ data }) => shown(data.status) },
+      { title: "Lag", kind: "number", text: lagOf },
       { title: "Last error", kind: "wide", text: ({ data }) => lastLine(shown(data.lastError)), state: () => "error" },
       { title: "Actions", node: ({ id, reader }) => actions(id, reader) },
     ],
@@ -127,7 +120,14 @@ function sessionInfo(reply: Reply): SessionInfo {
   };
 }
 
-function listensTo({ reader, description, args }: Registered): string {
+/** How far a stream is behind, and its state unless it is well. */
+function lagOf({ data }: Registered): string {
+  if (data.lastEstimatedLagMS === undefined) return "";
+  const status = shown(data.status);
+  return [duration(Number(data.lastEstimatedLagMS)), ...(status === "OK" ? [] : [status.toLowerCase()])].join(", ");
+}
+
+function listensTo({ reader, description, args, data }: Registered): string {
   const { regex, eventTypes, stream, batchSize, trigger, hookCommands } = args;
   const events = list(eventTypes).map(shown).join(", ");
   const what =
@@ -136,7 +136,7 @@ function listensTo({ reader, description, args }: Registered): string {
       : reader === "StreamReader"
         ? `stream ${shown(stream)}, ${shown(batchSize)} at a time`
         : `command ${shown(trigger)}`;
-  return description ? `${what} – ${description}` : what;
+  return [`${what}, ${shown(data.mode)}`, ...(description ? [description] : [])].join(" – ");
 }
 
 const counted = (value: Reply | undefined): string => count(Number(value ?? 0));
