@@ -53,18 +53,26 @@ function namesOfScripts() {
   return { names, methods };
 }
 
-/** The functions that are defined with this indentation, with their arguments and what is said of them. */
+/** The functions that are defined with this indentation, with the names of their arguments and what is said of them. */
 const definitions = (text, indent, type) =>
   [...text.matchAll(new RegExp(`^${indent}def (\\w+)\\((.*?)\\)(?: -> [^\\n]*)?:(?:\\s*"""(.*?)""")?`, "gms"))].map(
     ([, label, args, info = ""]) => ({
       ...{ label, type, info: info.replace(/\s+/g, " ") },
-      detail: `(${args
-        .replace(/\s+/g, " ")
-        .replace(/^(?: ?self,? ?)/, "")
-        .replace(/,? ?\/?,? ?$/, "")
-        .trim()})`,
+      detail: `(${argumentsOf(args).join(", ")})`,
     }),
   );
+
+/** Names without types and defaults, and without `self`. */
+function argumentsOf(args) {
+  let plain = args;
+  // what stands in brackets may have commas
+  for (let before = ""; before !== plain; ) {
+    before = plain;
+    plain = plain.replace(/\[[^[\]]*\]/g, "");
+  }
+  const names = plain.split(",").map((one) => one.replace(/[:=].*/s, "").trim());
+  return names.filter((name) => name !== "" && name !== "self" && name !== "/");
+}
 
 /** The licences of all packages that are part of the page. */
 function licences(inputs) {

@@ -50,22 +50,22 @@ try {
     void client.call("RG.TRIGGER", "add", "1");
     void client.call("XADD", "mail", "*", "from", ["Ada", "Alan", "Grace", "nobody"][Math.floor(Math.random() * 4)]);
   }, 100);
-  const dark = process.argv[3] === "dark";
-  const page = await browser.newPage({ viewport: { width: 1100, height: 760 }, colorScheme: dark ? "dark" : "light" });
-  page.on("console", (message) => console.log("browser:", message.text()));
-  page.on("pageerror", (error) => console.log("browser:", error.message));
+  const page = await browser.newPage({ viewport: { width: 1100, height: 760 } });
   const open = async (path) => page.goto(`http://127.0.0.1:${httpPort}/#/${path}`);
   const shoot = (name) => page.screenshot({ path: `${folder}/console-${name}.png` });
   await open("now");
   await new Promise((resolve) => setTimeout(resolve, Number(process.env.SECONDS ?? 40) * 1000));
-  const running = await client.call("RG.PYEXECUTE", SLOW, "UNBLOCKING", "DESCRIPTION", "counts letters");
+  await open("try");
+  await page.locator(".cm-content").fill(SLOW);
+  await page.getByRole("button", { name: "Run" }).click();
+  await page.getByText(/It runs for/).waitFor();
+  const [progress] = await client.call("RG.TOP", "NOSTACK");
+  const running = progress[progress.indexOf("executionId") + 1];
+  await open("now");
   await new Promise((resolve) => setTimeout(resolve, 4000));
   await shoot("now");
   await open(`execution/${running}`);
-  await page
-    .getByText("Where its Python is")
-    .waitFor({ timeout: 3000 })
-    .catch(() => console.log("no stack"));
+  await page.locator(".stack").getByText("count_letters").waitFor();
   await shoot("execution");
   await client.call("RG.ABORTEXECUTION", String(running));
   await open("registrations");
@@ -80,13 +80,17 @@ try {
   await page.getByRole("button", { name: "Run" }).click();
   await page.getByText("4 results").waitFor();
   await shoot("try");
+  await page.locator(".cm-content").fill("");
   await page.locator(".cm-content").fill("def half(r):\n    return 1 / 0\nGB().map(half).run('employee:*')");
   await page.getByRole("button", { name: "Run" }).click();
   await page.getByText("ZeroDivisionError").first().waitFor();
   await shoot("error");
   await open("log");
   await page.getByText("a message of").first().waitFor();
+  await page.setViewportSize({ width: 1100, height: 480 });
+  await page.emulateMedia({ colorScheme: "dark" });
   await shoot("log");
+  await page.emulateMedia({ colorScheme: "light" });
   await page.setViewportSize({ width: 390, height: 760 });
   await open("now");
   await page.getByText("Executions per second").waitFor();

@@ -136,7 +136,7 @@ describe.skipIf(missing)("the console in a browser", () => {
     await page.locator(".cm-content").fill("");
     await page.locator(".cm-content").pressSequentially("GB('ShardsIDReader').ma");
     await page.locator(".cm-tooltip-autocomplete li").first().waitFor();
-    expect(await page.locator(".cm-tooltip-autocomplete li").allTextContents()).toContain("map");
+    expect(await page.locator(".cm-tooltip-autocomplete .cm-completionLabel").allTextContents()).toContain("map");
     await page.locator(".cm-content").fill("def half(r):\n    return 1 / 0\nGB('ShardsIDReader').map(half).run()");
     await page.keyboard.press("Escape");
     await page.keyboard.press("ControlOrMeta+Enter");

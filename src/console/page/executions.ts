@@ -16,6 +16,8 @@ export interface Progress {
   readonly steps: readonly string[];
   /** How many records came out of the reader and of each step, in their order; empty when nobody has counted them. */
   readonly counts: readonly number[];
+  /** The step whose code runs just now, the first being 1; 0: unknown. */
+  readonly step: number;
   readonly results: number;
   readonly errors: number;
   readonly interpreter: string;
@@ -48,6 +50,7 @@ function progress(reply: Reply): Progress {
     reader: text("reader"),
     steps: list(all.steps).map(shown),
     counts: list(all.counts).map(Number),
+    step: number("step"),
     results: number("results"),
     errors: number("errors"),
     interpreter: text("interpreter"),

@@ -41,10 +41,10 @@ export class Flow {
     if (text === this.#shown) return;
     this.#shown = text;
     this.element.replaceChildren(
-      ...boxes.map(({ title, detail, notes }) =>
+      ...boxes.map(({ title, detail, notes, isPresent }) =>
         h(
           "li",
-          {},
+          { "aria-current": isPresent ? "step" : undefined },
           h("strong", {}, title),
           detail ? h("code", {}, detail) : undefined,
           ...notes.map((note) => h("span", {}, note)),
@@ -58,9 +58,11 @@ interface Box {
   readonly title: string;
   readonly detail: string;
   readonly notes: readonly string[];
+  /** Its code runs just now. */
+  readonly isPresent?: boolean;
 }
 
-function boxesOf({ reader, steps, counts, results, errors }: Progress, plan: Plan): Box[] {
+function boxesOf({ reader, steps, step, counts, results, errors }: Progress, plan: Plan): Box[] {
   const records = (at: number): string[] => (counts[at] === undefined ? [] : [`${count(counts[at] ?? 0)} records out`]);
   const times = (ms: number): string[] => (ms > 0 ? [duration(ms)] : []);
   const perStep = groupLines(steps, plan);
@@ -70,6 +72,7 @@ function boxesOf({ reader, steps, counts, results, errors }: Progress, plan: Pla
       title: kind,
       detail: nameOf(perStep[at]?.arg ?? ""),
       notes: [...records(at + 1), ...times(perStep[at]?.ms ?? 0)],
+      isPresent: step === at + 1,
     })),
     {
       title: "Results",

@@ -1,5 +1,6 @@
 /** What scripts print and log, as it comes. */
 import { h } from "./dom.ts";
+import { tracebackText } from "./traceback.ts";
 import type { View } from "./view.ts";
 import { shortId, time } from "./words.ts";
 
@@ -74,6 +75,6 @@ function lineElement({ at, level, text, about = {} }: Line): HTMLElement {
     typeof registration === "string" && h("span", { class: "from" }, `registration ${shortId(registration)}`),
     typeof execution === "string" && h("a", { href: `#/execution/${execution}` }, shortId(execution)),
     h("span", { class: "text" }, text),
-    typeof error === "string" && h("span", { class: "text" }, error),
+    typeof error === "string" && h("span", { class: "text" }, tracebackText(error)),
   );
 }

@@ -45,28 +45,25 @@ export function registrationsView(): View {
       { title: "Mean", kind: "number", text: ({ data }) => duration(Number(data.avgRunDurationMS ?? 0)) },
       { title: "Lag", kind: "number", text: lagOf },
       { title: "Last error", kind: "wide", text: ({ data }) => lastLine(shown(data.lastError)), state: () => "error" },
-      { title: "Actions", node: ({ id, reader }) => actions(id, reader) },
+      { title: "Actions", node: (one) => actions(one) },
     ],
-    ({ id }) => id,
+    // what can be done depends on the status
+    ({ id, data }) => `${id} ${shown(data.status)}`,
     "Nothing is registered.",
   );
-  const actions = (id: string, reader: string): HTMLElement => {
+  const actions = ({ id, reader, data }: Registered): HTMLElement => {
     const name = shortId(id);
-    const pause = (verb: "PAUSE" | "UNPAUSE", text: string): HTMLElement =>
-      h(
-        "button",
-        {
-          type: "button",
-          class: "quiet",
-          "aria-label": `${text} registration ${name}`,
-          click: () => act("", `RG.${verb}REGISTRATIONS`, id),
-        },
-        text,
-      );
+    const [verb, text] = shown(data.status) === "OK" ? ["PAUSE", "Pause"] : ["UNPAUSE", "Go on"];
+    const pause = (): void => act("", `RG.${verb}REGISTRATIONS`, id);
     return h(
       "span",
       { class: "actions" },
-      ...(reader === "StreamReader" ? [pause("PAUSE", "Pause"), pause("UNPAUSE", "Go on")] : []),
+      reader === "StreamReader" &&
+        h(
+          "button",
+          { type: "button", class: "quiet", "aria-label": `${text}: registration ${name}`, click: pause },
+          text,
+        ),
       sureButton("Unregister", `Unregister ${name}`, () => act(`${name} is unregistered.`, "RG.UNREGISTER", id)),
     );
   };
