@@ -1,7 +1,11 @@
 /** Servers that tests connect to, and scripts that tell what they have seen. */
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Client, Value } from "../support/client.ts";
+import { debianWheel, type WheelSpec } from "../support/wheels.ts";
 
 /** A TCP server in this process. */
 export interface TestServer {
@@ -55,4 +59,66 @@ export async function seenBy(client: Client, script: string, ...more: string[]):
   const reply = (await client.call("RG.PYEXECUTE", told, ...more)) as [[string], Value[]];
   if (reply[1].length > 0) throw new Error(String(reply[1]));
   return JSON.parse(reply[0][0]);
+}
+
+const LIBRARIES: Record<string, readonly [modules: readonly string[], requires?: readonly string[]]> = {
+  redis: [["redis"], ["async-timeout", "packaging"]],
+  "async-timeout": [["async_timeout"]],
+  packaging: [["packaging"]],
+  PyMySQL: [["pymysql"]],
+  pg8000: [["pg8000"], ["six", "distutils-version"]],
+  six: [["six.py"]],
+  SQLAlchemy: [["sqlalchemy"]],
+};
+
+/** Debian's libraries as wheels, and what is missing of them, for a suite's title. */
+export function clientLibraries(): { readonly wheels: readonly WheelSpec[]; readonly missing: string } {
+  const found = Object.entries(LIBRARIES).map(([name, [modules, requires]]) => ({
+    name,
+    wheel: debianWheel(name.replaceAll("-", "_"), modules, requires) ?? debianWheel(name, modules, requires),
+  }));
+  // Debian's pg8000 is of a time when Python still had distutils, of which it only compares versions by this
+  const loose =
+    "class LooseVersion(tuple):\n    def __new__(cls, text): return tuple(map(int, text.split()[0].split('.')))\n";
+  const distutils: WheelSpec = {
+    ...{ name: "distutils-version", version: "1.0" },
+    files: [
+      { path: "distutils/__init__.py", content: "" },
+      { path: "distutils/version.py", content: loose },
+    ],
+  };
+  const missing = found.filter(({ wheel }) => !wheel).map(({ name }) => name);
+  return {
+    wheels: [distutils, ...found.flatMap(({ wheel }) => (wheel ? [wheel] : []))],
+    missing: missing.length === 0 ? "" : ` (skipped: Debian's ${missing.join(", ")} are not installed)`,
+  };
+}
+
+/**
+ * Has pip get wheels that Debian has no fitting version of, once for all runs.
+ * @returns their folder; undefined: pip is not there, or can not get them
+ */
+export function downloaded(...requirements: readonly string[]): string | undefined {
+  const folder = join(tmpdir(), "regears-test-wheels");
+  mkdirSync(folder, { recursive: true });
+  const args = [
+    "download",
+    "-q",
+    "--no-deps",
+    "--only-binary",
+    ":all:",
+    "--retries",
+    "1",
+    "--timeout",
+    "10",
+    "-d",
+    folder,
+  ];
+  try {
+    execFileSync("pip", [...args, "--find-links", folder, ...requirements], { stdio: "ignore", timeout: 60_000 });
+    return folder;
+  } catch {
+    console.warn(`pip could not get ${requirements.join(", ")}: the tests that need them are skipped`);
+    return undefined;
+  }
 }
