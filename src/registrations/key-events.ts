@@ -374,12 +374,11 @@ export class KeyEvents {
     const expected = this.#flags;
     // something is being changed just now
     if (!listening || this.#underway > 0 || this.#userFlags === undefined) return;
-    listening.call("PING").then(
-      () => {
-        if (this.#listening === listening) this.#silent = 0;
-      },
-      () => {},
-    );
+    const note = (): void => {
+      if (this.#listening === listening) this.#silent = 0;
+    };
+    // an engine that can not save refuses PING, too: that is an answer
+    listening.call("PING").then(note, (error) => (error instanceof EngineError ? note() : undefined));
     void andThen(this.#options.calls.ask(encodeCommand(["CONFIG", "GET", PARAMETER])), (reply) => {
       if (reply === undefined || !this.active || this.#listening !== listening) return;
       if (++this.#silent > MOST_SILENT) {

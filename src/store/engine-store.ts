@@ -51,6 +51,8 @@ export class EngineStore implements Store {
   readonly #libraries = new Set<string>();
   /** The file has all that the data have. */
   #isFileCurrent = false;
+  /** Ends when nothing is brought to the disk any more. */
+  #bringing: Promise<void> = Promise.resolve();
   /** There may be a file of a time when there was no log. */
   #hasFile = true;
 
@@ -80,29 +82,16 @@ export class EngineStore implements Store {
     );
   }
 
-  async settle(change: StoredChange): Promise<void> {
-    const { engine, file, ready } = this.#options;
+  settle(change: StoredChange): Promise<void> {
+    const { file } = this.#options;
     const head = this.#head;
-    await ready();
-    if (engine.hasLog) {
-      await engine.syncLog();
-      this.#isFileCurrent = false;
-      await this.#dropFile();
-    } else if (this.#isFileCurrent) await file.write(change, head);
-    else await this.#writeFile();
+    return this.#bring(() => (this.#isFileCurrent ? file.write(change, head) : this.#writeFile()));
   }
 
   /** Sees to it that what was kept before is kept: to be called when a log was begun or ended. @throws what went wrong */
   async refresh(): Promise<void> {
-    const { engine, ready } = this.#options;
     if (this.#head.history === "") return;
-    if (engine.hasLog) {
-      await engine.syncLog();
-      await this.#dropFile();
-    } else if (!this.#isFileCurrent) {
-      await ready();
-      await this.#writeFile();
-    }
+    await this.#bring(async () => (this.#isFileCurrent ? undefined : this.#writeFile()));
   }
 
   async close(): Promise<void> {
@@ -193,10 +182,31 @@ export class EngineStore implements Store {
     return (await Promise.all(replies)).flatMap(librariesOf);
   }
 
+  /** Brings the log to the disk, or has the file written where there is none; one such call after the other. */
+  #bring(write: () => Promise<void>): Promise<void> {
+    const { engine, ready } = this.#options;
+    const bringing = this.#bringing.then(async () => {
+      await ready();
+      const { hasLog } = engine;
+      try {
+        await (hasLog ? engine.syncLog() : write());
+        this.#isFileCurrent = !hasLog;
+      } catch (error) {
+        this.#isFileCurrent = false;
+        throw error;
+      }
+      if (hasLog) await this.#dropFile();
+    });
+    this.#bringing = bringing.catch(() => {});
+    return bringing;
+  }
+
   async #writeFile(): Promise<void> {
+    // what is read has at least the changes that are counted here
+    const head = this.#head;
     const { items } = await this.#read();
-    await this.#options.file.replace(items, this.#head);
-    [this.#isFileCurrent, this.#hasFile] = [true, true];
+    await this.#options.file.replace(items, head);
+    this.#hasFile = true;
   }
 
   /** All that it has is in the log. */
@@ -210,10 +220,28 @@ export class EngineStore implements Store {
     const { history, count } = this.#head;
     this.#head = { history: history === "" ? randomBytes(8).toString("hex") : history, count: count + 1 };
     const deletions = removed.map((name) => ["FUNCTION", "DELETE", libraryName(name)]);
-    return andThen(this.transact([...deletions, ...this.#loads(added)]), () => {
+    return andThen(this.#transactOrDelete(deletions, this.#loads(added), added.length === 0), () => {
       for (const name of removed) this.#libraries.delete(libraryName(name));
       for (const name of [...added.map(nameOf), HEAD_NAME]) this.#libraries.add(libraryName(name));
     });
+  }
+
+  /** What only ends something is done without being counted when there is no memory for that. */
+  #transactOrDelete(
+    deletions: readonly Command[],
+    loads: readonly Command[],
+    isEnd: boolean,
+  ): Maybe<readonly Buffer[]> {
+    const uncounted = (error: unknown): Maybe<readonly Buffer[]> => {
+      if (!isEnd || !(error instanceof ReplyError) || !error.message.startsWith("OOM ")) throw error;
+      return this.transact(deletions);
+    };
+    try {
+      const done = this.transact([...deletions, ...loads]);
+      return done instanceof Promise ? done.catch(uncounted) : done;
+    } catch (error) {
+      return uncounted(error);
+    }
   }
 
   #loads(items: readonly StoredItem[]): string[][] {

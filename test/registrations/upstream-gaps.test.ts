@@ -1,7 +1,11 @@
 /** Key events that an engine by URL does not tell: the gap is noticed, told, counted and closed. */
+import { mkdirSync, rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { findRedisServer, type RedisServer, startRedisServer } from "../support/redis-server.ts";
+import { connectClient } from "../support/client.ts";
+import { newFolder } from "../support/folders.ts";
+import { until } from "../support/waiting.ts";
 import { createWorld, plain, type World } from "./set-up.ts";
 
 const redis = findRedisServer();
@@ -178,6 +182,47 @@ describe.skipIf(!redis.path)(`gaps in the key events of an engine by URL${redis.
     } finally {
       await behind.close();
       proxy.close();
+    }
+  });
+});
+
+describe.skipIf(!redis.path)(`an engine by URL that can not save${redis.skipped}`, () => {
+  it("is used, and refuses PING without a gap in its key events", { timeout: 60_000 }, async () => {
+    const folder = newFolder();
+    const server = await startRedisServer(["--dir", folder, "--save", "3600 1"]);
+    const client = await connectClient(server.port);
+    let world: World | undefined;
+    try {
+      rmSync(folder, { recursive: true });
+      await client.call("BGSAVE");
+      await until(
+        () =>
+          client.call("PING").then(
+            () => false,
+            (error) => /^MISCONF/.test(error.message),
+          ),
+        "it refuses PING",
+      );
+      world = await createWorld({ url: `redis://127.0.0.1:${server.port}` });
+      const seen: string[] = [];
+      const registration = world.register(
+        { prefix: "p:*", eventTypes: ["expired"] },
+        ({ records }) => void seen.push(String(records[0]?.get("key"))),
+      );
+      // more often than a connection may be silent
+      const refused = async (): Promise<boolean> =>
+        Number(/^cmdstat_ping:.*rejected_calls=(\d+)/m.exec(String(await client.call("INFO", "commandstats")))?.[1]) >
+        12;
+      await until(refused, "the connection is looked at again and again");
+      expect([registration.statistics.gaps, world.problems]).toEqual([0, []]);
+      mkdirSync(folder);
+      await client.call("CONFIG", "SET", "save", "");
+      await client.call("SET", "p:1", "x", "PX", "1");
+      await until(() => seen.includes("p:1"), "events are told");
+    } finally {
+      client.close();
+      await world?.close();
+      await server.stop();
     }
   });
 });

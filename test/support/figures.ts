@@ -3,7 +3,7 @@
  * there, one file each, and `npm run docs` makes a table of them.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 /**
  * Tells what was done and what came of it.
@@ -15,6 +15,7 @@ export function figure(name: string, what: string, result: string): void {
   console.info(`${what}: ${result}`);
   const folder = process.env.REGEARS_FIGURES;
   if (!folder) return;
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify({ what, result }, undefined, 2)}\n`);
+  const path = join(folder, `${name}.json`);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify({ what, result }, undefined, 2)}\n`);
 }
