@@ -2,10 +2,10 @@
  * Commands of `execute()` that interpreters carry out in their own threads: whatever is in force applies to them as to all
  * others, from the reply on that says so.
  */
-import { beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Client, callOnce, connectClient, type Value, withClient } from "../support/client.ts";
 import { connectPlain } from "../support/plain-client.ts";
-import type { RunningRegears } from "../support/regears.ts";
+import { type RunningRegears, startRegears } from "../support/regears.ts";
 import { endServersAfterEach, startServer } from "./support.ts";
 import { errorOf } from "../support/errors.ts";
 import { until } from "../support/waiting.ts";
@@ -16,12 +16,35 @@ endServersAfterEach();
 const ROUNDS = Number(process.env.REGEARS_DIRECT_ROUNDS ?? 25);
 const LOOP = "while True: execute('INCR', 'n')";
 
+// no limit: on a busy machine a block would meet it
+const ARGS = ["--execution-threads", "2", "--script-time-limit", "0"];
+
 let server: RunningRegears;
 let client: Client;
-beforeEach(async () => {
-  server = await startServer(["--execution-threads", "2"]);
-  client = await connectClient(server.port);
-});
+
+/** A server of its own for each test: what runs without an end goes with it. */
+function useServers(): void {
+  beforeEach(async () => {
+    server = await startServer(ARGS);
+    client = await connectClient(server.port);
+  });
+}
+
+/** One server for all tests of a group, empty before each. */
+function useOneServer(): void {
+  beforeAll(async () => {
+    server = await startRegears(ARGS);
+    client = await connectClient(server.port);
+  });
+  beforeEach(async () => {
+    await client.call("RG.UNREGISTERALL");
+    await client.call("FLUSHALL");
+  });
+  afterAll(async () => {
+    client.close();
+    await server.stop();
+  });
+}
 
 const count = async (key = "n"): Promise<number> => Number((await client.call("GET", key)) ?? 0);
 
@@ -45,7 +68,7 @@ async function startLoop(code = LOOP, user?: string): Promise<string> {
 /** Nothing is counted any more, though scripts carry out commands. */
 async function expectStanding(): Promise<void> {
   const before = await count();
-  await callOnce(server.port, "RG.PYEXECUTE", "for i in range(300): execute('EXISTS', 'n')");
+  await callOnce(server.port, "RG.PYEXECUTE", "for i in range(100): execute('EXISTS', 'n')");
   expect(await count()).toBe(before);
 }
 
@@ -59,6 +82,8 @@ const goesOn = (): Promise<unknown> => {
 };
 
 describe("a script that sends commands without an end", () => {
+  useServers();
+
   it("counts as one that asks, and each command is there", async () => {
     const before = await executed();
     await client.call("RG.PYEXECUTE", "for i in range(5000): execute('INCR', 'n')");
@@ -187,13 +212,16 @@ describe("a script that sends commands without an end", () => {
 });
 
 describe("what a script sends", () => {
+  useOneServer();
+
   it("reaches clients that wait for it", async () => {
     const waiting = withClient(server.port, (other) => other.call("BLPOP", "list", "0"));
     await client.call("RG.PYEXECUTE", "execute('SET', 'a', '1')");
     // it sends nothing more that could have the engine look at who waits
     const code = "import time\nexecute('GET', 'a')\nexecute('LPUSH', 'list', 'value')\ntime.sleep(1000)";
-    await client.call("RG.PYEXECUTE", code, "UNBLOCKING");
+    const id = String(await client.call("RG.PYEXECUTE", code, "UNBLOCKING"));
     expect(await waiting).toEqual(["list", "value"]);
+    await client.call("RG.ABORTEXECUTION", id);
   });
 
   it("fails as it does otherwise", async () => {
@@ -230,6 +258,8 @@ describe("what a script sends", () => {
 });
 
 describe("a flow that sends commands while registrations want events", () => {
+  useOneServer();
+
   const flow = (body: string): string => `def f(_):\n    ${body}\nGB('ShardsIDReader').map(f).run()`;
   const triggered = async (): Promise<number> => {
     const [row] = (await client.call("RG.DUMPREGISTRATIONS")) as Value[][];
@@ -293,6 +323,8 @@ describe("a flow that sends commands while registrations want events", () => {
 });
 
 describe("words and replies of all kinds", () => {
+  useServers();
+
   const words = [
     ...["'text'", "'h\\u00e9'", "''", "'x' * 63", "'x' * 65", "'x' * 70000", "'\\ud800'", "Text('sub')"],
     ...["b''", "b'bytes'", "b'\\xff\\x00'", "bytearray(b'array')", "array.array('b', [1, 2])", "Shown()"],
@@ -348,6 +380,8 @@ describe("words and replies of all kinds", () => {
 });
 
 describe("requests that a script writes itself", () => {
+  useServers();
+
   it("are carried out as they are, or not at all", async () => {
     const code = [
       "import os, random",
@@ -375,6 +409,8 @@ describe("requests that a script writes itself", () => {
 });
 
 describe("a server that stops", () => {
+  useServers();
+
   it("does so while scripts send commands without an end", async () => {
     await startLoop();
     const waiting = errorOf(client.call("BLPOP", "no", "0"));

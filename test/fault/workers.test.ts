@@ -34,10 +34,10 @@ endServersAfterEach();
 let server: RunningRegears;
 let client: Client;
 
-beforeEach(async () => {
-  server = await startServer();
+async function start(args: readonly string[] = []): Promise<void> {
+  server = await startServer(args);
   client = await connectClient(server.port);
-});
+}
 
 /** Ids of the executions with a status. */
 async function executions(status: string): Promise<string[]> {
@@ -51,6 +51,8 @@ async function statusOf(id: string): Promise<string> {
 }
 
 describe("an interpreter that dies", () => {
+  beforeEach(() => start());
+
   it("fails what it ran and nothing else, and is replaced", async () => {
     const slow = withClient(server.port, (other) => other.call("RG.PYEXECUTE", SLOW));
     await until(async () => (await executions("running")).length === 1, "the other script runs");
@@ -88,18 +90,23 @@ GB('KeysReader').foreach(lambda r: execute('INCR', 'counted')).register('key:*',
       await until(async () => (await client.call("GET", "counted")) === String(round), "the event is counted");
     }
   });
+});
 
-  it("does not hold up the data when it dies inside atomic()", async () => {
-    // nothing but its death lets others in
-    const unlimited = await connectClient((await startServer(["--script-time-limit", "0"])).port);
+describe("an interpreter that dies inside atomic()", () => {
+  // nothing but its death lets others in
+  beforeEach(() => start(["--script-time-limit", "0"]));
+
+  it("does not hold up the data", async () => {
     const script = FATAL.replace("hash(x)", "with atomic():\n    execute('SET', 'half', 'done')\n    hash(x)");
-    expect(await errorOf(unlimited.call("RG.PYEXECUTE", script))).toMatch(DIED);
-    expect(await unlimited.call("GET", "half")).toBe("done");
-    expect(await unlimited.call("SET", "half", "whole")).toBe("OK");
+    expect(await errorOf(client.call("RG.PYEXECUTE", script))).toMatch(DIED);
+    expect(await client.call("GET", "half")).toBe("done");
+    expect(await client.call("SET", "half", "whole")).toBe("OK");
   });
 });
 
 describe("scripts that come at once", () => {
+  beforeEach(() => start());
+
   it("run at once, in as many interpreters as there are threads", async () => {
     const wait =
       "import time\ndef wait(x):\n    while not execute('GET', 'go'): time.sleep(0.01)\nGB('ShardsIDReader').map(wait).run()";
@@ -114,6 +121,8 @@ describe("scripts that come at once", () => {
 });
 
 describe("a script that nothing stops", () => {
+  beforeEach(() => start());
+
   it("is ended with its interpreter; the others go on", async () => {
     const id = String(await client.call("RG.PYEXECUTE", C_LOOP, "UNBLOCKING"));
     await until(async () => (await statusOf(id)) === "running", "it runs");
@@ -161,28 +170,24 @@ describe("a script that nothing stops", () => {
 });
 
 describe("memory", () => {
+  beforeEach(() => start(["--python-memory-limit", "96mb"]));
+
   it("of an interpreter is not filled by long results", async () => {
-    const small = await startServer(["--python-memory-limit", "96mb"]);
-    await withClient(small.port, async (other) => {
-      const long = "def long():\n    for n in range(800): yield str(n) * 70_000\nGB('PythonReader').run(long)";
-      const id = String(await other.call("RG.PYEXECUTE", long, "UNBLOCKING"));
-      const plan = async (): Promise<unknown[]> => {
-        const [shard] = (await other.call("RG.GETEXECUTION", id)) as unknown[][];
-        return shard?.[3] as unknown[];
-      };
-      await until(async () => (await plan())[1] === "done", "it ends");
-      expect((await plan()).slice(6, 10)).toEqual(["results", 800, "errors", []]);
-    });
+    const long = "def long():\n    for n in range(800): yield str(n) * 70_000\nGB('PythonReader').run(long)";
+    const id = String(await client.call("RG.PYEXECUTE", long, "UNBLOCKING"));
+    const plan = async (): Promise<unknown[]> => {
+      const [shard] = (await client.call("RG.GETEXECUTION", id)) as unknown[][];
+      return shard?.[3] as unknown[];
+    };
+    await until(async () => (await plan())[1] === "done", "it ends");
+    expect((await plan()).slice(6, 10)).toEqual(["results", 800, "errors", []]);
   });
 
   it("of a script ends with its limit, and the interpreter lives", async () => {
-    const small = await startServer(["--python-memory-limit", "96mb"]);
-    await withClient(small.port, async (other) => {
-      const greedy = "x = []\nwhile True: x.append(bytearray(1 << 20))";
-      for (let round = 0; round < 3; round++) {
-        expect(await errorOf(other.call("RG.PYEXECUTE", greedy))).toMatch(/MemoryError/);
-        expect(await other.call("RG.PYEXECUTE", "x = 1")).toBe("OK");
-      }
-    });
+    const greedy = "x = []\nwhile True: x.append(bytearray(1 << 20))";
+    for (let round = 0; round < 3; round++) {
+      expect(await errorOf(client.call("RG.PYEXECUTE", greedy))).toMatch(/MemoryError/);
+      expect(await client.call("RG.PYEXECUTE", "x = 1")).toBe("OK");
+    }
   });
 });

@@ -1,5 +1,14 @@
 /** Wheels for tests: made of given files, or of the pure Python libraries that Debian has for its own Python. */
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32, deflateRawSync } from "node:zlib";
@@ -157,7 +166,16 @@ export function emptyCache(): string {
   const from = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "regears");
   if (!existsSync(from)) return folder;
   for (const name of readdirSync(from)) {
-    if (name.endsWith(".snapshot")) copyFileSync(join(from, name), join(folder, name));
+    if (name.endsWith(".snapshot")) linkOrCopy(join(from, name), join(folder, name));
   }
   return folder;
+}
+
+/** Servers replace the images, and never write into them. There may be many: copying them all would take long. */
+function linkOrCopy(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch {
+    copyFileSync(from, to);
+  }
 }
