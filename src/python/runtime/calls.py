@@ -11,6 +11,9 @@ from .waits import await_reply, heed_abort
 # Characters of a line for the log; the main thread takes no longer ones.
 _LINE = 16384
 
+# Calls whose replies name something new: a job about it may be there before the reply is, and must not run before that.
+_MAKING = frozenset(("run", "register", "time_event"))
+
 _sequence = itertools.count(1)
 
 
@@ -29,7 +32,7 @@ def request(op, args):
     sequence = next(_sequence)
     reply = bridge.send_and_receive(["call", sequence, op, *args])
     if reply is None or reply[1] != sequence or reply[0] != "reply":
-        reply = await_reply(sequence, reply)
+        reply = await_reply(sequence, reply, op not in _MAKING)
     heed_abort()
     return reply[2], reply[3]
 

@@ -124,13 +124,17 @@ def accept(message):
         jobs.append(message)
 
 
-def await_reply(sequence, message):
-    """Waits for the reply to a call. `message` is what has come in its place; None: nothing has for a while."""
+def await_reply(sequence, message, shares=True):
+    """Waits for the reply to a call. `message` is what has come in its place; None: nothing has for a while. Others run on top
+    meanwhile only if it `shares` its wait."""
     _expected.add(sequence)
     try:
         if message is not None:
             accept(message)
-        _wait(None, lambda: sequence in _early, 0 if message is None else _SHORTEST)
+        if shares:
+            _wait(None, lambda: sequence in _early, 0 if message is None else _SHORTEST)
+        else:
+            _wait_alone(CONTEXT.get(), None, lambda: sequence in _early, time.monotonic())
         return _early[sequence]
     finally:
         _expected.discard(sequence)

@@ -111,6 +111,32 @@ main.ask("RG.TRIGGER", "t", "x")`,
     ).toEqual(["['a', 'b']"]);
   });
 
+  test("no call that makes a flow, which would be begun before its caller knows it", () => {
+    expect(
+      run(
+        "async def counts():\n    return (await GB('ShardsIDReader').run())[0]\nreturn counts()",
+        `
+from regears.bridge import real_sleep
+usual_take, usual_receive = main.take, main.receive
+held = []
+def take(message):
+    usual_take(message)
+    if message[0] == "call" and message[2] == "run":
+        held.append(main.inbox.pop())
+def receive(timeout_ms=None, turn=False):
+    if held and not main.inbox:
+        # long enough for a wait to be opened
+        real_sleep(0.03)
+        receive.asked = getattr(receive, "asked", 0) + 1
+        return held.pop() if timeout_ms is None or receive.asked > 3 else None
+    return usual_receive(timeout_ms, turn)
+main.take, main.receive = take, receive
+reply = main.ask("RG.TRIGGER", "t", "x")
+[reply, covers()]`,
+      ),
+    ).toEqual([["['1']"], []]);
+  });
+
   test("a wait that was claimed, though the job comes when that is over", () => {
     expect(
       run(
