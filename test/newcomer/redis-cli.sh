@@ -17,4 +17,4 @@ cli RG.IDLE 10000 | expect OK
 cli GET events | expect 1
 # a mistake says what it is
 says AttributeError cli RG.PYEXECUTE "GB().mpa(1)"
-says trigger cli RG.TRIGGER nothing
+says "subcommand not found" cli RG.TRIGGER nothing
