@@ -75,19 +75,24 @@ export class Intake {
   /**
    * Takes what comes into the ring until `isDone`, and does nothing else meanwhile.
    * @param patienceMs for so many milliseconds at most
+   * @param isAwake false: the worker has just been woken, and may need this core
    */
-  await(isDone: () => boolean, patienceMs: number): void {
+  await(isDone: () => boolean, patienceMs: number, isAwake: boolean): void {
     const end = performance.now() + patienceMs;
-    while (!isDone() && this.#next === undefined && this.#awaitRing(end - performance.now())) this.run(true);
+    let spins = isAwake;
+    while (!isDone() && this.#next === undefined && this.#awaitRing(end - performance.now(), spins)) {
+      this.run(true);
+      spins = true;
+    }
   }
 
   /**
    * Waits until something lies in the ring. Spinning is the fastest way as long as both threads have a core; when they share
    * one, the worker does nothing until this one sleeps.
    */
-  #awaitRing(milliseconds: number): boolean {
+  #awaitRing(milliseconds: number, spins: boolean): boolean {
     const { receiver, shared } = this.#options;
-    if (this.#spin.worthwhile) {
+    if (spins && this.#spin.worthwhile) {
       const end = performance.now() + Math.min(SPIN_MS, milliseconds);
       do {
         for (let looks = 0; looks < LOOKS; looks++) {

@@ -63,6 +63,8 @@ export class PythonWorker {
   readonly #intake: Intake;
   readonly #gamble = new Gamble(256);
   readonly #awaiting = new Gamble(16);
+  /** It slept when it was sent something last. */
+  #hasWoken = false;
   #delivering = false;
   /** Since when it is waited for messages within calls in this turn of the event loop, in milliseconds. */
   #awaitsSince: number | undefined;
@@ -205,7 +207,7 @@ export class PythonWorker {
     if (now - this.#awaitsSince > AWAITING_MS || !this.#awaiting.worthwhile) return;
     const { words } = this.#shared;
     if (!this.#lingering) Atomics.store(words, Word.mainPolls, 1);
-    this.#intake.await(isDone, PATIENCE_MS);
+    this.#intake.await(isDone, PATIENCE_MS, !this.#hasWoken);
     if (isDone()) this.#awaiting.won();
     else this.#awaiting.lost();
     if (this.#lingering) return;
@@ -258,7 +260,8 @@ export class PythonWorker {
     const { words } = this.#shared;
     // whoever falls asleep after this sees that the signal has changed
     Atomics.add(words, Word.signal, 1);
-    if (Atomics.load(words, Word.asleep) !== 0) Atomics.notify(words, Word.signal);
+    this.#hasWoken = Atomics.load(words, Word.asleep) !== 0;
+    if (this.#hasWoken) Atomics.notify(words, Word.signal);
   }
 
   #onPort(message: Uint8Array | null): void {
