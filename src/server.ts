@@ -197,6 +197,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
       await page.close();
       await listener.close();
       timers.stop();
+      requirements.close();
       runner.abortAll();
       await host.stop();
       outgoing.stop();

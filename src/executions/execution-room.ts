@@ -7,7 +7,7 @@ import { ExecutionRegistry } from "./execution-registry.ts";
 import { Requirements } from "./requirements.ts";
 import { ExecutionRunner, type SlowLog } from "./execution-runner.ts";
 import { Script } from "./script.ts";
-import { SessionRegistry } from "./session.ts";
+import { type Session, SessionRegistry } from "./session.ts";
 
 export interface ExecutionRoom {
   readonly ids: Ids;
@@ -21,7 +21,7 @@ export interface ExecutionRoom {
 /** Builds the registry and what fills it. */
 export function executionRoom(
   { host, users }: PythonRoom,
-  { config, runtime, log }: Base,
+  { config, runtime, log, clock }: Base,
   packages: Packages,
   slow: SlowLog,
 ): ExecutionRoom {
@@ -51,5 +51,7 @@ export function executionRoom(
   users.bodyCommand = (body) => {
     runner.presentBody = body instanceof Script ? body : undefined;
   };
-  return { ids, sessions, requirements: new Requirements(sessions, packages, log), executions, runner };
+  const onBack = (session: Session): void => host.adopt(session);
+  const requirements = new Requirements({ sessions, packages, clock, onBack, log });
+  return { ids, sessions, requirements, executions, runner };
 }

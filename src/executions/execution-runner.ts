@@ -90,7 +90,8 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
   startFlow(options: FlowOptions): Flow {
     const flow = new Flow(options, this);
     this.track(flow.execution, flow);
-    if (options.runNow) this.host.runNow(flow);
+    if (flow.session.missing !== undefined) fail(flow, flow.session.missing);
+    else if (options.runNow) this.host.runNow(flow);
     else if (options.begun) this.host.submitBegun(flow);
     else this.host.submit(flow);
     return flow;
@@ -274,6 +275,13 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
     const error = `Execution was stopped: too many wait for coroutines and futures (${limit})`;
     flow.stop({ kind: "fault", error });
   }
+}
+
+/** Ends a flow that can not run. Whoever started it goes on before it is told, unless it has to have ended by then. */
+function fail(flow: Flow, error: string): void {
+  const end = (): void => flow.finish("done", [error]);
+  if (flow.options.runNow) end();
+  else queueMicrotask(end);
 }
 
 function stopAfter(limit: number, option: string, stoppable: Stoppable): Timer | undefined {

@@ -4,6 +4,7 @@ import type { Logger } from "../log.ts";
 import { InstallError } from "../packages/package-errors.ts";
 import type { Packages } from "../packages/packages.ts";
 import { BadTransfer } from "../packages/transfer.ts";
+import type { Clock, Timer } from "../timer.ts";
 import type { Session, SessionRegistry } from "./session.ts";
 
 /** One of the requirements that RG.PYDUMPREQS lists. */
@@ -26,20 +27,31 @@ const UNSATISFIED = "Could not satisfy requirements (look at redis log file for 
 const NOT_INSTALLED = "Failed installing requirements on shard, please check shard logs for more details.";
 /** Longest reason that a client is told. */
 const MAX_REASON = 1000;
+/** Milliseconds until packages that sessions of an earlier run miss are looked for again. */
+const RETRY_MS = 30_000;
+
+interface RequirementsOptions {
+  readonly sessions: SessionRegistry;
+  readonly packages: Packages;
+  readonly clock: Clock;
+  /** A session has what it has missed: it can be made again. */
+  readonly onBack: (session: Session) => void;
+  readonly log: Pick<Logger, "info" | "warn" | "error">;
+}
 
 /** Those that scripts with an effect have named. */
 export class Requirements {
-  readonly #sessions: SessionRegistry;
-  readonly #packages: Packages;
-  readonly #log: Pick<Logger, "warn" | "error">;
+  readonly #options: RequirementsOptions;
   readonly #known = new Set<string>();
   readonly #installed = new Map<string, Kept>();
+  /** Sessions of an earlier run that miss packages. */
+  readonly #missing = new Set<Session>();
+  #retry: Timer | undefined;
+  #retrying = false;
 
-  constructor(sessions: SessionRegistry, packages: Packages, log: Pick<Logger, "warn" | "error">) {
-    this.#sessions = sessions;
-    this.#packages = packages;
-    this.#log = log;
-    sessions.onBury = (session) => this.#forget(session);
+  constructor(options: RequirementsOptions) {
+    this.#options = options;
+    options.sessions.onBury = (session) => this.#forget(session);
   }
 
   /**
@@ -48,29 +60,85 @@ export class Requirements {
    * @returns undefined when everything comes with the server; rejects with a ReplyError when it can not be had
    */
   prepare(session: Session, force = false): Promise<void> | undefined {
+    const preparing = this.#prepare(session, force);
+    // what was installed may be what others miss
+    return preparing?.then(() => void this.#retryMissing());
+  }
+
+  /**
+   * Gets for sessions of an earlier run what they require. Executions of those that miss something fail with the reason, until
+   * it can be had.
+   */
+  async restore(sessions: Iterable<Session>): Promise<void> {
+    this.close();
+    const restoring = Array.from(sessions, async (session) => {
+      if (!(await this.#restore(session))) this.#missing.add(session);
+    });
+    await Promise.all(restoring);
+    this.#retryLater();
+  }
+
+  /** Looks for nothing any more. */
+  close(): void {
+    this.#retry?.cancel();
+    this.#retry = undefined;
+    this.#missing.clear();
+  }
+
+  #prepare(session: Session, force: boolean): Promise<void> | undefined {
+    const { packages } = this.#options;
     const { requirements } = session;
     session.installationNeeded = requirements.some((name) => force || !this.find(name));
-    const wanted = requirements.filter((name) => !this.#packages.isBuiltIn(name));
+    const wanted = requirements.filter((name) => !packages.isBuiltIn(name));
     return wanted.length === 0 ? undefined : this.#install(session, wanted, force);
   }
 
+  /** @throws ReplyError */
   async #install(session: Session, wanted: readonly string[], force: boolean): Promise<void> {
+    const { packages, log } = this.#options;
     try {
-      const { packages, wheelsOf } = await this.#packages.install(wanted, force);
-      const path = await this.#packages.folder();
-      session.packages = packages;
-      for (const [name, wheels] of wheelsOf) this.#installed.set(name, { wheels, path });
+      const installed = await packages.install(wanted, force);
+      const path = await packages.folder();
+      session.packages = installed.packages;
+      for (const [name, wheels] of installed.wheelsOf) this.#installed.set(name, { wheels, path });
     } catch (error) {
       const reason = reasonOf(error);
-      this.#log.warn(`requirements of session ${session.id} are not available: ${reason}`);
-      const text = error instanceof InstallError ? NOT_INSTALLED : UNSATISFIED;
-      throw new ReplyError(`${text}: ${reason}`);
+      const text = `${error instanceof InstallError ? NOT_INSTALLED : UNSATISFIED}: ${reason}`;
+      if (session.missing !== text) log.warn(`requirements of session ${session.id} are not available: ${reason}`);
+      throw new ReplyError(text);
     }
   }
 
-  /** Gets for sessions of an earlier run what they require. What is missing is logged: their code tells by its errors. */
-  async restore(sessions: Iterable<Session>): Promise<void> {
-    for (const session of sessions) await this.prepare(session)?.catch(() => {});
+  /** @returns whether it has all that it requires */
+  async #restore(session: Session): Promise<boolean> {
+    try {
+      await this.#prepare(session, false);
+      session.missing = undefined;
+    } catch (error) {
+      session.missing = (error as ReplyError).message;
+    }
+    return session.missing === undefined;
+  }
+
+  #retryLater(): void {
+    this.#retry?.cancel();
+    this.#retry = undefined;
+    if (this.#missing.size > 0) this.#retry = this.#options.clock.after(RETRY_MS, () => void this.#retryMissing());
+  }
+
+  /** Something was installed, or time has passed: there may be now what was missing. */
+  async #retryMissing(): Promise<void> {
+    if (this.#missing.size === 0 || this.#retrying) return;
+    this.#retrying = true;
+    for (const session of this.#missing) {
+      if (session.isKept && !(await this.#restore(session))) continue;
+      // the server may have stopped meanwhile, or the session been replaced
+      if (!this.#missing.delete(session) || !session.isKept) continue;
+      this.#options.log.info(`session ${session.id} has its packages again`);
+      this.#options.onBack(session);
+    }
+    this.#retrying = false;
+    this.#retryLater();
   }
 
   /** A script of this session has registered or run something. */
@@ -81,7 +149,7 @@ export class Requirements {
   /** In the order in which they became known. */
   list(): KnownRequirement[] {
     // those of sessions of an earlier run were not named to this one
-    for (const session of this.#sessions.live()) this.note(session);
+    for (const session of this.#options.sessions.live()) this.note(session);
     return [...this.#known].map((name) => this.describe(name));
   }
 
@@ -94,7 +162,7 @@ export class Requirements {
     const kept = this.#installed.get(name);
     return {
       ...{ name, refCount: 1 + this.#users(name).length },
-      installed: kept !== undefined || this.#packages.isBuiltIn(name),
+      installed: kept !== undefined || this.#options.packages.isBuiltIn(name),
       ...(kept ?? { wheels: [], path: "" }),
     };
   }
@@ -103,7 +171,7 @@ export class Requirements {
   exportable(name: string): KnownRequirement {
     const requirement = this.find(name);
     if (!requirement) throw new ReplyError("requirement does not exists");
-    if (this.#packages.isBuiltIn(name)) {
+    if (this.#options.packages.isBuiltIn(name)) {
       throw new ReplyError(`ERR requirement '${name}' is part of the server: there is nothing to export`);
     }
     return requirement;
@@ -111,7 +179,7 @@ export class Requirements {
 
   /** For another server, in chunks. @throws ReplyError when it is not installed */
   async export({ name }: KnownRequirement): Promise<Buffer[]> {
-    const chunks = await this.#packages.exported(name);
+    const chunks = await this.#options.packages.exported(name);
     if (!chunks) throw new ReplyError(`ERR requirement '${name}' is not installed`);
     return chunks;
   }
@@ -119,20 +187,21 @@ export class Requirements {
   /** Takes what another server has exported. @throws ReplyError when that can not be */
   async import(chunks: readonly Buffer[]): Promise<void> {
     try {
-      const name = await this.#packages.import(chunks);
-      const { wheelsOf } = await this.#packages.install([name], false);
-      this.#installed.set(name, { wheels: wheelsOf.get(name) ?? [], path: await this.#packages.folder() });
+      const name = await this.#options.packages.import(chunks);
+      const { wheelsOf } = await this.#options.packages.install([name], false);
+      this.#installed.set(name, { wheels: wheelsOf.get(name) ?? [], path: await this.#options.packages.folder() });
       this.#known.add(name);
+      void this.#retryMissing();
     } catch (error) {
       if (error instanceof BadTransfer) throw new ReplyError(error.message);
       const reason = reasonOf(error);
-      this.#log.warn(`a requirement can not be imported: ${reason}`);
+      this.#options.log.warn(`a requirement can not be imported: ${reason}`);
       throw new ReplyError(`${NOT_INSTALLED}: ${reason}`);
     }
   }
 
   #users(name: string): Session[] {
-    const all = [...this.#sessions.live(), ...this.#sessions.dead()];
+    const all = [...this.#options.sessions.live(), ...this.#options.sessions.dead()];
     return all.filter(({ requirements }) => requirements.includes(name));
   }
 
@@ -142,9 +211,9 @@ export class Requirements {
       if (!this.#users(name).every((user) => user === session)) continue;
       this.#known.delete(name);
       if (!this.#installed.delete(name)) continue;
-      this.#packages
+      this.#options.packages
         .forget(name)
-        .catch((error: unknown) => this.#log.error({ err: error }, `${name} is not forgotten`));
+        .catch((error: unknown) => this.#options.log.error({ err: error }, `${name} is not forgotten`));
     }
   }
 }

@@ -39,6 +39,8 @@ export class Session implements PythonSession {
   readonly requirements: readonly string[];
   /** What was installed for them. */
   packages: SessionPackages | undefined;
+  /** Why they can not be had, as an error for whoever wants to run its code; undefined: nothing is missing. */
+  missing: string | undefined;
   /** One of them was named for the first time, or is to be installed again. */
   installationNeeded = false;
 
@@ -72,7 +74,7 @@ export class Session implements PythonSession {
   }
 
   revive(): readonly PythonRequest[] | undefined {
-    if (!this.isKept) return undefined;
+    if (!this.isKept || this.missing !== undefined) return undefined;
     const messages: PythonRequest[] = [];
     for (const { number, blob } of this.registrations.values()) messages.push(["restore", this.key, number, blob]);
     for (const [number, blob] of this.timers) messages.push(["restore_timer", this.key, number, blob]);

@@ -7,6 +7,7 @@ import { parse } from "@renovatebot/pep440";
 import { PackageError } from "./package-errors.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { isWanted, markerHolds, type Requirement } from "./requirement.ts";
+import { explain } from "./refusals.ts";
 import type { Candidate, Found, Source } from "./source.ts";
 
 /** A package that was chosen. */
@@ -27,6 +28,11 @@ interface ResolverOptions {
   readonly direct: (requirement: Requirement) => Promise<Candidate>;
 }
 
+/** What well-known packages are made of, so that no wheel of them will ever run here. */
+const NEEDS: ReadonlyMap<string, string> = new Map([
+  ...["gevent", "uvloop", "grpcio", "torch", "tensorflow", "ray"].map((name) => [name, "threads"] as const),
+  ...["billiard", "multiprocess", "psutil"].map((name) => [name, "processes"] as const),
+]);
 /** Versions that are tried before it is given up. */
 const MAX_TRIES = 500;
 const MAX_PACKAGES = 150;
@@ -134,9 +140,10 @@ export class Resolver {
     known: readonly Demand[],
     refusals: string[],
   ): AsyncGenerator<Candidate, void> {
-    const { sources, unreachable, direct } = this.#options;
-    const fits = ({ version }: Candidate): boolean =>
+    const { sources, unreachable, direct, interpreter } = this.#options;
+    const wantedVersion = (version: string): boolean =>
       known.every((one) => isWanted(version, one.requirement.specifier));
+    const fits = ({ version }: Candidate): boolean => wantedVersion(version);
     if (requirement.url !== undefined) {
       yield await direct(requirement);
       return;
@@ -159,7 +166,7 @@ export class Resolver {
       const pinned = known.some((one) => /^={2,3}[^*]*$/.test(one.requirement.specifier));
       const fitting = found.candidates.filter((one) => fits(one) && (pinned || !one.yanked));
       yield* releasesFirst(fitting, known);
-      refusals.push(...explain(found, source.label));
+      refusals.push(...explain(found, source.label, interpreter, wantedVersion));
     }
   }
 
@@ -186,23 +193,12 @@ function isBeforeRelease(version: string): boolean {
   return parsed !== null && (parsed.pre?.length > 0 || parsed.dev?.length > 0);
 }
 
-function explain({ candidates, refused }: Found, label: string): string[] {
-  if (candidates.length > 0) {
-    const versions = candidates.slice(0, 5).map(({ version }) => version);
-    return [`${label} has ${versions.join(", ")}${candidates.length > 5 ? ", …" : ""}`];
-  }
-  if (refused.length === 0) return [];
-  const hasWheels = refused.some((file) => file.endsWith(".whl"));
-  const [first = ""] = refused;
-  return hasWheels
-    ? [`no wheel of it is for this interpreter, such as ${refused.find((file) => file.endsWith(".whl"))} in ${label}`]
-    : [`there is no wheel of it in ${label}, only ${first}, and packages are not built here`];
-}
-
 function nothing(name: string, known: readonly Demand[], refusals: readonly string[]): PackageError {
   const wanted = known.map(({ requirement, by }) => `${requirement.specifier || "any version"} (${by})`);
   const why = refusals.length > 0 ? refusals.join("; ") : "no source has it";
-  return new PackageError(`${name}: ${why}; asked for: ${[...new Set(wanted)].join(", ")}`);
+  const need = NEEDS.get(name);
+  const hopeless = need === undefined ? "" : `it needs ${need}, which Python in WebAssembly has not; `;
+  return new PackageError(`${name}: ${hopeless}${why}; asked for: ${[...new Set(wanted)].join(", ")}`);
 }
 
 function conflict(name: string, demands: readonly Demand[]): PackageError {

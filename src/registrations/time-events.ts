@@ -301,7 +301,7 @@ export class TimeEvents {
     const { home } = event.session;
     if (home) await new Promise<void>((resolve) => gate.whenOpen(home, resolve));
     if (!home || this.#stopped || event.session.home !== home || !this.#events.has(event.number)) {
-      this.#schedule(event, INTERPRETER_SOON_MS);
+      this.#schedule(event, event.session.missing === undefined ? INTERPRETER_SOON_MS : undefined);
       return;
     }
     const name = `a time event of session ${event.session.id}`;

@@ -12,6 +12,8 @@ import { type Config, completeConfig, RuntimeConfig } from "../../src/config.ts"
 import { ReplyError } from "../../src/errors.ts";
 import type { Reply } from "../../src/resp/reply.ts";
 import { callerOf } from "../support/path.ts";
+import { NO_LOG } from "../../src/log.ts";
+import { SYSTEM_CLOCK } from "../../src/timer.ts";
 import { noPackages } from "../support/wheels.ts";
 
 const context = (caller = callerOf()): CommandContext => ({
@@ -50,7 +52,10 @@ function setup(given: Partial<Config> = {}) {
     ...clusterCommands(),
     ...serverCommands({ memory, regears: () => ["version:1", "state:ready"] }),
     ...requirementCommands({
-      requirements: new Requirements(new SessionRegistry(), noPackages(), { warn: () => {}, error: () => {} }),
+      requirements: new Requirements({
+        ...{ sessions: new SessionRegistry(), packages: noPackages(), clock: SYSTEM_CLOCK },
+        ...{ onBack: () => {}, log: NO_LOG },
+      }),
     }),
   ];
   const table = createCommandTable(rows, { error: (entry: unknown) => logged.push(entry) });

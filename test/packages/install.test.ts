@@ -52,6 +52,11 @@ const seen = async (client: Client, script: string, ...requirements: string[]): 
 const version = (client: Client, name: string, ...requirements: string[]): Promise<Value> =>
   seen(client, `import ${name}\n${show(`${name}.__version__`)}`, ...requirements);
 
+const all = async (client: Client): Promise<{ reader: Value; data: Record<string, Value> }[]> =>
+  ((await client.call("RG.DUMPREGISTRATIONS")) as Value[])
+    .map(fields)
+    .map((one) => ({ reader: one.reader ?? null, data: fields(one.RegistrationData) }));
+
 const requirements = async (client: Client): Promise<Record<string, Value>[]> =>
   ((await client.call("RG.PYDUMPREQS")) as Value[]).map(fields);
 
@@ -168,7 +173,10 @@ ${show("[str(pear), pear.__cached__, open(path).read(), sorted(os.listdir('/pack
         "Could not satisfy requirements (look at redis log file for more information): apple: ",
       ],
       [["source-only"], ": source-only: there is no wheel of it in packages-dir, only source_only-1.0.tar.gz"],
-      [["native"], ": native: no wheel of it is for this interpreter, such as native-1.0-cp314"],
+      [
+        ["native"],
+        ": native: no wheel of it is for this interpreter (cp314-cp314-pyemscripten_2026_0_wasm32), such as native-1.0",
+      ],
       [["old"], ": old 2.1 needs Python <3.10, and this is 3.14"],
       [["needy"], ": leaf: no source has it; asked for: any version (needy 2.1)"],
       [["evil"], "a name that is not allowed"],
@@ -179,6 +187,13 @@ ${show("[str(pear), pear.__cached__, open(path).read(), sorted(os.listdir('/pack
       expect(await client.call("PING")).toBe("PONG");
       expect(await requirements(client)).toEqual([]);
     });
+  });
+
+  it("that start threads say that there are none", async () => {
+    const content = "import threading\nthreading.Thread(target=print).start()\n";
+    const { client } = await startWith([{ ...PEAR, files: [{ path: "pear.py", content }] }]);
+    const error = await errorOf(client.call("RG.PYEXECUTE", "import pear", "REQUIREMENTS", "pear"));
+    expect(error).toContain("threads can not be started: Python runs in WebAssembly here, which has none");
   });
 
   it("wheels by address are got only from where packages come from anyway", async () => {
@@ -221,23 +236,78 @@ GB('CommandReader').map(lambda x: apple.__version__).register(trigger='version')
     expect(session).toMatchObject({ ID: "app", requirementInstallationNeeded: 1, requirements: ["apple==1.0"] });
   });
 
-  it("that is gone after a restart is told as not installed, and the log has the reason why its registration is not there", async () => {
-    const directory = newFolder();
-    const wheels = kept(folderOf([A1]));
-    const first = await start(["--dir", directory, "--cache-dir", kept(emptyCache()), "--packages-dir", wheels]);
-    await first.client.call("RG.PYEXECUTE", REGISTER, "ID", "app", "REQUIREMENTS", "apple==1.0");
-    first.client.close();
-    await first.server.stop();
-    running.pop();
-    const { client, server } = await start(["--dir", directory, "--cache-dir", kept(emptyCache())]);
-    expect((await requirements(client))[0]).toMatchObject({
-      ...{ Name: "apple==1.0", IsInstalled: "no", IsDownloaded: "no" },
-      Wheels: "Requirement was not yet downloaded so wheels are not available",
+  describe("that is gone after a restart", () => {
+    const MISSING =
+      "Could not satisfy requirements (look at redis log file for more information): apple: no source has it";
+    const SCRIPT = `
+import apple
+GB('CommandReader').map(lambda x: apple.__version__).register(trigger='version')
+GB('KeysReader').map(lambda x: apple.__version__).foreach(lambda x: execute('RPUSH', '{log}', 'async ' + x)).register(prefix='a:*')
+GB('KeysReader').map(lambda x: apple.__version__).foreach(lambda x: execute('RPUSH', '{log}', 'sync ' + x)).register(prefix='s:*', mode='sync')
+registerTE(1, lambda: execute('RPUSH', '{log}', 'time ' + apple.__version__), 'timer')`;
+
+    /** A server whose session misses its package, and a folder in which that can be put. */
+    async function restarted(...args: string[]) {
+      const directory = newFolder();
+      const first = await start([
+        ...["--dir", directory, "--cache-dir", kept(emptyCache())],
+        ...["--packages-dir", kept(folderOf([A1]))],
+      ]);
+      await first.client.call("RG.PYEXECUTE", SCRIPT, "ID", "app", "REQUIREMENTS", "apple==1.0");
+      first.client.close();
+      await first.server.stop();
+      running.pop();
+      const wheels = kept(folderOf([]));
+      const cache = ["--cache-dir", kept(emptyCache())];
+      return { ...(await start(["--dir", directory, ...cache, "--packages-dir", wheels, ...args])), wheels };
+    }
+
+    it("is told as not installed, and all that its registrations do fails with the reason; the server goes on", async () => {
+      const { client, server } = await restarted();
+      expect((await requirements(client))[0]).toMatchObject({
+        ...{ Name: "apple==1.0", IsInstalled: "no", IsDownloaded: "no" },
+        Wheels: "Requirement was not yet downloaded so wheels are not available",
+      });
+      expect(server.output()).toContain("requirements of session app are not available: apple: no source has it");
+      expect(await errorOf(client.call("RG.TRIGGER", "version"))).toContain(MISSING);
+      await client.call("SET", "a:1", "x");
+      await client.call("SET", "s:1", "x");
+      await client.call("RG.IDLE");
+      for (const { data, reader } of await all(client)) {
+        expect(data).toMatchObject({ numTriggered: 1, numFailures: 1, numAborted: 0 });
+        expect([reader, data.lastError]).toEqual([reader, expect.stringContaining(MISSING)]);
+      }
+      expect(await client.call("RG.PYEXECUTE", show("1"))).toEqual([["1"], []]);
+      expect(await client.call("EXISTS", "{log}", "timer")).toBe(1);
     });
-    expect(server.output()).toContain("apple: no source has it");
-    await expect.poll(() => server.output()).toContain("No module named 'apple'");
-    // its executions are aborted, and the server goes on
-    expect(await client.call("RG.TRIGGER", "version")).toEqual([]);
+
+    it("is there again when a script has installed it, and so are its registrations and time events", async () => {
+      const { client, server, wheels } = await restarted();
+      folderOf([A1], wheels);
+      expect(await version(client, "apple", "apple")).toBe("1.0");
+      await expect.poll(() => server.output()).toContain("session app has its packages again");
+      expect(await client.call("RG.TRIGGER", "version")).toEqual(["1.0"]);
+      await client.call("SET", "a:1", "x");
+      await client.call("SET", "s:1", "x");
+      const logged = async (): Promise<Value[]> => (await client.call("LRANGE", "{log}", "0", "-1")) as Value[];
+      await expect.poll(logged).toEqual(expect.arrayContaining(["async 1.0", "sync 1.0", "time 1.0"]));
+      for (const { data } of await all(client)) expect(data).toMatchObject({ numFailures: 0, numAborted: 0 });
+      expect((await requirements(client)).map(({ Name, IsInstalled }) => [Name, IsInstalled])).toEqual([
+        ["apple==1.0", "yes"],
+        ["apple", "yes"],
+      ]);
+    });
+
+    it("is looked for again by itself", async () => {
+      const { client, server, wheels } = await restarted("--test-clock");
+      await client.call("RG.TIME", "FASTFORWARD", "29000");
+      folderOf([A1], wheels);
+      expect(await errorOf(client.call("RG.TRIGGER", "version"))).toContain(MISSING);
+      await client.call("RG.TIME", "FASTFORWARD", "2000");
+      await expect.poll(() => server.output()).toContain("session app has its packages again");
+      expect(await client.call("RG.TRIGGER", "version")).toEqual(["1.0"]);
+      expect(server.output().match(/are not available/g)).toHaveLength(1);
+    });
   });
 
   it("is dropped with the last session that names it, and chosen anew by the next", async () => {

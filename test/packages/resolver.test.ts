@@ -108,6 +108,40 @@ describe("of each package", () => {
 
 describe("an error names the package and the reason", () => {
   it.each([
+    [
+      ["a-1.0-cp314-cp314-manylinux_2_28_x86_64.whl"],
+      "a",
+      "no wheel of it is for this interpreter (cp314-cp314-pyemscripten_2026_0_wasm32), such as a-1.0",
+    ],
+    [["a-1.0.tar.gz"], "a", "there is no wheel of it in here, only a-1.0.tar.gz, and packages are not built here"],
+    [
+      ["a-1.0-py3-none-any.whl", "a-2.0.tar.gz"],
+      "a>=2",
+      "here has 1.0; there is no wheel of it in here, only a-2.0.tar.gz",
+    ],
+    [["a-1.0-py3-none-any.whl", "a-2.0.tar.gz"], "a<1", "a: here has 1.0; asked for"],
+    [
+      ["uvloop-1.0.tar.gz"],
+      "uvloop",
+      "uvloop: it needs threads, which Python in WebAssembly has not; there is no wheel",
+    ],
+  ])("when a source has %j and %s is wanted", async (files, text, reason) => {
+    const found = (name: string) =>
+      choose(
+        name,
+        files.map((fileName) => ({ fileName })),
+        interpreter,
+        ({ fileName }, version) => ({
+          ...{ name, version, fileName, source: "here", yanked: false },
+          metadata: () => Promise.reject(new Error("nobody asks")),
+          fetch: () => Promise.reject(new Error("nobody asks")),
+        }),
+      );
+    const here: Source = { label: "here", find: (name) => Promise.resolve(found(name)) };
+    await expect(chosen([here], text)).rejects.toThrow(reason);
+  });
+
+  it.each([
     [{}, ["a"], "a: no source has it"],
     [{ "a 1": [] }, ["a>=2"], "a: the test has 1; asked for: >=2 (the script)"],
     [{ "a 1": ["b>2"], "b 1": [] }, ["a"], "b: the test has 1; asked for: >2 (a 1)"],

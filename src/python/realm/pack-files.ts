@@ -20,7 +20,7 @@ export class PackFiles {
     const paths = receiveMessageOnPort(this.#port)?.message as readonly string[] | undefined;
     if (paths === undefined || this.#files.length > 0) return "[]";
     const seen = new Set<string>();
-    for (const { descriptor, files } of paths.map(openPack)) {
+    for (const { descriptor, files } of paths.flatMap((path) => opened(path) ?? [])) {
       for (const file of files) {
         // two packages may have the same file, such as that of a namespace: the first one counts
         if (seen.has(file.path)) continue;
@@ -37,5 +37,14 @@ export class PackFiles {
     if (file === undefined || !(position >= 0) || position >= file.size) return 0;
     const length = Math.min(into.length, file.size - position);
     return length === 0 ? 0 : readSync(file.descriptor, into, 0, length, file.at + position);
+  }
+}
+
+/** One that somebody has removed is left out: that shows when its modules are imported. */
+function opened(path: string): OpenPack | undefined {
+  try {
+    return openPack(path);
+  } catch {
+    return undefined;
   }
 }

@@ -72,8 +72,10 @@ _FORBIDDEN = (
 
 def harden():
     """To be called once in each worker, after the snapshot is restored and before scripts may run."""
+    import _thread
     import os
     import random
+    import threading
 
     for name in list(sys.modules):
         if name.partition(".")[0] in _FORBIDDEN:
@@ -94,6 +96,11 @@ def harden():
     os._exit = _refuse_exit
     os.abort = _refuse_exit
 
+    # what says so by itself is "can't start new thread", as if there were too many
+    for name in ("start_new_thread", "start_joinable_thread", "start_new"):
+        setattr(_thread, name, _refuse_thread)
+    threading._start_joinable_thread = _refuse_thread
+
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
@@ -105,6 +112,10 @@ def _is_pyodides(finder):
 
 def _refuse_exit(status=0):
     raise SystemExit(status)
+
+
+def _refuse_thread(*_args, **_keywords):
+    raise RuntimeError("threads can not be started: Python runs in WebAssembly here, which has none")
 
 
 def exercise():
