@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { errorOf } from "../support/errors.ts";
 import { freePort } from "../support/ports.ts";
+import { startRegears } from "../support/regears.ts";
 import { executions, fields, useServer } from "../support/use-server.ts";
 import { fixture, seenBy, serve, serveEcho, type TestServer } from "./support.ts";
 
@@ -206,6 +207,31 @@ seen = len(sys.leaked)`;
     expect(echo.accepted() - before).toBe(40);
     await expect.poll(() => echo.sockets.size).toBe(0);
     expect(await connections(client)).toEqual([]);
+  });
+
+  it("are closed when a thousand of them were leaked", async () => {
+    const large = await startRegears([
+      ...["--allow-connect", `127.0.0.1:${echo.port}`],
+      ...["--max-connections-per-interpreter", "1000"],
+    ]);
+    const client = await connectClient(large.port);
+    try {
+      const script = `
+import socket, sys
+sys.leaked = []
+try:
+    while True: sys.leaked.append(socket.create_connection(('127.0.0.1', ${echo.port})))
+except OSError as error:
+    seen = [len(sys.leaked), str(error)]`;
+      const [count, error] = (await seenBy(client, script)) as [number, string];
+      expect(count).toBe(1000);
+      expect(error).toContain("max-connections-per-interpreter is 1000");
+      await expect.poll(() => echo.sockets.size).toBe(0);
+      expect(await connections(client)).toEqual([]);
+    } finally {
+      client.close();
+      await large.stop();
+    }
   });
 
   it("live as long as the session's registrations, and are listed with what they do", async () => {
