@@ -145,7 +145,7 @@ def _wait(deadline, is_over, opens_after):
     """What `until` does. The wait is not open for the first so many seconds."""
     context = CONTEXT.get()
     begun = time.monotonic()
-    if not _lets_in(context) or (deadline is not None and deadline - begun < _SHORTEST):
+    if (deadline is not None and deadline - begun < _SHORTEST) or not _lets_in(context):
         return _wait_alone(context, deadline, is_over, begun)
     return _Wait(context, deadline, is_over, begun, begun + opens_after).run()
 
