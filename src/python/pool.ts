@@ -186,6 +186,8 @@ export class Pool implements PythonHost {
   /** A job ends that can not go on, because of what runs on top of it. Its code is stopped when that has ended. */
   #abandon(job: Job, home: Home): void {
     home.post(["abort", job.handle]);
+    // the end of a script's body, which would give the thread back, is not heard any more
+    if (job instanceof ScriptJob) home.lentThread.reclaim();
     this.#end(job, home);
     job.onLost({ kind: "stubborn" });
     this.#drain();

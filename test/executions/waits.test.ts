@@ -225,7 +225,7 @@ describe("an execution beneath another", () => {
   });
 
   it("keeps to its limit of time", async () => {
-    await setting().client.call("RG.CONFIGSET", "ExecutionTimeout", "300");
+    await setting().client.call("RG.CONFIGSET", "ExecutionTimeout", "3000");
     try {
       const { client, beneath, onTop } = await stack();
       expect(await beneath).toContain("execution-timeout");
