@@ -32,7 +32,8 @@ function plain(reply: Reply): unknown {
       return `-${reply.text}`;
     case "integer":
       return Number(reply.value);
-    case "bulk": {
+    case "bulk":
+    case "verbatim": {
       const bytes = Buffer.from(reply.bytes);
       return Buffer.from(bytes.toString()).equals(bytes) ? bytes.toString() : bytes;
     }
