@@ -89,7 +89,8 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
   const python = pythonRoom(data, commands, base, begun);
   const { host } = python;
   const slow = new SlowExecutions(() => runtime.get("SlowExecutionMs"), log);
-  const executions = executionRoom(python, base, packagesRoom(python, base), slow);
+  const packages = packagesRoom(python, base);
+  const executions = executionRoom(python, base, packages, slow);
   const { ids, sessions, requirements, runner } = executions;
   const outgoing = connectionsRoom(data, python, executions, base);
   const reactions = registrationRoom(data, commands, python, executions, base);
@@ -198,6 +199,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
       await listener.close();
       timers.stop();
       requirements.close();
+      await packages.close();
       runner.abortAll();
       await host.stop();
       outgoing.stop();

@@ -452,6 +452,15 @@ export const OPTIONS = {
     max: 2 * GB - 1,
     summary: "most bytes that one installation of requirements downloads",
   },
+  "packages-cache-size": {
+    kind: "bytes",
+    section: "python",
+    default: 4 * GB,
+    min: 0,
+    max: 1024 * GB,
+    summary:
+      "most bytes of packages in the cache; those that were used longest ago go first, never what a session uses; 0 is any number",
+  },
   "allow-connect": {
     kind: "list",
     section: "python",

@@ -89,7 +89,7 @@ export class Requirements {
     const { packages } = this.#options;
     const { requirements } = session;
     session.installationNeeded = requirements.some((name) => force || !this.find(name));
-    const wanted = requirements.filter((name) => !packages.isBuiltIn(name));
+    const wanted = requirements.filter((name) => packages.mayReplaceBuiltIn || !packages.isBuiltIn(name));
     return wanted.length === 0 ? undefined : this.#install(session, wanted, force);
   }
 
@@ -100,7 +100,10 @@ export class Requirements {
       const installed = await packages.install(wanted, force);
       const path = await packages.folder();
       session.packages = installed.packages;
-      for (const [name, wheels] of installed.wheelsOf) this.#installed.set(name, { wheels, path });
+      for (const [name, wheels] of installed.wheelsOf) {
+        if (wheels.length > 0 || !packages.isBuiltIn(name)) this.#installed.set(name, { wheels, path });
+        else this.#installed.delete(name);
+      }
     } catch (error) {
       const reason = reasonOf(error);
       const text = `${error instanceof InstallError ? NOT_INSTALLED : UNSATISFIED}: ${reason}`;
@@ -171,7 +174,7 @@ export class Requirements {
   exportable(name: string): KnownRequirement {
     const requirement = this.find(name);
     if (!requirement) throw new ReplyError("requirement does not exists");
-    if (this.#options.packages.isBuiltIn(name)) {
+    if (this.#options.packages.isBuiltIn(name) && !this.#installed.has(name)) {
       throw new ReplyError(`ERR requirement '${name}' is part of the server: there is nothing to export`);
     }
     return requirement;

@@ -38,6 +38,8 @@ export async function fillFolder(requirements: readonly string[], config: Config
     return fetched.map(({ wheel }) => wheel.fileName);
   } catch (error) {
     throw error instanceof PackageError ? new InternalError(error.message) : error;
+  } finally {
+    installer.close();
   }
 }
 

@@ -3,7 +3,8 @@ import type { SessionPackages } from "../python/python-session.ts";
 
 /** What was installed. */
 export interface Installed {
-  readonly packages: SessionPackages;
+  /** Undefined: nothing had to be installed. */
+  readonly packages: SessionPackages | undefined;
   /** File names of the wheels of each requirement, by its text. */
   readonly wheelsOf: ReadonlyMap<string, readonly string[]>;
 }
@@ -17,6 +18,8 @@ export interface PackageSettings {
   readonly indexUrl: string;
   /** Empty: the user's cache folder. */
   readonly cacheDir: string;
+  /** Most bytes of wheels and packs in the cache; 0: any number. */
+  readonly maxCacheBytes: number;
   /** Most bytes that one installation downloads. */
   readonly maxBytes: number;
 }

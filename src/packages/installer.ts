@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { Logger } from "../log.ts";
 import { isPack } from "../python/pack.ts";
 import type { CompileModules } from "../python/python-host.ts";
+import type { SessionPackages } from "../python/python-session.ts";
 import { PackageCache, sha256Of } from "./package-cache.ts";
 import { type Budget, Downloader } from "./downloader.ts";
 import { InstallError, PackageError, Unreachable } from "./package-errors.ts";
@@ -26,7 +27,7 @@ interface InstallerOptions {
   readonly compile: CompileModules;
   /** Milliseconds without progress after which a download is given up. */
   readonly idleMs: () => number;
-  /** Names of packages that come with the server. */
+  /** Names of packages in whose place something comes with the server. */
   readonly builtIn: ReadonlySet<string>;
   readonly log: Logger;
 }
@@ -46,6 +47,10 @@ const MAX_DOWNLOAD_MS = 30 * 60_000;
 /** How much larger than `max-packages-size` packages may be when they are unpacked. */
 const UNPACKED = 4;
 const MAX_FILES = 50_000;
+/** Milliseconds until a requirement for which nothing was to be installed is looked at again. */
+const WITHOUT_MS = 10_000;
+/** Servers of one user share the cache: each tells so often what it uses, though it may not have looked at it. */
+const TELL_USED_MS = 20 * 60_000;
 
 export class Installer {
   readonly #options: InstallerOptions;
@@ -56,6 +61,11 @@ export class Installer {
   readonly #installing = new Map<string, Promise<Installed>>();
   readonly #downloads = new Map<string, Promise<CachedWheel>>();
   readonly #packing = new Map<string, Promise<string>>();
+  readonly #telling: NodeJS.Timeout;
+  /** Requirements for which nothing was installed, and until when that counts. */
+  readonly #without = new Map<string, number>();
+  /** What sessions were given, by its key. */
+  readonly #given = new Map<string, WeakRef<SessionPackages>>();
 
   /** @throws InternalError when there is no folder for the cache */
   constructor(options: InstallerOptions) {
@@ -63,7 +73,13 @@ export class Installer {
     this.#interpreter = readInterpreter();
     this.#cache = new PackageCache(options.settings.cacheDir);
     this.#limits = { files: MAX_FILES, bytes: options.settings.maxBytes * UNPACKED };
-    void this.#cache.removeStale(options.log);
+    void this.#cache.removeStale(options.log).then(() => this.#limitCache());
+    this.#telling = setInterval(() => void this.#tellUsed(), TELL_USED_MS).unref();
+  }
+
+  /** The server stops. */
+  close(): void {
+    clearInterval(this.#telling);
   }
 
   /** The folder where everything is kept. */
@@ -92,6 +108,36 @@ export class Installer {
     return [...wheels].map(([name, wheel]) => ({ wheel, locked: chosen.get(name)?.candidate.locked }));
   }
 
+  /** Makes room, as far as `packages-cache-size` says. */
+  async #limitCache(): Promise<void> {
+    const { settings, log } = this.#options;
+    if (settings.maxCacheBytes > 0) await this.#cache.limit(settings.maxCacheBytes, this.#used(), log);
+  }
+
+  async #tellUsed(): Promise<void> {
+    for (const path of this.#used()) await this.#cache.use(path);
+  }
+
+  /** Packs that interpreters may still be given: those of all sessions that there are. */
+  #used(): Set<string> {
+    const used = new Set<string>();
+    for (const [key, reference] of this.#given) {
+      const packages = reference.deref();
+      if (packages === undefined) this.#given.delete(key);
+      for (const path of packages?.packs ?? []) used.add(path);
+    }
+    return used;
+  }
+
+  /** The same packages are one object, which lives as long as a session has it. */
+  #give(packs: readonly string[]): SessionPackages | undefined {
+    if (packs.length === 0) return undefined;
+    const made = sessionPackages(packs);
+    const present = this.#given.get(made.key)?.deref();
+    if (!present) this.#given.set(made.key, new WeakRef(made));
+    return present ?? made;
+  }
+
   /** Nobody needs it any more: the next time it is chosen anew. */
   async forget(text: string): Promise<void> {
     for (const name of this.#keptNames(text)) await this.#cache.forget(name);
@@ -118,6 +164,7 @@ export class Installer {
     for (const wheel of sent.wheels) wheels.push(await this.#importWheel(wheel));
     await this.#packAll(wheels, false);
     await this.#keep(sent.text, wheels);
+    void this.#limitCache();
     return sent.text;
   }
 
@@ -156,11 +203,14 @@ export class Installer {
     const wheelsOf = new Map<string, string[]>();
     for (const { text, name } of requirements) {
       const own = closure(name, chosen).flatMap((one) => wheels.get(one) ?? []);
-      await this.#keep(text, own);
+      if (own.length > 0) await this.#keep(text, own);
+      else this.#without.set(text, performance.now() + WITHOUT_MS);
       wheelsOf.set(text, fileNames(own));
     }
     log.info(`installed ${texts.join(", ")} in ${Math.round(performance.now() - start)} ms`);
-    return { packages: sessionPackages(packs), wheelsOf };
+    const packages = this.#give(packs);
+    void this.#limitCache();
+    return { packages, wheelsOf };
   }
 
   /**
@@ -171,7 +221,7 @@ export class Installer {
     const wheels = new Map<string, CachedWheel>();
     const wheelsOf = new Map<string, string[]>();
     for (const text of texts) {
-      const kept = await this.#kept(text, by);
+      const kept = this.#needsNothing(text) ? [] : await this.#kept(text, by);
       if (!kept) return undefined;
       wheelsOf.set(text, fileNames(kept));
       for (const one of kept) {
@@ -182,7 +232,7 @@ export class Installer {
       }
     }
     const packs = await this.#packAll(wheels.values(), false);
-    return { packages: sessionPackages(packs), wheelsOf };
+    return { packages: this.#give(packs), wheelsOf };
   }
 
   /** Chooses packages and gets their wheels. A source that does not give what it has is passed over. */
@@ -224,7 +274,9 @@ export class Installer {
     const base = pyodidePackages === "" ? this.#interpreter.packagesUrl : pyodidePackages;
     return [
       ...(packagesDir === "" ? [] : this.#folderSources(packagesDir, common)),
-      ...(base === undefined || base === "no" ? [] : [new LockSource({ ...common, base })]),
+      ...(base === undefined || base === "no"
+        ? []
+        : [new LockSource({ ...common, base, isImplied: pyodidePackages === "" })]),
       ...(indexUrl === "" || indexUrl === "no" ? [] : [new IndexSource({ ...common, url: indexUrl })]),
     ];
   }
@@ -287,7 +339,7 @@ export class Installer {
     const path = this.#cache.packPath(name);
     const present = this.#packing.get(name);
     if (present) return present;
-    if (!again && isPack(path)) return Promise.resolve(path);
+    if (!again && isPack(path)) return this.#cache.use(path).then(() => path);
     const packing = makePack(wheel.path, path, this.#limits, this.#options.compile)
       .catch((error: unknown) => {
         if (!(error instanceof InstallError)) throw error;
@@ -297,6 +349,10 @@ export class Installer {
       .finally(() => this.#packing.delete(name));
     this.#packing.set(name, packing);
     return packing;
+  }
+
+  #needsNothing(text: string): boolean {
+    return (this.#without.get(text) ?? 0) > performance.now();
   }
 
   async #kept(text: string, by: typeof OWN | typeof ANY): Promise<KeptWheel[] | undefined> {
@@ -327,7 +383,7 @@ const listed = (chosen: ReadonlyMap<string, Chosen>): string =>
     .join(", ");
 
 /** The same packages in whatever order are the same. */
-function sessionPackages(packs: readonly string[]): Installed["packages"] {
+function sessionPackages(packs: readonly string[]): SessionPackages {
   const sorted = packs.toSorted();
   return { key: sha256Of(sorted.map((path) => basename(path)).join("\n")).slice(0, 32), packs: sorted };
 }

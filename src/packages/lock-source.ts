@@ -15,6 +15,7 @@ export interface LockSourceOptions {
   readonly base: string;
   /** For people; "Pyodide's packages" unless given. */
   readonly label?: string;
+  readonly isImplied?: boolean;
   readonly interpreter: Interpreter;
   readonly downloader: Downloader;
   readonly log: Pick<Logger, "warn">;
@@ -25,11 +26,13 @@ export const LOCK = "pyodide-lock.json";
 
 export class LockSource implements Source {
   readonly label: string;
+  readonly isImplied: boolean;
   readonly #options: LockSourceOptions;
   #packages: Promise<Map<string, LockedPackage>> | undefined;
 
   constructor(options: LockSourceOptions) {
     this.#options = options;
+    this.isImplied = options.isImplied ?? false;
     this.label = options.label ?? "Pyodide's packages";
   }
 

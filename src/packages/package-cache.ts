@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { accessSync, constants, createReadStream, statSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { cacheFolders } from "../cache-folders.ts";
 import { InternalError } from "../errors.ts";
@@ -12,6 +12,17 @@ import type { CachedWheel } from "./source.ts";
 
 /** What nobody has used for so long is removed. */
 const STALE_MS = 30 * 24 * 3600 * 1000;
+/** What was used so lately is kept whatever there is: another server may be about to use it, or uses it and has said so. */
+const RECENT_MS = 3600 * 1000;
+
+/** A file of the cache. */
+interface CachedFile {
+  readonly path: string;
+  /** SHA-256 of the wheel, which its pack is named after. */
+  readonly hash: string;
+  readonly bytes: number;
+  readonly usedMs: number;
+}
 
 export class PackageCache {
   readonly folder: string;
@@ -50,6 +61,11 @@ export class PackageCache {
 
   packPath(name: string): string {
     return join(this.folder, "packs", name);
+  }
+
+  /** A file is used: it is not what goes next. */
+  async use(path: string): Promise<void> {
+    await touched(path);
   }
 
   /** What was kept under this name. */
@@ -92,6 +108,44 @@ export class PackageCache {
     }
   }
 
+  /**
+   * Removes the wheels and packs that were used longest ago, until all together have at most so many bytes. Those that a session
+   * uses, or anybody has used lately, stay. Trouble is only logged.
+   * @param used packs of sessions, by their paths
+   */
+  async limit(maxBytes: number, used: ReadonlySet<string>, log: Pick<Logger, "info" | "warn">): Promise<void> {
+    try {
+      const files = await this.#files();
+      const usedHashes = new Set([...used].map(hashOfPack));
+      let total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+      const before = Date.now() - RECENT_MS;
+      for (const { path, hash, bytes, usedMs } of files.toSorted((a, b) => a.usedMs - b.usedMs)) {
+        if (total <= maxBytes || usedMs > before) return;
+        if (usedHashes.has(hash)) continue;
+        await rm(path, { force: true });
+        total -= bytes;
+        log.info(`${basename(path)} is removed from the cache, which may have ${maxBytes} bytes (packages-cache-size)`);
+      }
+    } catch (error) {
+      log.warn(`the size of ${this.folder} can not be limited: ${error}`);
+    }
+  }
+
+  async #files(): Promise<CachedFile[]> {
+    const packs = await readdir(join(this.folder, "packs"));
+    const found = packs.map((name) => ({ path: this.packPath(name), hash: hashOfPack(name) }));
+    for (const hash of await readdir(join(this.folder, "wheels"))) {
+      const folder = join(this.folder, "wheels", hash);
+      for (const name of await readdir(folder)) found.push({ path: join(folder, name), hash });
+    }
+    const files = found.map(async (one): Promise<CachedFile[]> => {
+      // another server may have removed it
+      const about = await stat(one.path).catch(() => undefined);
+      return about ? [{ ...one, bytes: about.size, usedMs: about.mtimeMs }] : [];
+    });
+    return (await Promise.all(files)).flat();
+  }
+
   #keptPath(name: string): string {
     return join(this.folder, "kept", `${sha256Of(name)}.json`);
   }
@@ -102,6 +156,9 @@ export class PackageCache {
     await rename(temporary, path);
   }
 }
+
+/** The hash of the wheel that a pack was made of. */
+const hashOfPack = (path: string): string => basename(path).split("-", 1)[0] ?? "";
 
 export const sha256Of = (bytes: string | Buffer): string => createHash("sha256").update(bytes).digest("hex");
 

@@ -30,6 +30,12 @@ export class Packages {
     this.#options = options;
   }
 
+  /** Is there a place that the operator has named where the real packages may be of what comes with the server? */
+  get mayReplaceBuiltIn(): boolean {
+    const { packagesDir, pyodidePackages, indexUrl } = this.#options.settings;
+    return packagesDir !== "" || [pyodidePackages, indexUrl].some((one) => one !== "" && one !== "no");
+  }
+
   /** Does what is required come with the server? */
   isBuiltIn(requirement: string): boolean {
     if (/^(git\+)?(https?|ssh|git):\/\//.test(requirement)) return GEARSCLIENT_URL.test(requirement);
@@ -71,6 +77,10 @@ export class Packages {
   /** Installs what another server has exported. @returns the requirement */
   async import(chunks: readonly Buffer[]): Promise<string> {
     return (await this.#ready()).import(chunks);
+  }
+
+  async close(): Promise<void> {
+    (await this.#installer)?.close();
   }
 
   #ready(): Promise<Installer> {

@@ -22,7 +22,7 @@ interface ResolverOptions {
   readonly interpreter: Interpreter;
   /** Sources that have turned out not to give what they have, by their labels, and why. */
   readonly unreachable: ReadonlyMap<string, string>;
-  /** Names of packages that need not be installed. */
+  /** Names of packages that need not be installed, as something in their place comes with the server. */
   readonly provided: (name: string) => boolean;
   /** The one wheel of a requirement with an address. @throws PackageError when it can not be had */
   readonly direct: (requirement: Requirement) => Promise<Candidate>;
@@ -75,14 +75,27 @@ export class Resolver {
     if (by === "the script" && !markerHolds(requirement.marker, this.#options.interpreter.markers)) {
       return this.#settle(rest, state);
     }
-    if (requirement.url === undefined && this.#options.provided(name)) return this.#settle(rest, state);
+    if (this.#options.provided(name) && !state.chosen.has(name)) return this.#orProvided(first, rest, state);
     const demands = [...state.demands, first];
     const present = state.chosen.get(name);
     if (!present) return this.#choose(first, rest, { ...state, demands });
-    if (!isWanted(present.candidate.version, requirement.specifier)) throw conflict(name, demands);
+    if (!isWanted(present.candidate.version, requirement.specifier)) {
+      if (this.#options.provided(name)) return this.#settle(rest, state);
+      throw conflict(name, demands);
+    }
     const more = extras.filter((extra) => !present.extras.has(extra));
     if (more.length === 0) return this.#settle(rest, { ...state, demands });
     return this.#expand(present.candidate, new Set([...present.extras, ...more]), rest, { ...state, demands });
+  }
+
+  /** What comes with the server is used unless there is a real package that fits. */
+  async #orProvided(first: Demand, rest: readonly Demand[], state: State): Promise<State> {
+    try {
+      return await this.#choose(first, rest, { ...state, demands: [...state.demands, first] });
+    } catch (error) {
+      if (!(error instanceof PackageError)) throw error;
+      return this.#settle(rest, state);
+    }
   }
 
   /** Tries one version after the other. */
@@ -149,7 +162,9 @@ export class Resolver {
       return;
     }
     const { name } = requirement;
+    const isProvided = this.#options.provided(name);
     for (const source of sources) {
+      if (isProvided && source.isImplied) continue;
       const reason = unreachable.get(source.label);
       if (reason !== undefined) {
         refusals.push(reason);

@@ -9,6 +9,7 @@ export function packageSettings(config: Config): PackageSettings {
     // as pip has it, so that a machine is told once where its packages come from
     indexUrl: config.indexUrl || (process.env.PIP_INDEX_URL ?? ""),
     cacheDir: config.cacheDir,
+    maxCacheBytes: config.packagesCacheSize,
     maxBytes: config.maxPackagesSize,
   };
 }

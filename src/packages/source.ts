@@ -38,6 +38,8 @@ export interface Found {
 export interface Source {
   /** For people. */
   readonly label: string;
+  /** Nobody has named it: it is not asked for what comes with the server. */
+  readonly isImplied?: boolean;
   /** @throws PackageError when it can not be asked */
   find(name: string): Promise<Found>;
 }

@@ -37,6 +37,7 @@ function installer(settings: Partial<PackageSettings>, idleMs = 10_000): Install
       indexUrl: "no",
       cacheDir: folder(),
       maxBytes: 10_000_000,
+      maxCacheBytes: 0,
       ...settings,
     },
     compile: () => Promise.resolve(new Map()),

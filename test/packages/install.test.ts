@@ -212,6 +212,73 @@ ${show("[str(pear), pear.__cached__, open(path).read(), sorted(os.listdir('/pack
   });
 });
 
+describe("what comes with the server", () => {
+  const real = debianWheel("cloudpickle", ["cloudpickle"]);
+  const SHOWN = `import cloudpickle, cloudpickle.cloudpickle as inner
+${show("[str(cloudpickle), cloudpickle.loads(cloudpickle.dumps(lambda y: y + 1))(41)]")}`;
+  const OWN = `["<module 'cloudpickle' (built-in)>", 42]`;
+  // a code object of Python 3.10, as the real package has it pickled
+  const FOREIGN = `
+import cloudpickle.cloudpickle as inner
+inner._builtin_type('CodeType')(1, 0, 0, 1, 2, 67, b'', (None,), (), ('x',), 'f', 'f', 1, b'', (), ())`;
+
+  it("is used where the real package is nowhere, or can not be imported, and prints as what it stands for", async () => {
+    const broken = {
+      name: "cloudpickle",
+      version: "9.0",
+      files: [{ path: "cloudpickle/__init__.py", content: "1 / 0" }],
+    };
+    const { client, server, wheels } = await startWith([A1]);
+    expect(await seen(client, SHOWN)).toBe(OWN);
+    expect(await seen(client, SHOWN, "cloudpickle>=1", "gearsclient")).toBe(OWN);
+    folderOf([broken], wheels);
+    expect(await seen(client, SHOWN, "cloudpickle>=8")).toBe(OWN);
+    expect(server.output()).toContain("cloudpickle of /packages can not be used");
+  });
+
+  it("gives way to the real package when that fits, and to nobody else's", async () => {
+    const client9: WheelSpec = {
+      ...{ name: "gearsclient", version: "9.0", requires: ["cloudpickle"] },
+      files: [{ path: "gearsclient/__init__.py", content: "__version__ = '9.0'\n" }],
+    };
+    const { client } = await startWith([client9]);
+    const shown = `import gearsclient\n${show("[str(gearsclient), gearsclient.__version__]")}`;
+    const url = "git+https://github.com/RedisGears/redisgears-py.git";
+    for (const asked of ["gearsclient", url]) {
+      expect(await seen(client, shown, asked)).toBe(
+        `["<module 'gearsclient' from '/packages/gearsclient/__init__.py'>", '9.0']`,
+      );
+    }
+    expect(await seen(client, `import gearsclient\n${show("str(gearsclient)")}`, "gearsclient<9")).toBe(
+      "<module 'gearsclient' (built-in)>",
+    );
+  });
+
+  it.skipIf(!real)("gives way to a cloudpickle that works with this Python, behind the same guard", async () => {
+    const { client, server, wheels } = await startWith(real ? [real] : []);
+    // that of Debian is older than what it uses of the module pickle
+    expect(await seen(client, SHOWN, "cloudpickle")).toBe(OWN);
+    expect(server.output()).toContain("cloudpickle of /packages can not be used");
+    const lookup = `def _getattribute(found, name):
+    for one in name.split("."):
+        parent, found = found, getattr(found, one)
+    return found, parent
+`;
+    const files = (real?.files ?? []).map(({ path, content }) => ({
+      path,
+      content: String(content).replace("from pickle import _getattribute\n", lookup),
+    }));
+    folderOf([{ name: "cloudpickle", version: "9.0", files }], wheels);
+    expect(await seen(client, SHOWN, "cloudpickle>=9")).toBe(
+      `["<module 'cloudpickle' from '/packages/cloudpickle/__init__.py'>", 42]`,
+    );
+    for (const asked of [[], ["REQUIREMENTS", "cloudpickle>=9"]]) {
+      const error = await errorOf(client.call("RG.PYEXECUTE", FOREIGN, ...asked));
+      expect(error).toContain("functions can only be sent from Python 3.14");
+    }
+  });
+});
+
 describe("a requirement", () => {
   const REGISTER = `
 import apple
@@ -371,7 +438,14 @@ async function exported(
   make: typeof import("../../src/packages/installer.ts").Installer,
   path: string,
 ): Promise<Buffer[]> {
-  const settings = { packagesDir: "", pyodidePackages: "no", indexUrl: "no", cacheDir: join(path, ".."), maxBytes: 1 };
+  const settings = {
+    packagesDir: "",
+    pyodidePackages: "no",
+    indexUrl: "no",
+    cacheDir: join(path, ".."),
+    maxBytes: 1,
+    maxCacheBytes: 0,
+  };
   const log = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
   const compile = () => Promise.reject(new Error("nothing is compiled here"));
   const installer = new make({ settings, compile, idleMs: () => 1000, builtIn: new Set(), log });

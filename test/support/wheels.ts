@@ -154,7 +154,7 @@ function read(path: string): ZipFile[] {
 /** For tests that install nothing. */
 export const noPackages = (): Packages =>
   new Packages({
-    settings: { packagesDir: "", pyodidePackages: "no", indexUrl: "no", cacheDir: temporaryFolder(), maxBytes: 1 },
+    settings: { packagesDir: "", pyodidePackages: "no", indexUrl: "no", cacheDir: temporaryFolder(), maxBytes: 1, maxCacheBytes: 0 },
     compile: () => Promise.reject(new Error("nothing is compiled here")),
     idleMs: () => 1000,
     log: { trace() {}, debug() {}, info() {}, warn() {}, error() {} },

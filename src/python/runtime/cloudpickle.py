@@ -9,6 +9,7 @@ import abc
 import collections
 import dis
 import importlib
+import importlib.machinery
 import io
 import os
 import pickle
@@ -291,6 +292,8 @@ def install():
             # pickles name these functions by their place in the real package
             value.__module__ = "cloudpickle.cloudpickle"
     vars(module)["cloudpickle"] = module
+    # it prints as what it stands for
+    module.__name__, module.__spec__ = "cloudpickle", importlib.machinery.ModuleSpec("cloudpickle", None, origin="built-in")
     for name in ("cloudpickle", "cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast"):
         sys.modules[name] = module
 

@@ -8,6 +8,7 @@ step does follows from the name of its class, and its arguments from the order i
 import re
 import sys
 import types
+from importlib.machinery import ModuleSpec
 
 from . import cloudpickle as _cloudpickle
 from .errors import GearsError
@@ -123,5 +124,8 @@ def install():
     package.__getattr__ = __getattr__
     package.redisgears_builder = inner
     vars(inner)["cloudpickle"] = _cloudpickle
+    # they print as what they stand for
+    inner.__name__, inner.__spec__ = _MODULE, ModuleSpec(_MODULE, None, origin="built-in")
+    package.__spec__ = ModuleSpec("gearsclient", None, origin="built-in", is_package=True)
     sys.modules["gearsclient"] = package
     sys.modules[_MODULE] = inner

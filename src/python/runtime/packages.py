@@ -2,10 +2,11 @@
 
 import importlib
 import importlib._bootstrap_external as _importer
+import os
 import sys
 import warnings
 
-from . import bridge, calls
+from . import bridge, calls, cloudpickle
 
 _FOLDER = "/packages"
 # A hash of the source in the head of a file of bytecode. It is never checked: both files are in a pack that nobody can change.
@@ -17,6 +18,47 @@ def bring_in():
     if bridge.load_packages() > 0 and _FOLDER not in sys.path:
         sys.path.append(_FOLDER)
         importlib.invalidate_caches()
+        for name in ("cloudpickle", "gearsclient"):
+            if os.path.exists(f"{_FOLDER}/{name}"):
+                _use_real(name)
+
+
+def _use_real(name):
+    """Puts the real package in the place of the module that comes with the server, if it can be imported."""
+    ours = {key: sys.modules.pop(key) for key in list(sys.modules) if key.partition(".")[0] == name}
+    try:
+        importlib.import_module(name)
+        if name == "cloudpickle":
+            _guard(sys.modules["cloudpickle.cloudpickle"])
+    except BaseException as error:  # noqa: BLE001 - it is any code
+        for key in list(sys.modules):
+            if key.partition(".")[0] == name:
+                del sys.modules[key]
+        sys.modules.update(ours)
+        calls.log("warning", f"{name} of /packages can not be used, and what comes with the server is used in its place: {error!r}")
+
+
+def _guard(real):
+    """Byte code of another version of Python is refused, as it is without the real package: it could do anything here. Raises when
+    the package does not work with this version itself."""
+    plain = real._builtin_type
+
+    def checked(name):
+        return cloudpickle._builtin_type(name) if name == "CodeType" else plain(name)
+
+    # pickles name it by its place
+    checked.__module__, checked.__name__, checked.__qualname__ = real.__name__, plain.__name__, plain.__qualname__
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "cloudpickle" and vars(module).get("_builtin_type") is plain:
+            module._builtin_type = checked
+    package = sys.modules["cloudpickle"]
+    limit = sys.getrecursionlimit()
+    try:
+        # those that know nothing of this version of Python go round in circles
+        sys.setrecursionlimit(500)
+        package.loads(package.dumps(lambda: None))()
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def compile_module(number, path, source):
