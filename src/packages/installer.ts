@@ -49,6 +49,7 @@ const UNPACKED = 4;
 const MAX_FILES = 50_000;
 /** Milliseconds until a requirement for which nothing was to be installed is looked at again. */
 const WITHOUT_MS = 10_000;
+const MOST_WITHOUT = 1_000;
 /** Servers of one user share the cache: each tells so often what it uses, though it may not have looked at it. */
 const TELL_USED_MS = 20 * 60_000;
 
@@ -204,7 +205,7 @@ export class Installer {
     for (const { text, name } of requirements) {
       const own = closure(name, chosen).flatMap((one) => wheels.get(one) ?? []);
       if (own.length > 0) await this.#keep(text, own);
-      else this.#without.set(text, performance.now() + WITHOUT_MS);
+      else this.#noteThatNothingIsNeeded(text);
       wheelsOf.set(text, fileNames(own));
     }
     log.info(`installed ${texts.join(", ")} in ${Math.round(performance.now() - start)} ms`);
@@ -349,6 +350,14 @@ export class Installer {
       .finally(() => this.#packing.delete(name));
     this.#packing.set(name, packing);
     return packing;
+  }
+
+  /** Clients can send ever new texts, so that only the latest are kept. */
+  #noteThatNothingIsNeeded(text: string): void {
+    this.#without.delete(text);
+    this.#without.set(text, performance.now() + WITHOUT_MS);
+    const [oldest] = this.#without.keys();
+    if (oldest !== undefined && this.#without.size > MOST_WITHOUT) this.#without.delete(oldest);
   }
 
   #needsNothing(text: string): boolean {
