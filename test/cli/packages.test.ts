@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { runRegears, startRegears } from "../support/regears.ts";
 import { callOnce, type Value } from "../support/client.ts";
-import { emptyCache, folderOf, pyodideFolder, temporaryFolder } from "../support/wheels.ts";
+import { newFolder } from "../support/folders.ts";
+import { emptyCache, folderOf, pyodideFolder } from "../support/wheels.ts";
 
-const folders = Array.from({ length: 4 }, temporaryFolder) as [string, string, string, string];
+const folders = Array.from({ length: 4 }, newFolder) as [string, string, string, string];
 const [source, target, pyodide, cache] = folders;
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });

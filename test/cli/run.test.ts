@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { newFolder } from "../support/folders.ts";
 import { executions, fields, useServer } from "../support/use-server.ts";
-import { folderOf, temporaryFolder } from "../support/wheels.ts";
+import { folderOf } from "../support/wheels.ts";
 import { until } from "../support/waiting.ts";
 import { freePort } from "../support/ports.ts";
 import { finish, start } from "./program.ts";
@@ -19,7 +19,7 @@ const WORD_COUNT = new URL("../../examples/word_count.py", import.meta.url).path
 const commands = file("commands.txt", '# two texts\nSET text:1 "to be or not to be"\n\nSET text:2 be\n');
 
 describe("against a server", () => {
-  const wheels = temporaryFolder();
+  const wheels = newFolder();
   const names = ["apple", "pear", "plum"];
   folderOf(
     names.map((name) => ({ name, version: "1.0" })),

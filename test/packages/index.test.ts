@@ -6,7 +6,8 @@ import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { sha256Of } from "../../src/packages/package-cache.ts";
 import { Installer } from "../../src/packages/installer.ts";
 import type { PackageSettings } from "../../src/packages/installed.ts";
-import { pyodideFolder, temporaryFolder, type TestLock, wheel, type WheelSpec } from "../support/wheels.ts";
+import { newFolder } from "../support/folders.ts";
+import { pyodideFolder, type TestLock, wheel, type WheelSpec } from "../support/wheels.ts";
 
 const folders: string[] = [];
 const servers: Server[] = [];
@@ -21,7 +22,7 @@ afterAll(() => {
 });
 
 function folder(): string {
-  const made = temporaryFolder();
+  const made = newFolder();
   folders.push(made);
   return made;
 }

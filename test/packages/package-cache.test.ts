@@ -5,7 +5,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import type { Installed } from "../../src/packages/installed.ts";
 import { Installer } from "../../src/packages/installer.ts";
 import { NO_LOG } from "../../src/log.ts";
-import { folderOf, temporaryFolder, type WheelSpec } from "../support/wheels.ts";
+import { newFolder } from "../support/folders.ts";
+import { folderOf, type WheelSpec } from "../support/wheels.ts";
 
 const NAMES = ["one", "two", "three"];
 const wheels = folderOf(
@@ -65,7 +66,7 @@ function age(cache: string, order: readonly Installed[]): void {
 
 describe("packages-cache-size", () => {
   async function filled(): Promise<{ cache: string; installed: Installed[]; bytes: number }> {
-    const cache = temporaryFolder();
+    const cache = newFolder();
     folders.push(cache);
     const first = installer(cache, 0);
     const installed: Installed[] = [];
@@ -85,7 +86,7 @@ describe("packages-cache-size", () => {
   });
 
   it("spares what a session uses, and what was used lately", async () => {
-    const cache = temporaryFolder();
+    const cache = newFolder();
     folders.push(cache);
     const one = installer(cache, 1);
     const used = [await one.install(["one"], false), await one.install(["two"], false)];

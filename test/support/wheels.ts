@@ -1,19 +1,11 @@
 /** Wheels for tests: made of given files, or of the pure Python libraries that Debian has for its own Python. */
-import {
-  copyFileSync,
-  existsSync,
-  linkSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { copyFileSync, existsSync, linkSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { crc32, deflateRawSync } from "node:zlib";
 import { sha256Of } from "../../src/packages/package-cache.ts";
 import { Packages } from "../../src/packages/packages.ts";
+import { newFolder } from "./folders.ts";
 
 export interface ZipFile {
   readonly path: string;
@@ -90,11 +82,8 @@ export function wheel({ name, version, tag = "py3-none-any", requires = [], requ
   return { fileName: `${plain}-${version}-${tag}.whl`, bytes, metadata };
 }
 
-/** A folder that is removed with the machine's temporary files. */
-export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), "regears-packages-"));
-
 /** Puts wheels into a folder. @returns the folder */
-export function folderOf(specs: readonly WheelSpec[], folder = temporaryFolder()): string {
+export function folderOf(specs: readonly WheelSpec[], folder = newFolder()): string {
   for (const { fileName, bytes } of specs.map(wheel)) writeFileSync(join(folder, fileName), bytes);
   return folder;
 }
@@ -154,7 +143,14 @@ function read(path: string): ZipFile[] {
 /** For tests that install nothing. */
 export const noPackages = (): Packages =>
   new Packages({
-    settings: { packagesDir: "", pyodidePackages: "no", indexUrl: "no", cacheDir: temporaryFolder(), maxBytes: 1, maxCacheBytes: 0 },
+    settings: {
+      packagesDir: "",
+      pyodidePackages: "no",
+      indexUrl: "no",
+      cacheDir: newFolder(),
+      maxBytes: 1,
+      maxCacheBytes: 0,
+    },
     compile: () => Promise.reject(new Error("nothing is compiled here")),
     idleMs: () => 1000,
     log: { trace() {}, debug() {}, info() {}, warn() {}, error() {} },
@@ -162,7 +158,7 @@ export const noPackages = (): Packages =>
 
 /** A folder for `cache-dir` with nothing in it but the prepared image of Python, which would take long to be made. */
 export function emptyCache(): string {
-  const folder = temporaryFolder();
+  const folder = newFolder();
   const from = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "regears");
   if (!existsSync(from)) return folder;
   for (const name of readdirSync(from)) {
