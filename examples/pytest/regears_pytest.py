@@ -13,6 +13,7 @@ One server serves all tests of a run. The variable REGEARS says how it is starte
 
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import time
@@ -65,7 +66,8 @@ def gears_url():
     port = _free_port()
     command = [*shlex.split(os.environ.get("REGEARS", "regears")), "--port", str(port)]
     command += ["--test-clock", "yes", "--enable-debug-command", "local", "--loglevel", "warning"]
-    server = subprocess.Popen(command)
+    # what starts the server, as npx does, may not pass signals on: they go to all of its group
+    server = subprocess.Popen(command, start_new_session=True)
     try:
         client = redis.Redis(port=port)
         end = time.monotonic() + START_SECONDS
@@ -79,7 +81,7 @@ def gears_url():
                 time.sleep(0.05)
         yield f"redis://127.0.0.1:{port}"
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGTERM)
         server.wait()
 
 
