@@ -3,9 +3,9 @@
  * package, unpacked with what it needs into a folder of its own, for no release of Debian that is in use has it.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Client, connectClient } from "./client.ts";
 import { freePort } from "./ports.ts";
 import { until } from "./waiting.ts";
@@ -16,8 +16,8 @@ export interface ValkeyProgram {
   readonly skipped: string;
 }
 
-const SOURCE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main\n";
-const FOLDER = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "regears-tests", "valkey-sid");
+const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const FOLDER = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "regears-tests", "valkey-server-9");
 /** The folders of the libraries and the loader, by what Node calls the machine. */
 const MACHINES: Readonly<Record<string, readonly [libraries: string, loader: string]>> = {
   x64: ["x86_64-linux-gnu", "ld-linux-x86-64.so.2"],
@@ -44,24 +44,38 @@ function unpacked(): readonly string[] {
   const [libraries, loader] = MACHINES[process.arch] ?? [];
   if (libraries === undefined || loader === undefined || !existsSync("/usr/bin/apt-get"))
     throw new Error("there is no apt-get, and REGEARS_VALKEY_SERVER names none");
-  const root = join(FOLDER, "root");
-  const path = join(root, "usr/lib", libraries);
-  const program = join(root, "usr/bin/valkey-check-rdb");
-  if (!existsSync(program)) unpackInto(root);
+  const path = join(FOLDER, "usr/lib", libraries);
+  const program = join(FOLDER, "usr/bin/valkey-check-rdb");
+  if (!existsSync(program)) unpack();
   // one program under several names
   return [join(path, loader), "--library-path", path, "--argv0", "valkey-server", program];
 }
 
-function unpackInto(root: string): void {
+/** Other test files may do the same at the same time: the folder appears when it is whole, and whose is first stays. */
+function unpack(): void {
+  mkdirSync(dirname(FOLDER), { recursive: true });
+  const work = mkdtempSync(`${FOLDER}-`);
+  try {
+    downloadInto(work);
+    const root = join(work, "root");
+    for (const name of readdirSync(join(work, "cache/archives")).filter((file) => file.endsWith(".deb")))
+      execFileSync("dpkg-deb", ["-x", join(work, "cache/archives", name), root], { stdio: "ignore" });
+    if (!existsSync(FOLDER)) renameSync(root, FOLDER);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function downloadInto(work: string): void {
   for (const folder of ["lists/partial", "cache/archives/partial", "root"])
-    mkdirSync(join(FOLDER, folder), { recursive: true });
-  writeFileSync(join(FOLDER, "sources.list"), SOURCE);
-  writeFileSync(join(FOLDER, "status"), "");
+    mkdirSync(join(work, folder), { recursive: true });
+  writeFileSync(join(work, "sources.list"), `deb [signed-by=${KEYRING}] ${mirror()} sid main\n`);
+  writeFileSync(join(work, "status"), "");
   const settings = {
-    "Dir::State::lists": join(FOLDER, "lists"),
-    "Dir::State::status": join(FOLDER, "status"),
-    "Dir::Cache": join(FOLDER, "cache"),
-    "Dir::Etc::sourcelist": join(FOLDER, "sources.list"),
+    "Dir::State::lists": join(work, "lists"),
+    "Dir::State::status": join(work, "status"),
+    "Dir::Cache": join(work, "cache"),
+    "Dir::Etc::sourcelist": join(work, "sources.list"),
     "Dir::Etc::sourceparts": "/dev/null",
     "APT::Sandbox::User": "root",
     "Debug::NoLocking": "true",
@@ -72,9 +86,15 @@ function unpackInto(root: string): void {
   };
   apt("update");
   apt("install", "-y", "--no-install-recommends", "--download-only", "valkey-server");
-  const archives = join(FOLDER, "cache/archives");
-  for (const name of readdirSync(archives).filter((file) => file.endsWith(".deb")))
-    execFileSync("dpkg-deb", ["-x", join(archives, name), root], { stdio: "ignore" });
+}
+
+/** Where this machine gets Debian's packages. */
+function mirror(): string {
+  const format = ["--format", "$(REPO_URI)", "Created-By: Packages"];
+  const known = execFileSync("/usr/bin/apt-get", ["indextargets", ...format], { encoding: "utf8" }).split("\n");
+  const debian = known.find((one) => /\/debian\/?$/.test(one));
+  if (debian === undefined) throw new Error("apt knows no mirror of Debian");
+  return debian;
 }
 
 /** A running one, that has to be stopped. */
