@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    setupFiles: ["test/support/each-file.ts"],
     // Servers with interpreters run beside the tests: more files at once would only make each other wait.
     maxWorkers: 2,
     // How long something may take is said where it matters. These only end what hangs, on slow and busy machines, too.

@@ -3,11 +3,10 @@
  * 1 000: `npx tsx scripts/write-behind.ts`. It says something on a machine that does nothing else only.
  */
 import { readFileSync } from "node:fs";
-import { MARIADB, POSTGRES, startMariadb, startPostgres } from "../test/connections/databases.ts";
+import { KINDS, startBeside } from "../test/connections/databases.ts";
 import { clientLibraries } from "../test/connections/support.ts";
-import { type Client, connectClient } from "../test/support/client.ts";
-import { startRegears } from "../test/support/regears.ts";
-import { emptyCache, folderOf } from "../test/support/wheels.ts";
+import type { Client } from "../test/support/client.ts";
+import { removeFolders } from "../test/support/folders.ts";
 
 const MESSAGES = 10_000;
 const EXAMPLE = readFileSync(new URL("../examples/databases/write_behind.py", import.meta.url), "utf8");
@@ -28,28 +27,14 @@ async function seconds(client: Client, driver: string, batch: number): Promise<n
   return (performance.now() - begun) / 1000;
 }
 
+process.on("exit", removeFolders);
 const { wheels, missing } = clientLibraries();
 if (missing !== "") throw new Error(missing);
-for (const [scheme, driver, program, start] of [
-  ["mysql", "PyMySQL", MARIADB, startMariadb],
-  ["postgresql", "pg8000", POSTGRES, startPostgres],
-] as const) {
+for (const { scheme, driver, program, start } of KINDS) {
   if (!program) continue;
   const database = await start();
-  const server = await startRegears([
-    ...[
-      "--allow-connect",
-      `127.0.0.1:${database.port}`,
-      "--packages-dir",
-      folderOf(wheels),
-      "--cache-dir",
-      emptyCache(),
-    ],
-    ...["--pyodide-packages", "no", "--index-url", "no"],
-  ]);
-  const client = await connectClient(server.port);
+  const { server, client } = await startBeside(scheme, database, wheels);
   try {
-    await client.call("RG.CONFIGSET", "DatabaseURL", `${scheme}://test:secret@127.0.0.1:${database.port}/test`);
     // the first one installs and imports the driver
     await seconds(client, driver, 999);
     for (const batch of [100, 1000]) {

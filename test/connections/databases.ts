@@ -3,9 +3,12 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import { type Client, connectClient } from "../support/client.ts";
 import { connectPlain } from "../support/plain-client.ts";
 import { freePort } from "../support/ports.ts";
+import { type RunningRegears, startRegears } from "../support/regears.ts";
 import { until } from "../support/waiting.ts";
+import { emptyCache, folderOf, type WheelSpec } from "../support/wheels.ts";
 
 export interface DatabaseServer {
   readonly port: number;
@@ -134,3 +137,25 @@ export const isGone = (port: number): Promise<boolean> =>
     },
     () => true,
   );
+
+/** The kinds that examples/databases know: the scheme of their URLs, and the driver that scripts require. */
+export const KINDS = [
+  { name: "MySQL", scheme: "mysql", driver: "PyMySQL", program: MARIADB, start: startMariadb },
+  { name: "PostgreSQL", scheme: "postgresql", driver: "pg8000", program: POSTGRES, start: startPostgres },
+] as const;
+
+/** A server with these wheels whose scripts may connect to a database, and find its URL by `DatabaseURL`. */
+export async function startBeside(
+  scheme: string,
+  { port }: DatabaseServer,
+  wheels: readonly WheelSpec[],
+): Promise<{ readonly server: RunningRegears; readonly client: Client }> {
+  const packages = ["--packages-dir", folderOf(wheels), "--cache-dir", emptyCache()];
+  const server = await startRegears([
+    ...["--allow-connect", `127.0.0.1:${port}`, ...packages],
+    ...["--pyodide-packages", "no", "--index-url", "no"],
+  ]);
+  const client = await connectClient(server.port);
+  await client.call("RG.CONFIGSET", "DatabaseURL", `${scheme}://test:secret@127.0.0.1:${port}/test`);
+  return { server, client };
+}

@@ -1,25 +1,13 @@
 /** The examples with databases, against real servers. */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  type DatabaseServer,
-  MARIADB,
-  POSTGRES,
-  skipped,
-  startMariadb,
-  startPostgres,
-} from "../connections/databases.ts";
+import { type DatabaseServer, KINDS, skipped, startBeside } from "../connections/databases.ts";
 import { clientLibraries } from "../connections/support.ts";
-import { type Client, connectClient, type Value } from "../support/client.ts";
+import type { Client, Value } from "../support/client.ts";
 import { errorOf } from "../support/errors.ts";
-import { type RunningRegears, startRegears } from "../support/regears.ts";
-import { emptyCache, folderOf } from "../support/wheels.ts";
+import type { RunningRegears } from "../support/regears.ts";
 
 const { wheels, missing } = clientLibraries();
-const KINDS = [
-  { name: "MySQL", scheme: "mysql", driver: "PyMySQL", program: MARIADB, start: startMariadb },
-  { name: "PostgreSQL", scheme: "postgresql", driver: "pg8000", program: POSTGRES, start: startPostgres },
-] as const;
 
 describe.each(KINDS)("$name", ({ name, scheme, driver, program, start }) => {
   describe.skipIf(missing !== "" || !program)(`with the examples${missing}${skipped(name, program)}`, () => {
@@ -28,19 +16,7 @@ describe.each(KINDS)("$name", ({ name, scheme, driver, program, start }) => {
     let client: Client;
     beforeAll(async () => {
       database = await start();
-      server = await startRegears([
-        ...[
-          "--allow-connect",
-          `127.0.0.1:${database.port}`,
-          "--packages-dir",
-          folderOf(wheels),
-          "--cache-dir",
-          emptyCache(),
-        ],
-        ...["--pyodide-packages", "no", "--index-url", "no"],
-      ]);
-      client = await connectClient(server.port);
-      await client.call("RG.CONFIGSET", "DatabaseURL", `${scheme}://test:secret@127.0.0.1:${database.port}/test`);
+      ({ server, client } = await startBeside(scheme, database, wheels));
     });
     afterAll(async () => {
       client?.close();
