@@ -6,7 +6,8 @@ import type { ExecutionRoom } from "../executions/execution-room.ts";
 import type { PythonRoom } from "../python/python-room.ts";
 import { ConsoleCommands } from "./console-commands.ts";
 import { type ConsoleOptions, ConsoleServer } from "./console-server.ts";
-import { type Figures, History } from "./history.ts";
+import { History } from "./history.ts";
+import type { Figures } from "./page/wire.ts";
 import { LogStreams } from "./log-streams.ts";
 
 /** What the console has to know of those who serve clients. */

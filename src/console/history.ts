@@ -1,26 +1,6 @@
 /** The figures of the last minutes, for charts: a sample every other second, while the console is open. */
 
-/** Counters since the start, and gauges. Times are milliseconds. */
-export interface Figures {
-  readonly done: number;
-  readonly failed: number;
-  readonly aborted: number;
-  /** That executions which have ended ran, together. */
-  readonly ranMs: number;
-  readonly running: number;
-  readonly queued: number;
-  readonly queueMs: number;
-  readonly interpreters: number;
-  readonly pythonBytes: number;
-  readonly processBytes: number;
-  readonly cpuMs: number;
-  readonly clients: number;
-}
-
-export interface Sample extends Figures {
-  /** Milliseconds since 1970. */
-  readonly at: number;
-}
+import type { Figures, Sample } from "./page/wire.ts";
 
 const EVERY_MS = 2_000;
 /** Ten minutes. */

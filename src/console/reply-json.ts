@@ -1,5 +1,6 @@
 /** Replies as JSON for the page, which shows them: what is too long is cut, and says so. */
 import { encode, type Reply } from "../resp/reply.ts";
+import type { ReplyJson } from "./page/wire.ts";
 
 /** Bytes of a reply that are looked at. */
 const MOST_BYTES = 4 * 1024 * 1024;
@@ -9,16 +10,6 @@ const MOST_ITEMS = 2_000;
 const MOST_TEXT = 256 * 1024;
 /** Arrays in each other. */
 const MOST_DEPTH = 64;
-
-/** A value of a reply. Errors, bytes that are no text and what was cut are objects. */
-export type ReplyJson =
-  | null
-  | number
-  | string
-  | readonly ReplyJson[]
-  | { readonly error: string }
-  | { readonly bytes: string }
-  | { readonly more: number };
 
 /** What a reply is for the page. */
 export function replyJson(reply: Reply): ReplyJson {

@@ -1,14 +1,8 @@
 /** What the page asks the server: commands of Regears, as the user who is logged in. */
 
-/** A reply as src/console/reply-json.ts makes it. */
-export type Reply =
-  | null
-  | number
-  | string
-  | readonly Reply[]
-  | { readonly error: string }
-  | { readonly bytes: string }
-  | { readonly more: number };
+import type { ReplyJson as Reply, Sample } from "./wire.ts";
+
+export type { Reply, Sample };
 
 /** The server has refused something; the text says why. */
 export class Refused extends Error {}
@@ -56,22 +50,6 @@ export async function run(...args: readonly string[]): Promise<Reply> {
     if (error instanceof NotLoggedIn) events.onLoggedOut();
     throw error;
   }
-}
-
-export interface Sample {
-  readonly at: number;
-  readonly done: number;
-  readonly failed: number;
-  readonly aborted: number;
-  readonly ranMs: number;
-  readonly running: number;
-  readonly queued: number;
-  readonly queueMs: number;
-  readonly interpreters: number;
-  readonly pythonBytes: number;
-  readonly processBytes: number;
-  readonly cpuMs: number;
-  readonly clients: number;
 }
 
 export async function history(): Promise<readonly Sample[]> {
