@@ -2,14 +2,13 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { ConfigError } from "../config.ts";
-import { startEmbedded, fill } from "./embedded-server.ts";
 import { ProgressLine } from "./progress-line.ts";
 import type { CommandArguments } from "./program-commands.ts";
 import { readableError, type ScriptText } from "./python-text.ts";
 import { type ResultForm, resultLine } from "./results.ts";
 import { runScript, type ScriptOutcome } from "./run-script.ts";
-import { defaultUrl } from "./server-client.ts";
 import { whenChanged } from "./watch.ts";
+import { checkServerOptions, withServer } from "./with-server.ts";
 
 /** Ended by the signal of Ctrl-C, in the way of shells. */
 const INTERRUPTED = 130;
@@ -26,30 +25,21 @@ interface Run {
 export async function run({ options, words, server, after }: CommandArguments): Promise<number> {
   const [file, ...args] = [...words, ...(after ?? [])];
   if (file === undefined) throw new ConfigError("'run' needs the path of a script");
-  const embedded = options.has("embedded");
-  if (!embedded && server.length > 0) throw new ConfigError(`option '${server[0]}' is for --embedded only`);
-  if (embedded && options.has("url"))
+  checkServerOptions({ options, server });
+  if (options.has("embedded") && options.has("url"))
     throw new ConfigError("there is a server by --url, or one that --embedded starts");
   const watching = options.has("watch");
   if (watching && file === "-") throw new ConfigError("standard input can not be watched");
   // the script is read before a server is started for nothing
   readScript(file);
-  const files = options.get("load") ?? [];
-  const started = embedded
-    ? await startEmbedded(server, files, (line) => process.stderr.write(`${line}\n`))
-    : undefined;
-  const url = started?.url ?? options.get("url")?.at(-1) ?? defaultUrl();
-  try {
-    if (!started) await fill(url, files, false);
+  return withServer({ options, server }, (url) => {
     const task: Run = {
       ...{ file, url, unblocking: options.has("unblocking") },
       words: scriptWords(file, args, options, watching),
       form: options.has("json") ? "json" : options.has("raw") ? "raw" : "text",
     };
-    return watching ? await watch(task) : await once(task);
-  } finally {
-    await started?.close();
-  }
+    return watching ? watch(task) : once(task);
+  });
 }
 
 /** What follows the script in the command: the words that were given, as of gears-cli, and those that options stand for. */

@@ -7,9 +7,9 @@ import { v4 as uuid } from "uuid";
 import { ConfigError } from "../config.ts";
 import type { EngineClient, EngineValue } from "../engine/engine-client.ts";
 import { InternalError, ReplyError } from "../errors.ts";
-import { fill, startEmbedded } from "./embedded-server.ts";
 import type { CommandArguments } from "./program-commands.ts";
-import { connectTo, defaultUrl } from "./server-client.ts";
+import { connectTo } from "./server-client.ts";
+import { checkServerOptions, withServer } from "./with-server.ts";
 
 const CODE = new URL("shell.py", import.meta.url);
 const PROMPT = ">>> ";
@@ -23,24 +23,15 @@ const GREETING = "Python on the server: GB, execute and log are there, `await` w
 /** Runs until the end of the input. @returns the exit status. @throws what goes wrong before the prompt */
 export async function shell({ options, words, server }: CommandArguments): Promise<number> {
   if (words.length > 0) throw new ConfigError("'shell' takes options only");
-  const files = options.get("load") ?? [];
-  const embedded = options.has("embedded");
-  if (!embedded && server.length > 0) throw new ConfigError(`option '${server[0]}' is for --embedded only`);
-  const started = embedded
-    ? await startEmbedded(server, files, (line) => process.stderr.write(`${line}\n`))
-    : undefined;
-  const url = started?.url ?? options.get("url")?.at(-1) ?? defaultUrl();
-  try {
-    if (!started) await fill(url, files, false);
+  checkServerOptions({ options, server });
+  return withServer({ options, server }, async (url) => {
     const evaluator = await Evaluator.open(url);
     try {
       return await converse(evaluator);
     } finally {
       await evaluator.close();
     }
-  } finally {
-    await started?.close();
-  }
+  });
 }
 
 /** What came of an input. */
