@@ -137,6 +137,15 @@ def watch(connection, events):
     calls.post("connection_watch", connection.number, events)
 
 
+def _until_ready(connection, event, outcome, timeout, deadline):
+    """Waits until a call may be made again that could do nothing yet. Raises what else its outcome tells."""
+    if timeout == 0 or not outcome.startswith("EAGAIN"):
+        raise failure(outcome, 0)
+    watch(connection, event)
+    if connection.expect("ready", deadline) is None:
+        raise TimeoutError("timed out")
+
+
 def failure(text, timeout=None):
     """The exception that a text `CODE words` of main stands for."""
     code, _, words = text.partition(" ")
@@ -364,11 +373,7 @@ class socket:
             outcome = connection.request("connection_receive", size, peek)
             if type(outcome) is bytes:
                 return outcome
-            if timeout == 0 or not outcome.startswith("EAGAIN"):
-                raise failure(outcome, 0)
-            watch(connection, READ)
-            if connection.expect("ready", deadline) is None:
-                raise TimeoutError("timed out")
+            _until_ready(connection, READ, outcome, timeout, deadline)
 
     def send(self, data, flags=0):
         return self._send(self._connected(), memoryview(data).cast("B"), self._timeout, _deadline(self._timeout))
@@ -385,11 +390,7 @@ class socket:
             outcome = connection.request("connection_send", piece)
             if type(outcome) is int:
                 return outcome
-            if timeout == 0 or not outcome.startswith("EAGAIN"):
-                raise failure(outcome, 0)
-            watch(connection, WRITE)
-            if connection.expect("ready", deadline) is None:
-                raise TimeoutError("timed out")
+            _until_ready(connection, WRITE, outcome, timeout, deadline)
 
     def sendmsg(self, buffers, ancdata=(), flags=0, address=None):
         return self.send(b"".join(buffers))
