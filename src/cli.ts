@@ -13,11 +13,11 @@ import { version } from "./version.ts";
 /** 0: ended as asked; 1: failed while starting or running; 2: the command line or configuration is wrong. */
 type ExitCode = 0 | 1 | 2;
 
-/** @returns the exit status; undefined while a server runs */
 const HEALTHCHECK_TIMEOUT_MS = 5000;
 /** What starting has left behind is collected so long after it, in milliseconds: it takes about 20. */
 const COLLECT_AFTER_MS = 2000;
 
+/** @returns the exit status; undefined while a server runs */
 async function main(args: readonly string[]): Promise<number | undefined> {
   const [word = "", ...rest] = args;
   const command = findCommand(word);

@@ -9,7 +9,7 @@ export type Host =
   | { readonly kind: "name"; readonly text: string };
 
 /** Longest host that anybody writes. */
-export const MAX_HOST = 255;
+const MAX_HOST = 255;
 /** What the URL parser would take for something else than a part of a host, or leave out. */
 const FOREIGN = /[\s/?#@\\%<>^|]/;
 const NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/;

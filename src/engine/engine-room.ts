@@ -6,7 +6,7 @@ import { EngineCommands } from "./engine-commands.ts";
 import { EmbeddedEngine } from "./embedded-engine.ts";
 import type { Engine } from "./engine.ts";
 import { EngineGate } from "./engine-gate.ts";
-import { InternalConnections } from "./internal-connections.ts";
+import { InternalConnections, withConnection } from "./internal-connections.ts";
 import { AccessEpoch, DEFAULT_USER, UserRights } from "./user-rights.ts";
 import { type DebugMode, OwnSettings, type OwnValues } from "./own-settings.ts";
 import { UpstreamEngine } from "./upstream-engine.ts";
@@ -83,9 +83,7 @@ export function engineRoom(config: Config, log: Logger): EngineRoom {
       }
       await connections.start(config.requirepass);
       await loadData();
-      const client = connections.open();
-      await engineCommands.load(client);
-      client.close();
+      await withConnection(connections, (client) => engineCommands.load(client));
     },
   };
 }

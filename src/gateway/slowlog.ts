@@ -3,7 +3,7 @@
  */
 import { after, type Handling, type Middleware, type RequestView } from "../commands/path.ts";
 import { encodeCommand } from "../engine/encode.ts";
-import type { InternalConnections } from "../engine/internal-connections.ts";
+import { type InternalConnections, withConnection } from "../engine/internal-connections.ts";
 import { wordOf } from "../engine/traits.ts";
 import { isError, joinAggregate, scalarText, splitAggregate } from "../resp/frames.ts";
 import { array, bulk, encodeWhole, integer, type Reply, raw, text } from "../resp/reply.ts";
@@ -144,8 +144,7 @@ export class Slowlog implements Middleware {
   async #learn(): Promise<Settings> {
     const { connections, epoch, lifetimeMs } = this.#options;
     const asked = { epoch: epoch.value, until: performance.now() + lifetimeMs };
-    const client = connections.open();
-    try {
+    return withConnection(connections, async (client) => {
       const ask = async (name: string): Promise<number> =>
         Number(
           scalarText(splitAggregate(await client.rawCall(encodeCommand(["CONFIG", "GET", name]), 1))?.children[1]),
@@ -153,9 +152,7 @@ export class Slowlog implements Middleware {
       const [slowerThan, length] = await Promise.all([ask("slowlog-log-slower-than"), ask("slowlog-max-len")]);
       this.#settings = { ...asked, slowerThan, length };
       return this.#settings;
-    } finally {
-      client.close();
-    }
+    });
   }
 }
 

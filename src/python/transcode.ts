@@ -5,7 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import { InternalError } from "../errors.ts";
 import type { Reply } from "../resp/reply.ts";
-import { Encoded, MARSHAL_TYPE, type MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
+import { MARSHAL_TYPE, type MarshalReader, type MarshalValue, MarshalWriter } from "./marshal.ts";
 
 const CR = 13;
 const [PLUS, MINUS, COLON, DOLLAR, STAR] = [0x2b, 0x2d, 0x3a, 0x24, 0x2a] as const;
@@ -173,7 +173,7 @@ export const commandWords = (args: readonly Buffer[]): MarshalValue[] =>
   args.map((arg) => {
     if (!isUtf8(arg)) return arg;
     if (arg.length <= LONG_WORD) return arg.toString("utf8");
-    return new Encoded(new MarshalWriter(arg.length + 8).textBytes(arg, 0, arg.length).finish());
+    return new MarshalWriter(arg.length + 8).textBytes(arg, 0, arg.length).valueFrom(0);
   });
 
 /** Appends one of our own replies as the Python value that `execute()` returns for it. */

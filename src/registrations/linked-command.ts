@@ -4,6 +4,7 @@ import { wordOf } from "../engine/traits.ts";
 import { ReplyError } from "../errors.ts";
 import { okReply } from "../python/call-reply.ts";
 import type { JobCause } from "../python/job.ts";
+import { mayHoldBytes } from "../python/marshal.ts";
 import type { CallContext, Handlers } from "../python/python-host.ts";
 import { commandWords, resultToResp } from "../python/transcode.ts";
 import { type Reply, raw } from "../resp/reply.ts";
@@ -62,10 +63,7 @@ export class LinkedCommand implements JobCause {
 export const linkedCommandHandlers: Pick<Handlers, "get_command" | "override_reply"> = {
   get_command: (caller, { job }) => {
     const words = commandWords(commandBehind(caller, job).args);
-    return okReply(
-      words,
-      words.some((word) => Buffer.isBuffer(word)),
-    );
+    return okReply(words, mayHoldBytes(words));
   },
   override_reply: (caller, { value, job }) => {
     const command = commandBehind(caller, job);

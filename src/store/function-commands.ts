@@ -1,6 +1,6 @@
 /** FUNCTION and FCALL, for which the libraries of the server's own are not there: see `own-libraries.ts`. */
 import { after, type Handling, type Middleware, type RequestView } from "../commands/path.ts";
-import type { EngineClient } from "../engine/engine-client.ts";
+import { type InternalConnections, withConnection } from "../engine/internal-connections.ts";
 import { wordOf } from "../engine/traits.ts";
 import { joinAggregate, rewriteText, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
 import { ReplyError } from "../errors.ts";
@@ -11,8 +11,7 @@ import { dumpedLibraries, withoutLibraries } from "./rdb/function-payload.ts";
 
 interface FunctionCommandsOptions {
   readonly store: Pick<EngineStore, "withOwn" | "transact" | "size">;
-  /** Opens a connection that may do everything. */
-  readonly open: () => EngineClient;
+  readonly connections: Pick<InternalConnections, "open">;
 }
 
 const OK = status("OK");
@@ -27,7 +26,6 @@ export class FunctionCommands implements Middleware {
   readonly active = false;
   readonly always = ["function", "fcall", "fcall_ro", "info"];
   readonly #options: FunctionCommandsOptions;
-  #client: EngineClient | undefined;
 
   constructor(options: FunctionCommandsOptions) {
     this.#options = options;
@@ -66,10 +64,11 @@ export class FunctionCommands implements Middleware {
   }
 
   async #flushed(): Promise<Reply> {
-    const libraries = (await this.#connection.call("FUNCTION", "LIST")) as Buffer[][];
+    const { connections, store } = this.#options;
+    const libraries = (await withConnection(connections, (client) => client.call("FUNCTION", "LIST"))) as Buffer[][];
     const names = libraries.map((fields) => fields[fields.findIndex((field) => String(field) === "library_name") + 1]);
     const others = names.filter((name): name is Buffer => name !== undefined && !isOwnName(name));
-    if (others.length > 0) await this.#options.store.transact(others.map((name) => ["FUNCTION", "DELETE", name]));
+    if (others.length > 0) await store.transact(others.map((name) => ["FUNCTION", "DELETE", name]));
     return OK;
   }
 
@@ -106,11 +105,6 @@ export class FunctionCommands implements Middleware {
   #less(text: string, pattern: RegExp): string {
     const { size } = this.#options.store;
     return text.replace(pattern, (_, name: string, all: string) => `${name}${Number(all) - size}`);
-  }
-
-  get #connection(): EngineClient {
-    this.#client ??= this.#options.open();
-    return this.#client;
   }
 }
 

@@ -84,7 +84,7 @@ export class Persistence {
     if (data && inData) {
       this.#folder = new DataFolder(options);
       this.#saves = new DataSaves({ engine: data, connections, gate, log });
-      const functions = new FunctionCommands({ store: inData, open: () => connections.open() });
+      const functions = new FunctionCommands({ store: inData, connections });
       const explaining = explainsFailures(() => data.takeFileFailure());
       this.middlewares = [explaining, keptWithLog(inData), functions, reloading];
     } else this.middlewares = options.embedded ? [refusesToSave(connections), reloading] : [];

@@ -4,7 +4,6 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { type Client, connectClient } from "../support/client.ts";
-import { connectPlain } from "../support/plain-client.ts";
 import { freePort } from "../support/ports.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 import { until } from "../support/waiting.ts";
@@ -59,29 +58,14 @@ export async function startPostgres(): Promise<DatabaseServer> {
   ];
   const args = ["-D", `${folder}/data`, ...settings.flatMap((one) => ["-c", one])];
   const child = spawn(first, [...rest, ...args], { stdio: "ignore", cwd: folder });
-  const sql = (statements: string): string =>
-    run(
-      "psql",
-      "-h",
-      folder,
-      "-p",
-      String(port),
-      "-U",
-      "admin",
-      "-d",
-      "postgres",
-      "-qAtF",
-      "\t",
-      "-c",
-      statements,
-    ).trim();
-  await until(() => answers(() => sql("SELECT 1")), "PostgreSQL answers");
-  sql("CREATE USER test PASSWORD 'secret'");
-  sql("CREATE DATABASE test OWNER test");
-  const inTest = (statements: string): string =>
-    run("psql", "-h", folder, "-p", String(port), "-U", "admin", "-d", "test", "-qAtF", "\t", "-c", statements).trim();
+  const at = ["-h", folder, "-p", String(port), "-U", "admin"];
+  const sql = (statements: string, database = "test"): string =>
+    run("psql", ...at, "-d", database, "-qAtF", "\t", "-c", statements).trim();
+  await until(() => answers(() => sql("SELECT 1", "postgres")), "PostgreSQL answers");
+  sql("CREATE USER test PASSWORD 'secret'", "postgres");
+  sql("CREATE DATABASE test OWNER test", "postgres");
   const end = (): void => void run("pg_ctl", "stop", "-D", `${folder}/data`, "-m", "immediate");
-  return { port, sql: inTest, stop: () => stop(child, folder, end) };
+  return { port, sql: (statements) => sql(statements), stop: () => stop(child, folder, end) };
 }
 
 /** Starts MariaDB with a user `test` whose password is `secret`, and a database `test`. */
@@ -127,16 +111,6 @@ async function stop(child: ChildProcess, folder: string, end: () => void): Promi
   }
   rmSync(folder, { recursive: true, force: true });
 }
-
-/** Is nobody there any more? */
-export const isGone = (port: number): Promise<boolean> =>
-  connectPlain(port).then(
-    (client) => {
-      client.destroy();
-      return false;
-    },
-    () => true,
-  );
 
 /** The kinds that examples/databases know: the scheme of their URLs, and the driver that scripts require. */
 export const KINDS = [

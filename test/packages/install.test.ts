@@ -2,6 +2,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { NO_LOG } from "../../src/log.ts";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 import { errorOf } from "../support/errors.ts";
@@ -446,9 +447,8 @@ async function exported(
     maxBytes: 1,
     maxCacheBytes: 0,
   };
-  const log = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
   const compile = () => Promise.reject(new Error("nothing is compiled here"));
-  const installer = new make({ settings, compile, idleMs: () => 1000, builtIn: new Set(), log });
+  const installer = new make({ settings, compile, idleMs: () => 1000, builtIn: new Set(), log: NO_LOG });
   return (await installer.exported("apple[fruit]")) ?? [];
 }
 

@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, linkSync, readdirSync, readFileSync, statSync
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { crc32, deflateRawSync } from "node:zlib";
+import { NO_LOG } from "../../src/log.ts";
 import { sha256Of } from "../../src/packages/package-cache.ts";
 import { Packages } from "../../src/packages/packages.ts";
 import { newFolder } from "./folders.ts";
@@ -153,7 +154,7 @@ export const noPackages = (): Packages =>
     },
     compile: () => Promise.reject(new Error("nothing is compiled here")),
     idleMs: () => 1000,
-    log: { trace() {}, debug() {}, info() {}, warn() {}, error() {} },
+    log: NO_LOG,
   });
 
 /** A folder for `cache-dir` with nothing in it but the prepared image of Python, which would take long to be made. */

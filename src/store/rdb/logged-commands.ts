@@ -1,5 +1,6 @@
 /** Commands of modules in a log of changes: requests in RESP, and lines that begin with `#`. */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { keep } from "./module-data.ts";
 
 /** What a log has of modules. */
 export interface LoggedCommands {
@@ -37,20 +38,15 @@ export function readLoggedCommands(path: string, from: number): LoggedCommands {
 function collect(lines: Lines, from: number): LoggedCommands {
   const counts = new Map<string, number>();
   const kept: [number, number][] = [];
-  const keep = (start: number, end: number): void => {
-    const last = kept.at(-1);
-    if (last && last[1] === start) last[1] = end;
-    else if (end > start) kept.push([start, end]);
-  };
   for (let at = from; at < lines.size; ) {
     const command = commandAt(lines, at);
     if (!command) {
-      keep(at, lines.size);
+      keep(kept, { start: at, end: lines.size });
       break;
     }
     const { name, end } = command;
     if (OF_MODULE.test(name)) counts.set(name, (counts.get(name) ?? 0) + 1);
-    else keep(at, end);
+    else keep(kept, { start: at, end });
     at = end;
   }
   return { counts, kept };

@@ -94,7 +94,8 @@ function collect(reader: RdbReader): ModuleData {
   }
 }
 
-function keep(kept: [number, number][], { start, end }: RdbRecord): void {
+/** Notes what stays, where adjacent pieces are one. */
+export function keep(kept: [number, number][], { start, end }: Pick<RdbRecord, "start" | "end">): void {
   const last = kept.at(-1);
   if (last && last[1] === start) last[1] = end;
   else kept.push([start, end]);
