@@ -1,7 +1,7 @@
 /** Scripts bring their packages: from a folder of wheels, and from one server to another. */
-import { rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { NO_LOG } from "../../src/log.ts";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
@@ -11,15 +11,6 @@ import { fields, useServer } from "../support/use-server.ts";
 import { debianWheel, emptyCache, folderOf, wheel, type WheelSpec } from "../support/wheels.ts";
 
 const OFFLINE = ["--pyodide-packages", "no", "--index-url", "no"];
-
-const folders: string[] = [];
-const kept = (folder: string): string => {
-  folders.push(folder);
-  return folder;
-};
-afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
 
 const running: { server: RunningRegears; client: Client }[] = [];
 afterEach(async () => {
@@ -39,8 +30,8 @@ async function start(args: readonly string[]): Promise<{ server: RunningRegears;
 async function startWith(
   specs: readonly WheelSpec[],
 ): Promise<{ server: RunningRegears; client: Client; wheels: string }> {
-  const wheels = kept(folderOf(specs));
-  return { ...(await start(["--packages-dir", wheels, "--cache-dir", kept(emptyCache())])), wheels };
+  const wheels = folderOf(specs);
+  return { ...(await start(["--packages-dir", wheels, "--cache-dir", emptyCache()])), wheels };
 }
 
 const show = (expression: string): string => `GB('ShardsIDReader').map(lambda x: ${expression}).run()`;
@@ -163,10 +154,9 @@ ${show("[str(pear), pear.__cached__, open(path).read(), sorted(os.listdir('/pack
       { name: "needy", version: "2.1", requires: ["leaf"] },
       { name: "evil", version: "1.0", files: [{ path: "../evil.py", content: "" }] },
     ]);
-    kept(wheels);
     writeFileSync(join(wheels, "source_only-1.0.tar.gz"), "");
     writeFileSync(join(wheels, "broken-1.0-py3-none-any.whl"), "no archive");
-    const setting = useServer([...OFFLINE, "--packages-dir", wheels, "--cache-dir", kept(emptyCache())]);
+    const setting = useServer([...OFFLINE, "--packages-dir", wheels, "--cache-dir", emptyCache()]);
 
     it.each([
       [
@@ -286,8 +276,8 @@ import apple
 GB('CommandReader').map(lambda x: apple.__version__).register(trigger='version')`;
 
   it("is there after a restart although its source is not, before its registration fires", async () => {
-    const [directory, cache] = [newFolder(), kept(emptyCache())];
-    const wheels = kept(folderOf([A1]));
+    const [directory, cache] = [newFolder(), emptyCache()];
+    const wheels = folderOf([A1]);
     const args = ["--dir", directory, "--cache-dir", cache];
     const first = await start([...args, "--packages-dir", wheels]);
     await first.client.call("RG.PYEXECUTE", REGISTER, "ID", "app", "REQUIREMENTS", "apple==1.0");
@@ -318,15 +308,15 @@ registerTE(1, lambda: execute('RPUSH', '{log}', 'time ' + apple.__version__), 't
     async function restarted(...args: string[]) {
       const directory = newFolder();
       const first = await start([
-        ...["--dir", directory, "--cache-dir", kept(emptyCache())],
-        ...["--packages-dir", kept(folderOf([A1]))],
+        ...["--dir", directory, "--cache-dir", emptyCache()],
+        ...["--packages-dir", folderOf([A1])],
       ]);
       await first.client.call("RG.PYEXECUTE", SCRIPT, "ID", "app", "REQUIREMENTS", "apple==1.0");
       first.client.close();
       await first.server.stop();
       running.pop();
-      const wheels = kept(folderOf([]));
-      const cache = ["--cache-dir", kept(emptyCache())];
+      const wheels = folderOf([]);
+      const cache = ["--cache-dir", emptyCache()];
       return { ...(await start(["--dir", directory, ...cache, "--packages-dir", wheels, ...args])), wheels };
     }
 
@@ -398,7 +388,7 @@ registerTE(1, lambda: execute('RPUSH', '{log}', 'time ' + apple.__version__), 't
       Wheels: ["apple-1.0-py3-none-any.whl", "pear-2.1-py3-none-any.whl"],
     });
     expect(chunks).toHaveLength(1);
-    const copy = await start(["--cache-dir", kept(emptyCache())]);
+    const copy = await start(["--cache-dir", emptyCache()]);
     // the test's client reads replies as text, so that the bytes come from the cache of the first server
     const { Installer } = await import("../../src/packages/installer.ts");
     const bytes = await exported(Installer, String(fields(about).Path));
@@ -409,7 +399,7 @@ registerTE(1, lambda: execute('RPUSH', '{log}', 'time ' + apple.__version__), 't
   });
 
   it("that was damaged on its way is refused", async () => {
-    const { client } = await start(["--cache-dir", kept(emptyCache())]);
+    const { client } = await start(["--cache-dir", emptyCache()]);
     const part = (text: string | Buffer): Buffer => {
       const length = Buffer.alloc(4);
       length.writeUInt32LE(text.length);
