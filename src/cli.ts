@@ -1,7 +1,9 @@
 /** The program: command line and environment to a running server, signals to a clean stop, failures to exit codes. */
+import { existsSync } from "node:fs";
 import { COMMANDS, commandHelp, findCommand, type ProgramCommand, readCommand } from "./cli/program-commands.ts";
-import { type Config, ConfigError, helpText, loadStart, type Start } from "./config.ts";
-import { InternalError } from "./errors.ts";
+import { type Config, ConfigError, didYouMean, helpText, loadStart, type Start } from "./config.ts";
+import { findOption } from "./config/options.ts";
+import { InternalError, ReplyError } from "./errors.ts";
 import { garbageCollector } from "./garbage.ts";
 import { ping } from "./healthcheck.ts";
 import { type Logger, openLog } from "./log.ts";
@@ -24,6 +26,7 @@ async function main(args: readonly string[]): Promise<number | undefined> {
   if (command) return runCommand(command, rest).catch(fail);
   let start: Start;
   try {
+    checkWord(word);
     start = loadStart(args, process.env);
   } catch (error) {
     return fail(error);
@@ -42,6 +45,15 @@ async function main(args: readonly string[]): Promise<number | undefined> {
       return snapshot(config);
     case "serve":
       return serve(start);
+  }
+}
+
+/** @throws ConfigError for a mistyped command, which would be taken for a configuration file */
+function checkWord(word: string): void {
+  if (/^[a-z]+$/i.test(word) && !findOption(word) && !existsSync(word)) {
+    const names = COMMANDS.map(({ name }) => name);
+    const hint = didYouMean(word.toLowerCase(), names);
+    if (hint !== "") throw new ConfigError(`there is no command '${word}'${hint}`);
   }
 }
 
@@ -190,13 +202,14 @@ async function migrate([path, ...surplus]: readonly string[]): Promise<ExitCode>
   }
 }
 
-/** Wrong options, a port in use or an engine out of reach are told in a line; where anything else came from is worth the stack. */
+/** Wrong options, a port in use, a server out of reach and what a server refuses are told in a line; where anything else came from is worth the stack. */
 function fail(error: unknown): never {
   if (error instanceof ConfigError) {
     process.stderr.write(`regears: ${error.message}\nregears --help lists the options.\n`);
     process.exit(2);
   }
-  const expected = error instanceof InternalError || (error instanceof Error && "code" in error);
+  const expected =
+    error instanceof InternalError || error instanceof ReplyError || (error instanceof Error && "code" in error);
   const text = error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error);
   process.stderr.write(`regears: ${text}\n`);
   process.exit(1);

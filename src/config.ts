@@ -1,4 +1,5 @@
 /** Configuration: one table of options, its sources, and the values that change at runtime. */
+export { didYouMean } from "./config/closest.ts";
 export { ConfigError } from "./config/config-error.ts";
 export { helpText, optionTable } from "./config/help.ts";
 export { loadStart, type Start } from "./config/load.ts";

@@ -18,13 +18,10 @@ export async function exec({ options, words, server, after }: CommandArguments):
   if (words.length > 0) throw new ConfigError(`'${words[0]}' is no option; the command comes after --`);
   const embedded = await startEmbedded(server, options.get("load") ?? [], (line) => process.stderr.write(`${line}\n`));
   const { url, port } = embedded;
+  const { hostname } = new URL(url);
+  const address = port === 0 ? {} : { REDIS_HOST: hostname.replace(/^\[|\]$/g, ""), REDIS_PORT: String(port) };
   try {
-    return await runProgram(program, args, {
-      ...process.env,
-      REDIS_URL: url,
-      REDIS_HOST: "127.0.0.1",
-      REDIS_PORT: String(port),
-    });
+    return await runProgram(program, args, { ...process.env, REDIS_URL: url, ...address });
   } finally {
     await embedded.close();
   }

@@ -1,6 +1,6 @@
 /** The commands of the program besides the server itself: `--help`, `regears COMMAND --help` and completion come from this table. */
-import { ConfigError } from "../config.ts";
-import { findOption } from "../config/options.ts";
+import { ConfigError, didYouMean } from "../config.ts";
+import { findOption, OPTIONS } from "../config/options.ts";
 
 interface CommandOption {
   readonly name: string;
@@ -67,7 +67,7 @@ export const COMMANDS: readonly ProgramCommand[] = [
       },
       {
         name: "unblocking",
-        summary: "shows meanwhile its status, how many results there are, and for how long it has run",
+        summary: "shows meanwhile its status, the records read, the results so far, and the seconds",
       },
     ],
   },
@@ -82,7 +82,7 @@ export const COMMANDS: readonly ProgramCommand[] = [
   {
     name: "shell",
     usage: "",
-    summary: "a prompt of Python with GB, execute and log, against a server",
+    summary: "opens a prompt of Python with GB, execute and log, against a server",
     server: true,
     options: [URL_OPTION, EMBEDDED, LOAD],
   },
@@ -165,7 +165,7 @@ export function readCommand(command: ProgramCommand, args: readonly string[]): C
     }
     const own = command.options.find((option) => option.name === name);
     const spec = own ?? (command.server ? findOption(name)?.[1] : undefined);
-    if (!spec) throw new ConfigError(`'${command.name}' has no option '--${name}'`);
+    if (!spec) throw new ConfigError(`'${command.name}' has no option '--${name}'${hintFor(command, name)}`);
     const next = args[at];
     const takes = "kind" in spec ? spec.kind !== "switch" || isSwitchValue(next) : spec.value !== undefined;
     const value = given ?? (takes ? args[at++] : undefined);
@@ -175,6 +175,10 @@ export function readCommand(command: ProgramCommand, args: readonly string[]): C
     else server.push(`--${name}`, value ?? "yes");
   }
   return { options, words, server, after: undefined };
+}
+
+function hintFor({ options, server }: ProgramCommand, name: string): string {
+  return didYouMean(name, [...options.map((one) => one.name), ...(server ? Object.keys(OPTIONS) : [])], "--");
 }
 
 /** A switch of the server may stand without a value, and a file follow it. */

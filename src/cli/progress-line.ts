@@ -5,10 +5,13 @@ import type { Progress } from "./run-script.ts";
 export class ProgressLine {
   readonly #output: Pick<WriteStream, "write" | "isTTY">;
   readonly #begun = performance.now();
+  readonly #aborted: AbortSignal;
   #last: Progress | undefined;
 
-  constructor(output: Pick<WriteStream, "write" | "isTTY">) {
+  /** @param aborted has fired when somebody aborts the execution */
+  constructor(output: Pick<WriteStream, "write" | "isTTY">, aborted: AbortSignal) {
     this.#output = output;
+    this.#aborted = aborted;
   }
 
   show(progress: Progress): void {
@@ -22,7 +25,7 @@ export class ProgressLine {
     this.#output.write(`${this.#output.isTTY ? "\r\x1b[K" : ""}${this.#text(this.#last)}\n`);
   }
 
-  #text({ status, results }: Progress): string {
-    return `${status}, ${results} results, ${((performance.now() - this.#begun) / 1000).toFixed(1)} s`;
+  #text({ status, records, results }: Progress): string {
+    return `${this.#aborted.aborted ? "aborted" : status}, ${records} records read, ${results} results, ${((performance.now() - this.#begun) / 1000).toFixed(1)} s`;
   }
 }

@@ -17,6 +17,8 @@ export interface ScriptCall {
 export interface Progress {
   /** Of the execution. */
   readonly status: string;
+  /** That the reader has read. */
+  readonly records: number;
   readonly results: number;
 }
 
@@ -43,16 +45,22 @@ export async function runScript({ url, code, words, onProgress, signal }: Script
     const id = String(reply);
     // a server of RedisGears answers OK where nothing runs
     if (!ID.test(id)) return { results: [], errors: [], onlyBody: true };
-    return await withHelper(url, id, signal, onProgress, () => outcomeOf(client, id));
+    return await withHelper(url, id, signal, onProgress, () => outcomeOf(client, id, onProgress));
   } finally {
     client.close();
   }
 }
 
-async function outcomeOf(client: EngineClient, id: string): Promise<ScriptOutcome> {
+async function outcomeOf(
+  client: EngineClient,
+  id: string,
+  onProgress: ScriptCall["onProgress"],
+): Promise<ScriptOutcome> {
   // the error of a script's body is an error reply
   const reply = await client.call("RG.GETRESULTSBLOCKING", id).catch(refused);
   const steps = await client.call("RG.GETEXECUTION", id).then(hasSteps, () => true);
+  // how far it has come in all
+  if (onProgress) await client.call("RG.TOP", "ID", id).then((top) => onProgress(progressOf(top)), refused);
   // its user may not be allowed to do that
   await client.call("RG.DROPEXECUTION", id).catch(refused);
   if (reply instanceof ReplyError) return failed(reply);
@@ -103,7 +111,7 @@ function progressOf(reply: EngineValue): Progress {
   const [row] = Array.isArray(reply) ? reply : [];
   const values = Array.isArray(row) ? row : [];
   const at = (name: string): string => String(values[values.findIndex((value) => String(value) === name) + 1]);
-  return { status: at("status"), results: Number(at("results")) };
+  return { status: at("status"), records: Number(at("records")), results: Number(at("results")) };
 }
 
 function hasSteps(reply: EngineValue): boolean {

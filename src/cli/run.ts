@@ -13,6 +13,9 @@ import { checkServerOptions, withServer } from "./with-server.ts";
 /** Ended by the signal of Ctrl-C, in the way of shells. */
 const INTERRUPTED = 130;
 
+/** Milliseconds within which two signals come of one press. */
+const ONE_PRESS_MS = 500;
+
 interface Run {
   readonly file: string;
   readonly url: string;
@@ -86,9 +89,13 @@ let standardInput: Buffer | undefined;
 
 async function once(task: Run): Promise<number> {
   const abort = new AbortController();
+  let asked = Number.NEGATIVE_INFINITY;
   const interrupt = (): void => {
+    // a Ctrl-C comes twice when a program such as npx passes it on
+    if (performance.now() - asked < ONE_PRESS_MS) return;
     // who asks again does not want to wait
     if (abort.signal.aborted) process.exit(INTERRUPTED);
+    asked = performance.now();
     process.stderr.write("aborting the execution\n");
     abort.abort();
   };
@@ -127,7 +134,7 @@ function tellOnly(error: unknown): void {
 /** @returns whether it failed */
 async function execute({ file, url, words, form, unblocking }: Run, signal: AbortSignal): Promise<boolean> {
   const code = readScript(file);
-  const line = unblocking ? new ProgressLine(process.stderr) : undefined;
+  const line = unblocking ? new ProgressLine(process.stderr, signal) : undefined;
   let outcome: ScriptOutcome;
   try {
     outcome = await runScript({ url, code, words, signal, ...(line && { onProgress: (now) => line.show(now) }) });

@@ -1,5 +1,5 @@
 /** A connection to a server, for the commands of the program. */
-import { EngineClient, EngineClosed } from "../engine/engine-client.ts";
+import { EngineClient, EngineClosed, EngineError } from "../engine/engine-client.ts";
 import { UpstreamConnection } from "../engine/upstream-connection.ts";
 import { parseEngineUrl } from "../engine/url.ts";
 import { InternalError } from "../errors.ts";
@@ -10,10 +10,15 @@ const LOCAL = "redis://127.0.0.1:6379";
 /** The server that is meant when none is named: the variable tells it to whatever `regears exec` runs. */
 export const defaultUrl = (): string => process.env.REDIS_URL || LOCAL;
 
+/** Nobody answers there. */
+export class Unreachable extends InternalError {
+  override name = "Unreachable";
+}
+
 /**
  * Connects to a server.
  * @param url as for the option `engine`
- * @throws ConfigError for what is no URL, InternalError when nobody answers there, ReplyError when the login is refused
+ * @throws ConfigError for what is no URL, Unreachable when nobody answers there, ReplyError when the login is refused
  */
 export async function connectTo(url: string): Promise<EngineClient> {
   const address = parseEngineUrl(url);
@@ -22,8 +27,10 @@ export async function connectTo(url: string): Promise<EngineClient> {
   try {
     await client.call("PING");
   } catch (error) {
+    // a user without the right to PING may have all others
+    if (error instanceof EngineError && error.message.startsWith("NOPERM ")) return client;
     client.close();
-    throw error instanceof EngineClosed ? new InternalError(error.message, { cause: error }) : error;
+    throw error instanceof EngineClosed ? new Unreachable(error.message, { cause: error }) : error;
   }
   return client;
 }

@@ -72,10 +72,14 @@ async def _run(code):
 
 
 def _trace(error):
-    trace = error.__traceback__
-    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith("<shell-"):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
+    told = traceback.TracebackException.from_exception(error)
+    part, seen = told, set()
+    while part is not None and id(part) not in seen:
+        seen.add(id(part))
+        # neither this script nor the server's runtime is what was typed
+        part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith(("<string>", "<regears>"))]
+        part = part.__cause__ or part.__context__
+    return "".join(told.format())
 
 
 async def _evaluate(text):

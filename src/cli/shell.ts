@@ -17,7 +17,11 @@ const MORE = "... ";
 const HISTORY_LINES = 1_000;
 const INDENT = "    ";
 /** What takes the place of an answer that there is not. */
-const ABORTED = JSON.stringify({ error: "the execution was aborted\n", words: [] });
+const ABORTED = { error: "the execution was aborted\n", words: [] };
+/** Executions of RG.TOP that are looked at. */
+const MOST_SHOWN = "10000";
+/** How a value that there is not reads as text. */
+const NONE = "null";
 const GREETING = "Python on the server: GB, execute and log are there, `await` works. Ctrl-D ends.\n";
 
 /** Runs until the end of the input. @returns the exit status. @throws what goes wrong before the prompt */
@@ -48,6 +52,8 @@ class Evaluator {
   /** For what is asked while an input runs. */
   readonly #helper: EngineClient;
   readonly #trigger: string;
+  /** The input that runs was aborted: what the server says of it then is nothing that was typed. */
+  #aborted = false;
 
   private constructor(client: EngineClient, helper: EngineClient, trigger: string) {
     this.#client = client;
@@ -64,8 +70,17 @@ class Evaluator {
     return new Evaluator(client, helper, trigger);
   }
 
-  evaluate(text: string): Promise<Answer> {
-    return this.#ask("evaluate", text) as Promise<Answer>;
+  /** Evaluates an input. @throws ReplyError when the server refuses that */
+  async evaluate(text: string): Promise<Answer> {
+    this.#aborted = false;
+    try {
+      const answer = (await this.#ask("evaluate", text)) as Answer;
+      // a flow was aborted that the input has only begun
+      return this.#aborted ? { ...answer, error: answer.error ?? ABORTED.error } : answer;
+    } catch (error) {
+      if (this.#aborted && error instanceof ReplyError) return ABORTED;
+      throw error;
+    }
   }
 
   /** The names that begin so. */
@@ -82,18 +97,19 @@ class Evaluator {
       text,
     );
     const [answer] = Array.isArray(reply) ? reply : [reply];
-    return JSON.parse(answer === undefined ? ABORTED : String(answer));
+    return answer === undefined ? ABORTED : JSON.parse(String(answer));
   }
 
-  /** Aborts the input that runs, if it is clear which execution that is. @returns what is to be said */
-  async abort(): Promise<string> {
-    const executions = await this.#helper.call("RG.DUMPEXECUTIONS");
-    const running = (Array.isArray(executions) ? executions : []).map(fieldsOf).filter(isRunning);
-    const [only, other] = running;
-    if (only === undefined) return "";
-    if (other !== undefined) return "several executions are running: execute('RG.DUMPEXECUTIONS') lists them\n";
-    await this.#helper.call("RG.ABORTEXECUTION", only.get("executionId") ?? "");
-    return "";
+  /** Aborts the input that runs, and the flows that it has started. @throws ReplyError when the server refuses that */
+  async abort(): Promise<void> {
+    const all = await this.#helper.call("RG.TOP", "NOSTACK", "COUNT", MOST_SHOWN);
+    const own = (Array.isArray(all) ? all : []).map(fieldsOf).filter((one) => one.get("session") === this.#trigger);
+    const isFlow = (one: ReadonlyMap<string, string>): boolean => one.get("registration") === NONE;
+    // first what runs on top: Python can not be told to end code that lies beneath other code
+    for (const one of [...own.filter(isFlow), ...own.filter((other) => !isFlow(other))]) {
+      this.#aborted = true;
+      await this.#helper.call("RG.ABORTEXECUTION", one.get("executionId") ?? "");
+    }
   }
 
   /** Takes the trigger back. */
@@ -111,9 +127,6 @@ class Evaluator {
     }
   }
 }
-
-const isRunning = (execution: ReadonlyMap<string, string>): boolean =>
-  execution.get("registered") === "1" && /^(running|created)$/.test(execution.get("status") ?? "");
 
 /** Names and values in turns, as a map. */
 function fieldsOf(list: EngineValue): Map<string, string> {
@@ -211,7 +224,10 @@ class Input {
   /** Ctrl-C: the input that runs is aborted, or what was typed is forgotten. */
   async interrupt(): Promise<void> {
     if (this.#running) {
-      process.stderr.write(await this.#evaluator.abort());
+      await this.#evaluator.abort().catch((error: unknown) => {
+        if (!(error instanceof ReplyError)) throw error;
+        process.stderr.write(`${error.message}\n`);
+      });
       return;
     }
     this.#pending = [];

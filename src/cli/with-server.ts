@@ -2,7 +2,7 @@
 import { ConfigError } from "../config.ts";
 import { fill, startEmbedded } from "./embedded-server.ts";
 import type { CommandArguments } from "./program-commands.ts";
-import { defaultUrl } from "./server-client.ts";
+import { defaultUrl, Unreachable } from "./server-client.ts";
 
 type ServerArguments = Pick<CommandArguments, "options" | "server">;
 
@@ -24,10 +24,14 @@ export async function withServer<T>(
   const started = options.has("embedded")
     ? await startEmbedded(server, files, (line) => process.stderr.write(`${line}\n`))
     : undefined;
-  const url = started?.url ?? options.get("url")?.at(-1) ?? defaultUrl();
+  const named = started?.url ?? options.get("url")?.at(-1);
+  const url = named ?? defaultUrl();
   try {
     if (!started) await fill(url, files, false);
     return await use(url);
+  } catch (error) {
+    if (named !== undefined || !(error instanceof Unreachable)) throw error;
+    throw new Unreachable(`${error.message}; regears starts a server, --url names another, --embedded needs none`);
   } finally {
     await started?.close();
   }

@@ -1,5 +1,6 @@
 /** Reads options from the command line, the environment and a configuration file. */
 import { isIP } from "node:net";
+import { didYouMean } from "./closest.ts";
 import { ConfigError } from "./config-error.ts";
 import { findOption, type OptionName, type OptionSpec, OPTIONS, optionEntries } from "./options.ts";
 import { judgeRedisDirective } from "./redis.ts";
@@ -219,18 +220,5 @@ function savePoints(layer: Layer, given: readonly string[]): readonly string[] {
 /** The text for an option that does not exist, with the one that was probably meant. */
 function unknownText(typed: string): string {
   const name = typed.replace(/^-+/, "").toLowerCase();
-  const candidates = Object.keys(OPTIONS).filter((option) => distance(option, name) <= 2);
-  return `unknown option '${typed}'${candidates[0] ? `; did you mean '${candidates[0]}'?` : ""}`;
-}
-
-/** Number of insertions, deletions and replacements between two words. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [i, letter] of [...a].entries()) {
-    const next = [i + 1];
-    for (const [j, other] of [...b].entries())
-      next.push(Math.min((row[j] ?? 0) + (letter === other ? 0 : 1), (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    row = next;
-  }
-  return row[b.length] ?? 0;
+  return `unknown option '${typed}'${didYouMean(name, Object.keys(OPTIONS))}`;
 }

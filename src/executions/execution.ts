@@ -1,5 +1,5 @@
 /** One execution: what was asked, how far it is, what came out. */
-import type { StepInfo } from "../python/job.ts";
+import type { Passed, StepInfo } from "../python/job.ts";
 import type { Reply } from "../resp/reply.ts";
 import type { Session } from "./session.ts";
 
@@ -31,7 +31,7 @@ export class Execution {
   /** What gives its records, and the kinds of its steps in their order; empty until the script has declared them. */
   reader = "";
   kinds: readonly string[] = [];
-  /** How many records came out of the reader and of each step; empty when they were not counted. */
+  /** How many records came out of the reader and, when they were counted, of each step. */
   counts: readonly number[] = [];
   /** Last step first. */
   steps: readonly StepInfo[] = [];
@@ -92,9 +92,9 @@ export class Execution {
   }
 
   /** Takes note of what came out of the reader and of each step, and of what the steps are. */
-  countPassed(passed: readonly (readonly [kind: string, count: number])[]): void {
+  countPassed(passed: Passed): void {
     this.counts = passed.map(([, count]) => count);
-    this.kinds = passed.slice(1).map(([kind]) => kind);
+    if (passed.length > 1) this.kinds = passed.slice(1).map(([kind]) => kind);
   }
 
   /** Adds encoded results. */

@@ -1,5 +1,13 @@
 /** A flow as a job for Python: it moves one execution from created to finished. */
-import { FlowJob, type FlowOutcome, type Job, type JobCause, type JobLoss, type Origin } from "../python/job.ts";
+import {
+  FlowJob,
+  type FlowOutcome,
+  type Job,
+  type JobCause,
+  type JobLoss,
+  type Origin,
+  type Passed,
+} from "../python/job.ts";
 import { type MarshalReader, type MarshalValue, mayHoldBytes } from "../python/marshal.ts";
 import { JobFlag, type PythonRequest } from "../python/protocol.ts";
 import { resultsToResp } from "../python/transcode.ts";
@@ -141,12 +149,16 @@ export class Flow extends FlowJob {
     this.#keeper.grew(this);
   }
 
+  onPassed(passed: Passed): void {
+    if (passed.length > 0) this.execution.countPassed(passed);
+  }
+
   onWaiting(waiting: boolean): void {
     this.#keeper.waits(this, waiting);
   }
 
   onDone({ status, errors, totalMs, readMs, stepMs, passed, goesOn }: FlowOutcome): void {
-    if (passed.length > 0) this.execution.countPassed(passed);
+    this.onPassed(passed);
     this.goesOn = goesOn;
     this.execution.totalMs = totalMs;
     this.execution.readMs = readMs;

@@ -12,6 +12,8 @@ interface TopOptions {
   readonly count: number;
   /** Ask interpreters where their code is. */
   readonly stacks: boolean;
+  /** Tell the text of scripts, to their authors. */
+  readonly source: boolean;
   /** Only this one. */
   readonly id: Buffer | undefined;
 }
@@ -32,14 +34,18 @@ export function topCommands({ runner }: { readonly runner: ExecutionRunner }): C
       access: "read",
       passesGate: true,
       minArgs: 0,
-      maxArgs: 6,
-      syntax: "[FINISHED] [NOSTACK] [COUNT count] [ID id]",
+      maxArgs: 7,
+      syntax: "[FINISHED] [NOSTACK] [SOURCE] [COUNT count] [ID id]",
       testedBy: "test/executions/top.test.ts",
       run: async (args, { caller }) => {
         const options = parseOptions(args);
         const stacks = options.stacks && caller.canWait;
         const describe = async (execution: Execution): Promise<Reply> =>
-          describeProgress(execution, runner, stacks ? await sampleOf(execution, runner) : undefined, caller.user);
+          describeProgress(execution, {
+            runner,
+            sample: stacks ? await sampleOf(execution, runner) : undefined,
+            reader: options.source ? caller.user : undefined,
+          });
         return array(await Promise.all(chosen(runner, options).map(describe)));
       },
     },
@@ -47,12 +53,13 @@ export function topCommands({ runner }: { readonly runner: ExecutionRunner }): C
 }
 
 function parseOptions(args: readonly Buffer[]): TopOptions {
-  const options = { finished: false, stacks: true, count: SHOWN, id: undefined as Buffer | undefined };
+  const options = { finished: false, stacks: true, source: false, count: SHOWN, id: undefined as Buffer | undefined };
   for (let at = 0; at < args.length; at++) {
     const word = (args[at] as Buffer).toString("latin1").toUpperCase();
     const value = args[at + 1];
     if (word === "FINISHED") options.finished = true;
     else if (word === "NOSTACK") options.stacks = false;
+    else if (word === "SOURCE") options.source = true;
     else if (word === "COUNT" && value) {
       options.count = Number(value.toString("latin1"));
       if (!Number.isInteger(options.count) || options.count < 1 || options.count > MOST)
@@ -87,17 +94,20 @@ async function sampleOf(execution: Execution, runner: ExecutionRunner): Promise<
   return sample?.job === job.handle ? sample : undefined;
 }
 
-/** @param user who asks */
-function describeProgress(
-  execution: Execution,
-  runner: ExecutionRunner,
-  sample: StackSample | undefined,
-  user: string,
-): Reply {
+interface Known {
+  readonly runner: ExecutionRunner;
+  /** Where its code is just now. */
+  readonly sample: StackSample | undefined;
+  /** Who wants to see the text of the script; undefined: nobody. */
+  readonly reader: string | undefined;
+}
+
+function describeProgress(execution: Execution, { runner, sample, reader }: Known): Reply {
   const { session, startedAt, endedAt } = execution;
   const job = runner.jobOf(execution);
   const interpreter = job?.isStarted && session ? runner.host.interpreterOf(session) : undefined;
   const now = endedAt || Date.now();
+  const counts = sample && sample.passed.length > 0 ? sample.passed.map(([, count]) => count) : execution.counts;
   const pairs: [string, Reply][] = [
     ["executionId", text(execution.id)],
     ["status", text(execution.status)],
@@ -111,7 +121,8 @@ function describeProgress(
     ["elapsed_ms", integer(startedAt ? now - startedAt : 0)],
     ["reader", text(execution.reader)],
     ["steps", array(execution.kinds.map(text))],
-    ["counts", array((sample ? sample.passed.map(([, count]) => count) : execution.counts).map(integer))],
+    ["records", integer(counts[0] ?? 0)],
+    ["counts", array(counts.map(integer))],
     ["step", sample?.step ? integer(sample.step) : nil()],
     ["results", integer(execution.resultCount + (sample?.results ?? 0))],
     ["errors", integer(execution.errors.length)],
@@ -119,7 +130,7 @@ function describeProgress(
     ["memory_bytes", interpreter ? integer(interpreter.heapBytes) : nil()],
     ["stack", optional(sample?.stack)],
     // the text of a script is its author's
-    ...(session?.source !== undefined && session.user === user
+    ...(session?.source !== undefined && session.user === reader
       ? [["source", bulk(session.source)] satisfies [string, Reply]]
       : []),
   ];

@@ -75,6 +75,12 @@ export interface StepInfo {
   readonly arg: string;
 }
 
+/**
+ * Records that came out of the reader so far, and then, when somebody observes, of each step with its kind. Empty when none has
+ * come, and when an event's were not counted.
+ */
+export type Passed = readonly (readonly [kind: string, count: number])[];
+
 /** How a flow ended. Times are milliseconds. */
 export interface FlowOutcome {
   readonly status: "done" | "aborted";
@@ -82,8 +88,7 @@ export interface FlowOutcome {
   readonly totalMs: number;
   readonly readMs: number;
   readonly stepMs: readonly number[];
-  /** Records that came out of the reader, and then of each step with its kind; empty when they were not counted. */
-  readonly passed: readonly (readonly [kind: string, count: number])[];
+  readonly passed: Passed;
   /** Python has begun the next event of the registration, which it was given ahead. */
   readonly goesOn: boolean;
 }
@@ -197,5 +202,7 @@ export abstract class FlowJob extends Job {
   abstract onResults(items: MarshalReader): void;
   /** It waits for a coroutine or future, or goes on: {@link place} tells. */
   abstract onWaiting(waiting: boolean): void;
+  /** So far it has come. */
+  abstract onPassed(passed: Passed): void;
   abstract onDone(outcome: FlowOutcome): void;
 }

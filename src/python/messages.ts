@@ -307,7 +307,7 @@ export const POSTS = {
   },
   /** Where it is, because it was asked: {@link SAMPLE}. */
   sample: { job, stack: text(MAX_STACK_BYTES), step: integer(0, MAX_STEPS), results: natural, passed },
-  waiting: { job },
+  waiting: { job, passed },
   running: { job },
   /** It begins on top of another that waits, and that goes on when it has ended or waits for a coroutine or future. */
   covers: { job, other: job },

@@ -495,6 +495,7 @@ export class Pool implements PythonHost {
       case "waiting":
         checkWay(job, "waiting");
         this.#jobs.wait(job, home);
+        job.onPassed(message.args.passed);
         job.onWaiting(true);
         break;
       case "covers":

@@ -29,6 +29,8 @@ describe("without a server", () => {
       code: 2,
       output: "regears: unknown option 'prot'; did you mean 'port'?\nregears --help lists the options.\n",
     });
+    const mistyped = await finish("rnu", "script.py");
+    expect(mistyped.output).toContain("regears: there is no command 'rnu'; did you mean 'run'?\n");
   });
 
   it.each([

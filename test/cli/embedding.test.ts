@@ -71,7 +71,7 @@ describe("createServer", () => {
       const take = (first, text) => lines.push(text ?? first);
       const log = { trace() {}, debug() {}, info: take, warn: take, error: take };
       const server = await createServer({ port: 0, requirepass: "se/cret", log });
-      console.log(server.url === "redis://:se%2Fcret@127.0.0.1:" + server.port, lines.some((line) => line.includes("Ready")));
+      console.log(server.url === "redis://default:se%2Fcret@127.0.0.1:" + server.port, lines.some((line) => line.includes("Ready")));
       await server.close();
       const other = await createServer({ port: 0, unixsocket: "here.sock", log: false });
       console.log(other.port, other.url);

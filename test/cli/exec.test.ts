@@ -23,6 +23,13 @@ describe("regears exec", () => {
     expect((await finish(["exec", ...node("process.kill(process.pid, 'SIGKILL')")])).code).toBe(137);
   });
 
+  it("names the address of the server, and the user with a password, as redis-cli wants it", async () => {
+    const code =
+      "const { REDIS_URL, REDIS_HOST, REDIS_PORT } = process.env; console.log(REDIS_URL, REDIS_HOST, REDIS_PORT)";
+    const { out } = await finish(["exec", "--requirepass", "se/cret", "--bind", "127.0.0.2", ...node(code)]);
+    expect(out).toMatch(/^redis:\/\/default:se%2Fcret@127\.0\.0\.2:(\d+) 127\.0\.0\.2 \1\n$/);
+  });
+
   it("says what is wrong", async () => {
     expect(await finish(["exec", "--", "/none/such"])).toMatchObject({
       ...{ code: 127, err: expect.stringContaining("/none/such can not be run") },
@@ -31,6 +38,8 @@ describe("regears exec", () => {
       code: 2,
       err: expect.stringContaining("'exec' needs a command"),
     });
-    expect(await finish(["exec", "--prot", "1", "--", "true"])).toMatchObject({ code: 2 });
+    expect(await finish(["exec", "--prot", "1", "--", "true"])).toMatchObject({
+      ...{ code: 2, err: expect.stringContaining("'exec' has no option '--prot'; did you mean '--port'?") },
+    });
   });
 });

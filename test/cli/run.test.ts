@@ -122,8 +122,30 @@ describe("against a server", () => {
     const { code, err } = await ended;
     expect(code).toBe(130);
     expect(err).toContain("aborting the execution\n");
-    expect(err).toMatch(/running, 0 results, \d+\.\d s\n/);
+    expect(err).toMatch(/^aborted, \d+ records read, 0 results, \d+\.\d s$/m);
     expect(await executions(setting().client)).toEqual([]);
+  });
+
+  it("takes a Ctrl-C that comes twice, because npx passes it on, for one", async () => {
+    const script = file("sleeps.py", "import time\nGB('ShardsIDReader').map(lambda r: time.sleep(60)).run()\n");
+    const { child, ended, so } = start(["run", script, "--url", `redis://127.0.0.1:${setting().server.port}`]);
+    await until(async () => (await executions(setting().client)).some(({ status }) => status === "running"));
+    child.kill("SIGINT");
+    await until(() => so().err.includes("aborting"));
+    child.kill("SIGINT");
+    expect((await ended).code).toBe(130);
+    expect(await executions(setting().client)).toEqual([]);
+  });
+
+  it("works for a user without the right to PING, and says in a line what else is refused", async () => {
+    const { client, server } = setting();
+    await client.call("ACL", "SETUSER", "few", "on", ">few", "~*", "+eval", "+@read");
+    const url = `redis://few:few@127.0.0.1:${server.port}`;
+    const script = file("one.py", "GB('ShardsIDReader').run()\n");
+    expect(await finish(["run", "--url", url, script])).toEqual({ code: 0, out: "1\n", err: "" });
+    const wrong = await finish(["run", "--url", url.replace(":few@", ":many@"), script]);
+    expect(wrong).toMatchObject({ code: 1, err: expect.stringMatching(/^regears: .*WRONGPASS .*\n$/) });
+    await client.call("ACL", "DELUSER", "few");
   });
 
   it("runs the script again when it changes", async () => {
@@ -162,6 +184,7 @@ describe("against a server", () => {
         err: expect.stringMatching(/^regears: redis:\/\/127.0.0.1:\d+\/0 can not be reached: .*ECONNREFUSED/),
       },
     });
+    expect((await run(WORD_COUNT, "--embeded")).err).toContain("did you mean '--embedded'?");
     expect(await finish([WORD_COUNT])).toMatchObject({
       ...{ code: 2, err: expect.stringContaining(`regears run ${WORD_COUNT} runs it on a server`) },
     });

@@ -46,6 +46,11 @@ describe("regears shell", () => {
     expect({ code, out }).toEqual({ code: 1, out: "'still here'\n" });
     expect(err).toContain('File "<shell-1>", line 2, in fail\n    return 1 / 0\n');
     expect(err).toContain("ZeroDivisionError: division by zero\n");
+    const refused = await type("execute('NOTHING')");
+    expect(refused.err).toMatch(
+      /^Traceback .*\n {2}File "<shell-1>", line 1, in <module>\n.*\n.*\ngears\.error: No such file or directory\n$/,
+    );
+    expect(refused.err).not.toContain("<regears>");
     expect(err).toContain("SyntaxError: invalid syntax\n");
   });
 
@@ -61,6 +66,7 @@ describe("regears shell", () => {
   });
 
   it.skipIf(!hasTerminal)("on a terminal completes names, keeps a history, and aborts at Ctrl-C", async () => {
+    const { client } = setting();
     const home = newFolder();
     const command = `${process.execPath} ${PROGRAM} shell --url redis://127.0.0.1:${setting().server.port}`;
     const env = { ...process.env, HOME: home, TERM: "xterm" };
@@ -86,6 +92,13 @@ describe("regears shell", () => {
     await until(async () => (await executions(setting().client)).some(({ status }) => status === "running"));
     await type("\x03", "the execution was aborted");
     await type("6 * 7\r", "42");
+    // what an input has started ends with it, and names stay
+    await client.call("MSET", ...Array.from({ length: 2000 }, (_, n) => [`k:${n}`, "x"]).flat());
+    await type("f = GB().map(lambda r: time.sleep(0.01)).run('k:*')\r", "k:*");
+    await until(async () => (await executions(client)).filter(({ status }) => status === "running").length >= 2);
+    await type("\x03", "the execution was aborted");
+    await type("time.__name__\r", "'time'");
+    expect(await client.call("RG.INFO")).toContain("interpreter_restarts_total_unstoppable:0");
     child.stdin.write("\x04");
     await ended;
     expect(readFileSync(join(home, ".regears_history"), "utf8").split("\n")).toContain("execute('PING')");

@@ -135,6 +135,49 @@ describe("RG.TOP", () => {
     expect(await client.call("GET", "n")).toBe("20000");
   });
 
+  it.each([
+    ["KeysReader", "GB().map(nap).run('key:*')"],
+    ["KeysReader without values", "GB().map(nap).run('key:*', readValue=False)"],
+    ["StreamReader", "GB('StreamReader').map(nap).run('stream')"],
+    ["PythonReader", "GB('PythonReader').map(nap).run(lambda: numbers())"],
+    ["KeysOnlyReader", "GB('KeysOnlyReader').map(nap).run('key:*')"],
+  ])("counts what %s reads, of any execution and while it runs", async (_name, flow) => {
+    const { client } = setting();
+    for (let n = 0; n < 300; n++) {
+      await client.call("SET", `key:${n}`, "x");
+      await client.call("XADD", "stream", "*", "n", String(n));
+    }
+    const script = `import time\nnapped = [0]\ndef numbers():\n    for n in range(300): yield n\ndef nap(r):\n    napped[0] += 1\n    if napped[0] == 270: time.sleep(60)\n    return 1\n${flow}`;
+    const id = (await client.call("RG.PYEXECUTE", script, "UNBLOCKING")) as string;
+    const running = await until(async () => (await top("ID", id)).find(({ records }) => Number(records) >= 270));
+    expect(running).toMatchObject({ records: 270, counts: [270], steps: ["map", "text", "collect"], step: 1 });
+    await client.call("RG.ABORTEXECUTION", id);
+    const whole = (await client.call("RG.PYEXECUTE", script.replace("== 270", "< 0"), "UNBLOCKING")) as string;
+    await client.call("RG.GETRESULTSBLOCKING", whole);
+    expect((await top("ID", whole))[0]).toMatchObject({ records: 300, counts: [300] });
+    await client.call("FLUSHALL");
+  });
+
+  it("counts the records of a count, of one that waits, and none of errors", async () => {
+    const { client } = setting();
+    for (let n = 0; n < 10; n++) await client.call("SET", `key:${n}`, "x");
+    const run = async (script: string): Promise<string> =>
+      (await client.call("RG.PYEXECUTE", script, "UNBLOCKING")) as string;
+    const counted = await run("GB().count().run()");
+    await client.call("RG.GETRESULTSBLOCKING", counted);
+    expect((await top("ID", counted))[0]?.records).toBe(10);
+    const wrong = await run("def all():\n    yield 1\n    yield 2\n    1 / 0\nGB('PythonReader').run(all)");
+    await client.call("RG.GETRESULTSBLOCKING", wrong);
+    expect((await top("ID", wrong))[0]).toMatchObject({ records: 2, errors: 1 });
+    const waits = await run(
+      "import asyncio\nasync def wait(r):\n    await asyncio.sleep(60)\nGB().map(wait).run('key:*')",
+    );
+    const waiting = await until(async () => (await top("ID", waits)).find(({ place }) => place === "waiting"));
+    expect(waiting.records).toBeGreaterThan(0);
+    await client.call("RG.ABORTEXECUTION", waits);
+    await client.call("FLUSHALL");
+  });
+
   it("with profiling counts the records of each step", async () => {
     const { client } = setting();
     await client.call("RG.CONFIGSET", "ProfileExecutions", "1");

@@ -64,7 +64,7 @@ const RIGHT: ((name: string) => string[])[] = [
   (name) => ["'post'", "'results'", name, "['x', 1, ['y']]"],
   (name) => ["'post'", "'done'", name, "[]", "'done'", "[]", "0", "0", "[]", "[]"],
   (name) => ["'post'", "'done'", name, "['x']", "'aborted'", "['error']", "0.5", "0", "[1.5]", "[['', 1]]"],
-  (name) => ["'post'", "'waiting'", name],
+  (name) => ["'post'", "'waiting'", name, "[]"],
   (name) => ["'post'", "'running'", name],
   (name) => ["'post'", "'keys_close'", name],
   () => ["'post'", "'log'", "'debug'", "'x'", "0", "0"],

@@ -33,6 +33,7 @@ class TestFlow extends FlowJob {
   onStart(): void {}
   onResults(): void {}
   onWaiting(): void {}
+  onPassed(): void {}
   onDone(_outcome: FlowOutcome): void {}
   onLost(): void {}
 

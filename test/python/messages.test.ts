@@ -84,7 +84,7 @@ const POST_ARGS: Record<keyof typeof POSTS, MarshalValue[]> = {
     false,
   ],
   sample: [1, 'File "<string>", line 1, in f', 1, 5, []],
-  waiting: [1],
+  waiting: [1, [["", 3]]],
   running: [1],
   covers: [2, 1],
   open: [],

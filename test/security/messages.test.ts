@@ -89,7 +89,7 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
       "done of ",
     ],
     ["results of the script itself", "calls.post('results', handle, ['x'])", "results of "],
-    ["waiting of the script itself", "calls.post('waiting', handle)", "waiting of "],
+    ["waiting of the script itself", "calls.post('waiting', handle, [])", "waiting of "],
     [
       "an end of the script that is none",
       "calls.post('script', handle, 5, 'x', [], 1)",
@@ -204,7 +204,7 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
     for (const post of [
       "'results', n, ['x']",
       "'done', n, [], 'done', [], 0, 0, [], [], False",
-      "'waiting', n",
+      "'waiting', n, []",
       "'running', n",
     ]) {
       expect(await run(`for n in range(1, handle): calls.post(${post})\ncalls.call('config_get', 'x')`)).toMatch(

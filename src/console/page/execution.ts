@@ -51,7 +51,7 @@ export function executionView(id: string): View {
 
   const end = repeat(EVERY_MS, () =>
     notice.attempt(async () => {
-      const [progress] = await top("ID", id);
+      const [progress] = await top("SOURCE", "ID", id);
       if (!progress) return;
       showFacts(facts, progress);
       const over = isOver(progress);

@@ -14,7 +14,9 @@ export interface Progress {
   readonly elapsedMs: number;
   readonly reader: string;
   readonly steps: readonly string[];
-  /** How many records came out of the reader and of each step, in their order; empty when nobody has counted them. */
+  /** How many records were read. */
+  readonly records: number;
+  /** How many records came out of the reader and, when they were counted, of each step, in their order. */
   readonly counts: readonly number[];
   /** The step whose code runs just now, the first being 1; 0: unknown. */
   readonly step: number;
@@ -49,6 +51,7 @@ function progress(reply: Reply): Progress {
     elapsedMs: number("elapsed_ms"),
     reader: text("reader"),
     steps: list(all.steps).map(shown),
+    records: number("records"),
     counts: list(all.counts).map(Number),
     step: number("step"),
     results: number("results"),

@@ -89,11 +89,7 @@ export function nowView(): View {
 
   const refresh = (): Promise<void> =>
     notice.attempt(async () => {
-      const [samples, all, info] = await Promise.all([
-        history(),
-        top("NOSTACK", "FINISHED", "COUNT", ASKED),
-        infoLines(),
-      ]);
+      const [samples, all, info] = await Promise.all([history(), top("FINISHED", "COUNT", ASKED), infoLines()]);
       for (const chart of charts) chart.show(samples);
       unfinished.show(all.filter((one) => !isOver(one)));
       slow.show(
@@ -140,7 +136,7 @@ function executionTable(caption: string, empty: string, notice: Notice | undefin
       { title: "State", text: stateOf, state: (one) => `state ${stateOf(one)}` },
       { title: "Began", text: ({ created, queuedMs }) => time(created + queuedMs) },
       { title: "Elapsed", kind: "number", text: ({ elapsedMs }) => duration(elapsedMs) },
-      { title: "Read", kind: "number", text: ({ counts }) => (counts.length > 0 ? count(counts[0] ?? 0) : "") },
+      { title: "Read", kind: "number", text: ({ records }) => count(records) },
       { title: "Results", kind: "number", text: ({ results }) => count(results) },
       { title: "Errors", kind: "number", text: ({ errors }) => (errors ? count(errors) : "") },
       ...(notice

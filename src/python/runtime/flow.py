@@ -3,6 +3,7 @@
 import time
 import weakref
 from contextvars import Context as Variables, copy_context
+from operator import length_hint
 
 from . import abort, atomics, bridge, calls, profiler, waits
 from .context import CONTEXT, Context
@@ -34,7 +35,7 @@ class Flow(Context):
 
     __slots__ = (
         "steps", "source", "results", "errors", "state", "tasks", "read_seconds", "inner",
-        "_future", "_kept", "_spent", "_reader", "_pipeline", "_stages", "_variables", "_woken",
+        "_future", "_kept", "_spent", "_reader", "_pipeline", "_stages", "_variables", "_woken", "_read", "_ahead",
     )  # fmt: skip
 
     def __init__(self, handle, session, steps, source, future=None, inner=False, flags=0):
@@ -58,6 +59,9 @@ class Flow(Context):
         # the context variables of its code, once it has begun
         self._variables = None
         self._woken = False
+        # records that the reader has got, and the iterator over those of them that the steps have still to take
+        self._read = 0
+        self._ahead = ()
 
     def start(self, flags):
         """Begins with these flags, and runs until the flow ends or waits."""
@@ -101,6 +105,17 @@ class Flow(Context):
         self.source = None
         note_garbage(self.session)
         return goes_on
+
+    def reading(self, records):
+        """Gives an iterator over what a reader has got. How much of that the steps have taken is known by what the iterator has
+        left, so that counting takes no time for each record."""
+        self._read += len(records)
+        self._ahead = iter(records)
+        return self._ahead
+
+    def note_read(self, count):
+        """Counts records that come from no iterator of `reading`, or with a number below 0 what was no record."""
+        self._read += count
 
     def keep(self, record):
         """Takes a record that has come to the end of the steps."""
@@ -172,7 +187,7 @@ class Flow(Context):
             # what it still sends does not come from the holder of the engine, also while main has not heard of that
             self.sender = 0
         self._flush()
-        calls.post("waiting", self.handle)
+        calls.post("waiting", self.handle, self._passed())
 
     def _slice(self):
         return self._timed(self._pull)
@@ -300,9 +315,11 @@ class Flow(Context):
         return len(self.results), self._passed()
 
     def _passed(self):
-        """How many records have come out of the reader and of each step, with the steps' kinds; empty when nobody observes."""
+        """How many records have come out of the reader and, when somebody observes, of each step, with the steps' kinds. Empty
+        before the first record, and for events, whose records are counted only when somebody observes."""
         if not self._stages:
-            return []
+            read = self._read - length_hint(self._ahead)
+            return [["", read]] if read > 0 else []
         return [["", self._stages[0].passed], *([step.kind, timed.passed] for step, timed in zip(self.steps, self._stages[1:]))]
 
     def _step_ms(self):

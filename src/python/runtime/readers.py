@@ -34,17 +34,17 @@ class KeysSource:
                 if type(keys) is Mark:
                     yield keys
                 else:
-                    for key in keys:
+                    for key in flow.reading(keys):
                         yield {"event": None, "key": key}
             return
         for keys, types, values in chunks:
             if type(keys) is Mark:
                 yield keys
             elif types is None:
-                for key, value in zip(keys, values):
+                for key, value in zip(flow.reading(keys), values):
                     yield {"event": None, "key": key, "type": "string", "value": value}
             else:
-                for key, kind, value in zip(keys, types, values):
+                for key, kind, value in zip(flow.reading(keys), types, values):
                     yield {"event": None, "key": key, "type": kind, "value": value}
 
     def counted(self, flow):
@@ -55,6 +55,7 @@ class KeysSource:
                 yield keys
             else:
                 count += len(keys)
+                flow.note_read(len(keys))
         if count:
             yield count
 
@@ -95,7 +96,7 @@ class StreamSource:
         except BaseException as error:
             failed = flow.failed(error)
         else:
-            for message, fields in reply[0][1] if reply else ():
+            for message, fields in flow.reading(reply[0][1] if reply else ()):
                 yield {"key": self.key, "id": message, "value": dict(zip(fields[::2], fields[1::2]))}
             return
         yield failed
@@ -115,19 +116,23 @@ class PythonSource:
         else:
             record = first
         if type(record) is not GeneratorType:
+            flow.note_read(type(record) is not Mark)
             yield record
             more = self.function
         else:
             more = record.__next__
         while True:
-            for _ in _STRIDE:
+            for _ in flow.reading(_STRIDE):
                 if type(record) is Mark:
+                    flow.note_read(-1)
                     return
                 try:
                     record = more()
                 except StopIteration:
+                    flow.note_read(-1)
                     return
                 except BaseException as error:
+                    flow.note_read(-1)
                     record = flow.failed(error)
                 yield record
             yield BREATH

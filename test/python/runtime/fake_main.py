@@ -208,7 +208,7 @@ class Main:
         self.flows[flow]["results"] += last
         self.flows[flow]["done"] = (status, errors, total, read, steps)
 
-    def post_waiting(self, flow):
+    def post_waiting(self, flow, _passed):
         self.flows[flow]["waiting"] = True
 
     def post_running(self, flow):
