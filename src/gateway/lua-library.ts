@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { type EngineClient, encodeCommand } from "../engine/engine-client.ts";
 import { LastingClient } from "../engine/lasting-client.ts";
 import { ReplyError } from "../errors.ts";
-import { isError, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
+import { fieldsOf, isError, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
 
 const NAME = "__regears";
 const LIBRARY = readFileSync(new URL("./scripts.lua", import.meta.url));
@@ -77,7 +77,7 @@ function isOurs(listed: Buffer): boolean {
 function librariesIn(frame: Buffer): Listed[] {
   return (splitAggregate(frame)?.children ?? []).map((library) => {
     const field = fieldsOf(library);
-    const functions = splitAggregate(field("functions"))?.children ?? [];
+    const functions = splitAggregate(field("functions") ?? NONE)?.children ?? [];
     return {
       name: scalarBytes(field("library_name")) ?? NONE,
       functions: functions.map((entry) => scalarBytes(fieldsOf(entry)("name")) ?? NONE),
@@ -87,9 +87,3 @@ function librariesIn(frame: Buffer): Listed[] {
 }
 
 const NONE = Buffer.alloc(0);
-
-/** Gives the fields of an entry, which is a list of names and values in turn. */
-function fieldsOf(frame: Buffer): (name: string) => Buffer {
-  const children = splitAggregate(frame)?.children ?? [];
-  return (name) => children[children.findIndex((child, at) => at % 2 === 0 && scalarText(child) === name) + 1] ?? NONE;
-}

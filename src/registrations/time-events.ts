@@ -72,6 +72,9 @@ interface TimeEvent {
 const keyText = ({ number, seconds }: TimeEventSpec): string =>
   `time event ${number} of Regears, every ${seconds} s; delete this key to stop it`;
 
+/** Keys that are asked for by one command: others may have put long strings there. */
+const KEYS_AT_ONCE = 100;
+
 /** Bytes of the functions of time events that are kept, all together. */
 const MAX_BYTES = 512 * 1024 * 1024;
 
@@ -161,18 +164,22 @@ export class TimeEvents {
 
   /** Makes the keys of time events again, if they are missing: those were lost with the data. */
   async putKeysBack(specs: readonly TimeEventSpec[]): Promise<void> {
-    for (const spec of specs) await this.#ask("SET", spec.key, keyText(spec), "NX");
+    await this.#askAll(specs.map((spec) => ["SET", spec.key, keyText(spec), "NX"]));
   }
 
   /** Removes the keys of time events that have ended. */
   async removeKeys(specs: readonly TimeEventSpec[]): Promise<void> {
-    for (const spec of specs) if (await this.hasKey(spec)) await this.#ask("DEL", spec.key);
+    const there = await this.withKeys(specs);
+    await this.#askAll([...there].map(({ key }) => ["DEL", key]));
   }
 
-  /** Is the key of this time event there, and no other one of its name? */
-  async hasKey(spec: TimeEventSpec): Promise<boolean> {
-    const [text] = (await this.#ask("MGET", spec.key)) as readonly unknown[];
-    return String(text) === keyText(spec);
+  /** Those of the time events whose keys are there, and no other ones of their names. */
+  async withKeys(specs: readonly TimeEventSpec[]): Promise<ReadonlySet<TimeEventSpec>> {
+    const questions: string[][] = [];
+    for (let at = 0; at < specs.length; at += KEYS_AT_ONCE)
+      questions.push(["MGET", ...specs.slice(at, at + KEYS_AT_ONCE).map(({ key }) => key)]);
+    const texts = ((await this.#askAll(questions)) as unknown[][]).flat();
+    return new Set(specs.filter((spec, at) => String(texts[at]) === keyText(spec)));
   }
 
   /** Ends one that can not be kept, before it was answered. */
@@ -419,5 +426,12 @@ export class TimeEvents {
 
   #ask(...command: string[]): Promise<unknown> {
     return withConnection(this.#options.connections, (client) => client.call(...command));
+  }
+
+  /** @throws EngineError of the first command that failed */
+  #askAll(commands: readonly string[][]): Promise<unknown[]> {
+    return withConnection(this.#options.connections, (client) =>
+      Promise.all(commands.map((command) => client.call(...command))),
+    );
   }
 }

@@ -228,6 +228,15 @@ export function splitAggregate(frame: Buffer): Aggregate | undefined {
   return { type, children };
 }
 
+/** Gives the fields of a map, or of an array of names and values in turn; undefined for those that it does not have. */
+export function fieldsOf(frame: Buffer): (name: string) => Buffer | undefined {
+  const children = splitAggregate(frame)?.children ?? [];
+  return (name) => {
+    const at = children.findIndex((child, index) => index % 2 === 0 && scalarText(child) === name);
+    return at < 0 ? undefined : children[at + 1];
+  };
+}
+
 /** Puts an aggregate together from frames. What would be too long is an error, see {@link wasTooLong}. */
 export function joinAggregate({ type, children }: Aggregate): Buffer {
   if (children.reduce((size, child) => size + child.length, 0) > MAX_FRAME) return TOO_LONG;
@@ -253,7 +262,8 @@ export class ArrayCollector {
 }
 
 /** The content of a string, error, status, number or verbatim string (without its `txt:`); undefined for nulls and aggregates. */
-export function scalarBytes(frame: Buffer): Buffer | undefined {
+export function scalarBytes(frame: Buffer | undefined): Buffer | undefined {
+  if (!frame) return undefined;
   const line = headerEnd(frame, 0);
   switch (frame[0]) {
     case 36:
@@ -273,7 +283,7 @@ export function scalarBytes(frame: Buffer): Buffer | undefined {
 }
 
 /** {@link scalarBytes} as text; the empty text when there is none. */
-export const scalarText = (frame: Buffer | undefined): string => (frame && scalarBytes(frame)?.toString()) ?? "";
+export const scalarText = (frame: Buffer | undefined): string => scalarBytes(frame)?.toString() ?? "";
 
 /**
  * Changes the content of a bulk or verbatim string, which stays of its type.

@@ -13,10 +13,9 @@ import { andThen, type Maybe } from "../maybe.ts";
 import { FrameSplitter, isError, scalarText, splitAggregate } from "../resp/frames.ts";
 import { REPAIR_HINT, textOf } from "./disk.ts";
 import type { FileStore } from "./file-store.ts";
-import type { Versions } from "./log-format.ts";
 import { librariesOf, type Library, libraryCode, libraryName, OWN_PATTERNS } from "./own-libraries.ts";
 import { additionOf, entryOf, HEAD, headRecordOf, nameOf } from "./record.ts";
-import type { Head, Store, StoredChange, StoredItem, StoredState, StoredTimer } from "./store.ts";
+import type { Head, Store, StoredChange, StoredItem, StoredState, StoredTimer, Versions } from "./store.ts";
 
 interface EngineStoreOptions {
   readonly engine: Pick<DataEngine, "hasLog" | "syncLog">;
@@ -169,8 +168,7 @@ export class EngineStore implements Store {
       if (entry.item) items.push(entry.item);
       if (!entry.head) continue;
       head = entry.head;
-      const by = (JSON.parse(record) as { readonly python?: string }).python;
-      if (by !== python) throw new Error(`they hold code for Python ${by}, and this is ${python}`);
+      if (entry.python !== python) throw new Error(`they hold code for Python ${entry.python}, and this is ${python}`);
     }
     return { head, items };
   }
@@ -245,8 +243,7 @@ export class EngineStore implements Store {
   }
 
   #loads(items: readonly StoredItem[]): string[][] {
-    const { versions } = this.#options;
-    const head = JSON.stringify({ ...JSON.parse(headRecordOf(this.#head)), ...versions });
+    const head = headRecordOf(this.#head, this.#options.versions);
     const libraries = items.map((item) => libraryCode(nameOf(item), additionOf(item)));
     return [...libraries, libraryCode(HEAD_NAME, head)].map((code) => [...LOAD, code]);
   }

@@ -15,17 +15,9 @@ import {
   setAside,
   textOf,
 } from "./disk.ts";
-import {
-  decodeLog,
-  encodeChange,
-  encodeLine,
-  ForeignFile,
-  headerOf,
-  type LogContent,
-  type Versions,
-} from "./log-format.ts";
+import { decodeLog, encodeChange, encodeLine, ForeignFile, headerOf, type LogContent } from "./log-format.ts";
 import { additionOf, HEAD, headRecordOf, nameOf, removalOf } from "./record.ts";
-import type { ChangeFile, Head, StoredChange, StoredItem } from "./store.ts";
+import type { ChangeFile, Head, StoredChange, StoredItem, Versions } from "./store.ts";
 
 export const REGISTRATIONS_FILE = "regears-registrations.json";
 

@@ -2,11 +2,11 @@
 import { after, type Handling, type Middleware, type RequestView } from "../commands/path.ts";
 import { type InternalConnections, withConnection } from "../engine/internal-connections.ts";
 import { wordOf } from "../engine/traits.ts";
-import { joinAggregate, rewriteText, scalarBytes, scalarText, splitAggregate } from "../resp/frames.ts";
+import { fieldsOf, joinAggregate, rewriteText, scalarBytes, splitAggregate } from "../resp/frames.ts";
 import { ReplyError } from "../errors.ts";
 import { error, type Reply, raw, status } from "../resp/reply.ts";
 import type { EngineStore } from "./engine-store.ts";
-import { isOwnCode, isOwnName, OWN_PREFIX } from "./own-libraries.ts";
+import { isOwnCode, isOwnName, namesOf, OWN_PREFIX } from "./own-libraries.ts";
 import { dumpedLibraries, withoutLibraries } from "./rdb/function-payload.ts";
 
 interface FunctionCommandsOptions {
@@ -65,9 +65,8 @@ export class FunctionCommands implements Middleware {
 
   async #flushed(): Promise<Reply> {
     const { connections, store } = this.#options;
-    const libraries = (await withConnection(connections, (client) => client.call("FUNCTION", "LIST"))) as Buffer[][];
-    const names = libraries.map((fields) => fields[fields.findIndex((field) => String(field) === "library_name") + 1]);
-    const others = names.filter((name): name is Buffer => name !== undefined && !isOwnName(name));
+    const names = namesOf(await withConnection(connections, (client) => client.call("FUNCTION", "LIST")));
+    const others = names.filter((name) => !isOwnName(Buffer.from(name)));
     if (others.length > 0) await store.transact(others.map((name) => ["FUNCTION", "DELETE", name]));
     return OK;
   }
@@ -123,9 +122,7 @@ function withoutOwn(reply: Buffer): Reply | undefined {
   const list = splitAggregate(reply);
   if (!list) return undefined;
   const children = list.children.filter((library) => {
-    const fields = splitAggregate(library)?.children ?? [];
-    const at = fields.findIndex((field) => scalarText(field) === "library_name");
-    const name = scalarBytes(fields[at + 1] ?? Buffer.from("_\r\n"));
+    const name = scalarBytes(fieldsOf(library)("library_name"));
     return !name || !isOwnName(name);
   });
   return raw(joinAggregate({ ...list, children }));

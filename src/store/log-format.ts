@@ -11,16 +11,9 @@
  */
 import { crc32 } from "node:zlib";
 import { type Entry, entryOf } from "./record.ts";
+import type { Versions } from "./store.ts";
 
 const FORMAT = 2;
-
-/** Who writes, and what its Python can read. */
-export interface Versions {
-  /** Version of Regears. */
-  readonly regears: string;
-  /** Minor version of Python, such as `3.14`: serialised registrations hold its byte code. */
-  readonly python: string;
-}
 
 /** The file was written by another version, and nothing of it can be used. */
 export class ForeignFile extends Error {

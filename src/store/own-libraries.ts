@@ -33,15 +33,22 @@ export function libraryCode(name: string, record: string): string {
 }
 
 /** The server's own libraries among those of a reply to `FUNCTION LIST … WITHCODE`, whose patterns do not tell cases apart. */
-export function librariesOf(reply: EngineValue): Library[] {
-  return (reply as EngineValue[][]).flatMap((fields) => {
-    const value = (name: string): string => String(fields[fields.findIndex((field) => String(field) === name) + 1]);
-    const code = value("library_code");
-    const name = value("library_name");
+export const librariesOf = (reply: EngineValue): Library[] =>
+  listed(reply).flatMap((field) => {
+    const code = field("library_code");
+    const name = field("library_name");
     const record = code.slice(code.indexOf(RECORD) + RECORD.length - 1);
     return name.startsWith(OWN_PREFIX) ? [{ name, record }] : [];
   });
-}
+
+/** The names of all libraries of a reply to `FUNCTION LIST`. */
+export const namesOf = (reply: EngineValue): string[] => listed(reply).map((field) => field("library_name"));
+
+/** Gives the fields of each library. */
+const listed = (reply: EngineValue): ((name: string) => string)[] =>
+  (reply as EngineValue[][]).map(
+    (fields) => (name) => String(fields[fields.findIndex((field) => String(field) === name) + 1]),
+  );
 
 /** Is a library's name one of the server's own? */
 export const isOwnName = (name: Buffer): boolean =>

@@ -44,7 +44,7 @@ interface PersistenceOptions extends DataNames {
   readonly ids: Ids;
   readonly host: PythonHost;
   readonly runner: ExecutionRunner;
-  readonly timers: KeptTimers & Pick<TimeEvents, "putKeysBack" | "removeKeys" | "hasKey">;
+  readonly timers: KeptTimers & Pick<TimeEvents, "putKeysBack" | "removeKeys" | "withKeys">;
   /** Of Regears and of Python, to tell what a file was made by. */
   readonly versions: { readonly regears: string; readonly python: string };
   readonly log: Logger;
@@ -135,12 +135,12 @@ export class Persistence {
    */
   async #withoutKeys({ items, newer, ended }: StoredState): Promise<ReadonlySet<StoredItem>> {
     const { timers } = this.#options;
-    const without = new Set<StoredItem>();
-    if (!this.#folder) return without;
+    if (!this.#folder) return new Set();
     await timers.removeKeys(ended.map(({ spec }) => spec));
     await timers.putKeysBack(newer.map(({ spec }) => spec));
-    for (const item of items) if (item.kind === "timer" && !(await timers.hasKey(item.spec))) without.add(item);
-    return without;
+    const all = items.filter((item) => item.kind === "timer");
+    const there = await timers.withKeys(all.map(({ spec }) => spec));
+    return new Set(all.filter(({ spec }) => !there.has(spec)));
   }
 
   /** DEBUG RELOAD: the engine saves and loads its data, everything of Gears goes through what a restart does to it. */

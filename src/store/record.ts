@@ -4,7 +4,7 @@
  * `{"number": "…"}`. Nothing that a value may be is lost on the way: half surrogate pairs are escaped by JSON itself.
  */
 import { SPEC_DEFAULTS } from "../registrations/registration.ts";
-import type { Head, StoredItem, StoredSession } from "./store.ts";
+import type { Head, StoredItem, StoredSession, Versions } from "./store.ts";
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 
@@ -13,6 +13,8 @@ export interface Entry {
   readonly name: string;
   readonly item?: StoredItem | undefined;
   readonly head?: Head;
+  /** The version of Python that a {@link headRecordOf} tells. */
+  readonly python?: unknown;
 }
 
 /** The name of the record that tells how far the changes have come. */
@@ -26,15 +28,22 @@ export const additionOf = (item: StoredItem): string => JSON.stringify({ add: pa
 export const removalOf = (item: Pick<StoredItem, "kind" | "number">): string =>
   JSON.stringify({ remove: nameOf(item) });
 
-export const headRecordOf = ({ history, count }: Head): string => JSON.stringify({ head: { history, count } });
+/** @param versions what the record is written by, for a store that has no other place for that */
+export const headRecordOf = ({ history, count }: Head, versions?: Versions): string =>
+  JSON.stringify({ head: { history, count }, ...versions });
 
 /** @throws Error when it is no record of this version */
 export function entryOf(text: string): Entry {
-  const record = JSON.parse(text) as { readonly add?: Json; readonly remove?: Json; readonly head?: Head };
+  const record = JSON.parse(text) as {
+    readonly add?: Json;
+    readonly remove?: Json;
+    readonly head?: Head;
+    readonly python?: unknown;
+  };
   if (record.head) {
     const { history, count } = record.head;
     if (typeof history !== "string" || !Number.isSafeInteger(count)) throw new Error("it does not count the changes");
-    return { name: HEAD, head: { history, count } };
+    return { name: HEAD, head: { history, count }, python: record.python };
   }
   if (typeof record.remove === "string") return { name: record.remove, item: undefined };
   const item = itemOf(unpack(record.add ?? null));

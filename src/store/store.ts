@@ -38,6 +38,14 @@ export interface StoredChange {
   readonly removed: readonly Pick<StoredItem, "kind" | "number">[];
 }
 
+/** Who writes, and what its Python can read. */
+export interface Versions {
+  /** Version of Regears. */
+  readonly regears: string;
+  /** Minor version of Python, such as `3.14`: serialised registrations hold its byte code. */
+  readonly python: string;
+}
+
 /** How far what is kept has come: of two copies with the same history the one with the higher count is the later one. */
 export interface Head {
   /** An identity that nothing else has. */

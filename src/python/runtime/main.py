@@ -12,6 +12,7 @@ from .context import BYTES
 from .convert import revive, shortened
 from .errors import error_text
 from .flow import Flow, flows
+from .kept import session_of
 from .readers import GivenSource
 
 # Seconds after which no further one of the events that main has given ahead begins.
@@ -35,7 +36,7 @@ def serve():
         if waits.jobs:
             perform(waits.jobs.popleft())
             ended = loop.take_ended()
-            if ended is not None and _session(ended) is None:
+            if ended is not None and session_of(ended) is None:
                 # the session may be held by itself only
                 gc.collect()
         if not waits.jobs or main.has_work:
@@ -79,13 +80,6 @@ def give_up(job, text):
 def _end(handle, status, errors):
     flows.pop(handle, None)
     calls.post("done", handle, [], status, errors, 0, 0, [], [], False)
-
-
-def _session(key):
-    """The session of that key if it has registrations or time events, else None."""
-    of_registrations = (registration.session for registration in registrations.registrations.values())
-    of_timers = (session for session, _ in timers.timers.values())
-    return next((session for session in (*of_registrations, *of_timers) if session.key == key), None)
 
 
 def _script(handle, key, code, flags):
@@ -140,8 +134,7 @@ def _abort(handle):
 
 
 def _unregister(number):
-    registration = registrations.registrations.get(number)
-    registrations.unregister(number)
+    registration = registrations.unregister(number)
     loop.note_garbage(registration and registration.session)
 
 
@@ -165,7 +158,7 @@ def _restore_timer(key, number, blob):
 
 def _remade(key, op, number, remake):
     try:
-        remake(_session(key) or scripts.Session(key))
+        remake(session_of(key) or scripts.Session(key))
     except BaseException as error:
         calls.post(op, number, "error", shortened(error_text(error, False)))
     else:
@@ -173,7 +166,7 @@ def _remade(key, op, number, remake):
 
 
 def _profile(job, key, action, order=""):
-    session = _session(key)
+    session = session_of(key)
     if session is None:
         calls.post("answer", job, "error", "session does not exists")
     elif action == "reset":

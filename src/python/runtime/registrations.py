@@ -4,6 +4,7 @@ from . import calls, serialise
 from .context import CONTEXT
 from .convert import whole, word
 from .errors import GearsError, plain
+from .kept import Kept
 from .native import is_function
 from .steps import plain_steps
 
@@ -14,7 +15,7 @@ _MAX_WORDS = 4096
 _POLICIES = frozenset(("continue", "abort", "retry"))
 
 # Registrations by their number, which is the part of the id after the dash.
-registrations = {}
+registrations = Kept()
 
 
 class Registration:
@@ -50,7 +51,7 @@ def register(reader, desc, steps, options, take_made):
     spec["blob"] = serialise.pack_registration(context.session, reader, steps, on_registered)
     text = calls.call("register", take_made(), spec, context.handle)
     number = int(text.rpartition("-")[2])
-    registrations[number] = Registration(number, context.session, reader, steps, on_registered)
+    _add(Registration(number, context.session, reader, steps, on_registered))
     if context.declares:
         context.registered.append(number)
     return text
@@ -59,12 +60,16 @@ def register(reader, desc, steps, options, take_made):
 def restore(session, number, blob):
     """Makes a registration again from its serialised form. Raises when that is not possible."""
     reader, steps, on_registered = serialise.unpack_registration(session, blob)
-    registrations[number] = Registration(number, session, reader, steps, on_registered)
+    _add(Registration(number, session, reader, steps, on_registered))
+
+
+def _add(registration):
+    registrations.add(registration.number, registration.session, registration)
 
 
 def unregister(number):
-    """Forgets a registration; its unfinished executions keep what they need."""
-    registrations.pop(number, None)
+    """Forgets a registration, and gives it if there was one; its unfinished executions keep what they need."""
+    return registrations.pop(number)
 
 
 def _arguments(reader, options, mode):

@@ -4,14 +4,15 @@ from . import calls, serialise
 from .context import CONTEXT
 from .convert import shortened, word
 from .errors import GearsError, plain
+from .kept import Kept
 from .native import in_c, is_function
 from .scripts import call_back
 
 # The most seconds that the main thread can count in milliseconds, which are as good as for ever.
 _LONGEST = 2**53 // 1000
 
-# Session and function of each time event, by the number that the main thread gave.
-timers = {}
+# The session and function of each time event.
+timers = Kept()
 
 
 @in_c("registerTimeEvent")
@@ -36,13 +37,17 @@ def registerTE(*args):
     number = calls.call("time_event", min(int(seconds), _LONGEST), key, blob, context.session.key, context.handle)
     if number is False:
         return False
-    timers[number] = (context.session, function)
+    _add(number, context.session, function)
     return True
 
 
 def restore(session, number, blob):
     """Makes a time event again from its serialised form."""
-    timers[number] = (session, serialise.unpack_function(session, blob))
+    _add(number, session, serialise.unpack_function(session, blob))
+
+
+def _add(number, session, function):
+    timers.add(number, session, (session, function))
 
 
 def fire(number, handle):
@@ -58,10 +63,10 @@ def fire(number, handle):
     if error is None:
         calls.post("timer", number, "ok", "")
     else:
-        timers.pop(number, None)
+        timers.pop(number)
         calls.post("timer", number, "error", shortened(error))
 
 
 def drop(number):
     """Forgets a time event."""
-    timers.pop(number, None)
+    timers.pop(number)

@@ -162,9 +162,9 @@ GB('KeysReader').register(regex='old')
     expect(
       python.json(`
 from regears import registrations, timers
-registrations.registrations.clear()
+for number in range(1000): registrations.unregister(number)
 main.ask("RG.PYEXECUTE", "GB('CommandReader').register(trigger='t')\\n1/0")
-left = len(registrations.registrations)
+left = [number for number in range(1000) if registrations.registrations.get(number)]
 main.ask("RG.PYEXECUTE", """
 state = []
 async def wrong(): pass
@@ -177,19 +177,38 @@ GB('CommandReader').register(trigger='u', onRegistered=wrong)
 """)
 for _ in range(3): main.put(["timer", 7, 0])
 main.serve(lambda: not main.inbox)
-[left, main.ask("RG.TRIGGER", "t"), [p[2] for p in main.posts if p[0] == "timer"], len(timers.timers), [text for _, text in main.logs]]
+[left, main.ask("RG.TRIGGER", "t"), [p[2] for p in main.posts if p[0] == "timer"], timers.timers.get(7), [text for _, text in main.logs]]
 `),
     ).toEqual([
-      0,
+      [],
       ["(['ready', 'tick', 'tick'], True)"],
       ["ok", "error", "error"],
-      0,
+      null,
       [expect.stringMatching(/^GEARS: error in onRegistered of session [\w-]+: coroutines are not allowed here$/)],
     ]);
   });
 });
 
 describe("sessions", () => {
+  test("are known by their keys as long as they have registrations or time events", () => {
+    expect(
+      python.json(`
+from regears import kept, scripts
+first, second = kept.Kept(), kept.Kept()
+session, other = scripts.Session("1:s"), scripts.Session("2:s")
+known = lambda: [kept.session_of("1:s") is session, kept.session_of("2:s") is other]
+seen = [known()]
+first.add(1, session, "a"), first.add(1, session, "b"), second.add(1, session, "c"), first.add(2, other, "d")
+seen += [known(), first.get(1), first.pop(1), first.get(1), first.pop(1), known(), second.pop(1), known(), first.pop(2), known()]
+seen
+`),
+    ).toEqual([
+      [false, false],
+      ...[[true, true], "b", "b", null, null],
+      ...[[true, true], "c", [false, true], "d", [false, false]],
+    ]);
+  });
+
   test("are freed when nothing holds them", () => {
     expect(
       python.json(

@@ -12,7 +12,7 @@ const MOVE = `
 from regears import registrations
 assert main.ask("RG.PYEXECUTE", inputs["script"]) == "OK", main.ask("RG.PYEXECUTE", inputs["script"])
 blobs = {number: spec["blob"] for number, spec in main.registrations.items()}
-registrations.registrations.clear()
+for number in blobs: registrations.unregister(number)
 for number, blob in blobs.items():
     main.put(["restore", "moved", number, blob])
 main.serve(lambda: not main.inbox)
