@@ -51,6 +51,8 @@ const PYTHON = [
   "protocol.ts",
   "transcode.ts",
   "call-reply.ts",
+  "chunk-memory.ts",
+  "key-index.ts",
   "python-room.ts",
 ].map((file) => `python/${file}`);
 const PACKAGES = ["packages.ts", "packages-room.ts", "package-errors.ts", "transfer.ts"].map(
@@ -67,7 +69,9 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["commands/", [...ENGINE, "engine/debug.ts", "engine/own-settings.ts", "resp/"]],
   [
     "python/realm/",
-    ["python/protocol.ts", "python/channel.ts", "python/direct-calls.ts", "python/memory-image.ts", "python/pack.ts"],
+    ["protocol", "channel", "chunk-memory", "direct-calls", "direct-chunks", "memory-image", "pack"].map(
+      (name) => `python/${name}.ts`,
+    ),
   ],
   [
     "python/worker.ts",
@@ -83,6 +87,15 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
       "engine/attached-engine.ts",
       "engine/engine.ts",
       ...["channel", "call-reply", "command-names", "python-host", "marshal", "protocol"].map(
+        (name) => `python/${name}.ts`,
+      ),
+    ],
+  ],
+  [
+    "python/direct-chunks.ts",
+    [
+      "engine/attached-engine.ts",
+      ...["channel", "chunk-events", "chunk-memory", "direct-calls", "marshal", "protocol"].map(
         (name) => `python/${name}.ts`,
       ),
     ],
@@ -135,7 +148,8 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
 /** Files that put the parts together and may know them all. */
 const ROOTS = ["server.ts", "cli.ts", "index.ts", "testing.ts", "healthcheck.ts"];
 /** The worker's side runs where there is neither configuration nor log. */
-const WORKER_SIDE = /^python\/(worker\.ts|direct-calls\.ts|command-names\.ts|realm\/)/;
+const WORKER_SIDE =
+  /^python\/(worker\.ts|direct-calls\.ts|direct-chunks\.ts|chunk-events\.ts|chunk-memory\.ts|key-index\.ts|command-names\.ts|realm\/)/;
 
 /** The files of src that a file imports, dynamic imports and re-exports included. */
 function importsOf(file: string): string[] {

@@ -21,6 +21,18 @@ export interface CommandContext {
   readonly ran?: (ms: number) => void;
 }
 
+/** Carries out several calls of one client who can wait, where that is less work than one after the other. */
+export interface CallsTogether {
+  /** So many calls may be worth while; 0: none now. */
+  readonly most: number;
+  /**
+   * @param all the arguments of each, of which there are enough and not too many
+   * @param onReply is given one reply after the other, and how long the call ran, in milliseconds
+   * @returns for how many of them replies were given
+   */
+  run(all: readonly (readonly Buffer[])[], onReply: (reply: Reply, ms: number) => void): Maybe<number>;
+}
+
 export interface CommandRow {
   /** Lower case, as in error texts: `rg.pyexecute`. */
   readonly name: string;
@@ -47,6 +59,7 @@ export interface CommandRow {
   /** The test file that covers it, for the generated table. */
   readonly testedBy: string;
   readonly run: (args: readonly Buffer[], context: CommandContext) => Maybe<Reply>;
+  readonly together?: CallsTogether;
 }
 
 /** The one list of commands, by lower-case name. */

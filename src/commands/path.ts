@@ -14,6 +14,7 @@
  * script's command takes the whole way at once: {@link Path.decide}.
  */
 import { encodeCommand } from "../engine/encode.ts";
+import type { HeldConnection } from "../engine/engine.ts";
 import { wordOf } from "../engine/traits.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import { encodeWhole, error, type Protocol, type Reply, raw } from "../resp/reply.ts";
@@ -54,6 +55,17 @@ export interface Handling {
 /** Who asks, as far as it matters for what is to be done. */
 export type Asking = Pick<Caller, "kind" | "links" | "local">;
 
+/** Carries out commands of one client that follow one another, together with what they cause. */
+export interface ChunkRunner {
+  /** So many commands may be worth while together: fewer than can be carried out, or not many more. */
+  readonly most: number;
+  /**
+   * @param ends where each of the commands ends
+   * @returns how many of them were carried out. Their replies are in the engine then
+   */
+  run(caller: Caller, connection: HeldConnection, commands: Uint8Array, ends: readonly number[]): Maybe<number>;
+}
+
 export interface Middleware {
   /** Whose commands it sees. */
   readonly of: readonly Caller["kind"][];
@@ -65,6 +77,11 @@ export interface Middleware {
   readonly always?: readonly string[];
   /** Names of the commands of Lua scripts that it wants to see; `*` is all. The engine tells of none by itself. */
   readonly ofLua?: readonly string[];
+  /**
+   * Who carries out this command of a client together with others, if nobody else has anything to do with it; undefined: it has
+   * to come by itself.
+   */
+  chunkOf?(name: string, request: RequestView, caller: Asking): ChunkRunner | undefined;
   /** @returns what is to be done about the command, named in lower case; undefined: nothing */
   handle(name: string, request: RequestView, caller: Asking): Handling | undefined;
   /** Deals with what the commands have caused that `owner`'s Lua script has sent by itself. */
@@ -198,6 +215,24 @@ export class Path {
       if (found.way === "after") outer = outer ? around(outer, found) : found;
     }
     return outer;
+  }
+
+  /** Who carries out this command of a client together with others; undefined: nobody, or others have to do with it. */
+  chunkOf(name: string, request: RequestView, caller: Asking): ChunkRunner | undefined {
+    let runner: ChunkRunner | undefined;
+    for (const middleware of this.#of.client) {
+      if (!middleware.active && !middleware.always?.includes(name)) continue;
+      const found = middleware.chunkOf?.(name, request, caller);
+      if (found) runner = found;
+      else if (middleware.handle(name, request, caller)) return undefined;
+    }
+    return runner;
+  }
+
+  /** Have only those to do with clients' commands now that carry them out together? */
+  get isLeftToChunks(): boolean {
+    for (const middleware of this.#of.client) if (middleware.active && !middleware.chunkOf) return false;
+    return true;
   }
 
   /** What the engine gets in place of a command, and what is made of its reply; undefined: nothing else. */

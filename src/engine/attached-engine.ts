@@ -47,8 +47,38 @@ export type Outcome =
   /** It was carried out or will be, and there is no reply: the connection is of no more use. */
   | "lost";
 
+/** What became of a command that another connection has sent. */
+export type ChunkOutcome =
+  /** It was carried out. */
+  | "done"
+  /** The same, but no further one should follow: much waits for the connection, or the listener was not told everything. */
+  | "full"
+  /** Nothing was done. */
+  | "closed";
+
+/** Whose commands a thread carries out besides those of its own code. */
+export interface ChunkConnections {
+  /** The descriptor of the connection that has sent them. */
+  readonly client: number;
+  /** The descriptor of the one that is told what they cause. */
+  readonly listener: number;
+  /** Most bytes of replies that Valkey may hold for the client; 0: no limit. */
+  readonly outputLimit: number;
+}
+
+/** What a listener is told is taken as it comes. */
+export interface Told {
+  readonly bytes: Buffer;
+  /** Where the next bytes go. */
+  size: number;
+  /** There was more than there is room for: the rest is still in Valkey. */
+  isCut: boolean;
+}
+
 const WOULD_BLOCK = -1;
 const NOTHING_WRITTEN = 0;
+/** When Valkey holds so many bytes of replies for a client, somebody has to hand them over first. */
+const MUCH_OUTPUT = 48 * 1024;
 /** Valkey writes about so much at a time (NET_MAX_WRITES_PER_EVENT), and has to be asked again for more. */
 const WRITTEN_AT_ONCE = 64 * 1024;
 /** Replies of up to this size, and what they are made of, lie in a buffer that is used again and again. */
@@ -75,6 +105,11 @@ export class AttachedEngine {
   #input: Uint8Array = NOTHING;
   #inputAt = 0;
   #inputEnd = 0;
+  /** The descriptor of the connection that it comes from. */
+  #reading = -1;
+  /** Who listens to what it causes, while that is taken. */
+  #listener = -1;
+  #told: Told | undefined;
   readonly #usual = Buffer.allocUnsafeSlow(USUAL_REPLY);
   /** The pieces of a reply that does not fit into {@link #usual}. */
   #pieces: Buffer[] = [];
@@ -151,15 +186,96 @@ export class AttachedEngine {
     }
   }
 
-  #run(request: Uint8Array, size: number): Outcome {
-    const internals = this.#internals;
-    const limit = internals.outputLimit;
+  /**
+   * Carries out a command of a client, over the client's own connection: with its rights and in its database. The reply stays
+   * in Valkey.
+   * @param request has the command from `start` to `end`
+   * @param told gets what the listener is told
+   * @param mayRun is asked inside the lock, as the last thing before
+   * @param onRun is called inside the lock when the command was carried out: whatever becomes of this thread then, that is known
+   * @throws whatever went wrong inside Valkey
+   */
+  executeFor(
+    { client: descriptor, listener, outputLimit }: ChunkConnections,
+    request: Uint8Array,
+    [start, end]: readonly [number, number],
+    told: Told,
+    [mayRun, onRun]: readonly [() => boolean, () => void],
+  ): ChunkOutcome {
+    return this.#inside("closed", () => {
+      if (!this.#mine.open || !mayRun()) return "closed";
+      const internals = this.#internals;
+      const limit = internals.outputLimit;
+      this.#begin(descriptor, request, start, end);
+      internals.outputLimit = outputLimit;
+      const { connection, client } = internals.clientOf(descriptor);
+      while (this.#inputAt < end && !this.#closed) this.#functions.readQueryFromClient(connection);
+      internals.outputLimit = limit;
+      this.#tell(listener, told);
+      onRun();
+      if (this.#closed || told.isCut) return "full";
+      return this.#functions.getClientOutputBufferMemoryUsage(client) > MUCH_OUTPUT ? "full" : "done";
+    });
+  }
+
+  /**
+   * Takes what commands of this thread's own code have told a listener.
+   * @param mayTell is asked inside the lock, as the last thing before
+   * @param onTold is called inside the lock
+   */
+  tell(listener: number, told: Told, [mayTell, onTold]: readonly [() => boolean, () => void]): void {
+    this.#inside(undefined, () => {
+      if (!this.#mine.open || !mayTell()) return;
+      this.#tell(listener, told);
+      onTold();
+    });
+  }
+
+  /** Says which job of this thread may use the engine from now on; see {@link EngineThread.open}. */
+  set only(job: number) {
+    this.#mine.only = job;
+  }
+
+  /** Has Valkey closed the connection that has sent the last command? */
+  get hasClosed(): boolean {
+    return this.#closed;
+  }
+
+  #tell(listener: number, told: Told): void {
+    this.#told = told;
+    this.#listener = listener;
+    this.#functions.writeToClient(this.#internals.clientOf(listener).client);
+    this.#listener = -1;
+    this.#told = undefined;
+  }
+
+  /** @param otherwise what is given when this thread may not get in any more */
+  #inside<T>(otherwise: T, act: () => T): T {
+    this.#lock.take();
+    try {
+      return this.#mine.isRevoked ? otherwise : act();
+    } catch (error) {
+      noteBroken(this.#words);
+      throw error;
+    } finally {
+      this.#lock.give();
+    }
+  }
+
+  #begin(descriptor: number, request: Uint8Array, start: number, end: number): void {
+    this.#reading = descriptor;
     this.#input = request;
-    this.#inputAt = 0;
-    this.#inputEnd = size;
+    this.#inputAt = start;
+    this.#inputEnd = end;
     this.#size = 0;
     if (this.#pieces.length > 0) this.#pieces = [];
     this.#closed = false;
+  }
+
+  #run(request: Uint8Array, size: number): Outcome {
+    const internals = this.#internals;
+    const limit = internals.outputLimit;
+    this.#begin(this.#mine.descriptor, request, 0, size);
     internals.outputLimit = OWN_OUTPUT_LIMIT;
     const { connection, client } = internals.clientOf(this.#mine.descriptor);
     while (this.#inputAt < this.#inputEnd && !this.#closed) this.#functions.readQueryFromClient(connection);
@@ -214,6 +330,17 @@ export class AttachedEngine {
     this.#pieces.push(Buffer.from(bytes.subarray(pointer, pointer + length)));
   }
 
+  /** Takes what Valkey writes to the listener, if there is room for it. @returns how many bytes */
+  #takeTold(told: Told, pointer: number, length: number): number {
+    if (told.isCut || told.size + length > told.bytes.length) {
+      told.isCut = true;
+      return NOTHING_WRITTEN;
+    }
+    told.bytes.set(this.#memory.bytes.subarray(pointer, pointer + length), told.size);
+    told.size += length;
+    return length;
+  }
+
   /** What Valkey believes to be the network: one connection, in this thread. */
   #host(): Record<string, unknown> {
     return {
@@ -222,17 +349,16 @@ export class AttachedEngine {
       accept: () => WOULD_BLOCK,
       poll: () => 0,
       read: (descriptor: number, pointer: number, length: number) =>
-        this.#inputAt < this.#inputEnd && descriptor === this.#mine.descriptor
-          ? this.#give(pointer, length)
-          : WOULD_BLOCK,
+        this.#inputAt < this.#inputEnd && descriptor === this.#reading ? this.#give(pointer, length) : WOULD_BLOCK,
       write: (descriptor: number, pointer: number, length: number) => {
+        if (descriptor === this.#listener && this.#told) return this.#takeTold(this.#told, pointer, length);
         // no command that goes this way makes Valkey write to another client at once; if one did, Valkey would keep the bytes
         if (descriptor !== this.#mine.descriptor) return NOTHING_WRITTEN;
         this.#take(pointer, length);
         return length;
       },
       close: (descriptor: number) => {
-        if (descriptor !== this.#mine.descriptor) throw new Error("Valkey has closed the connection of another thread");
+        if (descriptor !== this.#reading) throw new Error("Valkey has closed the connection of another thread");
         this.#closed = true;
       },
     };

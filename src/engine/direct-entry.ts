@@ -15,6 +15,8 @@ export interface DirectFunctions {
   writeToClient(client: number): number;
   /** Writes all replies, and what else clients get. */
   handleClientsWithPendingWrites(): number;
+  /** Bytes of a client's replies that its own buffer does not hold. */
+  getClientOutputBufferMemoryUsage(client: number): number;
   /** Writes what was changed to the append-only file, and with `appendfsync always` also brings it to the disk (aof.c). */
   flushAppendOnlyFile(force: number): void;
 }
@@ -23,6 +25,7 @@ export const DIRECT_FUNCTIONS: readonly (keyof DirectFunctions)[] = [
   "readQueryFromClient",
   "writeToClient",
   "handleClientsWithPendingWrites",
+  "getClientOutputBufferMemoryUsage",
   "flushAppendOnlyFile",
 ];
 

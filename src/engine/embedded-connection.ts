@@ -1,5 +1,5 @@
 /** A connection to the embedded engine. */
-import type { EngineConnection } from "./engine.ts";
+import type { EngineConnection, HeldConnection } from "./engine.ts";
 import type { LentConnection } from "./engine-threads.ts";
 import type { VirtualSocket } from "./virtual-socket.ts";
 
@@ -15,6 +15,8 @@ interface Driver {
   noteFull(connection: EmbeddedConnection): void;
   /** Valkey has closed this socket's connection, in another thread. */
   noteClosed(socket: VirtualSocket): void;
+  /** Most bytes of replies that Valkey may hold for a client; 0: no limit. */
+  readonly clientOutputLimit: number;
   /** See {@link EmbeddedConnection.flushNow}. */
   flush(socket: VirtualSocket): void;
 }
@@ -77,6 +79,19 @@ export class EmbeddedConnection implements EngineConnection {
         if (closedThere) this.#driver.noteClosed(socket);
         this.close();
       },
+    };
+  }
+
+  holdBack(): HeldConnection | undefined {
+    const { socket } = this;
+    const isQuiet = socket.unread === 0 && !socket.hasOutput && !socket.inWriting && !socket.monitoring;
+    const isThere = this.#open && socket.descriptor >= 0 && !socket.ended && !socket.closed;
+    if (!isThere || !isQuiet || socket.paused) return undefined;
+    socket.paused = true;
+    return {
+      descriptor: socket.descriptor,
+      outputLimit: this.#driver.clientOutputLimit,
+      noteClosed: () => this.#driver.noteClosed(socket),
     };
   }
 

@@ -201,6 +201,11 @@ export class EmbeddedEngine implements Engine {
     this.#schedule();
   }
 
+  /** @internal */
+  get clientOutputLimit(): number {
+    return this.#valkey?.host.clientOutputLimit ?? 0;
+  }
+
   /** @internal Valkey has closed this socket's connection, in another thread */
   noteClosed(socket: VirtualSocket): void {
     this.#valkey?.host.noteClosed(socket);

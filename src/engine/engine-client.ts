@@ -185,6 +185,24 @@ export class EngineClient {
     this.#connection.flushNow?.();
   }
 
+  /**
+   * What the engine writes to this client stays there until {@link letGo}, so that others can take it.
+   * @returns its descriptor; undefined where that is not possible now
+   */
+  holdBack(): number | undefined {
+    return this.#queue.length > 0 || this.#arrived.length > 0 ? undefined : this.#connection.holdBack?.()?.descriptor;
+  }
+
+  /** Takes what the engine has written meanwhile and somebody else has taken. */
+  takeHeld(bytes: Buffer): void {
+    this.#take(bytes);
+  }
+
+  letGo(): void {
+    this.#connection.resume();
+    this.flush();
+  }
+
   /** Ends the connection; requests that wait are rejected. */
   close(): void {
     if (this.#closed !== undefined) return;

@@ -37,8 +37,9 @@ export interface EngineThread {
    * Lets the thread use the engine until the way is closed. The caller has made sure that nothing speaks against it.
    * @param only the number of the only job that may use the engine; 0: all code in the thread may
    * @param withBodies false: bodies of scripts may not
+   * @returns whether the way is open
    */
-  open(only?: number, withBodies?: boolean): void;
+  open(only?: number, withBodies?: boolean): boolean;
   /** From now on the thread is outside and stays there: it may be ended. */
   revoke(): void;
   /**
@@ -137,15 +138,16 @@ export class EngineThreads {
     return undefined;
   }
 
-  #let(entry: Entry, only: number, withBodies: boolean): void {
+  #let(entry: Entry, only: number, withBodies: boolean): boolean {
     const isLost = entry.words.loss !== Loss.none;
     const isSame = entry.words.only === only && entry.words.withoutBodies !== withBodies;
     const isOpen = this.#open.has(entry) && isSame && !isLost;
-    if (isOpen || performance.now() < this.#closedUntil || !this.#options.mayOpen()) return;
+    if (isOpen) return true;
+    if (performance.now() < this.#closedUntil || !this.#options.mayOpen()) return false;
     if (isLost) this.#drop(entry);
     entry.connection ??= this.#options.connect();
     const { connection } = entry;
-    if (connection === undefined) return;
+    if (connection === undefined) return false;
     connection.onClosing = () => {
       entry.words.loss = Loss.other;
     };
@@ -157,6 +159,7 @@ export class EngineThreads {
       else entry.words.openWithoutBodies();
     });
     this.#open.add(entry);
+    return true;
   }
 
   #drop(entry: Entry): void {

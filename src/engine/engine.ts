@@ -32,8 +32,23 @@ export interface EngineConnection {
    * undefined: these commands are not to be shown.
    */
   readonly cause?: string | undefined;
+  /**
+   * What the engine writes to the connection stays in the engine until `resume`, so that others can carry commands out over
+   * it. @returns undefined where that is not possible, or not now, since something is under way
+   */
+  holdBack?(): HeldConnection | undefined;
   /** Closes the connection and drops what was not sent. `onClose` is not called for it. */
   close(): void;
+}
+
+/** A connection whose output stays in the engine. */
+export interface HeldConnection {
+  /** The descriptor that the engine has it under. */
+  readonly descriptor: number;
+  /** Most bytes of replies that the engine may hold for it; 0: no limit. */
+  readonly outputLimit: number;
+  /** The engine has closed it, in another thread. */
+  noteClosed(): void;
 }
 
 /** Where a client of ours comes from and came to, as Redis writes addresses. */

@@ -213,6 +213,11 @@ export class VirtualHost {
     return this.#internals !== undefined;
   }
 
+  /** Most bytes of replies that Valkey may hold for one client; 0: no limit. */
+  get clientOutputLimit(): number {
+    return this.#clientLimit;
+  }
+
   lowerOutputLimit(bytes: number): void {
     this.#clientLimit = Math.min(this.#clientLimit, bytes);
   }

@@ -1,6 +1,9 @@
 /** Runs scripts and flows: from RG.PYEXECUTE's script to an execution's end. */
 import { Job, type StepInfo, type StopCause } from "../python/job.ts";
+import type { MarshalReader } from "../python/marshal.ts";
+import type { PostArgs } from "../python/messages.ts";
 import type { BackgroundRun, PythonHost } from "../python/python-host.ts";
+import { resultsToResp } from "../python/transcode.ts";
 import type { Reply } from "../resp/reply.ts";
 import { runAfter, type Timer } from "../timer.ts";
 import { type CallOptions, WatchedCall } from "./watched-call.ts";
@@ -37,6 +40,11 @@ export interface SlowLog {
   readonly limitMs: () => number;
   readonly tell: (slow: SlowExecution) => void;
 }
+
+/** How an execution has ended that was no job; see also {@link FlowOptions}. */
+type RunOutcome = Pick<PostArgs<"done">, "status" | "errors" | "totalMs" | "readMs" | "stepMs"> & {
+  readonly prefixRule: boolean;
+};
 
 /** Milliseconds that an interpreter may take to boot before nobody waits for it any more. */
 const BOOT_PATIENCE_MS = 2_000;
@@ -91,10 +99,41 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
     const flow = new Flow(options, this);
     this.track(flow.execution, flow);
     if (flow.session.missing !== undefined) fail(flow, flow.session.missing);
-    else if (options.runNow) this.host.runNow(flow);
     else if (options.begun) this.host.submitBegun(flow);
+    else if (options.runNow) this.host.runNow(flow);
     else this.host.submit(flow);
     return flow;
+  }
+
+  /** An execution of a registration has begun and ended in Python, and was no job: it becomes what it would be then. */
+  noteRun(
+    execution: Execution,
+    { session, number }: { readonly session: Session; readonly number: number },
+    items: MarshalReader,
+    { status, errors, totalMs, readMs, stepMs, prefixRule }: RunOutcome,
+  ): void {
+    execution.session = session;
+    execution.registration = number;
+    execution.begin();
+    const { count, chunks } = resultsToResp(items, prefixRule);
+    if (count > 0) execution.append(count, ...chunks);
+    Object.assign(execution, { totalMs, readMs, stepMs });
+    const isTooMuch = this.#maxResultBytes > 0 && execution.resultBytes > this.#maxResultBytes;
+    if (isTooMuch) execution.dropResults();
+    execution.finish(status, isTooMuch ? [this.#tooMuch] : errors);
+    const limit = this.#slow?.limitMs() ?? 0;
+    if (limit > 0 && totalMs >= limit)
+      this.#slow?.tell({
+        kind: "execution",
+        session,
+        registration: number,
+        execution: execution.id,
+        milliseconds: totalMs,
+      });
+  }
+
+  get #tooMuch(): string {
+    return `Execution was stopped: it has more than ${this.#maxResultBytes} bytes of results (max-execution-results)`;
   }
 
   /** @internal see {@link FlowKeeper} */
@@ -123,8 +162,7 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
     if (limit === 0 || flow.execution.resultBytes <= limit) return;
     flow.overfull = true;
     flow.execution.dropResults();
-    const text = `it has more than ${limit} bytes of results (max-execution-results)`;
-    flow.stop({ kind: "fault", error: `Execution was stopped: ${text}` });
+    flow.stop({ kind: "fault", error: this.#tooMuch });
   }
 
   /** @internal see {@link FlowKeeper} */

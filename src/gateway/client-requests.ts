@@ -1,6 +1,6 @@
 /** What is done about each request of one client, once it was decoded: it passes, or has the client to itself. */
 import type { Caller } from "../commands/caller.ts";
-import type { CommandContext, CommandRow } from "../commands/command.ts";
+import type { CallsTogether, CommandContext, CommandRow } from "../commands/command.ts";
 import { accessProbe, refusal } from "../commands/command-rights.ts";
 import type { Asking, Handling, Path } from "../commands/path.ts";
 import type { ClientAddresses } from "../engine/engine.ts";
@@ -10,6 +10,7 @@ import { andThen, type Maybe } from "../maybe.ts";
 import { encodeWhole, error, type Reply } from "../resp/reply.ts";
 import type { RequestDecoder } from "../resp/request-decoder.ts";
 import type { ClientAccess } from "./client-access.ts";
+import { ClientChunks } from "./client-chunks.ts";
 import type { ClientLife } from "./client-life.ts";
 import type { ClientState } from "./client-state.ts";
 import type { ClientTransaction } from "./client-transaction.ts";
@@ -62,6 +63,7 @@ export class ClientRequests {
   readonly #decoder: RequestDecoder;
   readonly #replies: Replies;
   readonly #state: ClientState;
+  readonly #chunks: ClientChunks;
 
   constructor(options: RequestsOptions) {
     this.#options = options;
@@ -70,6 +72,11 @@ export class ClientRequests {
     this.#decoder = options.decoder;
     this.#replies = options.replies;
     this.#state = options.state;
+    const { asking, decoder, turn, state, replies, engine, isFull } = options;
+    this.#chunks = new ClientChunks({
+      ...{ path: this.#path, router: this.#router, asking, decoder, turn, state, replies, engine, isFull },
+      caller: () => this.#caller(true),
+    });
   }
 
   /** Is the present request served while somebody else holds the engine? It may be the holder that it is to end. */
@@ -90,6 +97,7 @@ export class ClientRequests {
       this.#replies.expect();
       return;
     }
+    if (route === undefined && watching && this.#chunks.take()) return;
     const name = route?.name ?? wordOf(this.#decoder.view(0));
     const { asking } = this.#options;
     const handling = watching && !traitsOf(name).unqueued ? this.#path.find(name, this.#decoder, asking) : undefined;
@@ -189,6 +197,7 @@ export class ClientRequests {
 
   #own(row: CommandRow): void {
     const { decoder, replies, state, access, turn, isFull, answer } = this.#options;
+    if (row.together && this.#takesTogether(row, row.together)) return;
     const args = decoder.copy(1);
     const typedName = decoder.view(0).toString();
     this.#sendEarlier();
@@ -204,6 +213,17 @@ export class ClientRequests {
       turn.endedAtOnce();
       answer(reply);
     }
+  }
+
+  /** Together with calls of the same command that follow: what else there is to do for each of them is done here. */
+  #takesTogether(row: CommandRow, together: CallsTogether): boolean {
+    const { access, gateway, addresses, answer } = this.#options;
+    if (!access.isKnownToHave(row.access) || gateway.monitors.areWatched) return false;
+    const typedName = Buffer.from(this.#decoder.view(0));
+    return this.#chunks.takeOwn(row, together, (reply, args, ms) => {
+      gateway.slowlog?.note(() => [typedName, ...args], ms, addresses.peer);
+      answer(reply);
+    });
   }
 
   async #runOwn(row: CommandRow, args: readonly Buffer[], typedName: string): Promise<void> {

@@ -4,8 +4,15 @@
  * The engine knows who the client is and which database it has selected by this connection alone. So a client has one, and
  * when that one has ended nothing more is carried out: on another connection it would be somebody else's, in database 0.
  */
-import { type ClientAddresses, DOWN, type Engine, type EngineConnection, ENGINE_DOWN } from "../engine/engine.ts";
-import { andAfterwards, type Maybe } from "../maybe.ts";
+import {
+  type ClientAddresses,
+  DOWN,
+  type Engine,
+  type EngineConnection,
+  ENGINE_DOWN,
+  type HeldConnection,
+} from "../engine/engine.ts";
+import { andAfterwards, andThen, type Maybe } from "../maybe.ts";
 import { isOwnLine, withOrigin } from "./monitors.ts";
 import type { Replies } from "./replies.ts";
 
@@ -47,6 +54,8 @@ export class EngineLink {
   #unwanted = false;
   /** The client reads too slowly for more. */
   #paused = false;
+  /** Others carry out commands over the connection. */
+  #isLent = false;
   /** How many urgent questions of ours wait for their replies, however slowly the client reads. */
   #urgent = 0;
 
@@ -135,6 +144,29 @@ export class EngineLink {
     });
   }
 
+  /**
+   * Has others carry out commands of the client's in the engine, over this connection. Nothing else may be under way.
+   * @param act gives how many commands were carried out
+   * @param onDone is told, before the client gets the replies to these
+   * @returns undefined when that is not possible now
+   */
+  lend(act: (connection: HeldConnection) => Maybe<number>, onDone: (count: number) => void): Maybe<void> | undefined {
+    const connection = this.#connection;
+    const held = this.#paused ? undefined : connection?.holdBack?.();
+    if (connection === undefined || held === undefined) return undefined;
+    this.#jobs++;
+    this.#isLent = true;
+    return andAfterwards(
+      () => andThen(act(held), onDone),
+      () => {
+        this.#isLent = false;
+        if (!this.#paused) connection.resume();
+        connection.flushNow?.();
+        if (--this.#jobs === 0 && this.#unwanted) this.close();
+      },
+    );
+  }
+
   /** The client is about to monitor, or no longer does so. */
   monitor(on: boolean): void {
     this.#opened()?.connection.monitor?.(on);
@@ -155,7 +187,7 @@ export class EngineLink {
 
   resume(): void {
     this.#paused = false;
-    this.#connection?.resume();
+    if (!this.#isLent) this.#connection?.resume();
   }
 
   /**

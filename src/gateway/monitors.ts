@@ -16,6 +16,11 @@ interface Origin {
 export class Monitors {
   readonly #watchers = new Set<Watcher>();
 
+  /** May anybody be monitoring? */
+  get areWatched(): boolean {
+    return this.#watchers.size > 0;
+  }
+
   /** The engine has accepted a client's MONITOR. */
   add(watcher: Watcher): void {
     this.#watchers.add(watcher);

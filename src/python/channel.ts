@@ -5,6 +5,7 @@
  * used when everything sent by the port before it has been taken; so what lies in the ring is always older than what lies
  * in the port, and order is kept.
  */
+import { CHUNK_BYTES } from "./chunk-memory.ts";
 
 /** Messages up to this size travel in the ring; also the size of the buffer on the Python side. */
 export const SMALL_BYTES = 65536;
@@ -61,7 +62,13 @@ export const Word = {
   mainAsleep: 25,
   /** How many of the events that were given ahead the worker may still begin: it takes one at a time, and main takes back what is left. */
   eventsAhead: 26,
-  count: 27,
+  /** How far the worker is with a chunk, see {@link ChunkState}. */
+  chunk: 27,
+  /** How many commands of the chunk it has carried out. */
+  chunkDone: 28,
+  /** The handle of the execution of the chunk that has begun last. */
+  chunkHandle: 29,
+  count: 30,
 } as const;
 
 /** Offsets from {@link Word.inbox} or {@link Word.outbox}. Positions in the ring count on, modulo 2^32. */
@@ -76,6 +83,8 @@ export interface Shared {
   readonly target: BigInt64Array<SharedArrayBuffer>;
   readonly inbox: SharedArrayBuffer;
   readonly outbox: SharedArrayBuffer;
+  /** The chunk that was offered last, see `chunk-memory.ts`. */
+  readonly chunk: SharedArrayBuffer;
 }
 
 export function createShared(): Shared {
@@ -84,6 +93,7 @@ export function createShared(): Shared {
     target: new BigInt64Array(new SharedArrayBuffer(8)),
     inbox: new SharedArrayBuffer(RING_BYTES),
     outbox: new SharedArrayBuffer(RING_BYTES),
+    chunk: new SharedArrayBuffer(CHUNK_BYTES),
   };
 }
 

@@ -6,6 +6,7 @@
 import { after, type Middleware, type Path } from "../commands/path.ts";
 import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { EmbeddedEngine } from "../engine/embedded-engine.ts";
+import { arityFits } from "../engine/engine.ts";
 import type { EngineGate } from "../engine/engine-gate.ts";
 import type { InternalConnections } from "../engine/internal-connections.ts";
 import type { UserRights } from "../engine/user-rights.ts";
@@ -45,6 +46,7 @@ const WITHOUT_KEYS: ReadonlySet<string> = new Set(["ping", "echo", "time", "dbsi
 export class DirectAccess {
   readonly #options: DirectAccessOptions;
   #threads: EngineThreads | undefined;
+  #taken: ReadonlyMap<string, number> | undefined;
 
   constructor(options: DirectAccessOptions) {
     this.#options = options;
@@ -65,6 +67,25 @@ export class DirectAccess {
     const threads = this.#threads ?? this.#share();
     // events that the body of a script causes wait for its end, and only the main thread can tell what a body has caused
     if (threads) caller.useEngine?.(threads, gate.held ? job : 0, !wantsEvents());
+  }
+
+  /**
+   * An interpreter is to carry out commands of a client who holds the gate, and to run what they cause: lets its thread do that.
+   * @returns whether it may
+   */
+  considerChunk(caller: Pick<CallContext, "useEngine" | "user">, owner: object): boolean {
+    const { gate, path, rights } = this.#options;
+    if (!gate.held || !gate.isOpenFor(owner)) return false;
+    if (path.isActiveForPython(true) || rights.isFree(caller.user ?? "") !== true) return false;
+    const threads = this.#share();
+    return threads !== undefined && caller.useEngine?.(threads, LAST_HANDLE, true) === true;
+  }
+
+  /** May a command of so many words, its name included, be sent from another thread? @param name in lower case */
+  takes(name: string, words: number): boolean {
+    this.#taken ??= this.#commands();
+    const arity = this.#taken.get(name);
+    return arity !== undefined && arityFits(arity, words);
   }
 
   /**

@@ -81,8 +81,7 @@ export class DirectCalls {
    * @throws whatever went wrong inside the engine
    */
   carryOut(heap: Uint8Array, start: number, end: number, place: AnswerPlace): number {
-    if (Atomics.load(this.#words, Word.engineOffered) === 1) this.#attach();
-    const engine = this.#engine;
+    const engine = this.attached;
     if (engine?.isOpen !== true || end - start > LONGEST_REQUEST) return DIRECT_OUTCOME.notHere;
     const size = this.#encode(heap, start, end);
     if (size <= 0) return size === UNSURE ? DIRECT_OUTCOME.unsure : DIRECT_OUTCOME.notHere;
@@ -93,6 +92,12 @@ export class DirectCalls {
     if (outcome === "lost") return this.#answer(errorReply("the engine closed the connection"), heap, place);
     if (engine.othersWait) Atomics.store(this.#words, Word.engineOwes, 1);
     return this.#convert(engine.reply, engine.replySize, heap, place);
+  }
+
+  /** The engine in this thread; undefined until the main thread has let this one use it. */
+  get attached(): AttachedEngine | undefined {
+    if (Atomics.load(this.#words, Word.engineOffered) === 1) this.#attach();
+    return this.#engine;
   }
 
   #attach(): void {

@@ -5,6 +5,7 @@
 import type { EngineThreads } from "../engine/engine-threads.ts";
 import { ReplyError } from "../errors.ts";
 import { replyMessage } from "./call-reply.ts";
+import type { Chunk } from "./chunk.ts";
 import type { FlowOutcome, Interruptible, Job, Origin, ScriptOutcome } from "./job.ts";
 import type { JobHome } from "./jobs.ts";
 import type { LentThread } from "./lent-thread.ts";
@@ -61,6 +62,8 @@ export class Home implements CallContext, JobHome {
   readonly origins = new Origins();
   /** How often the interpreter was asked where its code is, and has not told. */
   samplesDue = 0;
+  /** The chunk that it carries out, or is to. */
+  chunk: Chunk | undefined;
   /** Calls of the interpreter that have no answer yet. */
   calls = 0;
   /** The turn of the event loop in which the current job was sent. While that turn lasts, Python has not begun the job. */
@@ -201,6 +204,18 @@ export class Home implements CallContext, JobHome {
     if (this.#ahead-- <= 0) throw new BadMessage("done: no event was given ahead");
   }
 
+  /** Is its Python idle, so that a chunk would begin at once? */
+  get takesChunk(): boolean {
+    const isFree = this.idle && this.nested.size === 0 && this.questions.size === 0 && !this.isGone;
+    return isFree && this.chunk === undefined && this.worker.chunk.isFree;
+  }
+
+  /** Takes what its thread tells of the chunk. @throws BadMessage */
+  tellChunk(entry: Buffer): void {
+    // of one that was given up nothing is heard any more
+    this.chunk?.tell(entry);
+  }
+
   /** Sends a message, and takes note of the answer that Python owes for it. */
   post(message: PythonMessage): void {
     const due = answerTo(message[0] === "nested" || message[0] === "on_top" ? message[1] : message);
@@ -213,8 +228,8 @@ export class Home implements CallContext, JobHome {
   }
 
   /** Lets the interpreter's thread use the engine by itself. */
-  useEngine(threads: EngineThreads, only: number, withBodies: boolean): void {
-    this.worker.useEngine(threads, only, withBodies);
+  useEngine(threads: EngineThreads, only: number, withBodies: boolean): boolean {
+    return this.worker.useEngine(threads, only, withBodies);
   }
 
   /** Answers a call of the interpreter's code. */

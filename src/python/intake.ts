@@ -43,6 +43,8 @@ export class Intake {
   #rowBegan = 0;
   #rowEnded = 0;
   #next: NodeJS.Immediate | NodeJS.Timeout | undefined;
+  /** The present row has taken long, and goes on in the event loop's next turn. */
+  #isCut = false;
   #last: (() => void) | undefined;
 
   constructor(options: IntakeOptions) {
@@ -76,14 +78,29 @@ export class Intake {
    * Takes what comes into the ring until `isDone`, and does nothing else meanwhile.
    * @param patienceMs for so many milliseconds at most
    * @param isAwake false: the worker has just been woken, and may need this core
+   * @param inOneGo others do not have their turn before that time is up
    */
-  await(isDone: () => boolean, patienceMs: number, isAwake: boolean): void {
+  await(isDone: () => boolean, patienceMs: number, isAwake: boolean, inOneGo = false): void {
     const end = performance.now() + patienceMs;
     let spins = isAwake;
-    while (!isDone() && this.#next === undefined && this.#awaitRing(end - performance.now(), spins)) {
-      this.run(true);
+    while (!isDone() && this.#next === undefined) {
+      if (this.#awaitRing(end - performance.now(), spins)) this.run(true);
+      else if (!inOneGo || performance.now() >= end) return;
+      if (inOneGo && this.#isCut && performance.now() < end) this.#goOnNow();
       spins = true;
     }
+  }
+
+  /** Delivers all that lies in the ring. */
+  takeRing(): void {
+    for (let message = this.#fromRing(); message !== undefined; message = this.#fromRing())
+      this.#options.deliver(message);
+  }
+
+  #goOnNow(): void {
+    clearImmediate(this.#next as NodeJS.Immediate | undefined);
+    this.#next = undefined;
+    this.#isCut = false;
   }
 
   /**
@@ -122,6 +139,7 @@ export class Intake {
 
   #goOn(): void {
     this.#next = undefined;
+    this.#isCut = false;
     this.run(true);
   }
 
@@ -142,6 +160,7 @@ export class Intake {
       now = performance.now();
     }
     this.#rowEnded = now;
+    this.#isCut = this.#next === undefined;
     this.#goOnSoon();
     return taken;
   }

@@ -129,6 +129,11 @@ export class MarshalWriter {
     return this.#sized(MARSHAL_TYPE.list, length);
   }
 
+  /** Begins a tuple: exactly `length` values must follow. */
+  tuple(length: number): this {
+    return this.#sized(MARSHAL_TYPE.tuple, length);
+  }
+
   /** Begins a dict: keys and values alternate until `dictEnd`. */
   dict(): this {
     return this.#byte(MARSHAL_TYPE.dict);

@@ -22,6 +22,8 @@ export interface PoolOptions {
   readonly assets: () => Promise<PythonAssets>;
   /** A job is about to run on top of what its interpreter does. */
   readonly beforeNested?: (home: CallContext, job: Job) => void;
+  /** An interpreter is to carry out a client's commands. @param owner in whose name @returns whether it may */
+  readonly beforeChunk?: (home: CallContext, owner: object) => boolean;
   /** A job has ended, or died with its interpreter. */
   readonly onJobEnd: (home: object, job: Job) => void;
   /** An interpreter is gone; what was kept for it can be freed. */

@@ -4,7 +4,9 @@
  */
 import type { Logger } from "../log.ts";
 import { InternalError, ReplyError } from "../errors.ts";
+import type { Maybe } from "../maybe.ts";
 import { Background } from "./background.ts";
+import { Chunk } from "./chunk.ts";
 import { type Demand, missingIsolated, missingShared, withoutRoom } from "./growth.ts";
 import { flowOutcome, Home, scriptOutcome } from "./home.ts";
 import { Interrupts } from "./interrupts.ts";
@@ -14,11 +16,11 @@ import { Lodging } from "./lodging.ts";
 import { BadMessage, type StackSample } from "./messages.ts";
 import type { PoolOptions } from "./pool-options.ts";
 import type { PythonRequest } from "./protocol.ts";
-import type { Handlers, InterpreterFigures, PythonHost } from "./python-host.ts";
+import type { ChunkEnd, ChunkOffer, Handlers, InterpreterFigures, PythonHost } from "./python-host.ts";
 import type { PythonSession } from "./python-session.ts";
 import { PythonWorker } from "./python-worker.ts";
 import { type JobMessage, Reception } from "./reception.ts";
-import type { PythonAssets } from "./started-worker.ts";
+import { type PythonAssets, spinning } from "./started-worker.ts";
 import { StackSampler } from "./stack-sampler.ts";
 import { restartReason, Tally } from "./tally.ts";
 
@@ -51,6 +53,7 @@ export class Pool implements PythonHost {
     this.#lodging = new Lodging(this.#homes, options);
     this.#reception = new Reception({
       ...{ tally: this.#tally, log: this.#log },
+      before: () => options.beforeMessage?.(),
       onJob: (home, job, message) => this.#onJob(home, job, message),
       onOpen: () => this.#drain(),
       onSample: (home, sample) => this.#sampler.take(home, sample),
@@ -125,8 +128,18 @@ export class Pool implements PythonHost {
   submitBegun(job: FlowJob): void {
     const home = this.#homeOf(job.session);
     if (!home) throw new InternalError(`${job.name} has begun in no interpreter`);
-    this.#jobs.start(job, home);
+    if (job.takesThread) this.#jobs.start(job, home);
+    else this.#jobs.nest(job, home);
     job.onStart();
+  }
+
+  carryOut(offer: ChunkOffer): Maybe<ChunkEnd> | undefined {
+    const home = this.#homeOf(offer.session);
+    if (!home?.takesChunk || !spinning || !home.worker.chunk.setTable(offer.rows)) return undefined;
+    // without that, the code of events asks the main thread
+    if (this.#options.beforeChunk?.(home, offer.owner) !== true && offer.events === 0) return undefined;
+    home.chunk = new Chunk(home, offer);
+    return home.chunk.run(() => this.nextHandle());
   }
 
   runNow(job: Job): void {
@@ -388,7 +401,6 @@ export class Pool implements PythonHost {
           memfsLimitMb: this.#options.memfsLimitMb,
           onMessage: (bytes) => this.#reception.take(self, bytes),
           mayTake: () => self.mayCall,
-          beforeMessage: () => this.#options.beforeMessage?.(),
           onEngineUsed: (owes) => this.#options.onEngineUsed?.(owes),
           onEngineBroken: () => this.#options.onEngineBroken?.(),
           onFlood: (what) => this.#endFor(self, "flood", what),
@@ -410,6 +422,7 @@ export class Pool implements PythonHost {
   }
 
   #onExit(home: Home, reason: string): void {
+    home.chunk?.abandon();
     if (!this.#forget(home) || this.#stopped) return;
     this.#tally.countRestart(home.ending ?? restartReason(reason));
     const why = home.stubborn ? "another execution in it did not stop" : (home.fault ?? reason);

@@ -3,6 +3,7 @@
  */
 import type { EngineThreads } from "../engine/engine-threads.ts";
 import type { Maybe } from "../maybe.ts";
+import type { ChunkRow } from "./chunk-memory.ts";
 import type { FlowJob, Interruptible, Job, Origin } from "./job.ts";
 import type { CallArgs, CallOp, PostArgs, ServerPostOp, StackSample } from "./messages.ts";
 import type { PythonRequest } from "./protocol.ts";
@@ -54,6 +55,53 @@ export interface InterpreterFigures {
   readonly denials: number;
 }
 
+/** Commands that a client has sent one after the other, and whose events in mode `sync` an interpreter deals with. */
+export interface ChunkOffer {
+  /** A session of that interpreter. */
+  readonly session: Pick<PythonSession, "home">;
+  /** In whose name the engine is held. */
+  readonly owner: object;
+  /** 0; or the number of a registration, if these are no commands but its events, as Python reads them. */
+  readonly events: number;
+  /** The descriptors of the client's connection, and of the one that is told of events. */
+  readonly client: number;
+  readonly listener: number;
+  /** Most bytes of replies that the engine may hold for the client; 0: no limit. */
+  readonly outputLimit: number;
+  readonly commands: Uint8Array;
+  /** Where each of the commands ends. */
+  readonly ends: readonly number[];
+  /** Who is told of which events: the same object as long as that does not change. */
+  readonly rows: readonly ChunkRow[];
+  /** The flags of its executions. */
+  readonly flags: number;
+  readonly sink: ChunkSink;
+}
+
+/** Is told what happens in a chunk, in that order. */
+export interface ChunkSink {
+  /** Commands have told the listener this. */
+  onTold(bytes: Buffer): void;
+  /** The code of the present execution has told it this. */
+  onOwn(bytes: Buffer): void;
+  /** An execution has begun and ended: the first one of those that were caused. */
+  onEnded(registration: number, done: PostArgs<"done">): void;
+  /**
+   * An execution has begun and goes on: a flow has to be made of it that has begun.
+   * @param isAlone nothing else of the chunk is under way: what the listener is told now is told by the execution's code
+   */
+  onBegun(registration: number, handle: number, isAlone: boolean): void;
+}
+
+export interface ChunkEnd {
+  /** How many of the commands were carried out. */
+  readonly done: number;
+  /** The engine still holds what the code of the last execution has told the listener. */
+  readonly isCut: boolean;
+  /** The engine has closed the client's connection. */
+  readonly isClosed: boolean;
+}
+
 /** Runs jobs in interpreters. */
 export interface PythonHost {
   /** Boots the first interpreter. @param handlers answer what Python asks of the server */
@@ -72,6 +120,11 @@ export interface PythonHost {
   takeBack(session: Pick<PythonSession, "home">): number;
   /** Starts a job at once, on top of whatever its interpreter does (a sync execution). */
   runNow(job: Job): void;
+  /**
+   * Has an interpreter carry out commands, in the name of who holds the engine. Their replies stay in the engine.
+   * @returns undefined: it can not now, and has done nothing
+   */
+  carryOut(offer: ChunkOffer): Maybe<ChunkEnd> | undefined;
   /** Takes a queued job back: it has ended. @returns false when it is not queued */
   withdraw(job: Job): boolean;
   /** Stops a started job: interrupts its Python code; when that has no effect, replaces its interpreter. */
@@ -147,7 +200,7 @@ export interface CallContext {
   /** Sends a message that its code has asked for, and has to take before it asks for many more. */
   tell?(message: PythonRequest): void;
   /** Lets its thread use the engine by itself. @param only the handle of the job that may; 0: whatever runs there */
-  useEngine?(threads: EngineThreads, only: number, withBodies: boolean): void;
+  useEngine?(threads: EngineThreads, only: number, withBodies: boolean): boolean;
   /** A large answer is being made: of one interpreter there is one at a time. */
   prepares?(answer: Promise<unknown>): void;
   /** Whose a line is that it logs: by the handle of a job and the number of a session, as it tells them. */

@@ -98,6 +98,7 @@ export function pythonRoom(
       return assets;
     },
     beforeNested: (home, job) => direct?.consider(home, job.owner, job.handle),
+    beforeChunk: (home, owner) => direct?.considerChunk(home, owner) ?? false,
     onJobEnd: (home, job) => calls.onJobEnd(home, job),
     onGone: (home) => {
       calls.onGone(home);

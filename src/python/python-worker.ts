@@ -6,6 +6,7 @@ import { Gamble, Receiver, Sender, type Shared, Word } from "./channel.ts";
 import { Intake } from "./intake.ts";
 import { LentThread } from "./lent-thread.ts";
 import { type PythonAssets, spinning, StartedWorker } from "./started-worker.ts";
+import { WorkerChunk } from "./worker-chunk.ts";
 import { WASM_PAGE } from "./wasm-memory.ts";
 import { SAMPLE, type WorkerNotice } from "./protocol.ts";
 
@@ -24,8 +25,6 @@ export interface PythonWorkerOptions {
   readonly mayTake?: () => boolean;
   /** It sends more than it may, or leaves too many answers lying about: it should be ended. */
   readonly onFlood?: (what: string) => void;
-  /** Called before each message is delivered: what its commands have caused comes first. */
-  readonly beforeMessage?: () => void;
   /** It has carried commands out by itself. @param owes others wait for what they have brought */
   readonly onEngineUsed?: (owes: boolean) => void;
   /** It has ended inside the engine, which must not be used any more. */
@@ -50,6 +49,7 @@ export class PythonWorker {
   readonly ready: Promise<void>;
   readonly #options: PythonWorkerOptions;
   readonly lentThread: LentThread;
+  readonly chunk: WorkerChunk;
   readonly #shared: Shared;
   readonly #worker: Worker;
   readonly #port: MessagePort;
@@ -86,6 +86,7 @@ export class PythonWorker {
     const { shared, worker, port, enginePort, packagesPort } = started;
     this.#shared = shared;
     this.lentThread = new LentThread(shared.words);
+    this.chunk = new WorkerChunk(shared);
     this.#worker = worker;
     this.#port = port;
     this.#enginePort = enginePort;
@@ -154,21 +155,37 @@ export class PythonWorker {
     return Atomics.exchange(this.#shared.words, Word.eventsAhead, 0);
   }
 
+  /** Takes its messages within the call until `isDone`, for so many milliseconds at most. Not from within the delivery of a message. */
+  awaitMessages(isDone: () => boolean, milliseconds: number): void {
+    if (this.#delivering || this.#gone) return;
+    const { words } = this.#shared;
+    if (!this.#lingering) Atomics.store(words, Word.mainPolls, 1);
+    this.#intake.await(isDone, milliseconds, !this.#hasWoken, true);
+    if (this.#lingering) return;
+    Atomics.store(words, Word.mainPolls, 0);
+    // the worker may have sent something before it could see that
+    this.#intake.run();
+  }
+
   /** Calls of `execute()` that it has answered itself. */
   get directCalls(): number {
     return Atomics.load(this.#shared.words, Word.directCalls) >>> 0;
   }
 
-  /** Lets it use the engine by itself, until that is closed again. @param only the task that may; 0: whatever runs there */
-  useEngine(threads: EngineThreads, only: number, withBodies: boolean): void {
-    if (this.#closed || this.#gone) return;
+  /**
+   * Lets it use the engine by itself, until that is closed again.
+   * @param only the task that may; 0: whatever runs there
+   * @returns whether it may
+   */
+  useEngine(threads: EngineThreads, only: number, withBodies: boolean): boolean {
+    if (this.#closed || this.#gone) return false;
     if (this.#thread === undefined) {
       this.#thread = threads.add();
-      if (this.#thread === undefined) return;
+      if (this.#thread === undefined) return false;
       this.#enginePort.postMessage(this.#thread.share);
       Atomics.store(this.#shared.words, Word.engineOffered, 1);
     }
-    this.#thread.open(only, withBodies);
+    return this.#thread.open(only, withBodies);
   }
 
   /** Calls out of the sandbox that were answered with an error. */
@@ -250,9 +267,11 @@ export class PythonWorker {
   /** Ends the thread, whatever it does. `onExit` is called for it. */
   async terminate(): Promise<void> {
     this.#reason ??= "terminated";
-    this.#closed = true;
     // in the middle of a command its end would be that of the engine
     this.#thread?.revoke();
+    // what it has carried out of a client's commands counts
+    if (!this.#closed && !this.chunk.isFree) this.#intake.takeRing();
+    this.#closed = true;
     await this.#worker.terminate();
   }
 
@@ -277,7 +296,6 @@ export class PythonWorker {
     const outer = this.#delivering;
     this.#delivering = true;
     try {
-      this.#options.beforeMessage?.();
       this.#options.onMessage(bytes);
     } catch (error) {
       this.#reason ??= `its message could not be handled: ${describe(error)}`;

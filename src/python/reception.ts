@@ -4,6 +4,7 @@ import type { Logger } from "../log.ts";
 import { errorReply } from "./call-reply.ts";
 import type { Home } from "./home.ts";
 import type { Job } from "./job.ts";
+import { isEntry } from "./chunk-memory.ts";
 import {
   BadMessage,
   type CallMessage,
@@ -23,6 +24,8 @@ export type JobMessage = PostMessage<JobPostOp>;
 interface ReceptionOptions {
   readonly tally: Tally;
   readonly log: Pick<Logger, "error">;
+  /** Called before each message is dealt with: what the interpreter's commands have caused comes first. */
+  readonly before: () => void;
   /** @throws BadMessage when the job can not tell that now */
   readonly onJob: (home: Home, job: Job, message: JobMessage) => void;
   /** An interpreter waits, and a job may run on top of that. */
@@ -45,7 +48,14 @@ export class Reception {
   /** Deals with one message. Whatever it holds, nobody but its interpreter comes to harm. */
   take(home: Home, bytes: Uint8Array): void {
     try {
+      if (isEntry(bytes)) {
+        home.tellChunk(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+        return;
+      }
       const message = decodeMessage(bytes);
+      if (home.chunk?.tellsOthers) this.#options.before();
+      if (home.chunk?.takes(message)) return;
+      this.#options.before();
       if (message.kind === "call") this.#call(home, message);
       else this.#post(home, message);
     } catch (error) {

@@ -4,11 +4,19 @@
  * `notify-keyspace-events`.
  */
 import type { Caller } from "../commands/caller.ts";
-import { after, type Handling, type Middleware, type Next, type RequestView } from "../commands/path.ts";
+import {
+  after,
+  type ChunkRunner,
+  type Handling,
+  type Middleware,
+  type Next,
+  type RequestView,
+} from "../commands/path.ts";
 import type { EngineCommand, EngineCommands } from "../engine/engine-commands.ts";
 import { encodeCommand } from "../engine/encode.ts";
 import { andAfterwards, andThen, type Maybe } from "../maybe.ts";
 import { type Reply, raw } from "../resp/reply.ts";
+import type { EventChunks } from "./event-chunks.ts";
 import { LinkedCommand } from "./linked-command.ts";
 import type { EventStarter, Holdable } from "./event-starter.ts";
 import type { KeysRegistrations } from "./keys-registrations.ts";
@@ -24,6 +32,10 @@ interface EventMiddlewareOptions {
   readonly starter: EventStarter;
   readonly gate: Pick<Holdable, "hold" | "holdNow" | "release">;
   readonly engineCommands: EngineCommands;
+  /** Who has an interpreter carry out commands together with their events; undefined: nobody. */
+  readonly chunks?: EventChunks | undefined;
+  /** May a command of so many words be carried out by an interpreter? */
+  readonly takes?: ((name: string, words: number) => boolean) | undefined;
   /** Events that may wait before writers have to. */
   readonly maxBacklog?: number;
 }
@@ -54,7 +66,8 @@ export class EventMiddleware implements Middleware {
 
   /** What a `sync` execution of a KeysReader changes fires nothing; streams are told of it. */
   get sparesHolder(): boolean {
-    return this.#options.keys.isSuppressing && this.#options.streams.syncCount === 0;
+    const { keys, streams, chunks } = this.#options;
+    return (keys.isSuppressing || chunks?.isRunning === true) && streams.syncCount === 0;
   }
 
   /** The commands that a Lua script has to bring one by one; it may send all others itself. */
@@ -72,6 +85,12 @@ export class EventMiddleware implements Middleware {
   /** Resolves when writers may go on. */
   whenDrained(): Promise<void> {
     return this.backlogged ? new Promise((resolve) => this.#onDrained.push(resolve)) : Promise.resolve();
+  }
+
+  chunkOf(name: string, { count }: RequestView, { links }: Pick<Caller, "links">): ChunkRunner | undefined {
+    const { chunks, keys, takes } = this.#options;
+    if (!chunks?.isPossible || !takes?.(name, count) || keys.asksTypes || this.backlogged) return undefined;
+    return links && keys.linkedNames.has(name) ? undefined : chunks;
   }
 
   handle(name: string, request: RequestView, { kind, links }: Pick<Caller, "kind" | "links">): Handling | undefined {

@@ -4,13 +4,14 @@ import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { UserRights } from "../engine/user-rights.ts";
 import type { Logger } from "../log.ts";
 import type { Clock } from "../timer.ts";
-import type { Handlers } from "../python/python-host.ts";
+import type { Handlers, PythonHost } from "../python/python-host.ts";
 import { linkedCommandHandlers } from "./linked-command.ts";
 import { type Connections, EngineCalls } from "./engine-calls.ts";
 import { EventMiddleware } from "./event-middleware.ts";
 import type { EventStarter, Holdable } from "./event-starter.ts";
 import { KeyRecords } from "./key-records.ts";
 import { KeysRegistrations } from "./keys-registrations.ts";
+import { EventChunks } from "./event-chunks.ts";
 import { KeyEvents } from "./key-events.ts";
 import { StreamRegistrations } from "./stream-registrations.ts";
 import { SyncEvents } from "./sync-events.ts";
@@ -26,6 +27,9 @@ interface EventReadersOptions {
   readonly rights?: Pick<UserRights, "isFree" | "refusal" | "mayRead">;
   readonly log: Pick<Logger, "warn" | "error">;
   readonly clock?: Clock;
+  /** May an interpreter of this host carry out a command of so many words, its name included? Undefined: none of them. */
+  readonly host?: Pick<PythonHost, "carryOut">;
+  readonly takes?: (name: string, words: number) => boolean;
   /** Events that may wait before writers have to; 1 000 000 unless given. */
   readonly maxBacklog?: number;
 }
@@ -45,7 +49,7 @@ export interface EventReaders {
 }
 
 export function createEventReaders(options: EventReadersOptions): EventReaders {
-  const { connections, embedded, gate, starter, engineCommands, rights, log, clock, maxBacklog } = options;
+  const { connections, embedded, gate, starter, engineCommands, rights, log, clock, maxBacklog, host, takes } = options;
   const calls = new EngineCalls(connections, embedded);
   const events = new KeyEvents({ connections, calls, gate, log });
   const sync = new SyncEvents({
@@ -70,6 +74,7 @@ export function createEventReaders(options: EventReadersOptions): EventReaders {
   events.onGapEnd = () => streams.rescan();
   const middleware = new EventMiddleware({
     ...{ keys, streams, sync, events, starter, gate, engineCommands },
+    ...(takes && host && { takes, chunks: new EventChunks({ host, events, keys, sync, starter, gate }) }),
     ...(maxBacklog === undefined ? {} : { maxBacklog }),
   });
   return {

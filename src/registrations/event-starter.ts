@@ -5,7 +5,7 @@
  * `created` execution under the id it will have. It becomes an execution when its turn comes, or when somebody asks.
  */
 import type { Execution } from "../executions/execution.ts";
-import type { EventAhead, Flow } from "../executions/flow.ts";
+import { type EventAhead, type Flow, jobFlags } from "../executions/flow.ts";
 import { idOf } from "../executions/ids.ts";
 import type { WaitingExecution } from "../executions/execution-registry.ts";
 import type { ExecutionRunner } from "../executions/execution-runner.ts";
@@ -13,6 +13,7 @@ import type { RunningBody } from "../executions/supervisor.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import type { JobCause } from "../python/job.ts";
 import type { MarshalValue } from "../python/marshal.ts";
+import type { PostArgs } from "../python/messages.ts";
 import { JobFlag } from "../python/protocol.ts";
 import { Fifo } from "../resp/fifo.ts";
 import type { Registration } from "./registration.ts";
@@ -239,14 +240,30 @@ export class EventStarter {
   /**
    * Starts an execution whose `owner` holds the engine until it has left.
    * @param onLeft is called once, before anything else is done that the execution has asked for since
+   * @param begun the handle by which Python has begun it by itself; undefined: it has not
    */
   runInline(
     registration: Registration,
     source: EventSource,
     options: InlineOptions,
     onLeft: () => void = () => {},
+    begun?: number,
   ): InlineRun {
-    return this.#runInline(registration, source, options, this.#create(registration, options), onLeft);
+    return this.#runInline(registration, source, options, this.#create(registration, options), onLeft, begun);
+  }
+
+  /** The flags with which Python runs `sync` executions. */
+  get syncFlags(): number {
+    return jobFlags(this.#runner.settings, JobFlag.sync);
+  }
+
+  /** Takes note of a `sync` execution that Python has begun and ended by itself. */
+  noteRun(registration: Registration, { items, ...outcome }: PostArgs<"done">, options: EventOptions): Execution {
+    const execution = this.#create(registration, options);
+    this.#runner.noteRun(execution, registration, items, { ...outcome, prefixRule: options.prefixRule ?? false });
+    this.#book(registration, execution);
+    this.#runner.registry.settle(execution);
+    return execution;
   }
 
   /** Starts an execution that holds the engine itself, as soon as nobody else does. */
@@ -270,6 +287,7 @@ export class EventStarter {
     options: InlineOptions,
     execution: Execution,
     onLeft: () => void,
+    begun?: number,
   ): InlineRun {
     let hasLeft = false;
     let leave = (): void => {};
@@ -280,7 +298,12 @@ export class EventStarter {
       hasLeft = true;
       leave();
     };
-    this.#begin({ registration, source, options, execution, leave: left });
+    const start: Start = { registration, source, options, execution, leave: left };
+    if (begun === undefined) this.#begin(start);
+    else {
+      this.#begun++;
+      this.#startFlow(start, () => [], begun);
+    }
     if (hasLeft) return { execution, left: undefined };
     const leaving = new Promise<void>((resolve) => {
       leave = resolve;

@@ -36,6 +36,15 @@ interface KeyEventsOptions {
   readonly log: Pick<Logger, "warn">;
 }
 
+/** The connection that is told of events, while the engine keeps what it writes there. */
+export interface HeldListener {
+  readonly descriptor: number;
+  /** Delivers what another thread has taken of the engine. */
+  take(bytes: Buffer): void;
+  /** The engine delivers again, beginning with what it has kept. */
+  letGo(): void;
+}
+
 const PARAMETER = "notify-keyspace-events";
 const FLAGS = "EA";
 const MISS = "keymiss";
@@ -60,6 +69,8 @@ export class KeyEvents {
   readonly #listeners: { readonly listener: KeyEventListener; wanted: Wanted }[] = [];
   #listening: EngineClient | undefined;
   #patterns: ReadonlySet<string> = new Set();
+  /** How many listeners want something. */
+  #wanting = 0;
   /** The users' own setting; undefined until the engine was asked for it. */
   #userFlags: string | undefined;
   /** The engine's present setting. */
@@ -114,6 +125,23 @@ export class KeyEvents {
     );
   }
 
+  /** Does nobody but one listener want anything, and is no event expected that is nobody's? */
+  get hasOneListener(): boolean {
+    return this.#wanting === 1 && this.misses.isIdle;
+  }
+
+  /**
+   * The engine keeps what it tells until somebody lets go of it, so that another thread can take that.
+   * @returns undefined when that is not possible now
+   */
+  holdBack(): HeldListener | undefined {
+    const client = this.#listening;
+    if (!client || !this.#options.calls.atOnce || !this.#subscribed || !this.#flagsSet) return undefined;
+    const descriptor = client.holdBack();
+    if (descriptor === undefined) return undefined;
+    return { descriptor, take: (bytes) => client.takeHeld(bytes), letGo: () => client.letGo() };
+  }
+
   /** What the engine's {@link PARAMETER} has to be when users set it to `flags`. */
   withNeeded(flags: string): string {
     return this.active ? mergeFlags(flags, this.#neededFlags()) : flags;
@@ -156,6 +184,7 @@ export class KeyEvents {
 
   #refresh(): void {
     const patterns = this.#wantedPatterns();
+    this.#wanting = this.#listeners.filter(({ wanted }) => wanted === "all" || wanted.size > 0).length;
     const [before, now] = [this.#patterns, patterns];
     const added = [...now].filter((pattern) => !before.has(pattern));
     const removed = [...before].filter((pattern) => !now.has(pattern));

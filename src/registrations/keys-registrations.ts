@@ -7,7 +7,7 @@ import { Fifo } from "../resp/fifo.ts";
 import { checkCommands } from "./hookable.ts";
 import type { LinkedCommand } from "./linked-command.ts";
 import { type EventSource, type EventStarter, KEPT } from "./event-starter.ts";
-import { KeyIndex } from "./key-index.ts";
+import { KeyIndex } from "../python/key-index.ts";
 import { type KeyRecords, typeAt } from "./key-records.ts";
 import type { KeyEvents, Wanted } from "./key-events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
@@ -60,6 +60,7 @@ export class KeysRegistrations implements ReaderSide {
   #all = 0;
   #wanted: Wanted = new Set();
   #syncCount = 0;
+  #sync: KeysRegistrations["syncRegistrations"] = { all: [], first: undefined };
   #gaps = 0;
   #askingTypes = 0;
   /** `sync` executions that hold the engine: what changes meanwhile fires nothing here. */
@@ -94,6 +95,21 @@ export class KeysRegistrations implements ReaderSide {
   /** A `sync` execution holds the engine, and what it changes fires nothing. */
   get isSuppressing(): boolean {
     return this.#suppressing > 0;
+  }
+
+  /** Does `act` as if such an execution did it. */
+  suppressed(act: () => void): void {
+    this.#suppressing++;
+    try {
+      act();
+    } finally {
+      this.#suppressing--;
+    }
+  }
+
+  /** Those in mode `sync`, and the first of them that takes effect. */
+  get syncRegistrations(): { readonly all: readonly Filtered[]; readonly first: Registration | undefined } {
+    return this.#sync;
   }
 
   /** The commands that some registration names, in lower case. */
@@ -146,7 +162,11 @@ export class KeysRegistrations implements ReaderSide {
 
   /** There is one more registration, or one less. */
   #count({ registration, events, commands, asksTypes }: Filtered, by: 1 | -1): void {
-    if (registration.spec.mode === "sync") this.#syncCount += by;
+    if (registration.spec.mode === "sync") {
+      this.#syncCount += by;
+      const all = [...this.#filtered.values()].filter((one) => one.registration.spec.mode === "sync");
+      this.#sync = { all, first: all[0]?.registration };
+    }
     if (asksTypes) this.#askingTypes += by;
     if (!events) this.#all += by;
     const verb = by === 1 ? "add" : "remove";
@@ -240,23 +260,27 @@ export class KeysRegistrations implements ReaderSide {
     }
     const noAsync = linked !== undefined && !linked.canWait;
     const cause = linked && { cause: linked };
-    sync.add((owner) => this.#runSync(registration, source, { kept: true, owner, noAsync, ...cause }));
+    const run = (owner: object, begun?: number): Maybe<void> =>
+      this.#runSync(registration, source, { kept: true, owner, noAsync, ...cause }, begun);
+    sync.add({ registration, run });
   }
 
   #runSync(
     registration: Registration,
     source: KeySource,
     options: { kept: true; owner: object; noAsync: boolean; cause?: LinkedCommand },
+    begun: number | undefined,
   ): Maybe<void> {
     const { starter, events } = this.#options;
     let told: Promise<void> | undefined;
     this.#suppressing++;
-    const { left } = starter.runInline(registration, source, options, () => {
+    const left = (): void => {
       // by URL the last changes are told a moment later
       told = events.barrier()?.then(() => this.#suppressNoMore());
       if (!told) this.#suppressNoMore();
-    });
-    return andThen(left, () => told);
+    };
+    const run = starter.runInline(registration, source, options, left, begun);
+    return andThen(run.left, () => told);
   }
 
   #suppressNoMore(): void {

@@ -30,6 +30,11 @@ export class OwnMisses {
     this.#mistaken = mistaken;
   }
 
+  /** Nothing is expected. */
+  get isIdle(): boolean {
+    return this.#byKey.size === 0;
+  }
+
   /** A key will be read. @param most how many misses that can cause */
   expect(key: Buffer, most: number): MissToken {
     if (!this.listening) return NONE;

@@ -51,9 +51,10 @@ export function registrationRoom(
   const events = createEventReaders({
     ...{ connections, gate, starter, engineCommands, log, clock },
     embedded: engine.embedded,
+    ...(direct && { host, takes: (name: string, words: number) => direct.takes(name, words) }),
     rights: users,
   });
-  const triggers = new Triggers(starter);
+  const triggers = new Triggers({ starter, host, gate });
   const hooks = new Hooks({
     ...{ starter, engineCommands },
     isOwn: (name) => table.find(name) !== undefined,

@@ -7,9 +7,10 @@ import { inTurns } from "../in-turns.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import type { Registration } from "./registration.ts";
 import type { RegistrationRegistry } from "./registration-registry.ts";
+import type { Execution } from "../executions/execution.ts";
 import type { Triggers } from "./triggers.ts";
 import { array, bulk, error, integer, nil, type Reply, status, text } from "../resp/reply.ts";
-import type { CommandContext, CommandRow } from "../commands/command.ts";
+import type { CallsTogether, CommandContext, CommandRow } from "../commands/command.ts";
 import { blockingRefusal } from "../commands/table.ts";
 
 interface RegistrationCommandsOptions {
@@ -138,6 +139,7 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       syntax: "trigger [arg ...]",
       movableKeys: true,
       run: trigger,
+      together: together(options),
     },
     {
       ...common,
@@ -161,9 +163,23 @@ function fire(
 ): Maybe<Reply> {
   return andThen(triggers.fire(args, caller), (execution) => {
     ran?.(execution.totalMs);
-    const [first] = execution.errors;
-    return first === undefined ? execution.results() : error(first);
+    return resultOf(execution);
   });
+}
+
+/** Calls of one client that lie here together. */
+function together({ triggers }: RegistrationCommandsOptions): CallsTogether {
+  return {
+    get most() {
+      return triggers.most;
+    },
+    run: (all, onReply) => triggers.fireAll(all, (execution) => onReply(resultOf(execution), execution.totalMs)),
+  };
+}
+
+function resultOf(execution: Execution): Reply {
+  const [first] = execution.errors;
+  return first === undefined ? execution.results() : error(first);
 }
 
 /** All or nothing: every id is checked before anything changes. */

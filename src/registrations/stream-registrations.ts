@@ -6,7 +6,7 @@ import { andThen, type Maybe } from "../maybe.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { EngineCalls } from "./engine-calls.ts";
 import { type EventSource, type EventStarter, KEPT } from "./event-starter.ts";
-import { KeyIndex } from "./key-index.ts";
+import { KeyIndex } from "../python/key-index.ts";
 import type { KeyEvents, Wanted } from "./key-events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { Pausing, ReaderSide } from "./registration-registry.ts";
@@ -183,7 +183,8 @@ export class StreamRegistrations implements ReaderSide {
     if (state.active || !isReading(reading)) return;
     if (reading.registration.spec.mode === "sync") {
       state.active = true;
-      this.#options.sync.add((owner) => this.#runInline(reading, state, owner));
+      const run = (owner: object): Promise<void> => this.#runInline(reading, state, owner);
+      this.#options.sync.add({ registration: reading.registration, run });
       return;
     }
     state.active = true;

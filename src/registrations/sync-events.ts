@@ -6,9 +6,17 @@
 import type { Logger } from "../log.ts";
 import { andAfterwards, andThen, type Maybe } from "../maybe.ts";
 import type { Holdable } from "./event-starter.ts";
+import type { Registration } from "./registration.ts";
 
-/** Deals with an event while `owner` holds the engine. When it has ended the command that caused the event may go on. */
-type SyncJob = (owner: object) => Maybe<void>;
+/** An event that a `sync` registration is told of. */
+export interface SyncEvent {
+  readonly registration: Registration;
+  /**
+   * Deals with it while `owner` holds the engine. When that has ended the command that caused the event may go on.
+   * @param begun the handle by which an interpreter has begun its execution; undefined: none has
+   */
+  run(owner: object, begun?: number): Maybe<void>;
+}
 
 interface SyncEventsOptions {
   readonly gate: Holdable;
@@ -21,8 +29,8 @@ interface SyncEventsOptions {
 
 export class SyncEvents {
   readonly #options: SyncEventsOptions;
-  readonly #jobs: SyncJob[] = [];
-  /** Drains that have taken jobs and not finished them, by their owners. */
+  readonly #events: SyncEvent[] = [];
+  /** Drains that have taken events and not finished them, by their owners. */
   readonly #draining: object[] = [];
   #scheduled = false;
 
@@ -32,19 +40,24 @@ export class SyncEvents {
 
   /** Is no event left, and none being dealt with? */
   get isIdle(): boolean {
-    return this.#jobs.length === 0 && this.#draining.length === 0;
+    return this.#events.length === 0 && this.#draining.length === 0;
   }
 
   /** Adds an event. */
-  add(job: SyncJob): void {
-    this.#jobs.push(job);
+  add(event: SyncEvent): void {
+    this.#events.push(event);
     if (this.#scheduled) return;
     this.#scheduled = true;
     // whoever caused it settles it before that
     setImmediate(() => {
       this.#scheduled = false;
-      if (this.#jobs.length > 0) void this.#hold({}, undefined);
+      if (this.#events.length > 0) void this.#hold({}, undefined);
     });
+  }
+
+  /** Takes the next one, which the caller deals with. */
+  next(): SyncEvent | undefined {
+    return this.#events.shift();
   }
 
   /**
@@ -55,7 +68,7 @@ export class SyncEvents {
   settle(owner: object, isHeld: boolean): Maybe<void> {
     const barrier = this.#options.barrier();
     const others = this.#draining.some((other) => other !== owner);
-    if (!barrier && this.#jobs.length === 0 && !others) return undefined;
+    if (!barrier && this.#events.length === 0 && !others) return undefined;
     return isHeld ? this.#drain(owner, barrier) : this.#hold(owner, barrier);
   }
 
@@ -79,26 +92,26 @@ export class SyncEvents {
   }
 
   #dealWithAll(owner: object): Maybe<void> {
-    while (this.#jobs.length > 0) {
-      const dealt = this.#dealWith(this.#jobs.splice(0), 0, owner);
+    while (this.#events.length > 0) {
+      const dealt = this.#dealWith(this.#events.splice(0), 0, owner);
       if (dealt) return dealt.then(() => this.#dealWithAll(owner));
     }
   }
 
   /** Deals with events from a place on, one after the other. @returns undefined when all are dealt with */
-  #dealWith(jobs: readonly SyncJob[], first: number, owner: object): Promise<void> | undefined {
-    for (let at = first; at < jobs.length; at++) {
-      const dealt = this.#attempt(jobs[at] as SyncJob, owner);
-      if (dealt instanceof Promise) return dealt.then(() => this.#dealWith(jobs, at + 1, owner));
+  #dealWith(events: readonly SyncEvent[], first: number, owner: object): Promise<void> | undefined {
+    for (let at = first; at < events.length; at++) {
+      const dealt = this.#attempt(events[at] as SyncEvent, owner);
+      if (dealt instanceof Promise) return dealt.then(() => this.#dealWith(events, at + 1, owner));
     }
     return undefined;
   }
 
-  #attempt(job: SyncJob, owner: object): Maybe<void> {
+  #attempt(event: SyncEvent, owner: object): Maybe<void> {
     const failed = (error: unknown): void =>
       this.#options.log.error({ err: error }, "a sync event could not be dealt with");
     try {
-      const dealt = job(owner);
+      const dealt = event.run(owner);
       return dealt instanceof Promise ? dealt.catch(failed) : undefined;
     } catch (error) {
       failed(error);

@@ -8,6 +8,7 @@ import { commandWords } from "../python/transcode.ts";
 import type { Declared } from "./declared.ts";
 import type { EventStarter } from "./event-starter.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
+import { TriggerChunks, type TriggerChunksOptions } from "./trigger-chunks.ts";
 import type { ReaderSide } from "./registration-registry.ts";
 
 /** The refusal of what must wait, towards those who can not. */
@@ -15,15 +16,17 @@ export const NOT_SYNC =
   "ERR can not run a non-sync execution inside a MULTI/LUA (blocking is not allowed) or on loading.";
 
 /** RG.TRIGGER: nothing can be done with that command. */
-const CAUSE = { kind: "trigger" } as const;
+const OPTIONS = { prefixRule: true, cause: { kind: "trigger" } } as const;
 
 export class Triggers implements ReaderSide {
   readonly #starter: EventStarter;
+  readonly #chunks: TriggerChunks;
   /** By name; latin1, so that any bytes are a key. */
   readonly #byName = new Map<string, Registration>();
 
-  constructor(starter: EventStarter) {
+  constructor({ starter, ...others }: TriggerChunksOptions) {
     this.#starter = starter;
+    this.#chunks = new TriggerChunks({ starter, ...others });
   }
 
   check(spec: RegistrationSpec, declared: Declared, replaced: Session | undefined): void {
@@ -44,6 +47,26 @@ export class Triggers implements ReaderSide {
     if (name !== undefined && this.#byName.get(name) === registration) this.#byName.delete(name);
   }
 
+  /** How many calls of a trigger together may be worth while; 0: none now. */
+  get most(): number {
+    return this.#chunks.most;
+  }
+
+  /**
+   * Runs a `sync` trigger for several calls of one client, who can wait.
+   * @param calls each is the trigger's name and its arguments
+   * @param onEnded is told what has become of one after the other
+   * @returns for how many; others have to come alone
+   */
+  fireAll(calls: readonly (readonly Buffer[])[], onEnded: (execution: Execution) => void): Maybe<number> {
+    const name = calls[0]?.[0];
+    const registration = this.#byName.get(name?.toString("latin1") ?? "");
+    if (!name || registration?.spec.mode !== "sync" || registration.session.missing !== undefined) return 0;
+    const other = calls.findIndex(([one]) => one?.equals(name) !== true);
+    const all = other < 0 ? calls : calls.slice(0, other);
+    return all.length < 2 ? 0 : this.#chunks.run(registration, all, OPTIONS, onEnded);
+  }
+
   /**
    * Runs a trigger.
    * @param args the trigger's name and its arguments
@@ -54,8 +77,7 @@ export class Triggers implements ReaderSide {
     if (!registration) throw new ReplyError("ERR subcommand not found");
     if (!canWait && registration.spec.mode !== "sync") throw new ReplyError(NOT_SYNC);
     return this.#starter.run(registration, [commandWords(args)], {
-      prefixRule: true,
-      cause: CAUSE,
+      ...OPTIONS,
       noAsync: !canWait,
       ...(canWait ? {} : { owner }),
     });

@@ -26,6 +26,13 @@ export const REQUEST_LIMITS: RequestLimits = {
   maxBuffer: 1024 * 1024 * 1024,
 };
 
+/** Commands that follow one another. */
+export interface TakenRow {
+  readonly bytes: Buffer;
+  /** Where each of them ends. */
+  readonly ends: readonly number[];
+}
+
 /** Why a client's requests can no longer be read. */
 interface RequestFailure {
   /** The error reply's text, to be sent before closing; undefined: close without a word, as Redis does. */
@@ -128,6 +135,54 @@ export class RequestDecoder {
     this.#runStart = end;
     this.#compact();
     return run;
+  }
+
+  /**
+   * Takes the present command together with those after it, of which all have to lie here whole. To be called when everything
+   * before it was taken.
+   * @param most so many commands, and
+   * @param mostBytes so many bytes at most
+   * @param accepts is asked about each but the first, when it is the present one
+   * @returns undefined when there would be no second one; then nothing is taken
+   */
+  takeRow(most: number, mostBytes: number, accepts: () => boolean): TakenRow | undefined {
+    const start = this.#start;
+    let end = this.#position;
+    const ends = [end - start];
+    while (ends.length < most && this.next() && this.#position - start <= mostBytes && accepts()) {
+      end = this.#position;
+      ends.push(end - start);
+    }
+    this.#goTo(end);
+    if (ends.length > 1 && end - start <= mostBytes) return { bytes: this.#buffer.subarray(start, end), ends };
+    this.#goTo(start);
+    this.next();
+    return undefined;
+  }
+
+  /** Gives back whole commands that were taken last. */
+  giveBack(rest: Buffer): void {
+    if (rest.length === 0) return;
+    const at = this.#runStart - rest.length;
+    const isThere = rest.buffer === this.#buffer.buffer && rest.byteOffset === this.#buffer.byteOffset + at;
+    if (isThere && at >= 0) {
+      this.#goTo(at);
+      return;
+    }
+    this.#buffer = Buffer.concat([rest, this.#buffer.subarray(this.#runStart, this.#filled)]);
+    this.#filled = this.#buffer.length;
+    this.#goTo(0);
+  }
+
+  /** Decodes on from a place, up to which all was taken. */
+  #goTo(position: number): void {
+    this.#position = position;
+    this.#start = position;
+    this.#runStart = position;
+    this.#searched = 0;
+    this.#missing = 0;
+    this.#bulk = -1;
+    this.failure = undefined;
   }
 
   /** Puts the present command back: {@link next} gives it again. */

@@ -22,11 +22,14 @@ async function calledFiles() {
     .sort();
 }
 
-/** Sends commands of one client, each when the one before is answered. */
+const encode = (words) =>
+  `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`;
+
+/** Sends commands of one client, each when the one before is answered; a list of commands is a pipeline. */
 async function send(...commands) {
   const socket = createConnection(server.port);
   for (const words of commands) {
-    socket.write(`*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`);
+    socket.write(Array.isArray(words[0]) ? words.map(encode).join("") : encode(words));
     const [reply] = await once(socket, "data");
     if (reply[0] === 0x2d) throw new Error(`${words.join(" ")}: ${reply}`);
   }
@@ -44,6 +47,14 @@ const walks = {
   set: [["SET", "key", "1"]],
   flow: [script("GB().map(lambda r: r['value']).run('key')")],
   event: [script("GB().foreach(lambda r: 1).register('key', mode='sync')"), ["SET", "key", "2"]],
+  // the one before wants the value
+  chunk: [
+    ["RG.UNREGISTERALL"],
+    script("GB().foreach(lambda r: 1).register('key', mode='sync', readValue=False)"),
+    // on a connection that the engine knows
+    ["SET", "other", "2"],
+    Array.from({ length: 50 }, (_, number) => ["SET", "key", String(number)]),
+  ],
 };
 const files = {};
 for (const [name, commands] of Object.entries(walks)) {

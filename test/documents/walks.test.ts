@@ -9,11 +9,12 @@ const WALKS = {
   "A `SET` of a client": "set",
   "An `RG.PYEXECUTE` with a flow": "flow",
   "A key event to a `sync` registration": "event",
+  "A pipeline of commands with a `sync` registration": "chunk",
   "An `execute()` from Python": "execute",
 } as const;
 /** Runs in the worker, or with an engine by URL, or is a declaration. */
 const ELSEWHERE =
-  /^src\/(?:python\/realm\/|python\/protocol\.ts|python\/direct-calls\.ts|engine\/attached-engine\.ts|engine\/upstream)/;
+  /^src\/(?:python\/realm\/|python\/protocol\.ts|python\/direct-calls\.ts|python\/direct-chunks\.ts|python\/chunk-events\.ts|engine\/attached-engine\.ts|engine\/upstream)/;
 
 /** The TypeScript files that the steps of a walk name; what stands below its list is about other ways. */
 function filesOf(walk: string): string[] {

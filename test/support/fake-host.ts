@@ -62,6 +62,10 @@ export class FakeHost implements PythonHost {
     job.onStart();
   }
 
+  carryOut(): undefined {
+    return undefined;
+  }
+
   runNow(job: Job): void {
     this.jobs.nest(job, this.home);
     void this.#run(job);

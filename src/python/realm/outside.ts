@@ -7,7 +7,9 @@ import { randomFillSync } from "node:crypto";
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { Gamble, OUTBOX_LIMIT, Receiver, Sender, type Shared, Word } from "../channel.ts";
+import { ASKS_EVENT, BEGINS_ENTRY, ChunkState, ENDS_CHUNK } from "../chunk-memory.ts";
 import type { AnswerPlace, DirectCalls } from "../direct-calls.ts";
+import { DirectChunks } from "../direct-chunks.ts";
 import { type MemoryImage, restoreMemory } from "../memory-image.ts";
 import { BACKGROUND, BEGINS_REQUEST, DIRECT_OUTCOME, SAMPLE, type WorkerNotice } from "../protocol.ts";
 import type { Host } from "./host.ts";
@@ -20,7 +22,7 @@ export interface HostParts {
   readonly port: MessagePort;
   readonly notify: (notice: WorkerNotice, transfer?: ArrayBuffer[]) => void;
   /** Carries commands out in this thread. */
-  readonly direct: Pick<DirectCalls, "carryOut" | "takeLong">;
+  readonly direct: Pick<DirectCalls, "carryOut" | "takeLong" | "attached">;
   readonly collectGarbage: () => void;
   /** Files that the realm may read while it boots: their bytes, or their paths. */
   readonly files: ReadonlyMap<string, Uint8Array | string>;
@@ -176,9 +178,10 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     const mustRing = Atomics.load(words, Word.mainPolls) === 0;
     if (mustRing && Atomics.exchange(words, Word.doorbell, 1) === 0) port.postMessage(null);
   };
-  const attempt = (start: number, end: number): number => {
+  const chunks = new DirectChunks({ shared, sender, ring, engine: () => direct.attached });
+  const attempt = (act: () => number): number => {
     try {
-      return direct.carryOut(heap, start, end, place);
+      return act();
     } catch (error) {
       // the main thread ends the engine when it sees what has happened
       return die(`the engine has failed in it: ${error instanceof Error ? error.message : String(error)}`);
@@ -186,8 +189,10 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   };
   /** Carries out a request for the engine, if that may be done here. @returns one of {@link DIRECT_OUTCOME} */
   const carryOut = (start: number, end: number): number => {
-    const outcome = attempt(start, end);
-    if (outcome !== DIRECT_OUTCOME.notHere && Atomics.load(words, Word.engineOwes) === 1) ring();
+    const outcome = attempt(() => direct.carryOut(heap, start, end, place));
+    // during a chunk the main thread waits for its end, and has to hand that out then anyway
+    const isInChunk = Atomics.load(words, Word.chunk) === ChunkState.handling;
+    if (outcome !== DIRECT_OUTCOME.notHere && Atomics.load(words, Word.engineOwes) === 1 && !isInChunk) ring();
     long = direct.takeLong();
     longRead = 0;
     return outcome;
@@ -215,6 +220,28 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
       left = before;
     }
     return 0;
+  };
+  /** @returns how many bytes were sent, or an error below zero */
+  const sendMessage = (offset: number, length: number): number => {
+    // what begins so main believes to come from here
+    if (heap[offset] === BEGINS_ENTRY) return -EINVAL;
+    release();
+    deadline = undefined;
+    if (sender.fits(length)) {
+      sender.sendByRing(heap.subarray(offset, offset + length));
+      ring();
+      return length;
+    }
+    const stalled = awaitRoom(Math.ceil(length / 1024));
+    if (stalled < 0) return stalled;
+    sender.sendByPort(heap.subarray(offset, offset + length));
+    if (Atomics.load(words, Word.mainAsleep) === 1) sender.wakeReceiver();
+    return length;
+  };
+  /** Sends a message, if it has any bytes, and goes on to the next event of the chunk. @returns its handle, 0, or an error below zero */
+  const nextEvent = (offset: number, length: number): number => {
+    const sent = length > 0 ? sendMessage(offset, length) : 0;
+    return sent < 0 ? sent : attempt(() => chunks.next(heap, place));
   };
   const query = (argument: number): number => {
     switch (argument) {
@@ -302,19 +329,13 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
           return length;
         }
         if (turning) turn(false);
-        if (heap[offset] === BEGINS_REQUEST) return carryOut(offset, offset + length);
-        release();
-        deadline = undefined;
-        if (sender.fits(length)) {
-          sender.sendByRing(heap.subarray(offset, offset + length));
-          ring();
+        if (heap[offset] === ASKS_EVENT) return nextEvent(offset + 1, length - 1);
+        if (length === 1 && heap[offset] === ENDS_CHUNK) {
+          chunks.end();
           return length;
         }
-        const stalled = awaitRoom(Math.ceil(length / 1024));
-        if (stalled < 0) return stalled;
-        sender.sendByPort(heap.subarray(offset, offset + length));
-        if (Atomics.load(words, Word.mainAsleep) === 1) sender.wakeReceiver();
-        return length;
+        if (heap[offset] === BEGINS_REQUEST) return carryOut(offset, offset + length);
+        return sendMessage(offset, length);
       } catch {
         return -ENOMEM;
       }

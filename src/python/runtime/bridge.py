@@ -37,6 +37,10 @@ _EVENT = 9
 NOT_HERE, VALUE, BYTES, FAILED, NIL, DONE, LONG, UNSURE = range(8)
 WHOLE = 2**29
 
+# What is written to ask for the next event of a chunk, and to end the chunk; mirrors chunk-memory.ts.
+_NEXT_EVENT = b"C"
+_END_CHUNK = b"E"
+
 _FOREVER = 1 << 52
 
 # Status of an answer; mirrors ReplyStatus in protocol.ts.
@@ -164,6 +168,22 @@ def take_thread():
 def take_event():
     """Takes the next one of the events that main has given ahead, and tells whether main has left one. Never waits."""
     return _lseek(fd, _EVENT, _QUERY) == 1
+
+
+def next_event(message):
+    """Sends a message, if there is one, and has this thread go on with the chunk, up to the next event: the present one is over.
+    Gives the handle of the execution, whose registration, records and flags `event` reads; 0 when the chunk has ended."""
+    return write(fd, _NEXT_EVENT if message is None else _NEXT_EVENT + _dumps(message, _MARSHAL_VERSION))
+
+
+def event():
+    """Number of the registration, records, and further flags of the event that has just come."""
+    return _loads(piece)
+
+
+def end_chunk():
+    """Ends the chunk, if one is under way."""
+    write(fd, _END_CHUNK)
 
 
 def open_wait():

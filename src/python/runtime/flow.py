@@ -7,7 +7,7 @@ from operator import length_hint
 
 from . import abort, atomics, bridge, calls, profiler, waits
 from .context import CONTEXT, Context
-from .convert import MAX_ELEMENTS, messages, shortened, to_replies
+from .convert import MAX_ELEMENTS, messages, shortened, to_replies, to_reply
 from .errors import FlowAborted, GearsForceStopped, error_text, stopped_text
 from .loop import note_garbage
 from .records import BREATH, Mark, Stage, lines_of
@@ -80,6 +80,19 @@ class Flow(Context):
         """Runs the flow on given records. The caller has given it context variables of its own. A flow of `plain` steps runs in a
         plain loop, and is not among the `flows` unless a step has to wait. Gives True when the caller has to go on with the next
         event, of which main has been told: not after the time `until`."""
+        if not self._run_given(plain):
+            return False
+        last = self._take()
+        goes_on = time.perf_counter() < until and bridge.take_event()
+        bridge.send(self._end_given(last, goes_on))
+        return goes_on
+
+    def run_in_chunk(self, plain):
+        """The same, but gives the message by which main is told of the end; None when main has been told, or the flow waits."""
+        return self._end_given(self._take(), False) if self._run_given(plain) else None
+
+    def _run_given(self, plain):
+        """Gives True when the flow has ended and main has yet to be told."""
         if self.observed or plain is None:
             flows[self.handle] = self
             self.begin()
@@ -97,14 +110,15 @@ class Flow(Context):
         if self.atomic:
             atomics.leave(self)
         self.state = DONE
-        ms = round(self._spent * 1000, 3)
-        last = self._take()
-        goes_on = time.perf_counter() < until and bridge.take_event()
-        calls.post("done", self.handle, last, "done", _shown(self.errors), ms, 0.0, [], [], goes_on)
+        return True
+
+    def _end_given(self, last, goes_on):
+        """The message by which main is told of the end of a flow on given records, with its last results."""
         self.steps = ()
         self.source = None
         note_garbage(self.session)
-        return goes_on
+        ms = round(self._spent * 1000, 3)
+        return ["post", "done", self.handle, last, "done", _shown(self.errors), ms, 0.0, [], [], goes_on]
 
     def reading(self, records):
         """Gives an iterator over what a reader has got. How much of that the steps have taken is known by what the iterator has
@@ -260,8 +274,11 @@ class Flow(Context):
             return []
         if self._kept is not None:
             self._kept += results
-        if len(results) == 1 and type(results[0]) is str and not self.inner and self._kept is None:
-            return [results.pop()]
+        if len(results) == 1 and not self.inner and self._kept is None:
+            reply = to_reply(results[0])
+            if type(reply) is not list:
+                results.clear()
+                return [reply]
         replies = [] if self.inner else to_replies(results)
         results.clear()
         last = []

@@ -5,7 +5,7 @@ import gc
 import sys
 import time
 
-from . import abort, calls, loop, origins, packages, profiler, registrations, scripts, sockets, timers, waits
+from . import abort, bridge, calls, loop, origins, packages, profiler, registrations, scripts, sockets, timers, waits
 from . import api as _api  # noqa: F401 - fills the globals of scripts
 from . import polling as _polling  # noqa: F401 - makes `select` know sockets
 from .context import BYTES
@@ -121,6 +121,33 @@ def _events(number, flags, events):
             return
 
 
+def _chunk(flags):
+    """Events of `sync` registrations, which commands cause that this thread carries out in between. When one of them has to
+    wait, main goes on with the rest."""
+    told = None
+    try:
+        while (handle := bridge.next_event(told)) != 0:
+            try:
+                told = contextvars.Context().run(_run_in_chunk, handle, flags)
+            except BaseException as error:
+                told = None
+                _failed(("event", handle), error)
+            if told is None and handle in flows:
+                return
+    finally:
+        bridge.end_chunk()
+
+
+def _run_in_chunk(handle, flags):
+    number, records, more = bridge.event()
+    registration = registrations.registrations.get(number)
+    if registration is None:
+        _end(handle, "aborted", [])
+        return None
+    source = GivenSource(revive(records) if more else records)
+    return Flow(handle, registration.session, registration.steps, source, flags=flags).run_in_chunk(registration.plain)
+
+
 def _discard(handle):
     flow = flows.get(handle)
     if flow is not None:
@@ -182,6 +209,7 @@ _HANDLERS = {
     "start": _start,
     "event": _event,
     "events": _events,
+    "chunk": _chunk,
     "discard": _discard,
     "abort": _abort,
     "unregister": _unregister,

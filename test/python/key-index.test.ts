@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { KeyIndex } from "../../src/registrations/key-index.ts";
+import { KeyIndex } from "../../src/python/key-index.ts";
 import { Words } from "../../src/registrations/words.ts";
 
 /** What a prefix matches, as the specification says it. */

@@ -1,0 +1,156 @@
+/**
+ * Commands of one client that lie here one after the other, and that somebody carries out together: see {@link ChunkRunner}. What
+ * was not carried out by then is decoded again, and goes its usual way.
+ */
+import type { Caller } from "../commands/caller.ts";
+import type { CallsTogether, CommandRow } from "../commands/command.ts";
+import type { Asking, ChunkRunner, Path } from "../commands/path.ts";
+import { wordOf } from "../engine/traits.ts";
+import { andThen, type Maybe } from "../maybe.ts";
+import type { Reply } from "../resp/reply.ts";
+import type { RequestDecoder, TakenRow } from "../resp/request-decoder.ts";
+import type { ClientState } from "./client-state.ts";
+import type { ClientTurn } from "./client-turn.ts";
+import type { EngineLink } from "./engine-link.ts";
+import type { Replies } from "./replies.ts";
+import type { Router } from "./router.ts";
+
+/** Most commands, and most of their bytes; as in `chunk-memory.ts`. */
+const MOST_COMMANDS = 512;
+const MOST_BYTES = 64 * 1024;
+
+/** Gives a client the reply of a command of ours. @param ms how long the command ran, in milliseconds */
+type OwnAnswer = (reply: Reply, args: readonly Buffer[], ms: number) => void;
+
+interface ClientChunksOptions {
+  readonly path: Path;
+  readonly router: Router;
+  readonly asking: Asking;
+  readonly decoder: RequestDecoder;
+  readonly turn: ClientTurn;
+  readonly state: ClientState;
+  readonly replies: Replies;
+  readonly engine: EngineLink;
+  readonly isFull: () => boolean;
+  readonly caller: () => Caller;
+}
+
+export class ClientChunks {
+  readonly #options: ClientChunksOptions;
+  /** Nothing was carried out: the next command goes its usual way. */
+  #wasFutile = false;
+
+  constructor(options: ClientChunksOptions) {
+    this.#options = options;
+  }
+
+  /** Takes the decoder's present request together with those after it, if that is possible. @returns whether it is */
+  take(): boolean {
+    if (this.#wasFutile) {
+      this.#wasFutile = false;
+      return false;
+    }
+    const { decoder, turn } = this.#options;
+    const runner = this.#isSimple ? this.#runner : undefined;
+    const row = runner && decoder.takeRow(Math.min(runner.most, MOST_COMMANDS), MOST_BYTES, this.#accepting(runner));
+    if (!row) return false;
+    let isNow = true;
+    // what comes later is looked at again: who has a say in these commands may have changed
+    turn.exclusive(() => (isNow ? this.#run(runner, row) : decoder.giveBack(row.bytes)));
+    isNow = false;
+    return true;
+  }
+
+  /**
+   * The same for calls of a command of ours, whose user may run it.
+   * @param answer gives a reply of the command with these arguments, which ran for so many milliseconds
+   */
+  takeOwn(row: CommandRow, together: CallsTogether, answer: OwnAnswer): boolean {
+    const { decoder, turn } = this.#options;
+    const most = this.#wasFutile || !this.#isSimple ? 0 : Math.min(together.most, MOST_COMMANDS);
+    this.#wasFutile = false;
+    if (most < 2) return false;
+    const all: Buffer[][] = [decoder.copy(1)];
+    const name = Buffer.from(decoder.view(0));
+    const accepts = (): boolean => {
+      const words = decoder.count - 1;
+      const isSame = words >= row.minArgs && words <= row.maxArgs && decoder.view(0).equals(name);
+      if (!isSame || !this.#isFreeOf(row.name)) return false;
+      all.push(decoder.copy(1));
+      return true;
+    };
+    const [first = []] = all;
+    const isFine = first.length >= row.minArgs && first.length <= row.maxArgs;
+    const taken = isFine ? decoder.takeRow(most, MOST_BYTES, accepts) : undefined;
+    if (!taken) return false;
+    let isNow = true;
+    turn.exclusive(() => (isNow ? this.#runOwn(together, all, taken, answer) : decoder.giveBack(taken.bytes)));
+    isNow = false;
+    return true;
+  }
+
+  #runOwn(
+    together: CallsTogether,
+    all: readonly (readonly Buffer[])[],
+    { bytes, ends }: TakenRow,
+    answer: OwnAnswer,
+  ): Maybe<void> {
+    let at = 0;
+    const done = together.run(all.slice(0, ends.length), (reply, ms) => answer(reply, all[at++] as Buffer[], ms));
+    return andThen(done, (count) => this.#giveBack(count, bytes, ends));
+  }
+
+  /** What was not carried out is decoded again. */
+  #giveBack(count: number, bytes: Buffer, ends: readonly number[]): void {
+    this.#wasFutile = count === 0;
+    this.#options.decoder.giveBack(bytes.subarray(count === 0 ? 0 : ends[count - 1]));
+  }
+
+  /** Has nobody anything to do with the present request, which is one of ours? */
+  #isFreeOf(name: string): boolean {
+    const { path, decoder, asking } = this.#options;
+    return !path.active || path.find(name, decoder, asking) === undefined;
+  }
+
+  /** Says of the decoder's present request whether it comes with the one that is the present one now. */
+  #accepting(runner: ChunkRunner): () => boolean {
+    const { decoder, path } = this.#options;
+    const accepts = (): boolean => this.#runner === runner;
+    if (!path.isLeftToChunks) return accepts;
+    // then what holds for a command holds for all of its name and with as many arguments: mostly the one before
+    let name = Buffer.from(decoder.view(0));
+    let { count } = decoder;
+    return () => {
+      if (decoder.count === count && decoder.view(0).equals(name)) return true;
+      if (!accepts()) return false;
+      name = Buffer.from(decoder.view(0));
+      count = decoder.count;
+      return true;
+    };
+  }
+
+  /** Is the client owed nothing, and are its next replies those of its next commands? */
+  get #isSimple(): boolean {
+    const { state, replies, isFull } = this.#options;
+    return replies.empty && !state.transaction && state.replies === "on" && !state.listens && !isFull();
+  }
+
+  /** Who carries out the decoder's present request together with others. */
+  get #runner(): ChunkRunner | undefined {
+    const { path, router, decoder, asking } = this.#options;
+    return router.find(decoder) ? undefined : path.chunkOf(wordOf(decoder.view(0)), decoder, asking);
+  }
+
+  #run(runner: ChunkRunner, { bytes, ends }: TakenRow): Maybe<void> {
+    const { engine, replies, caller } = this.#options;
+    let count = 0;
+    const lent = engine.lend(
+      (connection) => runner.run(caller(), connection, bytes, ends),
+      (done) => {
+        count = done;
+        for (let at = 0; at < done; at++) replies.expect();
+      },
+    );
+    return andThen(lent, () => this.#giveBack(count, bytes, ends));
+  }
+}

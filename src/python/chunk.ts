@@ -1,0 +1,156 @@
+/**
+ * The main thread's side of a chunk (see `chunk-memory.ts`): offers it to an interpreter, takes what that tells, and waits within
+ * the call, but not long. An execution that has begun and ended by then never was a job. One that goes on becomes a job as
+ * others are, and the interpreter ends the chunk when that one has ended, or waits.
+ */
+import { ChunkState, type ChunkTerms, EndFlag, Entry, readEntry } from "./chunk-memory.ts";
+import { BadMessage, type CallMessage, type PostArgs, type PostMessage } from "./messages.ts";
+import type { PythonRequest } from "./protocol.ts";
+import type { ChunkEnd, ChunkOffer } from "./python-host.ts";
+import type { PythonWorker } from "./python-worker.ts";
+
+/** How long this thread waits for a chunk and does nothing else: a little longer than a chunk lasts. */
+const PATIENCE_MS = 5;
+/** After this time the interpreter begins no further command. */
+const LONGEST_MS = 3;
+/** How long this thread waits for the end of a command, once no further one is to follow. */
+const LAST_COMMAND_MS = 50;
+/** Most executions of a chunk. */
+const MOST_EXECUTIONS = 1_024;
+
+/** The interpreter, as far as a chunk has to do with it. */
+interface ChunkHome {
+  readonly worker: PythonWorker;
+  chunk: object | undefined;
+  post(message: PythonRequest): void;
+}
+
+/** An execution that has begun, and of which no end is known. */
+interface Begun {
+  readonly handle: number;
+  readonly registration: number;
+}
+
+export class Chunk {
+  readonly #home: ChunkHome;
+  readonly #offer: ChunkOffer;
+  #begun: Begun | undefined;
+  #isAdopted = false;
+  #end: ChunkEnd | undefined;
+  #onEnd: (end: ChunkEnd) => void = () => {};
+
+  constructor(home: ChunkHome, offer: ChunkOffer) {
+    this.#home = home;
+    this.#offer = offer;
+  }
+
+  /**
+   * Offers the chunk, and waits for its end.
+   * @param nextHandle gives out the handles of its executions
+   */
+  run(nextHandle: () => number): ChunkEnd | Promise<ChunkEnd> {
+    const { worker } = this.#home;
+    const { events, client, listener, outputLimit, commands, ends, flags } = this.#offer;
+    const handle = nextHandle();
+    for (let more = 1; more < MOST_EXECUTIONS; more++) nextHandle();
+    const terms: ChunkTerms = {
+      ...{ events, client, listener, outputLimit, handle },
+      handles: MOST_EXECUTIONS,
+      milliseconds: LONGEST_MS,
+    };
+    worker.chunk.offer(terms, commands, ends);
+    this.#home.post(["chunk", flags]);
+    worker.awaitMessages(() => this.#end !== undefined || this.#isAdopted, PATIENCE_MS);
+    if (this.#end === undefined && !this.#isAdopted) this.#stop();
+    if (this.#end !== undefined) return this.#end;
+    return new Promise((resolve) => {
+      this.#onEnd = resolve;
+    });
+  }
+
+  /** Do its executions change things of which others are told as they go? */
+  get tellsOthers(): boolean {
+    return this.#offer.events > 0;
+  }
+
+  /** Takes what the interpreter's JavaScript tells. @throws BadMessage when Python has left something out */
+  tell(bytes: Buffer): void {
+    const { kind, first, second, told } = readEntry(bytes);
+    const { sink } = this.#offer;
+    if (kind === Entry.own) {
+      sink.onOwn(told);
+      return;
+    }
+    if (this.#begun !== undefined && !this.#isAdopted) throw new BadMessage("chunk: an execution has no end");
+    if (told.length > 0) sink.onTold(told);
+    if (kind === Entry.begun) {
+      this.#begun = { handle: first, registration: second };
+      this.#isAdopted = false;
+    } else if (kind === Entry.end) this.#ended(first);
+  }
+
+  /**
+   * A message of Python's has come.
+   * @returns true when it tells of nothing but the end of an execution of the chunk
+   */
+  takes(message: CallMessage | PostMessage): boolean {
+    const begun = this.#begun;
+    if (begun === undefined || this.#isAdopted) return false;
+    if (message.kind === "post" && message.op === "done") {
+      const args = message.args as PostArgs<"done">;
+      if (args.job === begun.handle) {
+        this.#begun = undefined;
+        this.#offer.sink.onEnded(begun.registration, args);
+        return true;
+      }
+    }
+    this.#adopt(begun);
+    return false;
+  }
+
+  /** The interpreter is gone. */
+  abandon(): void {
+    const begun = this.#begun;
+    if (begun !== undefined && !this.#isAdopted) {
+      this.#isAdopted = true;
+      this.#offer.sink.onBegun(begun.registration, begun.handle, false);
+    }
+    // what the listener is told then, if anything, is what the execution's code has caused
+    this.#ended(this.#home.worker.chunk.isHandling ? EndFlag.ownCut : 0);
+  }
+
+  /** The execution becomes a job, and the chunk ends after it. */
+  #adopt({ registration, handle }: Begun): void {
+    const { worker } = this.#home;
+    this.#isAdopted = true;
+    const goesOn = worker.chunk.move(ChunkState.handling, ChunkState.adopted) && worker.chunk.handle === handle;
+    worker.chunk.move(ChunkState.running, ChunkState.stopped);
+    this.#offer.sink.onBegun(registration, handle, goesOn);
+  }
+
+  /** It takes long: nothing further of the chunk is to begin. */
+  #stop(): void {
+    const { worker } = this.#home;
+    const isOver = (): boolean => this.#end !== undefined || this.#isAdopted;
+    if (worker.chunk.move(ChunkState.offered, ChunkState.none)) this.#ended(0);
+    else if (worker.chunk.stop()) {
+      const { handle } = worker.chunk;
+      worker.awaitMessages(() => isOver() || this.#begun?.handle === handle, LAST_COMMAND_MS);
+      if (!isOver() && this.#begun) {
+        this.#isAdopted = true;
+        this.#offer.sink.onBegun(this.#begun.registration, this.#begun.handle, true);
+      }
+    } else worker.awaitMessages(isOver, LAST_COMMAND_MS);
+  }
+
+  #ended(flags: number): void {
+    if (this.#end !== undefined) return;
+    this.#end = {
+      done: this.#home.worker.chunk.done,
+      isCut: (flags & EndFlag.ownCut) !== 0,
+      isClosed: (flags & EndFlag.closed) !== 0,
+    };
+    this.#home.chunk = undefined;
+    this.#onEnd(this.#end);
+  }
+}

@@ -1,0 +1,277 @@
+/**
+ * Commands in pipelines that cause events of `sync` registrations, which an interpreter carries out together with their events:
+ * each is dealt with as if it had come alone.
+ */
+import { describe, expect, it } from "vitest";
+import { errorOf } from "../support/errors.ts";
+import { onlyRegistration, registrations, useServer, type Value } from "../support/use-server.ts";
+import { until } from "../support/waiting.ts";
+
+const setting = useServer(["--script-time-limit", "1000"]);
+const COUNT = 100;
+
+/** Notes by which way the code has come that runs: `how:chunk` or `how:alone`. */
+const HOW = [
+  "import asyncio, sys, time",
+  "def how():",
+  "    frame, names = sys._getframe(), set()",
+  "    while frame: names.add(frame.f_code.co_name); frame = frame.f_back",
+  "    execute('INCR', 'how:chunk' if '_run_in_chunk' in names else 'how:alone')",
+  "def log(*words): execute('RPUSH', 'log', ' '.join(str(word) for word in words))",
+];
+const REGISTER = ".register('p:*', mode='sync', readValue=False, eventTypes=['set'])";
+
+/** Registers a function `f` of the record `r`, whose number is `n`. */
+async function register(...body: string[]): Promise<void> {
+  const code = [...HOW, "def f(r):", "    how()", "    n = int(r['key'].split(':')[1])"];
+  code.push(...body.map((line) => `    ${line}`), `GB('KeysReader').foreach(f)${REGISTER}`);
+  expect(await setting().client.call("RG.PYEXECUTE", code.join("\n"))).toBe("OK");
+}
+
+/** Sends commands at once. An error reply becomes its text. */
+async function pipeline(commands: readonly (readonly [string, ...string[]])[]): Promise<Value[]> {
+  const { client } = setting();
+  const replies = commands.map((command) => client.call(...command).catch((error: Error) => error.message));
+  return Promise.all(replies);
+}
+
+const sets = (count = COUNT): [string, string, string][] =>
+  Array.from({ length: count }, (_, n) => ["SET", `p:${n}`, `v${n}`]);
+const log = async (): Promise<Value> => setting().client.call("LRANGE", "log", "0", "-1");
+const numbers = (count = COUNT): string[] => Array.from({ length: count }, (_, n) => String(n));
+const executions = async (client = setting().client): Promise<string[][]> =>
+  (await client.call("RG.DUMPEXECUTIONS")) as string[][];
+
+/** How many executions have come in a chunk. */
+const inChunks = async (): Promise<number> => Number(await setting().client.call("GET", "how:chunk"));
+
+describe("commands of a pipeline", () => {
+  it("find what the events of those before them have done, and have their replies in order", async () => {
+    await register("execute('SET', 'copy', execute('GET', r['key']))", "log(n)");
+    const commands = sets().flatMap((set): [string, ...string[]][] => [set, ["GET", "copy"], ["INCR", "p:0"]]);
+    const replies = await pipeline(commands);
+    for (const [n, at] of numbers().map((n, at) => [n, at * 3] as const)) {
+      const broken = "ERR value is not an integer or out of range";
+      expect(replies.slice(at, at + 3)).toEqual(["OK", `v${n}`, broken]);
+    }
+    expect(await log()).toEqual(numbers());
+    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+  });
+
+  it("are executions as others: in order, listed, counted, with results", async () => {
+    await register("log(n)");
+    await pipeline(sets());
+    const all = await executions();
+    expect(all).toHaveLength(COUNT);
+    const ids = all.map(([, id]) => Number(id?.split("-")[1]));
+    expect(ids).toEqual([...ids].sort((a, b) => a - b));
+    expect(all.every(([, , , status]) => status === "done")).toBe(true);
+    const { numTriggered, numSuccess, numFailures, lastError } = await onlyRegistration(setting().client);
+    expect([numTriggered, numSuccess, numFailures, lastError]).toEqual([COUNT, COUNT, 0, null]);
+    expect(await setting().client.call("RG.GETRESULTS", all[7]?.[1] ?? "")).toEqual([
+      ["{'event': 'set', 'key': 'p:7'}"],
+      [],
+    ]);
+    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+  });
+
+  it("fail each for itself", async () => {
+    await register("if n % 10 == 3: raise ValueError(f'no {n}')", "log(n)");
+    expect(await pipeline(sets())).toEqual(numbers().map(() => "OK"));
+    expect(await log()).toEqual(numbers().filter((n) => !n.endsWith("3")));
+    const { numSuccess, numFailures } = await onlyRegistration(setting().client);
+    expect([numSuccess, numFailures]).toEqual([COUNT * 0.9, COUNT * 0.1]);
+    const failed = (await executions())[33]?.[1] ?? "";
+    expect(String(await setting().client.call("RG.GETRESULTS", failed))).toContain("no 33");
+    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+  });
+
+  it("are refused by the engine as ever, and cause nothing then", async () => {
+    const { client, connect } = setting();
+    await register("log(n)");
+    await client.call("ACL", "SETUSER", "few", "on", ">x", "+set", "+auth", "~p:*");
+    const few = await connect();
+    await few.call("AUTH", "few", "x");
+    const call = (...command: [string, ...string[]]): Promise<Value> => few.call(...command).catch(String);
+    const replies = await Promise.all(
+      numbers().map((n) => (n.endsWith("5") ? call("SET", `q:${n}`, "x") : call("SET", `p:${n}`, "x"))),
+    );
+    for (const n of numbers())
+      expect(String(replies[Number(n)])).toMatch(n.endsWith("5") ? /NOPERM No permissions to access a key/ : /^OK$/);
+    expect(await log()).toEqual(numbers().filter((n) => !n.endsWith("5")));
+    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+    await client.call("ACL", "DELUSER", "few");
+  });
+
+  it("keep to the database of their client, to MULTI, and to what is no command of the engine", async () => {
+    await register("log(n)");
+    const [first, second, third] = [sets(10), sets(20).slice(10), sets(30).slice(20)];
+    const replies = await pipeline([
+      ...first,
+      ["SELECT", "1"],
+      ["MULTI"],
+      ...second,
+      ["EXEC"],
+      ["RG.PYEXECUTE", "execute('RPUSH', 'log', 'script')"],
+      ...third,
+      ["DBSIZE"],
+      ["SELECT", "0"],
+    ]);
+    expect(replies.slice(22, 24)).toEqual([Array.from({ length: 10 }, () => "OK"), "OK"]);
+    expect(replies.slice(-2)).toEqual([20, "OK"]);
+    expect(await log()).toEqual([...numbers(20), "script", ...numbers(30).slice(20)]);
+  });
+
+  it("have long replies, and long arguments", async () => {
+    await register("log(n)");
+    const long = "x".repeat(300_000);
+    const commands = sets(30).flatMap(([, key]): [string, ...string[]][] => [
+      ["SET", key, key === "p:7" ? long : "y".repeat(3_000)],
+      ["GET", "p:7"],
+      ["GETRANGE", key, "0", "20000"],
+    ]);
+    const replies = await pipeline(commands);
+    expect(replies[22]).toBe(long);
+    expect(replies[88]).toBe(long);
+    expect(replies[89]).toBe("y".repeat(3_000));
+    expect(await log()).toEqual(numbers(30));
+  });
+});
+
+describe("events of a pipeline", () => {
+  it("go to all registrations in their order, also to such as come alone", async () => {
+    const step = (name: string): string => `GB().foreach(lambda r: log('${name}', r['key']))`;
+    const code = [
+      ...HOW,
+      `${step("a")}.register('p:*', mode='sync', readValue=False)`,
+      `GB().foreach(lambda r: log('b', r['key'], r['value'])).register('p:7*', mode='sync', eventTypes=['set'])`,
+      `${step("c")}.register('p:*', mode='sync', readValue=False)`,
+    ];
+    expect(await setting().client.call("RG.PYEXECUTE", code.join("\n"))).toBe("OK");
+    await pipeline([...sets(9), ["MSET", "p:3", "x", "p:7", "y", "q", "z"], ["DEL", "p:1", "p:2"]]);
+    const wanted = numbers(9).flatMap((n) => [`a p:${n}`, ...(n === "7" ? ["b p:7 v7"] : []), `c p:${n}`]);
+    wanted.push("a p:3", "c p:3", "a p:7", "b p:7 y", "c p:7", "a p:1", "c p:1", "a p:2", "c p:2");
+    expect(await log()).toEqual(wanted);
+  });
+
+  it("go to registrations in the background, too", async () => {
+    await register("log(n)");
+    const code =
+      "GB().foreach(lambda r: execute('INCR', 'background')).register('p:*', mode='async_local', readValue=False)";
+    await setting().client.call("RG.PYEXECUTE", code);
+    await pipeline(sets());
+    await until(async () => (await setting().client.call("GET", "background")) === String(COUNT), "all seen");
+    expect(await log()).toEqual(numbers());
+    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+  });
+
+  it("fire nothing by what their code does, but for keys that expire under it", async () => {
+    await register("log(n)", "execute('SET', f'p:{n + 1000}', 'x')", "if n == 50: execute('GET', 'gone')");
+    const expired =
+      "GB().foreach(lambda r: log('expired')).register('gone', mode='sync', readValue=False, eventTypes=['expired'])";
+    await setting().client.call("RG.PYEXECUTE", [...HOW, expired].join("\n"));
+    const { client } = setting();
+    await client.call("SET", "gone", "x", "PX", "1");
+    const before = await client.call("TIME");
+    await until(async () => JSON.stringify(await client.call("TIME")) !== JSON.stringify(before), "the clock goes on");
+    await pipeline(sets());
+    const seen = (await log()) as string[];
+    expect(seen.filter((line) => line !== "expired")).toEqual(numbers());
+    expect(seen.filter((line) => line === "expired")).toHaveLength(1);
+  });
+
+  it("have keys of any bytes", async () => {
+    const code = [...HOW, `GB().foreach(lambda r: (how(), log(repr(r['key']))))${REGISTER}`];
+    expect(await setting().client.call("RG.PYEXECUTE", code.join("\n"))).toBe("OK");
+    const { client } = setting();
+    const keys = Array.from({ length: 40 }, (_, n) => Buffer.from([0x70, 0x3a, 0x80 + n]));
+    await Promise.all(keys.map((key) => client.call("SET", key, "x")));
+    expect(await log()).toEqual(keys.map((key) => `bytearray(b'p:\\x${(key[2] ?? 0).toString(16)}')`));
+  });
+});
+
+describe("an execution in the middle of a pipeline", () => {
+  it("may wait for a coroutine: what comes after does not", async () => {
+    const code = [
+      ...HOW,
+      "async def f(r):",
+      "    n = int(r['key'][2:])",
+      "    if n == 20:",
+      "        while not execute('GET', 'go'): await asyncio.sleep(0.005)",
+      "    log(n)",
+      `GB().map(f)${REGISTER}`,
+    ];
+    expect(await setting().client.call("RG.PYEXECUTE", code.join("\n"))).toBe("OK");
+    await pipeline(sets());
+    await setting().client.call("SET", "go", "1");
+    const done = async (): Promise<number> => (await executions()).filter(([, , , status]) => status === "done").length;
+    await until(async () => (await done()) === COUNT, "all have ended");
+    expect(new Set((await log()) as string[])).toEqual(new Set(numbers()));
+  });
+
+  it("may ask the server for something, and sees itself", async () => {
+    await register(
+      "if n == 20:",
+      "    all = execute('RG.DUMPEXECUTIONS')",
+      "    log(len(all), [one[3] for one in all[-2:]])",
+      "    log('asked')",
+    );
+    await pipeline(sets());
+    expect(await log()).toEqual(["21 ['done', 'running']", "asked"]);
+    expect(await executions()).toHaveLength(COUNT);
+    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+  });
+
+  it("that takes long lets others in, keeps its client waiting, and can be aborted", async () => {
+    await register("if n == 20:", "    execute('SET', 'blocks', '1')", "    while True: pass", "log(n)");
+    const other = await setting().connect();
+    const replies = pipeline(sets());
+    const running = async (): Promise<string | undefined> =>
+      (await executions(other)).find(([, , , status]) => status === "running")?.[1];
+    await until(async () => (await running()) !== undefined, "it is shown");
+    const id = await running();
+    expect(await other.call("RG.ABORTEXECUTION", id ?? "")).toBe("OK");
+    expect(await replies).toEqual(numbers().map(() => "OK"));
+    expect(await log()).toEqual(numbers().filter((n) => n !== "20"));
+    const aborted = (await setting().client.call("RG.GETRESULTS", id ?? "")) as Value[][];
+    expect(String(aborted[1])).toContain("forcestopped");
+  });
+
+  it("that does not end meets the limit of its time", async () => {
+    await register("while n == 20: pass", "log(n)");
+    expect(await pipeline(sets())).toEqual(numbers().map(() => "OK"));
+    expect(await log()).toEqual(numbers().filter((n) => n !== "20"));
+    const { lastError, numFailures } = await onlyRegistration(setting().client);
+    expect([numFailures, lastError]).toEqual([1, null]);
+  });
+
+  it("may end its own registration", async () => {
+    await register("log(n)", "if n == 20: execute('RG.UNREGISTER', execute('GET', 'id'))");
+    const [{ id } = { id: "" }] = await registrations(setting().client);
+    await setting().client.call("SET", "id", id);
+    expect(await pipeline(sets())).toEqual(numbers().map(() => "OK"));
+    expect(await log()).toEqual(numbers(21));
+  });
+
+  it("whose interpreter has to be ended is lost, and nothing else is", async () => {
+    const stubborn = ["if n == 20:", "    while True:", "        try:", "            while True: pass"];
+    await register(...stubborn, "        except BaseException: pass", "log(n)");
+    expect(await pipeline(sets(60))).toEqual(numbers(60).map(() => "OK"));
+    expect(await setting().client.call("KEYS", "p:*")).toHaveLength(60);
+    expect(await log()).toEqual(numbers(60).filter((n) => n !== "20"));
+    const { numSuccess, numFailures } = await onlyRegistration(setting().client);
+    expect([numSuccess, numFailures]).toEqual([59, 1]);
+  });
+
+  it("goes on when its client has gone", async () => {
+    await register("if n == 20: time.sleep(0.1)", "log(n)");
+    const leaving = await setting().connect();
+    const replies = Promise.all(sets().map((command) => leaving.call(...command)));
+    await until(async () => (await executions()).length > 20, "it has begun");
+    leaving.close();
+    expect(await errorOf(replies)).toContain("closed");
+    const seen = async (): Promise<string[]> => (await log()) as string[];
+    expect((await seen()).slice(0, 21)).toEqual(numbers(21));
+    expect(await seen()).toEqual(numbers((await seen()).length));
+  });
+});
