@@ -98,6 +98,47 @@ describe("BGSAVE", () => {
     await expect(client.call("BGSAVE", "CANCEL")).rejects.toThrow("not in progress or scheduled");
   });
 
+  it("that is scheduled waits for a rewriting, and can be cancelled while it waits", async () => {
+    const client = await again(AOF);
+    await client.call("EVAL", "for i=1,60000 do redis.call('SET', 'many:'..i, i) end", "0");
+    await client.call("CONFIG", "SET", "rdb-key-save-delay", "1000");
+    await client.call("BGREWRITEAOF");
+    await client.call("CONFIG", "SET", "rdb-key-save-delay", "0");
+    await expect(client.call("BGSAVE")).rejects.toThrow("Use BGSAVE SCHEDULE");
+    expect(await text(client, "BGSAVE", "SCHEDULE")).toBe("Background saving scheduled");
+    expect(await text(client, "BGSAVE", "CANCEL")).toBe("Scheduled background saving cancelled");
+    await expect(client.call("BGSAVE", "CANCEL")).rejects.toThrow("not in progress or scheduled");
+    expect(await info(client, "aof_rewrite_in_progress")).toBe("1");
+    expect(await text(client, "BGSAVE", "SCHEDULE")).toBe("Background saving scheduled");
+    await client.call("CONFIG", "SET", "appendonly", "no");
+    await vi.waitFor(() => expect(existsSync(join(directory, "dump.rdb"))).toBe(true), 30_000);
+    await expect(client.call("BGSAVE", "SOMETIME")).rejects.toThrow("syntax error");
+  });
+
+  it("is refused where there is no memory for a copy, and so is a rewriting; the log says how much is missing", async () => {
+    const client = await again({ ...AOF, save: "3600 1000000" });
+    await client.call("SET", "a", "1");
+    const memory = vi.spyOn(process, "availableMemory").mockReturnValue(1024 * 1024);
+    try {
+      await expect(client.call("BGSAVE")).rejects.toThrow("ERR");
+      expect(await info(client, "rdb_last_bgsave_status")).toBe("err");
+      await expect(client.call("SET", "a", "2")).rejects.toThrow("MISCONF");
+      expect(await text(client, "GET", "a")).toBe("1");
+      await expect(client.call("BGREWRITEAOF")).rejects.toThrow("Can't execute an AOF background rewriting");
+      expect(await info(client, "aof_last_bgrewrite_status")).toBe("err");
+      const refused = /^a copy of the data .* was refused: it needs \d+ MB, and 1 MB are free$/;
+      expect(warnings.filter((line) => refused.test(line))).toHaveLength(2);
+    } finally {
+      memory.mockRestore();
+    }
+    // Valkey saves by itself again some seconds after a failure
+    await client.call("BGSAVE");
+    await becomes(client, "rdb_last_bgsave_status", "ok");
+    await client.call("BGREWRITEAOF");
+    await becomes(client, "aof_last_bgrewrite_status", "ok");
+    expect(await text(client, "SET", "a", "2")).toBe("OK");
+  });
+
   it("is ended by SHUTDOWN, which saves what is newer", async () => {
     let client = await again({ save: "3600 1000000" });
     await slowSave(client);
