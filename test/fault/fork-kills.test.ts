@@ -100,9 +100,10 @@ describe("a server that is killed while it saves and rewrites", () => {
     expect(answered).toBeGreaterThan(KILLS);
     expect(rewritten).toBeGreaterThanOrEqual(KILLS);
     figure(
-      "fork kills",
-      `kill -9 at ${KILLS} random moments of BGSAVE and BGREWRITEAOF, while ${WRITERS} clients write (appendfsync always)`,
-      `${answered} writes answered: always loaded, none lost`,
+      "persistence/5-kills-saving",
+      `kill -9 at {kills} random moments of \`BGSAVE\` and \`BGREWRITEAOF\` with \`appendfsync always\` while ${WRITERS} clients write`,
+      "{answered} writes answered: always loaded, none lost",
+      { kills: KILLS, answered },
     );
   });
 });

@@ -152,8 +152,9 @@ describe("a server whose clients register, and which is killed", () => {
     expect(worker.messages).toBeGreaterThan(KILLS);
     figure(
       `persistence/7-moment-${mode}`,
-      `kill -9 at ${KILLS} random moments with \`appendfsync ${mode}\` while clients register what writes keys, add time events and messages of a stream that is trimmed`,
-      `${worker.messages} messages, ${worker.made} registrations, ${events} time events: no key without its registration or time event, none that was acknowledged read again (${twice} that had not been acknowledged)`,
+      `kill -9 at {kills} random moments with \`appendfsync ${mode}\` while clients register what writes keys, add time events and messages of a stream that is trimmed`,
+      "{messages} messages, {made} registrations, {events} time events: no key without its registration or time event, none that was acknowledged read again ({twice} that had not been acknowledged)",
+      { kills: KILLS, messages: worker.messages, made: worker.made, events, twice },
     );
   });
 });
