@@ -22,4 +22,20 @@ export class Delta<T extends { readonly number: number }> {
     }
     return both;
   }
+
+  /** The later one has the last word on each, whatever has become of what this one says. */
+  overriddenBy(later: Delta<T>): Delta<T> {
+    const both = new Delta<T>();
+    for (const { added, removed } of [this, later]) {
+      for (const one of removed.values()) both.#say(one, false);
+      for (const one of added.values()) both.#say(one, true);
+    }
+    return both;
+  }
+
+  #say(one: T, isThere: boolean): void {
+    const [to, from] = isThere ? [this.added, this.removed] : [this.removed, this.added];
+    from.delete(one.number);
+    to.set(one.number, one);
+  }
 }

@@ -49,6 +49,10 @@ class Change {
   followedBy({ registrations, timers }: Change): Change {
     return new Change(this.registrations.followedBy(registrations), this.timers.followedBy(timers));
   }
+
+  overriddenBy({ registrations, timers }: Change): Change {
+    return new Change(this.registrations.overriddenBy(registrations), this.timers.overriddenBy(timers));
+  }
 }
 
 export class RegistrationKeeper {
@@ -61,6 +65,8 @@ export class RegistrationKeeper {
   #entering: Maybe<void> = undefined;
   /** What the store may have, although it was taken back: it has to go. */
   #undo = new Change();
+  /** Why what had changed was taken back the last time. */
+  #refusal: ReplyError | undefined;
   /** The write that goes on, and the one after it, which will take everything that has changed by then. */
   #writing: Promise<void> | undefined;
   #next: Promise<void> | undefined;
@@ -172,34 +178,43 @@ export class RegistrationKeeper {
 
   /**
    * Takes what has changed to the store, within the call where that is possible: it stands before whatever is done to the
-   * data from now on. Whether that is so tells {@link flush}.
+   * data from now on. Whether that is so tells {@link flush}. Rejects when it has been taken back on its way.
    */
   #enter(): Maybe<void> {
-    const change = this.#change;
-    const all = this.#undo.followedBy(change);
+    const [change, undo] = [this.#change, this.#undo];
+    // what has changed since is true of the store, also where it is what was to be taken back
+    const all = undo.overriddenBy(change);
     if (all.isEmpty) return undefined;
-    this.#change = new Change();
+    [this.#change, this.#undo] = [new Change(), new Change()];
     this.#entered = this.#entered.followedBy(change);
+    const notUndone = (): void => {
+      this.#undo = undo.overriddenBy(this.#undo);
+    };
     try {
       const entering = this.#options.store.enter(this.#stored(all));
-      if (!(entering instanceof Promise)) {
-        this.#undo = new Change();
-        return undefined;
-      }
-      const before = this.#entering;
-      this.#entering = Promise.resolve(before).then(() => entering);
-      return this.#entering.then(
-        () => {
-          this.#undo = new Change();
-        },
-        () => {},
-      );
+      return entering instanceof Promise ? this.#entersLater(entering, notUndone) : undefined;
     } catch (error) {
+      notUndone();
       const failed = Promise.reject(error);
       failed.catch(() => {});
       this.#entering = failed;
       return undefined;
     }
+  }
+
+  #entersLater(entering: Promise<void>, onFailed: () => void): Promise<void> {
+    const [before, refusal] = [this.#entering, this.#refusal];
+    const entered = entering.then(
+      () => {
+        if (this.#refusal !== refusal) throw this.#refusal;
+      },
+      () => onFailed(),
+    );
+    // who does not wait for it learns by `flush`
+    entered.catch(() => {});
+    this.#entering = Promise.resolve(before).then(() => entering);
+    this.#entering.catch(() => {});
+    return entered;
   }
 
   #write(): Promise<void> {
@@ -221,9 +236,12 @@ export class RegistrationKeeper {
     } catch (error) {
       if (!this.#failing) log.error(`registrations can not be kept, and are refused until they can: ${textOf(error)}`);
       this.#failing = true;
+      this.#refusal =
+        error instanceof ReplyError
+          ? error
+          : new ReplyError(`MISCONF Errors writing the registrations to disk: ${reasonOf(error)}`);
       this.#takeBack(change);
-      if (error instanceof ReplyError) throw error;
-      throw new ReplyError(`MISCONF Errors writing the registrations to disk: ${reasonOf(error)}`);
+      throw this.#refusal;
     }
     if (this.#failing) log.info("registrations are kept again");
     this.#failing = false;

@@ -1,13 +1,20 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Ids, NODE_ID } from "../../src/executions/ids.ts";
 import { Session, SessionRegistry } from "../../src/executions/session.ts";
+import type { Maybe } from "../../src/maybe.ts";
 import type { PythonHost } from "../../src/python/python-host.ts";
 import type { Registration } from "../../src/registrations/registration.ts";
 import { type ReaderSide, RegistrationRegistry } from "../../src/registrations/registration-registry.ts";
 import type { KeptTimer, TimeEventSpec } from "../../src/registrations/time-events.ts";
 import { FileStore } from "../../src/store/file-store.ts";
 import { type KeptTimers, RegistrationKeeper } from "../../src/store/registration-keeper.ts";
-import { type ChangeFile, SeparateStore, type StoredChange } from "../../src/store/store.ts";
+import {
+  type ChangeFile,
+  SeparateStore,
+  type Store,
+  type StoredChange,
+  type StoredState,
+} from "../../src/store/store.ts";
 import { spec } from "../support/spec.ts";
 import { noSpace } from "./faulty-disk.ts";
 import { Lines } from "./support.ts";
@@ -20,7 +27,7 @@ afterEach(async () => {
 });
 
 /** A server's registrations in a directory, or in another store. */
-async function start(where: string | ChangeFile) {
+async function start(where: string | ChangeFile | Store) {
   const ids = new Ids();
   const sessions = new SessionRegistry();
   const active = new Set<Registration>();
@@ -46,7 +53,7 @@ async function start(where: string | ChangeFile) {
   const log = new Lines();
   const registrations = new RegistrationRegistry({ ids, host, sessions, readers });
   const file = typeof where === "string" ? new FileStore({ directory: where, versions: VERSIONS, log }) : where;
-  const store = new SeparateStore(file);
+  const store = "settle" in file ? file : new SeparateStore(file);
   const timers = new FakeTimers();
   const keeper: RegistrationKeeper = new RegistrationKeeper({
     ...{ store, registrations, ids, timers, log },
@@ -120,6 +127,37 @@ class SlowStore implements ChangeFile {
         resolve();
       });
     });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** Data that take nothing while they are told so; what is in them survives. */
+class DataStore implements Store {
+  readonly there = new Set<number>();
+  refuses = false;
+  /** Resolves when a change enters; undefined: within the call. */
+  way: Promise<void> | undefined;
+  settled: Promise<void> = Promise.resolve();
+
+  load(): Promise<StoredState> {
+    return Promise.resolve({ items: [], newer: [], ended: [] });
+  }
+
+  enter({ added, removed }: StoredChange): Maybe<void> {
+    if (this.refuses) throw noSpace();
+    const take = (): void => {
+      for (const { number } of removed) this.there.delete(number);
+      for (const { number } of added) this.there.add(number);
+    };
+    if (this.way) return this.way.then(take);
+    take();
+  }
+
+  settle(): Promise<void> {
+    return this.refuses ? Promise.reject(noSpace()) : this.settled;
   }
 
   close(): Promise<void> {
@@ -345,5 +383,46 @@ describe("what can not be written", () => {
     store.ends.shift()?.();
     await server.keeper.flush();
     expect(store.written.at(-1)).toEqual({ added: [], removed: [{ kind: "timer", number: 5 }] });
+  });
+
+  it("is not there when it ends after all, whether or not it had entered the data", async () => {
+    const store = new DataStore();
+    const server = await start(store);
+    const [one, two] = await run(server, new Session("s"), ["one", "two"]);
+    if (!one || !two) throw new Error("nothing was registered");
+    store.refuses = true;
+    server.registrations.remove(one, false);
+    await expect(server.registrations.kept()).rejects.toThrow(REFUSED);
+    expect([...store.there]).toEqual([0, 1]);
+    expect(described(server).toSorted()).toEqual(["one", "two"]);
+    store.refuses = false;
+    server.registrations.remove(one, false);
+    await server.registrations.kept();
+    expect([...store.there]).toEqual([1]);
+  });
+
+  it("leaves the data also when it was on its way there while what came before could not be kept", async () => {
+    const store = new DataStore();
+    const server = await start(store);
+    let fail = (_error: Error): void => {};
+    store.settled = new Promise((_, reject) => {
+      fail = reject;
+    });
+    const first = run(server, new Session("s"), ["one"]);
+    await turn();
+    let enter = (): void => {};
+    store.way = new Promise((resolve) => {
+      enter = resolve;
+    });
+    const second = run(server, new Session("t"), ["two"]);
+    fail(noSpace());
+    await expect(first).rejects.toThrow(REFUSED);
+    store.settled = Promise.resolve();
+    enter();
+    await expect(second).rejects.toThrow(REFUSED);
+    store.way = undefined;
+    await run(server, new Session("u"), ["three"]);
+    expect([...store.there]).toEqual([2]);
+    expect(described(server)).toEqual(["three"]);
   });
 });
