@@ -173,7 +173,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
     infoSections(sections, { registry: executions.executions, registrations, sessions, requirements, ...showing }),
   );
 
-  const page = consoleRoom(data, commands, python, executions, listener, base);
+  const page = consoleRoom(data, commands, python, executions, listener, visibility, base);
 
   const loadData = async (): Promise<void> => {
     await keptUsers?.load();

@@ -21,6 +21,8 @@ const COMMON = [
   "in-turns.ts",
   "listening.ts",
   "maybe.ts",
+  "newest.ts",
+  "utf8.ts",
   "timer.ts",
   "test-clock.ts",
 ];
@@ -109,7 +111,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["visibility/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/", "registrations/"]],
   ["gateway/", ["resp/", "engine/", ...COMMANDS]],
   // runs in browsers, and knows the server by its replies only
-  ["console/page/", ["../examples/"]],
+  ["console/page/", ["../examples/", "python-strings.ts"]],
   ["console/", [...ENGINE, ...COMMANDS, ...PYTHON, "python/limited-log.ts", "resp/", "executions/"]],
   ["base.ts", []],
   ["cache-folders.ts", []],
@@ -121,6 +123,9 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["listening.ts", []],
   ["garbage.ts", []],
   ["maybe.ts", []],
+  ["newest.ts", []],
+  ["utf8.ts", []],
+  ["python-strings.ts", []],
   ["version.ts", []],
   ["stack.ts", []],
   ["signals.ts", []],
@@ -134,6 +139,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
     [
       ...[
         "config/",
+        "python-strings.ts",
         "engine/engine-client.ts",
         "engine/url.ts",
         "engine/upstream-connection.ts",
@@ -195,6 +201,11 @@ describe("imports", () => {
     expect(files.length).toBeGreaterThan(10);
     expect(importsOf("commands/table.ts")).toContain("resp/reply.ts");
     expect(importsOf("config.ts")).toContain("config/options.ts");
+  });
+
+  it("have names of their own, by which files are found", () => {
+    const names = files.map((file) => posix.basename(file));
+    expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([]);
   });
 
   it("go round in no circle", () => {

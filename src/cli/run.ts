@@ -5,7 +5,7 @@ import { ConfigError } from "../config.ts";
 import { ProgressLine } from "./progress-line.ts";
 import type { CommandArguments } from "./program-commands.ts";
 import { readableError, type ScriptText } from "./python-text.ts";
-import { type ResultForm, resultLine } from "./results.ts";
+import { type ResultForm, resultLine } from "./result-lines.ts";
 import { runScript, type ScriptOutcome } from "./run-script.ts";
 import { whenChanged } from "./watch.ts";
 import { checkServerOptions, withServer } from "./with-server.ts";

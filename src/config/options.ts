@@ -528,6 +528,12 @@ export const OPTIONS = {
     default: [],
     summary: "name by which browsers reach the console, besides addresses and `localhost`; may be given many times",
   },
+  "http-tls": {
+    kind: "switch",
+    section: "server",
+    default: false,
+    summary: "the console's port speaks TLS, with `tls-cert-file` and `tls-key-file`",
+  },
   "cache-dir": {
     kind: "text",
     section: "server",

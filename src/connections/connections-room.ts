@@ -6,7 +6,7 @@ import type { ExecutionRoom } from "../executions/execution-room.ts";
 import type { PythonRoom } from "../python/python-room.ts";
 import { Connections } from "./connections.ts";
 import { Judge } from "./judge.ts";
-import { Resolver } from "./resolver.ts";
+import { HostResolver } from "./host-resolver.ts";
 import { Targets } from "./targets.ts";
 import { TlsContexts } from "./tls-contexts.ts";
 
@@ -22,7 +22,7 @@ export function connectionsRoom(
   const connections = new Connections({
     judge: new Judge({
       targets: new Targets(config.allowConnect),
-      resolver: new Resolver(),
+      resolver: new HostResolver(),
       users: config.allowConnectUsers.flatMap((text) => text.split(/[\s,]+/)).filter((name) => name !== ""),
       rights: users,
     }),

@@ -1,5 +1,6 @@
 /** The connections of one interpreter, by the numbers that its code has given them, and what it may connect to by names. */
 import type { Connection, Watcher } from "./connection.ts";
+import { remember } from "../newest.ts";
 
 /** A connection, and whose it is. */
 export class Held {
@@ -54,12 +55,7 @@ export class InterpreterConnections {
 
   /** A name that may be resolved has this address: its code will connect to that. */
   grant(address: string, name: string): void {
-    this.#grants.delete(address);
-    this.#grants.set(address, { name, until: performance.now() + GRANT_MS });
-    for (const oldest of this.#grants.keys()) {
-      if (this.#grants.size <= GRANTS) break;
-      this.#grants.delete(oldest);
-    }
+    remember(this.#grants, address, { name, until: performance.now() + GRANT_MS }, GRANTS);
   }
 
   /** The name that was resolved to this address last; undefined: none was. */

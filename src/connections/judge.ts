@@ -3,12 +3,12 @@ import type { UserRights } from "../engine/user-rights.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import { type Host, readHost } from "./hosts.ts";
 import type { InterpreterConnections } from "./interpreter-connections.ts";
-import type { Resolver } from "./resolver.ts";
+import type { HostResolver } from "./host-resolver.ts";
 import { shownTarget, type Targets } from "./targets.ts";
 
 export interface JudgeOptions {
   readonly targets: Targets;
-  readonly resolver: Resolver;
+  readonly resolver: HostResolver;
   /** Users who may connect although they have not all rights. */
   readonly users: readonly string[];
   readonly rights: Pick<UserRights, "isFree" | "refusal">;

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { createSecureContext, rootCertificates, type SecureContext, type SecureContextOptions } from "node:tls";
 import { ReplyError } from "../errors.ts";
+import { remember } from "../newest.ts";
 
 export interface ContextSettings {
   /** Certificates of CAs, as PEM; they are added to the server's own if those are wanted, too. */
@@ -31,13 +32,8 @@ export class TlsContexts {
   get(settings: ContextSettings): SecureContext {
     const key = createHash("sha256").update(JSON.stringify(settings)).digest("base64");
     const known = this.#kept.get(key);
-    this.#kept.delete(key);
     const context = known ?? this.#make(settings);
-    this.#kept.set(key, context);
-    for (const oldest of this.#kept.keys()) {
-      if (this.#kept.size <= KEPT) break;
-      this.#kept.delete(oldest);
-    }
+    remember(this.#kept, key, context, KEPT);
     return context;
   }
 

@@ -9,6 +9,9 @@ import { type ConsoleOptions, ConsoleServer } from "./console-server.ts";
 import { History } from "./history.ts";
 import type { Figures } from "./page/wire.ts";
 import { LogStreams } from "./log-streams.ts";
+import { Monitoring } from "./monitoring.ts";
+import { Slowest } from "./slowest.ts";
+import { consoleTls } from "./console-tls.ts";
 
 /** What the console has to know of those who serve clients. */
 interface Serving {
@@ -16,6 +19,12 @@ interface Serving {
   readonly protects: boolean;
   readonly authRequired: boolean;
   isLocal: ConsoleOptions["isLocal"];
+}
+
+/** What monitoring asks for. */
+interface Shown {
+  prometheus(): string;
+  problem(): string | undefined;
 }
 
 /** What a request has besides a script: the other options, and JSON's escapes. */
@@ -29,8 +38,12 @@ export function consoleRoom(
   { host, scriptLog }: PythonRoom,
   { executions, runner }: ExecutionRoom,
   serving: Serving,
+  shown: Shown,
   { config, log }: Base,
 ): ConsoleServer {
+  const slowest = new Slowest();
+  if (config.httpPort > 0) executions.onSettled = (execution) => slowest.note(execution);
+  const authRequired = (): boolean => serving.authRequired;
   const figures = (): Figures => {
     const { done, failed, aborted, ms } = executions.ended;
     const { interpreters, queued, oldestWaitMs } = host.figures();
@@ -47,14 +60,17 @@ export function consoleRoom(
   return new ConsoleServer({
     port: config.httpPort,
     bind: config.httpBind,
+    tls: consoleTls(config),
     names: config.httpHost,
     maxBody: config.maxScriptSize * JSON_FACTOR + BESIDES_SCRIPT,
     commands: new ConsoleCommands({ engine, table, path, gate }),
     history: new History(figures),
     logs: new LogStreams(scriptLog),
+    slowest,
+    monitoring: new Monitoring({ metrics: () => shown.prometheus(), problem: () => shown.problem(), authRequired }),
     isLocal: (socket) => serving.isLocal(socket),
     protects: () => serving.protects,
-    authRequired: () => serving.authRequired,
+    authRequired,
     log,
   });
 }

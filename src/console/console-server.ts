@@ -2,26 +2,35 @@
  * The HTTP port of the console: a page for browsers, and what the page asks. There is no data without a login, and nothing is
  * done for other pages that a browser has open. docs/security.md says what is promised of it.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { TlsOptions } from "node:tls";
 import { listening } from "../listening.ts";
 import type { Logger } from "../log.ts";
 import { PageFiles } from "./page-files.ts";
 import type { ConsoleCommands } from "./console-commands.ts";
-import { isKnownHost, type Refusal, refusedAsForeign } from "./guard.ts";
+import { isForeignSite, isKnownHost, type Refusal, refusedAsForeign } from "./guard.ts";
 import type { History } from "./history.ts";
 import { type Login, Logins } from "./logins.ts";
 import type { LogStreams } from "./log-streams.ts";
+import type { Monitoring } from "./monitoring.ts";
+import type { Part } from "./page/wire.ts";
 import { replyJson } from "./reply-json.ts";
+import type { Slowest } from "./slowest.ts";
 
 export interface ConsoleOptions {
   readonly port: number;
   readonly bind: string;
+  /** How it speaks TLS; undefined: it does not. */
+  readonly tls: TlsOptions | undefined;
   /** Names by which browsers may call it, see {@link isKnownHost}. */
   readonly names: readonly string[];
   /** Longest request, in bytes. */
   readonly maxBody: number;
   readonly commands: ConsoleCommands;
   readonly history: History;
+  readonly slowest: Slowest;
+  readonly monitoring: Monitoring;
   readonly logs: LogStreams;
   /** Is this client's address one of this machine? */
   readonly isLocal: (socket: IncomingMessage["socket"]) => boolean;
@@ -75,17 +84,18 @@ export class ConsoleServer {
 
   /** Begins to listen; does nothing without a port. @throws InternalError when the address can not be used */
   async listen(): Promise<void> {
-    const { port, bind, history, log } = this.#options;
+    const { port, bind, tls, history, log } = this.#options;
     if (port === 0) return;
     this.#files = new PageFiles();
     const limits = { requestTimeout: TIMEOUT_MS, headersTimeout: TIMEOUT_MS, connectionsCheckingInterval: 1_000 };
-    const server = createServer(limits, (request, response) => {
+    const answer: RequestListener = (request, response) => {
       this.#answer(request, response).catch((error: unknown) => {
         log.error({ err: error }, "a request of the console could not be dealt with");
         if (response.headersSent) response.destroy();
         else send(response, 500, { error: "ERR internal error" });
       });
-    });
+    };
+    const server = tls ? createTlsServer({ ...tls, ...limits }, answer) : createServer(limits, answer);
     server.maxConnections = MAX_CONNECTIONS;
     await listening(server, { port, host: bind });
     this.#server = server;
@@ -112,6 +122,8 @@ export class ConsoleServer {
     const refusal = this.#refusal(request);
     if (refusal) refuse(response, refusal);
     else if (path.startsWith("/api/")) await this.#api(path, request, response);
+    else if (path === "/healthz") this.#options.monitoring.health(response);
+    else if (path === "/metrics") await this.#metrics(request, response);
     else this.#file(path, request, response);
   }
 
@@ -141,6 +153,23 @@ export class ConsoleServer {
     response.end(request.method === "HEAD" ? undefined : zipped ? file.gzip : file.bytes);
   }
 
+  /** For programs, which have no cookie: they send user and password each time, where there are some. */
+  async #metrics(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { monitoring, commands } = this.#options;
+    const foreign = isForeignSite(request.headers);
+    if (foreign) return refuse(response, foreign);
+    const login = this.#loginOf(request);
+    const refusal = login ? undefined : await monitoring.refusal(request, this.#logins);
+    if (refusal) {
+      response.setHeader("www-authenticate", 'Basic realm="regears"');
+      return refuse(response, refusal);
+    }
+    const user = login?.user ?? monitoring.userOf(request);
+    const refused = await commands.refusal(user, [Buffer.from("rg.info")]);
+    if (refused !== undefined) return refuse(response, { status: 403, text: refused });
+    monitoring.figures(response);
+  }
+
   async #api(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const method = request.method ?? "";
     const foreign = refusedAsForeign({ method, headers: request.headers });
@@ -165,8 +194,12 @@ export class ConsoleServer {
       send(response, 200, {});
     },
     "POST /api/run": (exchange) => this.#run(exchange),
-    "GET /api/history": async ({ response, login }) => {
-      if (await this.#mayRead(login, response)) send(response, 200, this.#options.history.samples);
+    "GET /api/history": async ({ request, response, login }) => {
+      if (!(await this.#mayRead(login, response))) return;
+      send(response, 200, this.#options.history.since(Number(queryOf(request).get("after") ?? 0)));
+    },
+    "GET /api/slow": async ({ response, login }) => {
+      if (await this.#mayRead(login, response)) send(response, 200, this.#options.slowest.all);
     },
     "GET /api/log": async ({ response, login }) => {
       if (!(await this.#mayRead(login, response))) return;
@@ -192,13 +225,13 @@ export class ConsoleServer {
   async #run({ request, response, login }: Exchange): Promise<void> {
     const body = await bodyOf(request, this.#options.maxBody);
     if (body === undefined) return refuse(response, { status: 413, text: "too long" });
-    const { args } = asObject(body);
+    const { args, part } = asObject(body);
     if (!isTexts(args)) return refuse(response, { status: 400, text: "args is a list of texts" });
     const gone = new AbortController();
     response.once("close", () => gone.abort());
     const words = args.map((arg) => Buffer.from(arg));
     const reply = await this.#options.commands.run(login, words, gone.signal, this.#options.isLocal(request.socket));
-    send(response, 200, { reply: replyJson(reply) });
+    send(response, 200, { reply: replyJson(reply, partOf(part)) });
   }
 
   /** What has no command of its own needs the right to read, as RG.DUMPEXECUTIONS does. */
@@ -222,10 +255,21 @@ export class ConsoleServer {
 /** Cookies do not know ports: servers on one machine have names of their own. */
 const cookieName = (port: number | undefined): string => `regears-${port ?? 0}`;
 
-const cookieOf = ({ socket }: IncomingMessage, token: string, more = ""): string =>
-  [`${cookieName(socket.localPort)}=${token}`, "HttpOnly", "SameSite=Strict", "Path=/", ...(more ? [more] : [])].join(
-    "; ",
-  );
+function cookieOf({ socket }: IncomingMessage, token: string, more = ""): string {
+  const secure = "encrypted" in socket ? "Secure" : "";
+  const parts = [`${cookieName(socket.localPort)}=${token}`, "HttpOnly", "SameSite=Strict", "Path=/", secure, more];
+  return parts.filter(Boolean).join("; ");
+}
+
+const queryOf = ({ url }: IncomingMessage): URLSearchParams => new URL(url ?? "/", "http://console").searchParams;
+
+/** What of a reply is wanted; undefined: all, or it is no such thing. */
+function partOf(value: unknown): Part | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { from, most, match } = value as Record<string, unknown>;
+  const isCount = (count: unknown): count is number => Number.isSafeInteger(count) && Number(count) >= 0;
+  return isCount(from) && isCount(most) && typeof match === "string" ? { from, most, match } : undefined;
+}
 
 function send(response: ServerResponse, status: number, value: unknown): void {
   if (response.destroyed) return;

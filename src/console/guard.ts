@@ -41,6 +41,12 @@ export function refusedAsForeign({ method, headers }: Asked): Refusal | undefine
   return undefined;
 }
 
+/** Why something is refused that may be opened in a browser by its address; undefined: no other page asks for it. */
+export function isForeignSite({ "sec-fetch-site": site }: IncomingHttpHeaders): Refusal | undefined {
+  const known = site === undefined || site === "same-origin" || site === "none";
+  return known ? undefined : { status: 403, text: "other pages get no figures" };
+}
+
 function hostOf(origin: string): string | undefined {
   try {
     return new URL(origin).host.toLowerCase();

@@ -15,8 +15,9 @@ export class History {
     this.#figures = figures;
   }
 
-  get samples(): readonly Sample[] {
-    return this.#samples;
+  /** Those that are newer than a moment. */
+  since(moment: number): readonly Sample[] {
+    return this.#samples.filter(({ at }) => at > moment);
   }
 
   start(): void {

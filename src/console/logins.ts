@@ -1,5 +1,6 @@
 /** Who is logged in: a cookie stands for a user of the engine, who has shown the password once. */
 import { createHash, randomBytes } from "node:crypto";
+import { remember } from "../newest.ts";
 
 export interface Login {
   readonly user: string;
@@ -54,14 +55,21 @@ export class Logins {
    * @returns the login, or the reason why there is none
    */
   async begin(user: string, password: string, address: string): Promise<Login | string> {
+    return (await this.refusal(user, password, address)) ?? this.#add(user);
+  }
+
+  /**
+   * Is this somebody's password? Wrong ones are counted.
+   * @returns undefined when it is, or the reason why nobody is let in
+   */
+  async refusal(user: string, password: string, address: string): Promise<string | undefined> {
     const failures = this.#failuresOf(address);
     // counted beforehand, so that those that come at once count too
     if (failures.count >= MOST_FAILURES) return TOO_MANY;
     failures.count++;
     const refused = await this.#options.authenticate(user, password);
-    if (refused !== undefined) return refused;
-    failures.count--;
-    return this.#add(user);
+    if (refused === undefined) failures.count--;
+    return refused;
   }
 
   /** The login of a token; undefined when it is none, or over. */
@@ -103,11 +111,8 @@ export class Logins {
   #failuresOf(address: string): { count: number; until: number } {
     const known = this.#failures.get(address);
     if (known && known.until > this.#now()) return known;
-    this.#failures.delete(address);
-    const [oldest] = this.#failures.keys();
-    if (oldest !== undefined && this.#failures.size >= MOST_ADDRESSES) this.#failures.delete(oldest);
     const fresh = { count: 0, until: this.#now() + FAILURES_MS };
-    this.#failures.set(address, fresh);
+    remember(this.#failures, address, fresh, MOST_ADDRESSES);
     return fresh;
   }
 }

@@ -1,6 +1,7 @@
 /** Replies as JSON for the page, which shows them: what is too long is cut, and says so. */
 import { encode, type Reply } from "../resp/reply.ts";
-import type { ReplyJson } from "./page/wire.ts";
+import type { Part, ReplyJson } from "./page/wire.ts";
+import { utf8Of } from "../utf8.ts";
 
 /** Bytes of a reply that are looked at. */
 const MOST_BYTES = 4 * 1024 * 1024;
@@ -12,7 +13,21 @@ const MOST_TEXT = 256 * 1024;
 const MOST_DEPTH = 64;
 
 /** What a reply is for the page. */
-export function replyJson(reply: Reply): ReplyJson {
+export function replyJson(reply: Reply, part?: Part): ReplyJson {
+  if (!part || reply.type !== "array") return wholeJson(reply);
+  const { from, most, match } = part;
+  const matching = match === "" ? reply.items : reply.items.filter((item) => holds(item, match));
+  const shown = matching.slice(from, from + most);
+  const value = wholeJson({ type: "array", items: shown });
+  const after = matching.length - from - shown.length;
+  return after > 0 && Array.isArray(value) ? [...value, { more: after }] : value;
+}
+
+/** Is the text somewhere in the reply? Capital and small letters are one. */
+const holds = (reply: Reply, text: string): boolean =>
+  Buffer.concat(encode(reply, 2)).toString("utf8").toLowerCase().includes(text.toLowerCase());
+
+function wholeJson(reply: Reply): ReplyJson {
   const chunks: Uint8Array[] = [];
   let room = MOST_BYTES;
   for (const chunk of encode(reply, 2)) {
@@ -66,8 +81,8 @@ class Reader {
     if (from + length + 2 > this.#bytes.length) return undefined;
     this.#at = from + length + 2;
     const bytes = this.#bytes.subarray(from, from + length);
-    const text = bytes.toString("utf8");
-    if (text.includes("\ufffd") && !Buffer.from(text).equals(bytes)) return { bytes: escaped(bytes) };
+    const text = utf8Of(bytes);
+    if (text === undefined) return { bytes: escaped(bytes) };
     return text.length > MOST_TEXT ? `${text.slice(0, MOST_TEXT)}… (${length} bytes)` : text;
   }
 

@@ -50,6 +50,8 @@ export class ExecutionRegistry {
 
   /** Executions that have ended, of any kind. `failed` are those with an error; `ms` ran Python. */
   readonly ended = { done: 0, failed: 0, aborted: 0, ms: 0 };
+  /** Is told of each that has ended, if anybody wants to know. */
+  onSettled: ((execution: Execution) => void) | undefined;
   /** How long those that have ended ran Python. */
   readonly durations = new Durations();
 
@@ -121,6 +123,7 @@ export class ExecutionRegistry {
   /** Takes note that an execution has finished: it is kept (and others are evicted) or forgotten. */
   settle(execution: Execution): void {
     this.#count(execution);
+    this.onSettled?.(execution);
     if (!execution.kept) {
       this.#all.delete(execution.number);
       execution.onDrop?.();

@@ -17,10 +17,11 @@ import { isAddress, LOCK, LockSource, type LockSourceOptions } from "./lock-sour
 import { parseWheelName, rankOf } from "./metadata.ts";
 import type { Installed, PackageSettings } from "./installed.ts";
 import { parseRequirement, type Requirement } from "./requirement.ts";
-import { type Chosen, Resolver } from "./resolver.ts";
+import { type Chosen, PackageResolver } from "./package-resolver.ts";
 import type { CachedWheel, Candidate, Source } from "./source.ts";
 import { readTransfer, type SentRequirement, writeTransfer } from "./transfer.ts";
 import { makePack, type UnpackLimits, wheelMetadata } from "./wheel.ts";
+import { remember } from "../newest.ts";
 
 interface InstallerOptions {
   readonly settings: PackageSettings;
@@ -246,7 +247,7 @@ export class Installer {
     const downloader = new Downloader({ cache: this.#cache, idleMs, budget, running: this.#downloads, log });
     const unreachable = new Map<string, string>();
     for (;;) {
-      const resolver = new Resolver({
+      const resolver = new PackageResolver({
         ...{ sources: this.#sources(downloader), interpreter: this.#interpreter, unreachable },
         provided: (name) => builtIn.has(name),
         direct: (requirement) => this.#direct(requirement, downloader),
@@ -354,10 +355,7 @@ export class Installer {
 
   /** Clients can send ever new texts, so that only the latest are kept. */
   #noteThatNothingIsNeeded(text: string): void {
-    this.#without.delete(text);
-    this.#without.set(text, performance.now() + WITHOUT_MS);
-    const [oldest] = this.#without.keys();
-    if (oldest !== undefined && this.#without.size > MOST_WITHOUT) this.#without.delete(oldest);
+    remember(this.#without, text, performance.now() + WITHOUT_MS, MOST_WITHOUT);
   }
 
   #needsNothing(text: string): boolean {

@@ -1,4 +1,5 @@
 /** Whose the lines are that an interpreter logs and prints. */
+import { remember } from "../newest.ts";
 import type { Job, Origin } from "./job.ts";
 import type { PythonSession } from "./python-session.ts";
 
@@ -11,12 +12,12 @@ export class Origins {
 
   /** A session has come to live in the interpreter. */
   lodged({ key, id }: PythonSession): void {
-    remember(this.#sessions, Number.parseInt(key, 10), id);
+    remember(this.#sessions, Number.parseInt(key, 10), id, REMEMBERED);
   }
 
   /** A job has ended. */
   ended(job: Job): void {
-    remember(this.#ended, job.handle, originOf(job));
+    remember(this.#ended, job.handle, originOf(job), REMEMBERED);
   }
 
   /**
@@ -33,12 +34,3 @@ export class Origins {
 }
 
 const originOf = (job: Job): Origin => ({ session: job.session.id, ...job.origin });
-
-function remember<T>(map: Map<number, T>, key: number, value: T): void {
-  map.set(key, value);
-  if (map.size <= REMEMBERED) return;
-  for (const oldest of map.keys()) {
-    map.delete(oldest);
-    return;
-  }
-}

@@ -9,6 +9,7 @@ import { ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { createServer, type ServerOptions } from "../server.ts";
 import { keepingLog, type LogLine } from "./log-lines.ts";
+import { textOrLatin1 } from "../utf8.ts";
 
 /** The options of `createServer`. The port is a free one unless given. */
 export type TestServerOptions = Omit<ServerOptions, "log"> & {
@@ -75,9 +76,7 @@ const argument = (value: string | number | Buffer): string | Buffer =>
 
 function shown(value: EngineValue): ReplyValue {
   if (Array.isArray(value)) return value.map(shown);
-  if (!Buffer.isBuffer(value)) return value;
-  const text = value.toString();
-  return Buffer.from(text).equals(value) ? text : value.toString("latin1");
+  return Buffer.isBuffer(value) ? textOrLatin1(value) : value;
 }
 
 async function loadScript(url: string, path: string): Promise<readonly ReplyValue[]> {

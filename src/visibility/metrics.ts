@@ -58,13 +58,19 @@ interface ConnectionFigures {
 }
 
 /** The figures of this moment. */
-export function collectMetrics(sources: MetricSources): Metric[] {
+export const collectMetrics = (sources: MetricSources): Metric[] => [
+  ...collectTotals(sources),
+  ...registrationDetails(sources),
+];
+
+/** The same without those of each registration, of which there may be very many. */
+export function collectTotals(sources: MetricSources): Metric[] {
   return [
     ...serverMetrics(sources),
     ...executionMetrics(sources),
     ...interpreterMetrics(sources.interpreters()),
     ...connectionMetrics(sources.connections()),
-    ...registrationMetrics(sources),
+    ...registrationTotals(sources),
   ];
 }
 
@@ -154,16 +160,12 @@ const connectionMetrics = ({ open, opened, refused, received, sent }: Connection
   counter("connections_sent_bytes_total", "Bytes that scripts' connections have sent", sent),
 ];
 
-function registrationMetrics({ registrations, eventGaps }: MetricSources): Metric[] {
+function registrationTotals({ registrations, eventGaps }: MetricSources): Metric[] {
   const all = registrations.list();
   const readers = { KeysReader: 0, StreamReader: 0, CommandReader: 0 };
   for (const { spec } of all) readers[spec.reader]++;
   const sum = (value: (one: Registration) => number): number => all.reduce((total, one) => total + value(one), 0);
-  const each = (list: readonly Registration[], value: (one: Registration) => number) =>
-    list.map((one): [Record<string, string>, number] => [labelsOf(one), value(one)]);
-  const detail = { detail: true } as const;
   const streams = all.filter(({ spec }) => spec.reader === "StreamReader");
-  const keys = all.filter(({ spec }) => spec.reader === "KeysReader");
   return [
     gauge("registrations", "Registrations, by reader", labelled("reader", readers)),
     gauge(
@@ -182,6 +184,18 @@ function registrationMetrics({ registrations, eventGaps }: MetricSources): Metri
       "Times that the engine did not tell key events, so that some may be missing",
       eventGaps(),
     ),
+  ];
+}
+
+/** Those of each registration. */
+function registrationDetails({ registrations }: MetricSources): Metric[] {
+  const all = registrations.list();
+  const each = (list: readonly Registration[], value: (one: Registration) => number) =>
+    list.map((one): [Record<string, string>, number] => [labelsOf(one), value(one)]);
+  const detail = { detail: true } as const;
+  const streams = all.filter(({ spec }) => spec.reader === "StreamReader");
+  const keys = all.filter(({ spec }) => spec.reader === "KeysReader");
+  return [
     {
       ...counter(
         "registration_event_gaps_total",

@@ -5,7 +5,7 @@ import type { SlowExecution } from "../executions/supervisor.ts";
 import type { Logger } from "../log.ts";
 import { infoLines, prometheusText } from "./formats.ts";
 import { MonitoringServer } from "./monitoring-server.ts";
-import { collectMetrics, type MetricSources } from "./metrics.ts";
+import { collectMetrics, collectTotals, type MetricSources } from "./metrics.ts";
 
 interface VisibilityOptions extends Omit<MetricSources, "problem" | "engineUp" | "slowExecutions" | "engine"> {
   readonly engine: Engine;
@@ -37,7 +37,7 @@ export class Visibility {
     this.#http = new MonitoringServer({
       port: options.port,
       bind: options.bind,
-      metrics: () => prometheusText(collectMetrics(this.#sources)),
+      metrics: () => this.prometheus(),
       problem: () => this.problem(),
     });
   }
@@ -60,13 +60,18 @@ export class Visibility {
     return undefined;
   }
 
+  /** All figures, in the format of Prometheus. */
+  prometheus(): string {
+    return prometheusText(collectMetrics(this.#sources));
+  }
+
   /** The lines of the section `regears` of INFO. */
   infoLines(): string[] {
     const { version, engine, engineHolder } = this.#sources;
     const state = this.problem() ?? "ready";
     const holder = engineHolder()?.name ?? "nobody";
     const first = [`version:${version}`, `engine:${engine}`, `state:${state}`, `engine_holder:${holder}`];
-    return [...first, ...infoLines(collectMetrics(this.#sources))];
+    return [...first, ...infoLines(collectTotals(this.#sources))];
   }
 }
 

@@ -1,6 +1,7 @@
 /** Errors of scripts as people read them. */
 import { describe, expect, it } from "vitest";
-import { parseStringList, readableError } from "../../src/cli/python-text.ts";
+import { readableError } from "../../src/cli/python-text.ts";
+import { parseStringList } from "../../src/python-strings.ts";
 
 const script = { path: "x.py", lines: ["def f():", "    pass", "", "GB().run()"] };
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { isSpecial, readHost } from "../../src/connections/hosts.ts";
 import { InterpreterConnections } from "../../src/connections/interpreter-connections.ts";
 import { type Found, Judge } from "../../src/connections/judge.ts";
-import { Resolver } from "../../src/connections/resolver.ts";
+import { HostResolver } from "../../src/connections/host-resolver.ts";
 import { Targets } from "../../src/connections/targets.ts";
 
 describe("a host", () => {
@@ -162,7 +162,7 @@ describe("a name", () => {
   const judge = (...rules: string[]): Judge =>
     new Judge({
       targets: new Targets(rules),
-      resolver: new Resolver(async (name) => {
+      resolver: new HostResolver(async (name) => {
         asked.push(name);
         const found = NAMES[name];
         if (!found) throw Object.assign(new Error("no"), { code: "ENOTFOUND" });
@@ -224,7 +224,7 @@ describe("a name", () => {
   it("is resolved with few others at a time, and a queue that does not grow without limit", async () => {
     const waiting: (() => void)[] = [];
     let most = 0;
-    const resolver = new Resolver(async () => {
+    const resolver = new HostResolver(async () => {
       most = Math.max(most, waiting.length + 1);
       await new Promise<void>((resolve) => waiting.push(resolve));
       return [];

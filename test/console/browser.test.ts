@@ -29,12 +29,14 @@ describe.skipIf(missing)("the console in a browser", () => {
   let browser: Browser;
   let page: Page;
   let origin = "";
+  let home = "";
   /** Errors of the page, and what its content policy has refused. */
   let faults: string[] = [];
 
   beforeAll(async () => {
     const port = await freePort();
-    origin = `http://127.0.0.1:${port}`;
+    home = `http://127.0.0.1:${port}`;
+    origin = home;
     server = await startRegears(["--http-port", String(port)]);
     client = await connectClient(server.port);
     browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
@@ -211,6 +213,107 @@ describe.skipIf(missing)("the console in a browser", () => {
       await page.getByText("The login is over.").waitFor();
     } finally {
       await client.call("CONFIG", "SET", "requirepass", "");
+    }
+  });
+
+  it("keeps what was typed when another view was looked at, and when the page was loaded anew", async () => {
+    await open("try");
+    await page.locator(".cm-content").fill("");
+    await page.locator(".cm-content").fill("half of a script(");
+    await page.getByRole("link", { name: "Now" }).click();
+    await page.getByRole("heading", { name: "Now" }).waitFor();
+    await page.getByRole("link", { name: "Try" }).click();
+    await page.locator(".cm-content").getByText("half of a script(").waitFor();
+    await page.reload();
+    await page.locator(".cm-content").getByText("half of a script(").waitFor();
+  });
+
+  it("shows addresses that are none, and executions that there are not", async () => {
+    await open("try/%");
+    await page.getByRole("heading", { name: "Upgrade session %" }).waitFor();
+    await open("execution/nothing");
+    await page.getByText("execution plan does not exist").waitFor();
+    expect(await page.getByRole("button", { name: /Abort|Drop/ }).count()).toBe(0);
+  });
+
+  it("shows what took long, also when it was a trigger's", async () => {
+    await client.call(
+      "RG.PYEXECUTE",
+      "import time\nGB('CommandReader', desc='naps').map(lambda r: time.sleep(0.3)).register(trigger='nap')",
+      "DESCRIPTION",
+      "a session that naps",
+    );
+    await client.call("RG.TRIGGER", "nap");
+    await open("now");
+    await page.getByRole("row", { name: /a session that naps \(event\) done/ }).waitFor();
+    await client.call("RG.UNREGISTERALL");
+  });
+
+  it("has ten thousand registrations, a hundred at a time, and finds them", async () => {
+    const script = "for n in range(10000): GB('CommandReader').map(lambda r: 1).register(trigger='many-%d' % n)";
+    await client.call("RG.PYEXECUTE", script, "ID", "many");
+    await open("registrations");
+    await page.getByText("1 to 100 of 10,000").waitFor();
+    await page.getByRole("button", { name: "Later registrations" }).click();
+    await page.getByText("101 to 200 of 10,000").waitFor();
+    expect(await page.locator("tbody tr").count()).toBeLessThan(110);
+    await page.getByLabel("Only registrations with").fill("many-9999");
+    await page.keyboard.press("Enter");
+    await page.getByText("command many-9999").waitFor();
+    await page.getByText("1 to 1 of 1").first().waitFor();
+    await client.call("RG.UNREGISTERALL");
+  });
+
+  it("says why an action is refused for as long as nothing else is done", async () => {
+    await client.call("RG.PYEXECUTE", "GB('CommandReader').register(trigger='kept')");
+    await client.call("ACL", "SETUSER", "few", "on", ">few", "~*", "+@read");
+    await client.call("CONFIG", "SET", "requirepass", "secret");
+    try {
+      await open("registrations");
+      await page.getByLabel("User").fill("few");
+      await page.getByLabel("Password").fill("few");
+      await page.keyboard.press("Enter");
+      const button = page.getByRole("button", { name: /^Unregister/ });
+      await button.click();
+      await button.click();
+      await page.getByText("NOPERM").waitFor();
+      await page.waitForResponse(/api\/run/);
+      await page.waitForResponse(/api\/run/);
+      expect(await page.getByText("NOPERM").isVisible()).toBe(true);
+    } finally {
+      await client.call("CONFIG", "SET", "requirepass", "");
+      await client.call("ACL", "DELUSER", "few");
+      await client.call("RG.UNREGISTERALL");
+    }
+  });
+
+  it.each([
+    ["now", "#/now"],
+    ["log", "#/log"],
+  ])("goes on by itself after a restart of the server: %s", async (view, hash) => {
+    const port = String(await freePort());
+    let other = await startRegears(["--http-port", port]);
+    const errors = /ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET/;
+    origin = `http://127.0.0.1:${port}`;
+    try {
+      await page.goto(`${origin}/${hash}`);
+      await page.getByText(view === "log" ? "Live." : "Nothing runs.").waitFor();
+      await other.stop();
+      await page.getByText("The server does not answer.").waitFor();
+      other = await startRegears(["--http-port", port]);
+      await page.getByText("The server does not answer.").waitFor({ state: "hidden" });
+      if (view === "log") {
+        await page.getByText("Live.").waitFor();
+        const restarted = await connectClient(other.port);
+        await restarted.call("RG.PYEXECUTE", "log('I am back')");
+        await page.locator(".log").getByText("I am back").waitFor();
+        restarted.close();
+      }
+      expect(await page.getByLabel("Password").count()).toBe(0);
+    } finally {
+      await other.stop();
+      origin = home;
+      faults = faults.filter((text) => !errors.test(text));
     }
   });
 

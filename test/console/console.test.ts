@@ -78,6 +78,19 @@ describe("replies as JSON", () => {
     expect(replyJson(reply)).toEqual(json);
   });
 
+  it("are shown in parts: those elements of a list that hold a text, so many of them", () => {
+    const names = array(Array.from({ length: 250 }, (_, n) => array([text("Name"), text(`item-${n}`)])));
+    const part = (from: number, most: number, match = "") => replyJson(names, { from, most, match });
+    expect(part(0, 2)).toEqual([["Name", "item-0"], ["Name", "item-1"], { more: 248 }]);
+    expect(part(248, 100)).toEqual([
+      ["Name", "item-248"],
+      ["Name", "item-249"],
+    ]);
+    expect(part(1, 1, "ITEM-24")).toEqual([["Name", "item-240"], { more: 9 }]);
+    expect(part(300, 100)).toEqual([]);
+    expect(replyJson(text("x"), { from: 5, most: 1, match: "y" })).toBe("x");
+  });
+
   it("are cut where they are too long", () => {
     const long = array(Array.from({ length: 2_500 }, (_, n) => integer(n)));
     expect((replyJson(long) as unknown[]).at(-1)).toEqual({ more: 500 });

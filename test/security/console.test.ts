@@ -39,6 +39,7 @@ describe("without a login", () => {
   it.each([
     ["GET", "/api/session"],
     ["GET", "/api/history"],
+    ["GET", "/api/slow"],
     ["GET", "/api/log"],
     ["POST", "/api/run"],
     ["POST", "/api/logout"],
@@ -129,7 +130,7 @@ describe("requests of other pages", () => {
   );
 
   it("those that only read are refused too, and so is a login by another page", async () => {
-    for (const path of ["/api/history", "/api/log", "/api/session"]) {
+    for (const path of ["/api/history", "/api/slow", "/api/log", "/api/session"]) {
       expect((await page.ask(path, { headers: { origin: "http://evil.example" } })).status).toBe(403);
       expect((await page.ask(path, { headers: { "sec-fetch-site": "cross-site" } })).status).toBe(403);
     }
@@ -269,7 +270,7 @@ describe("rights", () => {
 
   it("without the right to read there are neither figures nor log", async () => {
     await page.login("nobody", "nothing");
-    for (const path of ["/api/history", "/api/log"]) {
+    for (const path of ["/api/history", "/api/slow", "/api/log", "/metrics"]) {
       const { status, json } = await page.ask(path);
       expect(status).toBe(403);
       expect(json.error).toMatch(/^NOPERM/);
@@ -291,6 +292,38 @@ describe("rights", () => {
     await page.login("default", "secret");
     for (const command of [["GET", "k"], ["CONFIG", "GET", "requirepass"], ["FLUSHALL"], ["ACL", "LIST"], [""]])
       expect(await page.run(...command)).toMatchObject({ error: /^ERR unknown command/ });
+  });
+});
+
+describe("programs that watch", () => {
+  const basic = (user: string, password: string): { headers: Record<string, string>; from?: string } => ({
+    headers: { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` },
+  });
+
+  it("are told the health, and figures with the password of a user who may read", async () => {
+    expect(await page.ask("/healthz")).toMatchObject({ status: 200, text: "ready\n" });
+    const { status, text, headers } = await page.ask("/metrics", basic("reader", "reading"));
+    expect([status, headers["content-type"]]).toEqual([200, "text/plain; version=0.0.4; charset=utf-8"]);
+    expect(text).toMatch(/^regears_ready 1$/m);
+    await page.login("reader", "reading");
+    expect((await page.ask("/metrics")).text).toMatch(/^regears_ready 1$/m);
+  });
+
+  it.each([
+    ["no password", {}, 401],
+    ["a wrong one", basic("reader", "wrong"), 401],
+    ["nothing that is a user", { headers: { authorization: "Basic !" } }, 401],
+    ["a user who may not read", basic("nobody", "nothing"), 403],
+    ["a page of others", { headers: { ...basic("reader", "reading").headers, "sec-fetch-site": "cross-site" } }, 403],
+  ])("get no figures with %s", async (_what, asked, status) => {
+    const answer = await page.ask("/metrics", asked);
+    expect([answer.status, answer.text.includes("regears_")]).toEqual([status, false]);
+  });
+
+  it("guess passwords no faster than others", async () => {
+    for (let n = 0; n < 10; n++) await page.ask("/metrics", { ...basic("reader", "guess"), from: "127.0.0.8" });
+    expect((await page.ask("/metrics", { ...basic("reader", "reading"), from: "127.0.0.8" })).status).toBe(401);
+    expect((await page.ask("/metrics", basic("reader", "reading"))).status).toBe(200);
   });
 });
 

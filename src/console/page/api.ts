@@ -1,8 +1,8 @@
 /** What the page asks the server: commands of Regears, as the user who is logged in. */
 
-import type { ReplyJson as Reply, Sample } from "./wire.ts";
+import type { Part, ReplyJson as Reply, Sample, SlowOne } from "./wire.ts";
 
-export type { Reply, Sample };
+export type { Reply, Sample, SlowOne };
 
 /** The server has refused something; the text says why. */
 export class Refused extends Error {}
@@ -20,11 +20,13 @@ export class NotLoggedIn extends Error {
 /** Is called when the server does not know the login any more. */
 export const events = { onLoggedOut: (): void => {} };
 
-async function ask(path: string, body?: unknown): Promise<Readonly<Record<string, unknown>>> {
+type Answer = Readonly<Record<string, unknown>>;
+
+async function send(path: string, body?: unknown): Promise<Answer> {
   const response = await fetch(path, {
     ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
     headers: { "content-type": "application/json" },
-  });
+  }).catch(() => Promise.reject(new Error("The server does not answer.")));
   const value = (await response.json()) as Record<string, unknown>;
   if (response.ok) return value;
   const text = String(value.error ?? response.statusText);
@@ -32,29 +34,57 @@ async function ask(path: string, body?: unknown): Promise<Readonly<Record<string
   throw new Refused(text);
 }
 
-/** Who is logged in. @throws NotLoggedIn */
-export const session = async (): Promise<string> => String((await ask("/api/session")).user);
+/** The login after a restart of a server without a password: all requests that are refused at once wait for the same. */
+let again: Promise<unknown> | undefined;
 
-export const login = async (user: string, password: string): Promise<string> =>
-  String((await ask("/api/login", { user, password })).user);
-
-export const logout = (): Promise<unknown> => ask("/api/logout", {});
-
-/** Sends a command. @throws Refused with its error */
-export async function run(...args: readonly string[]): Promise<Reply> {
+/** Asks what is for users. A server without a password has forgotten the login when it was restarted, and gives another. */
+async function ask(path: string, body?: unknown): Promise<Answer> {
   try {
-    const { reply } = (await ask("/api/run", { args })) as { reply: Reply };
-    if (isError(reply)) throw new Refused(reply.error);
-    return reply;
+    return await send(path, body);
   } catch (error) {
-    if (error instanceof NotLoggedIn) events.onLoggedOut();
-    throw error;
+    if (!(error instanceof NotLoggedIn)) throw error;
+    try {
+      if (!error.passwordless) throw error;
+      again ??= login("default", "").finally(() => {
+        again = undefined;
+      });
+      await again;
+      return await send(path, body);
+    } catch {
+      events.onLoggedOut();
+      throw error;
+    }
   }
 }
 
-export async function history(): Promise<readonly Sample[]> {
-  return (await ask("/api/history")) as unknown as readonly Sample[];
+/** Who is logged in. @throws NotLoggedIn */
+export const session = async (): Promise<string> => String((await send("/api/session")).user);
+
+/** Is the login still good? @throws NotLoggedIn when it is not, and there is no other */
+export const stay = (): Promise<unknown> => ask("/api/session");
+
+export const login = async (user: string, password: string): Promise<string> =>
+  String((await send("/api/login", { user, password })).user);
+
+export const logout = (): Promise<unknown> => send("/api/logout", {});
+
+/** Sends a command. @throws Refused with its error */
+export const run = (...args: readonly string[]): Promise<Reply> => runPart(undefined, ...args);
+
+/** Sends a command, whose reply may be long. @param part what is wanted of it; undefined: all @throws Refused with its error */
+export async function runPart(part: Part | undefined, ...args: readonly string[]): Promise<Reply> {
+  const { reply } = (await ask("/api/run", { args, part })) as { reply: Reply };
+  if (isError(reply)) throw new Refused(reply.error);
+  return reply;
 }
+
+/** The samples that are newer than a moment. */
+export const history = async (after: number): Promise<readonly Sample[]> =>
+  (await ask(`/api/history?after=${after}`)) as unknown as readonly Sample[];
+
+/** What took longest in the last minutes. */
+export const slowest = async (): Promise<readonly SlowOne[]> =>
+  (await ask("/api/slow")) as unknown as readonly SlowOne[];
 
 export const isError = (reply: Reply | undefined): reply is { error: string } =>
   typeof reply === "object" && reply !== null && "error" in reply;

@@ -2,11 +2,11 @@
 import { events, login, logout, NotLoggedIn, session } from "./api.ts";
 import "./app.css";
 import { h } from "./dom.ts";
-import { executionView } from "./execution.ts";
-import { logView } from "./log.ts";
-import { nowView } from "./now.ts";
-import { registrationsView } from "./registrations.ts";
-import { tryView } from "./try.ts";
+import { executionView } from "./execution-view.ts";
+import { logView } from "./log-view.ts";
+import { nowView } from "./now-view.ts";
+import { registrationsView } from "./registrations-view.ts";
+import { tryView } from "./try-view.ts";
 import { Notice, type View } from "./view.ts";
 
 interface Route {
@@ -29,7 +29,7 @@ const main = h("main", { id: "main", tabindex: "-1" });
 let shown: View | undefined;
 
 function show(): void {
-  const [, path = "now", argument = ""] = location.hash.split("/").map(decodeURIComponent);
+  const [, path = "now", argument = ""] = location.hash.split("/").map(decoded);
   const route = ROUTES.find((one) => one.path === path) ?? (ROUTES[0] as Route);
   shown?.close();
   shown = route.open(argument);
@@ -41,10 +41,20 @@ function show(): void {
   }
 }
 
-/** The view has changed: who does not see it begins to read there. */
+/** A part of an address, which somebody may have typed. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The view has changed: who does not see it begins to read there, and who does sees it from the top. */
 function move(): void {
   show();
-  main.focus();
+  main.focus({ preventScroll: true });
+  scrollTo(0, 0);
 }
 
 function leave(): void {

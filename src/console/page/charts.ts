@@ -2,7 +2,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Sample } from "./api.ts";
-import { h } from "./dom.ts";
+import { h, setText } from "./dom.ts";
 
 export interface Line {
   readonly label: string;
@@ -13,6 +13,14 @@ export interface Line {
 }
 
 const HEIGHT = 140;
+/** Of the texts below, in pixels. */
+const TIMES_HEIGHT = 24;
+
+/** How far apart the lines of a grid are, at least one and always whole; for bytes in powers of two. */
+export const COUNTS = [0, 1, 2, 3, 4, 5, 6].flatMap((zeros) => [1, 2, 5].map((one) => one * 10 ** zeros));
+export const BYTES = Array.from({ length: 30 }, (_, power) => 1024 * 2 ** power);
+
+const isMinute = (seconds: number): boolean => seconds % 60 === 0;
 
 export class Chart {
   readonly element: HTMLElement;
@@ -21,15 +29,25 @@ export class Chart {
   readonly #place = h("div", { class: "plot" });
   readonly #now = h("p", { class: "latest" });
   readonly #title: string;
+  readonly #steps: readonly number[] | undefined;
+  readonly #values: readonly HTMLElement[];
   readonly #watch: ResizeObserver;
   readonly #dark = matchMedia("(prefers-color-scheme: dark)");
   #plot: uPlot | undefined;
   #data: uPlot.AlignedData = [[]];
 
-  constructor(title: string, lines: readonly Line[], shown: (value: number) => string) {
+  /** @param steps how far apart the lines of the grid may be; undefined: anything */
+  constructor(title: string, lines: readonly Line[], shown: (value: number) => string, steps?: readonly number[]) {
     this.#title = title;
     this.#lines = lines;
     this.#shown = shown;
+    this.#steps = steps;
+    this.#values = lines.map(() => h("span"));
+    this.#now.append(
+      ...lines.map(({ label, colour }, at) =>
+        h("span", { class: "key" }, h("span", { class: `line c${colour}` }), `${label} `, this.#values[at]),
+      ),
+    );
     // the picture tells nothing to who does not see it: the text beside it has the latest values
     this.#place.setAttribute("aria-hidden", "true");
     this.element = h("figure", { class: "chart" }, h("figcaption", {}, title), this.#now, this.#place);
@@ -42,8 +60,7 @@ export class Chart {
     const pairs = samples.slice(1).map((now, at) => [now, samples[at] as Sample] as const);
     const values = this.#lines.map(({ value }) => pairs.map(([now, before]) => value(now, before)));
     this.#data = [pairs.map(([{ at }]) => at / 1000), ...values];
-    const latest = this.#lines.map(({ label }, at) => `${label} ${this.#shown(values[at]?.at(-1) ?? 0)}`).join(", ");
-    if (this.#now.textContent !== latest) this.#now.textContent = latest;
+    for (const [at, value] of this.#values.entries()) setText(value, this.#shown(values[at]?.at(-1) ?? 0));
     if (this.#plot) this.#plot.setData(this.#data);
     else this.redraw();
   }
@@ -75,11 +92,20 @@ export class Chart {
         axes: [
           {
             ...axis,
+            // minutes alone, unless there are several lines within one
             values: (_plot, seconds) =>
-              seconds.map((at) => new Date(at * 1000).toLocaleTimeString("en-GB").slice(0, 5)),
-            space: 60,
+              seconds.map((at) =>
+                new Date(at * 1000).toLocaleTimeString("en-GB").slice(0, seconds.every(isMinute) ? 5 : 8),
+              ),
+            space: 80,
+            size: TIMES_HEIGHT,
           },
-          { ...axis, values: (_plot, values) => values.map(this.#shown), size: 64 },
+          {
+            ...axis,
+            values: (_plot, values) => values.map(this.#shown),
+            size: 64,
+            ...(this.#steps && { incrs: [...this.#steps] }),
+          },
         ],
         series: [
           {},

@@ -72,8 +72,16 @@ export function stateOf({ status, place, errors }: Progress): string {
   return place === "nested" || place === "resumed" ? "running" : place;
 }
 
+/** The step whose code runs just now, and with several how many there are. */
+export const stepOf = ({ step, steps }: Progress): string =>
+  step === 0 ? "" : `${steps[step - 1] ?? ""} (${step} of ${steps.length})`;
+
 /** Whose it is, in a few words. */
-export function nameOf({ description, session, registration }: Progress): string {
+export function nameOf({
+  description,
+  session,
+  registration,
+}: Pick<Progress, "description" | "session" | "registration">): string {
   const name = description || (session.length > 24 ? `${session.slice(0, 12)}…` : session);
   return registration ? `${name} (event)` : name;
 }

@@ -1,6 +1,6 @@
 /** What the views have in common. */
 import { NotLoggedIn } from "./api.ts";
-import { h } from "./dom.ts";
+import { h, setText } from "./dom.ts";
 
 /** One page of the console, while it is shown. */
 export interface View {
@@ -9,25 +9,42 @@ export interface View {
   close(): void;
 }
 
-/** A place for what went wrong last; screen readers tell it. */
+/** A place for what came of the last action, and for what goes wrong while a view looks; screen readers tell it. */
 export class Notice {
-  readonly element = h("p", { class: "notice", role: "status" });
+  readonly #action = h("p", { class: "notice", role: "status" });
+  readonly #looking = h("p", { class: "notice bad", role: "status" });
+  readonly element = h("div", {}, this.#looking, this.#action);
 
   tell(text: string, bad = false): void {
-    this.element.textContent = text;
-    this.element.classList.toggle("bad", bad);
+    setText(this.#action, text);
+    this.#action.classList.toggle("bad", bad);
   }
 
-  /** Does something, and tells the error if there is one. */
+  /** Does what somebody wants, and tells the error if there is one: that stays until something else is done. */
   async attempt(act: () => Promise<void>, done = ""): Promise<void> {
     try {
       await act();
       this.tell(done);
     } catch (error) {
-      if (!(error instanceof NotLoggedIn)) this.tell(error instanceof Error ? error.message : String(error), true);
+      if (!(error instanceof NotLoggedIn)) this.tell(messageOf(error), true);
+    }
+  }
+
+  /** Looks at the server anew, and tells the error for as long as there is one. */
+  async look(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+      setText(this.#looking, "");
+    } catch (error) {
+      if (!(error instanceof NotLoggedIn)) setText(this.#looking, messageOf(error));
     }
   }
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** What takes long is done less often: it may take this part of the time. */
+const PART_OF_TIME = 1 / 25;
 
 /** Does something again and again while somebody looks. @returns ends it */
 export function repeat(everyMs: number, act: () => Promise<void>): () => void {
@@ -35,8 +52,11 @@ export function repeat(everyMs: number, act: () => Promise<void>): () => void {
   let ended = false;
   const turn = async (): Promise<void> => {
     clearTimeout(timer);
+    const began = performance.now();
     if (document.visibilityState === "visible") await act();
-    if (!ended) timer = setTimeout(() => void turn(), everyMs);
+    const took = performance.now() - began;
+    clearTimeout(timer);
+    if (!ended) timer = setTimeout(() => void turn(), Math.max(everyMs, took / PART_OF_TIME));
   };
   const look = (): void => {
     if (document.visibilityState === "visible") void turn();

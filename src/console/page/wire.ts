@@ -10,6 +10,32 @@ export type ReplyJson =
   | { readonly bytes: string }
   | { readonly more: number };
 
+/** An execution that has ended. Times are milliseconds, moments since 1970. */
+export interface SlowOne {
+  readonly id: string;
+  readonly status: string;
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly elapsedMs: number;
+  /** It can be looked at still. */
+  readonly kept: boolean;
+  readonly session: string;
+  readonly description: string;
+  readonly registration: string;
+  readonly records: number;
+  readonly results: number;
+  readonly errors: number;
+}
+
+/** Which elements of a reply are wanted, when that is a list. */
+export interface Part {
+  /** The first one, of those that match. */
+  readonly from: number;
+  readonly most: number;
+  /** A text that is in what is wanted; empty: all is. */
+  readonly match: string;
+}
+
 /** Counters since the start, and gauges. Times are milliseconds. */
 export interface Figures {
   readonly done: number;

@@ -1,11 +1,13 @@
 /** What scripts have registered, and the sessions that they live in. */
-import { fields, list, type Reply, run, shown } from "./api.ts";
-import { h, Table } from "./dom.ts";
+import { fields, leftOut, list, type Reply, run, runPart, shown } from "./api.ts";
+import { h, setText, Table } from "./dom.ts";
 import { tracebackText } from "./traceback.ts";
 import { Notice, repeat, sureButton, type View } from "./view.ts";
-import { count, duration, shortId } from "./words.ts";
+import { count, duration, shortId } from "./shown-values.ts";
 
 const EVERY_MS = 3_000;
+/** Rows of a table at a time. */
+const ROWS = 100;
 
 interface Registered {
   readonly id: string;
@@ -83,22 +85,71 @@ export function registrationsView(): View {
     ({ id }) => id,
     "There are none.",
   );
+  const look = (): Promise<void> => notice.look(refresh);
+  const registrationPages = new Pages("registrations", look);
+  const sessionPages = new Pages("sessions", look);
   const refresh = async (): Promise<void> => {
-    const [all, known] = await Promise.all([run("RG.DUMPREGISTRATIONS"), run("RG.PYDUMPSESSIONS")]);
+    const [all, known] = await Promise.all([
+      runPart(registrationPages.part, "RG.DUMPREGISTRATIONS"),
+      runPart(sessionPages.part, "RG.PYDUMPSESSIONS"),
+    ]);
     table.show(list(all).map(registered));
+    registrationPages.show(list(all).length, leftOut(all));
     sessions.show(list(known).map(sessionInfo));
+    sessionPages.show(list(known).length, leftOut(known));
   };
-  const end = repeat(EVERY_MS, () => notice.attempt(refresh));
+  const end = repeat(EVERY_MS, look);
   return {
     element: h(
       "div",
       {},
       ...[h("h1", {}, "Registrations and sessions"), notice.element],
-      h("section", {}, h("h2", {}, "Registrations"), table.element),
-      h("section", {}, h("h2", {}, "Sessions"), sessions.element),
+      h("section", {}, h("h2", {}, "Registrations"), registrationPages.element, table.element),
+      h("section", {}, h("h2", {}, "Sessions"), sessionPages.element, sessions.element),
     ),
     close: end,
   };
+}
+
+/** Which rows of a long list are shown: those that hold a text, so many at a time. */
+class Pages {
+  readonly element: HTMLElement;
+  #from = 0;
+  readonly #match: HTMLInputElement;
+  readonly #where = h("span", { role: "status" });
+  readonly #earlier: HTMLButtonElement;
+  readonly #later: HTMLButtonElement;
+
+  /** @param what is listed @param changed is called when other rows are wanted */
+  constructor(what: string, changed: () => void) {
+    const id = `find-${what}`;
+    const move = (rows: number) => (): void => {
+      this.#from = Math.max(0, this.#from + rows);
+      changed();
+    };
+    const button = (text: string, rows: number): HTMLButtonElement =>
+      h("button", { type: "button", class: "quiet", "aria-label": `${text} ${what}`, click: move(rows) }, text);
+    this.#match = h("input", { id, type: "search", autocomplete: "off", spellcheck: "false", change: move(-Infinity) });
+    this.#earlier = button("Earlier", -ROWS);
+    this.#later = button("Later", ROWS);
+    const label = h("label", { for: id }, `Only ${what} with`);
+    this.element = h("div", { class: "bar" }, label, this.#match, this.#where, this.#earlier, this.#later);
+  }
+
+  get part() {
+    // ids are shown without the zeros that they begin with
+    return { from: this.#from, most: ROWS, match: this.#match.value.trim().replace(/^#/, "0-") };
+  }
+
+  /** @param rows that came @param more that come after them */
+  show(rows: number, more: number): void {
+    const all = this.#from + rows + more;
+    setText(this.#where, rows === 0 ? "" : `${count(this.#from + 1)} to ${count(this.#from + rows)} of ${count(all)}`);
+    this.#earlier.hidden = this.#from === 0;
+    this.#later.hidden = more === 0;
+    // few need no help
+    this.element.hidden = all <= ROWS && this.#match.value === "";
+  }
 }
 
 function registered(reply: Reply): Registered {

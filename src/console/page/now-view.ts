@@ -1,25 +1,26 @@
 /** What happens now: executions as they run, interpreters, rates and times of the last minutes. */
-import { history, run, type Sample } from "./api.ts";
-import { Chart, type Line } from "./charts.ts";
-import { h, setText, Table } from "./dom.ts";
-import { isOver, nameOf, type Progress, stateOf, top } from "./executions.ts";
+import { history, run, type Sample, type SlowOne, slowest } from "./api.ts";
+import { BYTES, Chart, COUNTS, type Line } from "./charts.ts";
+import { type Column, h, setText, Table } from "./dom.ts";
+import { nameOf, type Progress, stateOf, stepOf, top } from "./executions.ts";
 import { Notice, repeat, sureButton, type View } from "./view.ts";
-import { bytes, count, duration, shortId, time } from "./words.ts";
+import { bytes, count, duration, shortId, time } from "./shown-values.ts";
 
 const EVERY_MS = 2_000;
-/** Executions that are asked for, and slow ones that are shown. */
+/** Executions that are asked for. */
 const ASKED = "100";
-const SLOW = 10;
+/** Samples that are kept: ten minutes of them. */
+const MOST_SAMPLES = 300;
 
 const perSecond =
   (name: "done" | "failed" | "aborted") =>
   (now: Sample, before: Sample): number =>
     ((now[name] - before[name]) / (now.at - before.at)) * 1000;
 
-const ended = ({ done, failed, aborted }: Sample): number => done + failed + aborted;
+const endedOf = ({ done, failed, aborted }: Sample): number => done + failed + aborted;
 
 function meanMs(now: Sample, before: Sample): number {
-  const executions = ended(now) - ended(before);
+  const executions = endedOf(now) - endedOf(before);
   return executions === 0 ? 0 : (now.ranMs - before.ranMs) / executions;
 }
 
@@ -52,8 +53,9 @@ export function nowView(): View {
         { label: "unfinished", colour: 3, value: ({ running }) => running },
       ],
       (value) => count(Math.round(value)),
+      COUNTS,
     ),
-    new Chart("Memory", MEMORY, bytes),
+    new Chart("Memory", MEMORY, bytes, BYTES),
     new Chart(
       "Processor",
       [
@@ -72,9 +74,10 @@ export function nowView(): View {
     facts.append(h("div", {}, h("dt", {}, name), value));
     return value;
   };
-  const [running, waiting, clients, state] = [fact("unfinished"), fact("queue"), fact("clients"), fact("server")];
-  const unfinished = executionTable("Executions in progress", "Nothing runs.", notice);
-  const slow = executionTable("Slow executions that have ended", "None has ended that is kept.", undefined);
+  const [unended, waiting, clients, state] = [fact("unfinished"), fact("queue"), fact("clients"), fact("server")];
+  const unfinished = executionTable(notice);
+  const slowOnes = slowTable();
+  let samples: readonly Sample[] = [];
   const interpreters = new Table<Interpreter>(
     "Interpreters",
     [
@@ -88,19 +91,20 @@ export function nowView(): View {
   );
 
   const refresh = (): Promise<void> =>
-    notice.attempt(async () => {
-      const [samples, all, info] = await Promise.all([history(), top("FINISHED", "COUNT", ASKED), infoLines()]);
+    notice.look(async () => {
+      const [newer, running, slow, info] = await Promise.all([
+        history(samples.at(-1)?.at ?? 0),
+        top("COUNT", ASKED),
+        slowest(),
+        infoLines(),
+      ]);
+      samples = [...samples, ...newer].slice(-MOST_SAMPLES);
       for (const chart of charts) chart.show(samples);
-      unfinished.show(all.filter((one) => !isOver(one)));
-      slow.show(
-        all
-          .filter(isOver)
-          .sort((a, b) => b.elapsedMs - a.elapsedMs)
-          .slice(0, SLOW),
-      );
+      unfinished.show(running);
+      slowOnes.show(slow);
       interpreters.show(interpretersOf(info));
       const latest = samples.at(-1);
-      setText(running, count(latest?.running ?? 0));
+      setText(unended, count(latest?.running ?? 0));
       setText(waiting, latest?.queued ? `${count(latest.queued)}, first for ${duration(latest.queueMs)}` : "empty");
       setText(clients, count(latest?.clients ?? 0));
       setText(state, `${info.get("state") ?? ""}, ${info.get("version") ?? ""}`);
@@ -114,7 +118,7 @@ export function nowView(): View {
       ...[h("h1", {}, "Now"), notice.element, facts],
       h("section", {}, h("h2", {}, "In progress"), unfinished.element),
       h("section", { class: "charts", "aria-label": "The last ten minutes" }, ...charts.map(({ element }) => element)),
-      h("section", {}, h("h2", {}, "Slow ones of those that are kept"), slow.element),
+      h("section", {}, h("h2", {}, "Slowest of the last ten minutes"), slowOnes.element),
       h("section", {}, h("h2", {}, "Interpreters"), interpreters.element),
     ),
     close() {
@@ -124,34 +128,57 @@ export function nowView(): View {
   };
 }
 
-/** @param notice is told what comes of an abort; undefined: there is nothing to abort */
-function executionTable(caption: string, empty: string, notice: Notice | undefined): Table<Progress> {
+/** What both tables of executions have. */
+const FIGURES: readonly Column<{ records: number; results: number; errors: number }>[] = [
+  { title: "Read", kind: "number", text: ({ records }) => (records ? count(records) : "") },
+  { title: "Results", kind: "number", text: ({ results }) => count(results) },
+  { title: "Errors", kind: "number", text: ({ errors }) => (errors ? count(errors) : "") },
+];
+
+/** @param notice is told what comes of an abort */
+function executionTable(notice: Notice): Table<Progress> {
   const abort = (id: string): void =>
-    void notice?.attempt(async () => void (await run("RG.ABORTEXECUTION", id)), `${shortId(id)} was aborted`);
+    void notice.attempt(async () => void (await run("RG.ABORTEXECUTION", id)), `${shortId(id)} was aborted.`);
   return new Table<Progress>(
-    caption,
+    "Executions in progress",
     [
       { title: "Execution", node: ({ id }) => h("a", { href: `#/execution/${id}` }, shortId(id)) },
       { title: "Session", kind: "wide", text: nameOf },
       { title: "State", text: stateOf, state: (one) => `state ${stateOf(one)}` },
+      { title: "Step", text: stepOf },
       { title: "Began", text: ({ created, queuedMs }) => time(created + queuedMs) },
       { title: "Elapsed", kind: "number", text: ({ elapsedMs }) => duration(elapsedMs) },
-      { title: "Read", kind: "number", text: ({ records }) => count(records) },
-      { title: "Results", kind: "number", text: ({ results }) => count(results) },
-      { title: "Errors", kind: "number", text: ({ errors }) => (errors ? count(errors) : "") },
-      ...(notice
-        ? [
-            {
-              title: "Abort",
-              node: ({ id }: Progress) => sureButton("Abort", `Abort execution ${shortId(id)}`, () => abort(id)),
-            },
-          ]
-        : []),
+      ...FIGURES,
+      {
+        title: "Abort",
+        node: ({ id }) => sureButton("Abort", `Abort execution ${shortId(id)}`, () => abort(id)),
+      },
     ],
     ({ id }) => id,
-    empty,
+    "Nothing runs.",
   );
 }
+
+/** What took longest of what has ended. */
+const slowTable = (): Table<SlowOne> =>
+  new Table<SlowOne>(
+    "Slowest executions that have ended",
+    [
+      {
+        title: "Execution",
+        node: ({ id, kept }) => (kept ? h("a", { href: `#/execution/${id}` }, shortId(id)) : shortId(id)),
+      },
+      { title: "Session", kind: "wide", text: nameOf },
+      { title: "State", text: ended, state: (one) => `state ${ended(one)}` },
+      { title: "Began", text: ({ startedAt }) => time(startedAt) },
+      { title: "Elapsed", kind: "number", text: ({ elapsedMs }) => duration(elapsedMs) },
+      ...FIGURES,
+    ],
+    ({ id }) => id,
+    "None has ended.",
+  );
+
+const ended = ({ status, errors }: SlowOne): string => (status === "done" && errors > 0 ? "failed" : status);
 
 async function infoLines(): Promise<ReadonlyMap<string, string>> {
   const lines = String(await run("RG.INFO")).split("\r\n");

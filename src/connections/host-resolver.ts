@@ -25,7 +25,7 @@ export class Unresolved extends Error {
   }
 }
 
-export class Resolver {
+export class HostResolver {
   readonly #lookup: Lookup;
   #running = 0;
   readonly #waiting: (() => void)[] = [];

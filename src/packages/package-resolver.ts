@@ -50,7 +50,7 @@ interface State {
   readonly needs: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-export class Resolver {
+export class PackageResolver {
   readonly #options: ResolverOptions;
   readonly #found = new Map<Source, Map<string, Promise<Found>>>();
   #tries = 0;

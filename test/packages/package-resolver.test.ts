@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { PackageError } from "../../src/packages/package-errors.ts";
 import { readInterpreter } from "../../src/packages/interpreter.ts";
 import { parseRequirement } from "../../src/packages/requirement.ts";
-import { Resolver } from "../../src/packages/resolver.ts";
+import { PackageResolver } from "../../src/packages/package-resolver.ts";
 import { choose, type Source } from "../../src/packages/source.ts";
 
 const interpreter = readInterpreter();
@@ -46,7 +46,7 @@ function source(
 }
 
 async function chosen(sources: readonly Source[], ...texts: string[]): Promise<string[]> {
-  const resolver = new Resolver({
+  const resolver = new PackageResolver({
     ...{ sources, interpreter, unreachable: new Map() },
     provided: (name) => name === "cloudpickle",
     direct: () => Promise.reject(new PackageError("no addresses here")),

@@ -4,11 +4,11 @@ import { h } from "./dom.ts";
 import type { Editor } from "./editor.ts";
 import { EXAMPLES } from "./examples.ts";
 import { isOver, top } from "./executions.ts";
-import { remember, remembered } from "./past.ts";
-import { resultTable } from "./results.ts";
+import { draft, keepDraft, remember, remembered } from "./past.ts";
+import { resultTable } from "./result-table.ts";
 import { traceback } from "./traceback.ts";
 import { Notice, type View } from "./view.ts";
-import { count, duration, shortId } from "./words.ts";
+import { count, duration, shortId } from "./shown-values.ts";
 
 const FIRST = `# Runs against the data of this server. Ctrl-Enter runs it.
 GB().map(lambda r: {'key': r['key'], 'type': r['type']}).run('*')
@@ -122,13 +122,18 @@ export function tryView(upgraded: string): View {
     if (code !== undefined && editor) editor.text = code;
     past.value = "";
   });
+  const keep = (): void => {
+    if (editor) keepDraft(editor.text);
+  };
+  // the page may go at any time, and what was typed is to be there again
+  addEventListener("pagehide", keep);
   showPast();
   void notice.attempt(async () => {
     // the largest part of the page, and only this view needs it
     const { Editor } = await import("./editor.ts");
     if (closed) return;
     place.replaceChildren();
-    editor = new Editor(place, remembered()[0] ?? FIRST, () => void start());
+    editor = new Editor(place, draft() ?? remembered()[0] ?? FIRST, () => void start());
   });
 
   return {
@@ -157,6 +162,8 @@ export function tryView(upgraded: string): View {
     ),
     close() {
       closed = true;
+      keep();
+      removeEventListener("pagehide", keep);
       editor?.close();
     },
   };

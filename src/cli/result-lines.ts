@@ -1,5 +1,6 @@
 /** Results of scripts as lines. */
 import { type EngineValue, EngineError } from "../engine/engine-client.ts";
+import { textOrLatin1, utf8Of } from "../utf8.ts";
 
 export type ResultForm = "text" | "json" | "raw";
 
@@ -20,13 +21,12 @@ const textOf = (value: number | null | EngineError): string =>
 /** Control characters and bytes that are no text are written as in Python, so that each result is one line. */
 function oneLine(value: Exclude<EngineValue, EngineValue[]>): string {
   if (!Buffer.isBuffer(value)) return textOf(value);
-  const text = value.toString();
-  const isText = Buffer.from(text).equals(value);
+  const text = utf8Of(value);
   const escaped = (character: string): string =>
     CONTROLS[character] ?? `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-  const special = isText ? /[\x00-\x08\x0a-\x1f\x7f]/g : /[^\x20-\x7e]/g;
-  return (isText ? text : value.toString("latin1")).replace(special, escaped);
+  const special = text !== undefined ? /[\x00-\x08\x0a-\x1f\x7f]/g : /[^\x20-\x7e]/g;
+  return (text ?? value.toString("latin1")).replace(special, escaped);
 }
 
 const CONTROLS: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
@@ -35,7 +35,5 @@ const CONTROLS: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "
 function plain(value: EngineValue): unknown {
   if (Array.isArray(value)) return value.map(plain);
   if (value instanceof EngineError) return { error: value.message };
-  if (!Buffer.isBuffer(value)) return value;
-  const text = value.toString();
-  return Buffer.from(text).equals(value) ? text : value.toString("latin1");
+  return Buffer.isBuffer(value) ? textOrLatin1(value) : value;
 }

@@ -2,7 +2,7 @@
 import { fields, list, type Reply, shown } from "./api.ts";
 import { h } from "./dom.ts";
 import type { Progress } from "./executions.ts";
-import { count, duration } from "./words.ts";
+import { count, duration } from "./shown-values.ts";
 
 /** What RG.GETEXECUTION tells besides: durations in milliseconds. */
 interface Plan {
@@ -27,7 +27,7 @@ export function fieldsOfPlan(reply: Reply): Plan {
 /** Lines of RG.GETEXECUTION that a step of a kind has; one unless it stands here. */
 const LINES: Readonly<Record<string, number>> = { flatmap: 2, localgroup: 3, group: 4, batchgroup: 5, repartition: 3 };
 
-export class Flow {
+export class FlowPicture {
   readonly element = h("ol", {
     class: "flow",
     tabindex: "0",
@@ -70,7 +70,8 @@ function boxesOf({ reader, steps, step, counts, results, errors }: Progress, pla
     { title: reader || "Event", detail: "", notes: [...records(0), ...times(plan.readMs)] },
     ...steps.map((kind, at) => ({
       title: kind,
-      detail: nameOf(perStep[at]?.arg ?? ""),
+      // that one is the server's own
+      detail: kind === "text" ? "" : nameOf(perStep[at]?.arg ?? ""),
       notes: [...records(at + 1), ...times(perStep[at]?.ms ?? 0)],
       isPresent: step === at + 1,
     })),

@@ -11,16 +11,20 @@ export function resultTable(results: Reply): HTMLElement {
   const records = values.map((value) => (typeof value === "string" ? parsePython(value) : undefined));
   const names = columnsOf(records);
   const heads = names.length > 0 ? names : ["Result"];
-  const rows = values.map((value, at) => {
+  const table = values.map((value, at) => {
     const record = records[at];
-    const cells = names.length > 0 && record ? names.map((name) => record.get(name) ?? "") : [shown(value)];
-    return h(
+    return names.length > 0 && record ? names.map((name) => record.get(name) ?? "") : [shown(value)];
+  });
+  // one that has numbers only is set to the right
+  const numeric = heads.map((_name, column) => table.every((cells) => isNumber(cells[column] ?? "")));
+  const rows = table.map((cells, at) =>
+    h(
       "tr",
       {},
       h("th", { scope: "row", class: "number" }, at + 1),
-      ...cells.map((cell) => h("td", { class: isNumber(cell) ? "number" : "" }, cell)),
-    );
-  });
+      ...cells.map((cell, column) => h("td", { class: numeric[column] ? "number" : "" }, cell)),
+    ),
+  );
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": "Results" },
@@ -34,7 +38,7 @@ export function resultTable(results: Reply): HTMLElement {
           "tr",
           {},
           h("th", { scope: "col", class: "number" }, "#"),
-          ...heads.map((name) => h("th", { scope: "col" }, name)),
+          ...heads.map((name, at) => h("th", { scope: "col", class: numeric[at] ? "number" : "" }, name)),
         ),
       ),
       h("tbody", {}, ...rows),

@@ -2,18 +2,18 @@
 import { list, leftOut, type Reply, Refused, run } from "./api.ts";
 import { h, setText } from "./dom.ts";
 import { isOver, type Progress, stateOf, top } from "./executions.ts";
-import { fieldsOfPlan, Flow } from "./flow.ts";
-import { resultTable } from "./results.ts";
-import { traceback } from "./traceback.ts";
+import { fieldsOfPlan, FlowPicture } from "./flow-picture.ts";
+import { resultTable } from "./result-table.ts";
+import { traceback, withSource } from "./traceback.ts";
 import { Notice, repeat, sureButton, type View } from "./view.ts";
-import { bytes, count, duration, shortId, time } from "./words.ts";
+import { bytes, count, duration, shortId, time } from "./shown-values.ts";
 
 const EVERY_MS = 1_000;
 
 export function executionView(id: string): View {
   const notice = new Notice();
   const facts = h("dl", { class: "facts" });
-  const flow = new Flow();
+  const flow = new FlowPicture();
   const outcome = h("div");
   const where = h("pre", { class: "stack", tabindex: "0", "aria-label": "Python stack" });
   const place = h("section", { hidden: true }, h("h2", {}, "Where its Python is"), where);
@@ -31,6 +31,8 @@ export function executionView(id: string): View {
         location.hash = "#/now";
       }),
   );
+  abort.hidden = true;
+  drop.hidden = true;
   let shown = "";
 
   const showOutcome = async (progress: Progress): Promise<void> => {
@@ -50,15 +52,19 @@ export function executionView(id: string): View {
   };
 
   const end = repeat(EVERY_MS, () =>
-    notice.attempt(async () => {
-      const [progress] = await top("SOURCE", "ID", id);
+    notice.look(async () => {
+      const [progress] = await top("SOURCE", "ID", id).catch((error: unknown) => {
+        // there will be none of this id any more
+        if (error instanceof Refused) end();
+        throw error;
+      });
       if (!progress) return;
       showFacts(facts, progress);
       const over = isOver(progress);
       abort.hidden = over;
       drop.hidden = !over;
       place.hidden = over || progress.stack === undefined;
-      setText(where, progress.stack ?? "");
+      setText(where, withSource(progress.stack ?? "", progress.source));
       flow.show(progress, fieldsOfPlan(await run("RG.GETEXECUTION", id)));
       if (over && shown !== progress.status) {
         shown = progress.status;
