@@ -1,5 +1,7 @@
 /** The dashboard and the alert rules ask for figures that there are, with labels that these have. */
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Client, connectClient } from "../support/client.ts";
 import { freePort } from "../support/ports.ts";
@@ -65,6 +67,26 @@ it("the alert rules, and the labels that their texts name", () => {
     for (const [, label = ""] of rule.matchAll(/\$labels\.(\w+)/g))
       expect([...(known.get(name) ?? [])]).toContain(label);
   }
+});
+
+const folder = fileURLToPath(new URL("../../docs/monitoring/", import.meta.url));
+const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
+
+it.skipIf(!hasPromtool)(
+  `the rules and the configuration are Prometheus'${hasPromtool ? "" : " (skipped: no promtool)"}`,
+  () => {
+    const check = (...args: string[]) => spawnSync("promtool", args, { cwd: folder, encoding: "utf8" });
+    expect(check("check", "rules", "alerts.yml")).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining("SUCCESS"),
+    });
+    expect(check("check", "config", "prometheus.yml")).toMatchObject({ status: 0 });
+  },
+);
+
+it("the alert rules join figures in a way that Prometheus knows", () => {
+  // `scalar * on(…) vector` was no expression; promtool, where it is, finds all else
+  expect(read("alerts.yml")).not.toMatch(/[\d.]+ [*/+-] (on|ignoring)\s*\(/);
 });
 
 it("the files that the composition mounts are there", () => {
