@@ -5,6 +5,7 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts scripts
 COPY src src
+COPY examples examples
 RUN npm run build && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/.cache
 
 FROM node:24-slim

@@ -9,11 +9,14 @@ const MOST_STREAMS = 32;
 const REMEMBERED = 500;
 /** Bytes that may wait for a page that reads slowly: more lines are left out. */
 const MOST_WAITING = 1024 * 1024;
+/** Milliseconds of lines that are sent together: a script may log a thousand a second. */
+const TOGETHER_MS = 100;
 /** How often a sign of life is sent, and the right to read asked for anew. */
 const BEAT_MS = 10_000;
 
 export class LogStreams {
-  readonly #lines: LogLine[] = [];
+  /** As they are sent. */
+  readonly #lines: string[] = [];
   readonly #streams = new Set<Stream>();
   readonly #feed: LogFeed;
 
@@ -60,36 +63,55 @@ export class LogStreams {
   }
 
   #take(line: LogLine): void {
-    this.#lines.push(line);
+    const event = eventOf(line);
+    this.#lines.push(event);
     if (this.#lines.length > REMEMBERED) this.#lines.shift();
-    for (const stream of this.#streams) stream.send(line);
+    for (const stream of this.#streams) stream.send(event);
   }
 }
 
+/** JSON has no line ends, which would end the event. */
+const eventOf = (line: LogLine): string => `data: ${JSON.stringify(line)}\n\n`;
+
 class Stream {
   readonly #response: ServerResponse;
+  #events: string[] = [];
+  /** Characters of those. */
+  #size = 0;
   #left = 0;
 
   constructor(response: ServerResponse) {
     this.#response = response;
   }
 
-  send(line: LogLine): void {
-    if (this.#response.writableLength > MOST_WAITING) {
+  /** Sends an event soon, together with others that come meanwhile. */
+  send(event: string): void {
+    if (this.#response.writableLength + this.#size > MOST_WAITING) {
       this.#left++;
       return;
     }
-    if (this.#left > 0) this.#write({ at: line.at, level: "warn", text: `${this.#left} lines are left out here` });
-    this.#left = 0;
-    this.#write(line);
+    if (this.#left > 0) {
+      this.#add(eventOf({ at: Date.now(), level: "warn", text: `${this.#left} lines are left out here` }));
+      this.#left = 0;
+    }
+    this.#add(event);
   }
 
   beat(): void {
     this.#response.write(": \n\n");
   }
 
-  #write(line: LogLine): void {
-    // JSON has no line ends, which would end the event
-    this.#response.write(`data: ${JSON.stringify(line)}\n\n`);
+  #add(event: string): void {
+    if (this.#events.length === 0) setTimeout(() => this.#flush(), TOGETHER_MS).unref();
+    this.#events.push(event);
+    this.#size += event.length;
+  }
+
+  #flush(): void {
+    const text = this.#events.join("");
+    this.#events = [];
+    this.#size = 0;
+    // it may be over meanwhile
+    if (this.#response.writable) this.#response.write(text);
   }
 }

@@ -1,6 +1,6 @@
 /** The programs that the Docker image puts beside the server. */
-import { execFile } from "node:child_process";
-import { readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFile, spawnSync } from "node:child_process";
+import { cpSync, existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -168,6 +168,18 @@ describe("the Dockerfile", () => {
       "valkey-server": "docker/redis-server",
     });
     for (const [, to = ""] of links) expect(statSync(`${root}${to}`).mode & 0o111, to).not.toBe(0);
+  });
+
+  it("has all that the build needs", { timeout: 120_000 }, async () => {
+    const [first = ""] = text.split(/^FROM (?=.*\n(?!.*AS build))/m).filter((stage) => stage.includes("npm run build"));
+    const copied = [...first.matchAll(/^COPY (.*) \S+$/gm)].flatMap(([, words = ""]) => words.split(" "));
+    expect(copied).toContain("src");
+    const folder = newFolder();
+    for (const name of copied) cpSync(`${root}${name}`, join(folder, name), { recursive: true });
+    symlinkSync(`${root}node_modules`, join(folder, "node_modules"));
+    const built = spawnSync("npm", ["run", "build"], { cwd: folder, encoding: "utf8" });
+    expect({ status: built.status, errors: built.stderr }).toEqual({ status: 0, errors: expect.any(String) });
+    expect(existsSync(join(folder, "dist/console/page/index.html"))).toBe(true);
   });
 
   it("copies only what is in its context", () => {
