@@ -21,6 +21,9 @@ export const ChunkState = {
   adopted: 5,
 } as const;
 
+/** The largest handle that a word of shared memory can hold. */
+export const LAST_HANDLE = 2 ** 31 - 1;
+
 /** Most commands of a chunk, and most of their bytes. */
 export const MOST_COMMANDS = 512;
 export const MOST_COMMAND_BYTES = 64 * 1024;

@@ -3,6 +3,7 @@
  * the call, but not long. An execution that has begun and ended by then never was a job. One that goes on becomes a job as
  * others are, and the interpreter ends the chunk when that one has ended, or waits.
  */
+import type { Maybe } from "../maybe.ts";
 import { ChunkState, type ChunkTerms, EndFlag, Entry, readEntry } from "./chunk-memory.ts";
 import { BadMessage, type CallMessage, type PostArgs, type PostMessage } from "./messages.ts";
 import type { PythonRequest } from "./protocol.ts";
@@ -14,9 +15,9 @@ const PATIENCE_MS = 5;
 /** After this time the interpreter begins no further command. */
 const LONGEST_MS = 3;
 /** How long this thread waits for the end of a command, once no further one is to follow. */
-const LAST_COMMAND_MS = 50;
+const LAST_COMMAND_MS = 20;
 /** Most executions of a chunk. */
-const MOST_EXECUTIONS = 1_024;
+export const MOST_EXECUTIONS = 1_024;
 
 /** The interpreter, as far as a chunk has to do with it. */
 interface ChunkHome {
@@ -34,27 +35,27 @@ interface Begun {
 export class Chunk {
   readonly #home: ChunkHome;
   readonly #offer: ChunkOffer;
+  readonly #handle: number;
   #begun: Begun | undefined;
   #isAdopted = false;
+  /** Nothing further begins, and the code of an execution runs, or did so when that was decided. */
+  #isStopped = false;
   #end: ChunkEnd | undefined;
   #onEnd: (end: ChunkEnd) => void = () => {};
 
-  constructor(home: ChunkHome, offer: ChunkOffer) {
+  /** @param handle of its first execution; there are {@link MOST_EXECUTIONS} for it */
+  constructor(home: ChunkHome, offer: ChunkOffer, handle: number) {
+    this.#handle = handle;
     this.#home = home;
     this.#offer = offer;
   }
 
-  /**
-   * Offers the chunk, and waits for its end.
-   * @param nextHandle gives out the handles of its executions
-   */
-  run(nextHandle: () => number): ChunkEnd | Promise<ChunkEnd> {
+  /** Offers the chunk, and waits for its end. */
+  run(): Maybe<ChunkEnd> {
     const { worker } = this.#home;
     const { events, client, listener, outputLimit, commands, ends, flags } = this.#offer;
-    const handle = nextHandle();
-    for (let more = 1; more < MOST_EXECUTIONS; more++) nextHandle();
     const terms: ChunkTerms = {
-      ...{ events, client, listener, outputLimit, handle },
+      ...{ events, client, listener, outputLimit, handle: this.#handle },
       handles: MOST_EXECUTIONS,
       milliseconds: LONGEST_MS,
     };
@@ -86,6 +87,7 @@ export class Chunk {
     if (kind === Entry.begun) {
       this.#begun = { handle: first, registration: second };
       this.#isAdopted = false;
+      if (this.#isStopped) this.#adoptLast();
     } else if (kind === Entry.end) this.#ended(first);
   }
 
@@ -123,7 +125,10 @@ export class Chunk {
   #adopt({ registration, handle }: Begun): void {
     const { worker } = this.#home;
     this.#isAdopted = true;
-    const goesOn = worker.chunk.move(ChunkState.handling, ChunkState.adopted) && worker.chunk.handle === handle;
+    const isHandling = worker.chunk.move(ChunkState.handling, ChunkState.adopted);
+    // it may be a later one already, which is told to have begun next
+    this.#isStopped ||= isHandling;
+    const goesOn = isHandling && worker.chunk.handle === handle;
     worker.chunk.move(ChunkState.running, ChunkState.stopped);
     this.#offer.sink.onBegun(registration, handle, goesOn);
   }
@@ -134,19 +139,28 @@ export class Chunk {
     const isOver = (): boolean => this.#end !== undefined || this.#isAdopted;
     if (worker.chunk.move(ChunkState.offered, ChunkState.none)) this.#ended(0);
     else if (worker.chunk.stop()) {
-      const { handle } = worker.chunk;
-      worker.awaitMessages(() => isOver() || this.#begun?.handle === handle, LAST_COMMAND_MS);
-      if (!isOver() && this.#begun) {
-        this.#isAdopted = true;
-        this.#offer.sink.onBegun(this.#begun.registration, this.#begun.handle, true);
-      }
+      this.#isStopped = true;
+      this.#adoptLast();
+      // what has begun may not have been told yet; it may also be told later than that
+      if (!isOver()) worker.awaitMessages(isOver, LAST_COMMAND_MS);
     } else worker.awaitMessages(isOver, LAST_COMMAND_MS);
+  }
+
+  /** The execution in whose code the interpreter was when the chunk was stopped becomes a job, if it was told that it has begun. */
+  #adoptLast(): void {
+    const begun = this.#begun;
+    if (begun === undefined || this.#isAdopted || begun.handle !== this.#home.worker.chunk.handle) return;
+    this.#isAdopted = true;
+    this.#offer.sink.onBegun(begun.registration, begun.handle, true);
   }
 
   #ended(flags: number): void {
     if (this.#end !== undefined) return;
+    const { chunk } = this.#home.worker;
     this.#end = {
-      done: this.#home.worker.chunk.done,
+      done: chunk.done,
+      // the word is of an earlier chunk when none has begun
+      begun: Math.max(0, chunk.handle - this.#handle + 1),
       isCut: (flags & EndFlag.ownCut) !== 0,
       isClosed: (flags & EndFlag.closed) !== 0,
     };

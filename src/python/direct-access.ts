@@ -12,6 +12,7 @@ import type { InternalConnections } from "../engine/internal-connections.ts";
 import type { UserRights } from "../engine/user-rights.ts";
 import type { EngineThreads } from "../engine/engine-threads.ts";
 import { wordOf } from "../engine/traits.ts";
+import { LAST_HANDLE } from "./chunk-memory.ts";
 import type { CallContext } from "./python-host.ts";
 
 export interface DirectAccessOptions {
@@ -36,9 +37,6 @@ const NOT_THERE = [
   "skip_monitor",
   "movablekeys",
 ] as const;
-
-/** The largest handle of a job that a word of shared memory can hold. */
-const LAST_HANDLE = 2 ** 31 - 1;
 
 /** Commands without keys that another thread may send, too. */
 const WITHOUT_KEYS: ReadonlySet<string> = new Set(["ping", "echo", "time", "dbsize", "scan", "randomkey"]);

@@ -206,7 +206,7 @@ export class Home implements CallContext, JobHome {
 
   /** Is its Python idle, so that a chunk would begin at once? */
   get takesChunk(): boolean {
-    const isFree = this.idle && this.nested.size === 0 && this.questions.size === 0 && !this.isGone;
+    const isFree = this.idle && this.nested.size === 0 && this.questions.size === 0 && this.ending === undefined;
     return isFree && this.chunk === undefined && this.worker.chunk.isFree;
   }
 

@@ -46,6 +46,18 @@ export class Jobs<Home extends JobHome> {
     return ++this.#lastHandle;
   }
 
+  /** Gives out so many handles in a row. @returns the first */
+  takeHandles(count: number): number {
+    const first = this.#lastHandle + 1;
+    this.#lastHandle += count;
+    return first;
+  }
+
+  /** Those from `first` to `last` were not used; they are given out again, unless others were given out meanwhile. */
+  giveBackHandles(first: number, last: number): void {
+    if (this.#lastHandle === last) this.#lastHandle = first - 1;
+  }
+
   /** The last handle that was given out. */
   get lastHandle(): number {
     return this.#lastHandle;

@@ -4,9 +4,10 @@
  */
 import type { Logger } from "../log.ts";
 import { InternalError, ReplyError } from "../errors.ts";
-import type { Maybe } from "../maybe.ts";
+import { andThen, type Maybe } from "../maybe.ts";
 import { Background } from "./background.ts";
-import { Chunk } from "./chunk.ts";
+import { Chunk, MOST_EXECUTIONS } from "./chunk.ts";
+import { LAST_HANDLE } from "./chunk-memory.ts";
 import { type Demand, missingIsolated, missingShared, withoutRoom } from "./growth.ts";
 import { flowOutcome, Home, scriptOutcome } from "./home.ts";
 import { Interrupts } from "./interrupts.ts";
@@ -135,11 +136,17 @@ export class Pool implements PythonHost {
 
   carryOut(offer: ChunkOffer): Maybe<ChunkEnd> | undefined {
     const home = this.#homeOf(offer.session);
-    if (!home?.takesChunk || !spinning || !home.worker.chunk.setTable(offer.rows)) return undefined;
+    if (!home?.takesChunk || !spinning || home.worker.isDelivering || !home.worker.chunk.setTable(offer.rows))
+      return undefined;
     // without that, the code of events asks the main thread
     if (this.#options.beforeChunk?.(home, offer.owner) !== true && offer.events === 0) return undefined;
-    home.chunk = new Chunk(home, offer);
-    return home.chunk.run(() => this.nextHandle());
+    if (this.#jobs.lastHandle + MOST_EXECUTIONS > LAST_HANDLE) return undefined;
+    const handle = this.#jobs.takeHandles(MOST_EXECUTIONS);
+    home.chunk = new Chunk(home, offer, handle);
+    return andThen(home.chunk.run(), (end) => {
+      this.#jobs.giveBackHandles(handle + end.begun, handle + MOST_EXECUTIONS - 1);
+      return end;
+    });
   }
 
   runNow(job: Job): void {

@@ -96,6 +96,8 @@ export interface ChunkSink {
 export interface ChunkEnd {
   /** How many of the commands were carried out. */
   readonly done: number;
+  /** How many executions have begun. */
+  readonly begun: number;
   /** The engine still holds what the code of the last execution has told the listener. */
   readonly isCut: boolean;
   /** The engine has closed the client's connection. */

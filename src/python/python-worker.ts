@@ -155,6 +155,11 @@ export class PythonWorker {
     return Atomics.exchange(this.#shared.words, Word.eventsAhead, 0);
   }
 
+  /** Is a message of it being dealt with, so that no other one can be waited for? */
+  get isDelivering(): boolean {
+    return this.#delivering;
+  }
+
   /** Takes its messages within the call until `isDone`, for so many milliseconds at most. Not from within the delivery of a message. */
   awaitMessages(isDone: () => boolean, milliseconds: number): void {
     if (this.#delivering || this.#gone) return;

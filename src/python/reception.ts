@@ -54,7 +54,10 @@ export class Reception {
       }
       const message = decodeMessage(bytes);
       if (home.chunk?.tellsOthers) this.#options.before();
-      if (home.chunk?.takes(message)) return;
+      if (home.chunk?.takes(message)) {
+        this.#options.tally.posts++;
+        return;
+      }
       this.#options.before();
       if (message.kind === "call") this.#call(home, message);
       else this.#post(home, message);

@@ -275,3 +275,29 @@ describe("an execution in the middle of a pipeline", () => {
     expect(await seen()).toEqual(numbers((await seen()).length));
   });
 });
+
+describe("executions that do not end, again and again", () => {
+  const short = useServer(["--script-time-limit", "100"]);
+  const ROUNDS = Number(process.env.REGEARS_CHUNK_ROUNDS ?? 6);
+
+  it("are ended each, wherever in its pipeline the server finds them", async () => {
+    const { client } = short();
+    const code = [
+      "def f(r):",
+      "    n = int(r['key'].split(':')[1])",
+      "    if n % 7 == 0: log('a message in between')",
+      "    while n % 20 == 13: pass",
+      `GB('KeysReader').foreach(f)${REGISTER}`,
+    ];
+    expect(await client.call("RG.PYEXECUTE", code.join("\n"))).toBe("OK");
+    for (let round = 0; round < ROUNDS; round++) {
+      const replies = await Promise.all(sets(60).map((command) => client.call(...command)));
+      expect(new Set(replies)).toEqual(new Set(["OK"]));
+    }
+    const { numTriggered, numSuccess, numFailures } = await onlyRegistration(client);
+    expect(numTriggered).toBe(60 * ROUNDS);
+    expect(Number(numSuccess) + Number(numFailures)).toBe(60 * ROUNDS);
+    // on a busy machine others may take as long
+    expect(Number(numFailures)).toBeGreaterThanOrEqual(3 * ROUNDS);
+  });
+});
