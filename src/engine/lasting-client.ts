@@ -1,6 +1,7 @@
 /** A connection of the server's own that is opened when it is needed, and anew when it has ended. */
 import type { Maybe } from "../maybe.ts";
-import type { EngineClient } from "./engine-client.ts";
+import type { CommandArgument } from "./encode.ts";
+import type { EngineClient, EngineValue } from "./engine-client.ts";
 
 export class LastingClient {
   readonly #open: () => EngineClient;
@@ -13,6 +14,11 @@ export class LastingClient {
   /** See {@link EngineClient.ask}. @throws EngineClosed when the connection ended first */
   ask(...request: Parameters<EngineClient["ask"]>): Maybe<Buffer> {
     return this.#get().ask(...request);
+  }
+
+  /** See {@link EngineClient.call}. @throws EngineClosed when the connection ended first */
+  call(...command: readonly CommandArgument[]): Promise<EngineValue> {
+    return this.#get().call(...command);
   }
 
   close(): void {

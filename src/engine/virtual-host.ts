@@ -141,7 +141,8 @@ export class VirtualHost {
   mayGoDirect(socket: VirtualSocket): boolean {
     const { descriptor, unread } = socket;
     if (this.#internals === undefined || this.#monitors.size > 0 || descriptor < 0 || unread === 0) return false;
-    if (socket.priority || socket.ended || socket.paused || socket.inWriting) return false;
+    // Valkey has freed what it had for a connection that is closed
+    if (socket.priority || socket.ended || socket.closed || socket.paused || socket.inWriting) return false;
     return unread <= Math.min(DIRECT_BYTES, socket.readLimit);
   }
 

@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import type { EngineClient } from "../engine/engine-client.ts";
 import { encodeCommands } from "../engine/encode.ts";
 import type { DataEngine } from "../engine/engine-room.ts";
+import { LastingClient } from "../engine/lasting-client.ts";
 import { InternalError, ReplyError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { andThen, type Maybe } from "../maybe.ts";
@@ -44,7 +45,7 @@ const NOTHING: InData = { head: undefined, items: [] };
 
 export class EngineStore implements Store {
   readonly #options: EngineStoreOptions;
-  #client: EngineClient | undefined;
+  readonly #client: LastingClient;
   #head: Head = { history: "", count: 0 };
   /** The names of the server's own libraries. */
   readonly #libraries = new Set<string>();
@@ -57,6 +58,7 @@ export class EngineStore implements Store {
 
   constructor(options: EngineStoreOptions) {
     this.#options = options;
+    this.#client = new LastingClient(options.open);
   }
 
   /** How many libraries the server has for itself. */
@@ -94,7 +96,7 @@ export class EngineStore implements Store {
   }
 
   async close(): Promise<void> {
-    this.#client?.close();
+    this.#client.close();
     await this.#options.file.close();
   }
 
@@ -175,7 +177,7 @@ export class EngineStore implements Store {
 
   async #list(): Promise<Library[]> {
     const replies = OWN_PATTERNS.map((pattern) =>
-      this.#connection.call("FUNCTION", "LIST", "LIBRARYNAME", pattern, "WITHCODE"),
+      this.#client.call("FUNCTION", "LIST", "LIBRARYNAME", pattern, "WITHCODE"),
     );
     return (await Promise.all(replies)).flatMap(librariesOf);
   }
@@ -251,7 +253,7 @@ export class EngineStore implements Store {
   /** All of it, or nothing. @returns the replies @throws ReplyError with the engine's error */
   transact(commands: readonly Command[]): Maybe<readonly Buffer[]> {
     const bytes = encodeCommands([["MULTI"], ...commands, ["EXEC"]]);
-    return andThen(this.#connection.ask(bytes, commands.length + 2), (replies) => {
+    return andThen(this.#client.ask(bytes, commands.length + 2), (replies) => {
       const frames = framesOf(replies);
       const refused = frames.slice(0, -1).find(isError) ?? frames.at(-1);
       const results = splitAggregate(frames.at(-1) as Buffer)?.children;
@@ -261,11 +263,6 @@ export class EngineStore implements Store {
       if (failed) throw new ReplyError(scalarText(failed));
       return results;
     });
-  }
-
-  get #connection(): EngineClient {
-    this.#client ??= this.#options.open();
-    return this.#client;
   }
 }
 
