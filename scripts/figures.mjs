@@ -8,6 +8,7 @@ const env = {
   REGEARS_KILLS: "200",
   REGEARS_LOG_KILLS: "150",
   REGEARS_FUZZ_SECONDS: "20",
+  REGEARS_VISITORS: "10000",
   ...process.env,
   REGEARS_FIGURES: `${root}bench/results`,
 };

@@ -127,10 +127,15 @@ export class EngineThreads {
     this.#open.clear();
   }
 
-  /** As {@link closeAll}, and the way is not opened again for so many milliseconds. */
+  /** As {@link closeAll}, and the way is not opened again for so many milliseconds, unless {@link endPause} is called. */
   closeFor(milliseconds: number): void {
     this.closeAll();
     this.#closedUntil = Math.max(this.#closedUntil, performance.now() + milliseconds);
+  }
+
+  /** The way may be opened again, whatever {@link closeFor} said. */
+  endPause(): void {
+    this.#closedUntil = 0;
   }
 
   #freeNumber(): number | undefined {

@@ -3,7 +3,7 @@
  * their commands do. The way is opened here for one interpreter, when that has just asked the main thread to carry a command
  * out. It is closed for all before anything of what was asked here changes: whoever brings in a new such thing has to close it.
  */
-import { after, type Middleware, type Path } from "../commands/path.ts";
+import { after, type Handling, type Middleware, type Path } from "../commands/path.ts";
 import type { EngineCommands } from "../engine/engine-commands.ts";
 import type { EmbeddedEngine } from "../engine/embedded-engine.ts";
 import { arityFits } from "../engine/engine.ts";
@@ -13,12 +13,13 @@ import type { UserRights } from "../engine/user-rights.ts";
 import type { EngineThreads } from "../engine/engine-threads.ts";
 import { wordOf } from "../engine/traits.ts";
 import { LAST_HANDLE } from "./chunk-memory.ts";
+import { isError } from "../resp/frames.ts";
 import type { CallContext } from "./python-host.ts";
 
 export interface DirectAccessOptions {
-  readonly engine: EmbeddedEngine;
-  readonly engineCommands: EngineCommands;
-  readonly connections: InternalConnections;
+  readonly engine: Pick<EmbeddedEngine, "share">;
+  readonly engineCommands: Pick<EngineCommands, "all">;
+  readonly connections: Pick<InternalConnections, "lend">;
   readonly gate: Pick<EngineGate, "held" | "isOpenFor">;
   readonly path: Pick<Path, "isActiveForPython">;
   readonly rights: Pick<UserRights, "isFree">;
@@ -87,8 +88,8 @@ export class DirectAccess {
   }
 
   /**
-   * Closes the way at CLIENT PAUSE, for as long as that lasts: Valkey puts commands off then, and a thread would get no
-   * reply.
+   * Closes the way at CLIENT PAUSE, for as long as that lasts or until CLIENT UNPAUSE: Valkey puts commands off then, and a
+   * thread would get no reply.
    */
   get middleware(): Middleware {
     return {
@@ -96,7 +97,10 @@ export class DirectAccess {
       active: false,
       always: ["client"],
       handle: (_name, request) => {
-        if (request.count < 3 || wordOf(request.view(1)) !== "pause") return undefined;
+        if (request.count < 2) return undefined;
+        const word = wordOf(request.view(1));
+        if (word === "unpause") return this.#afterUnpause();
+        if (word !== "pause" || request.count < 3) return undefined;
         const milliseconds = Number(request.view(2).toString("latin1"));
         if (!(milliseconds > 0)) return undefined;
         this.#closeFor(milliseconds);
@@ -112,6 +116,13 @@ export class DirectAccess {
   /** Closes the way. To be called before something changes for which the main thread has to see all commands. */
   close(): void {
     this.#threads?.closeAll();
+  }
+
+  #afterUnpause(): Handling {
+    return after((reply) => {
+      if (!isError(reply)) this.#threads?.endPause();
+      return undefined;
+    });
   }
 
   #closeFor(milliseconds: number): void {

@@ -13,7 +13,7 @@ const COMMANDS = new Map(
 const WORKER = new URL("./threads-worker.mjs", import.meta.url);
 const MAX_REPLY = 8 * 1024 * 1024;
 /** How many threads are ended in the middle of what they do. */
-const ENDED = Number(process.env.REGEARS_ENDED_THREADS ?? 40);
+const ENDED = Number(process.env.REGEARS_ENDED_THREADS ?? 15);
 
 type Ran = string | { readonly reply: string; readonly othersWait: boolean };
 
@@ -143,6 +143,16 @@ describe("threads that share the engine", () => {
     }
     await loop;
     expect(await number("n")).toBe(Atomics.load(thread.counters, 1));
+  });
+
+  it("are kept out for as long as was said, or until that is taken back", async () => {
+    const thread = await openThread();
+    threads.closeFor(1_000_000);
+    thread.handle.open();
+    expect(await thread.run(["PING"])).toEqual(["closed"]);
+    threads.endPause();
+    thread.handle.open();
+    expect(await thread.run(["PING"])).toEqual([{ reply: "+PONG\r\n", othersWait: false }]);
   });
 
   it("do not keep the main thread out", async () => {

@@ -1,5 +1,5 @@
 /** Files of `dir` that are damaged, and servers that want the same `dir`. */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { connectClient, type Client } from "../support/client.ts";
@@ -20,8 +20,8 @@ async function start(folder: string, ...more: string[]): Promise<{ client: Clien
   return { client, kill: () => server.stop("SIGKILL") };
 }
 
-/** A folder with two registrations and a key. */
-async function filled(): Promise<string> {
+/** A folder with two registrations and a key, as a server has left it. */
+async function fill(): Promise<string> {
   const folder = newFolder();
   const { client, kill } = await start(folder);
   for (const name of ["a", "b"]) {
@@ -30,6 +30,17 @@ async function filled(): Promise<string> {
   await client.call("SET", "k", "v");
   await client.call("SAVE");
   await kill();
+  return folder;
+}
+
+let model: Promise<string> | undefined;
+
+/** A copy of such a folder. */
+async function filled(): Promise<string> {
+  model ??= fill();
+  const folder = newFolder();
+  // the lock of the server that was killed is a socket
+  cpSync(await model, folder, { recursive: true, filter: (path) => !path.includes("regears.lock-") });
   return folder;
 }
 

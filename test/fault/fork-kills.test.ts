@@ -11,7 +11,7 @@ import { endServersAfterEach } from "./support.ts";
 endServersAfterEach();
 
 /** How often; `npm run figures` does it more often. */
-const KILLS = Number(process.env.REGEARS_KILLS ?? 5);
+const KILLS = Number(process.env.REGEARS_KILLS ?? 3);
 const KEYS = 20_000;
 const WRITERS = 4;
 /** A rewriting of so many keys takes about as long, in milliseconds. */

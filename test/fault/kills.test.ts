@@ -12,7 +12,7 @@ import { newFolder } from "../support/folders.ts";
 endServersAfterEach();
 
 /** How often; `npm run figures` does it more often. */
-const KILLS = Number(process.env.REGEARS_KILLS ?? 6);
+const KILLS = Number(process.env.REGEARS_KILLS ?? 3);
 const CLIENTS = 4;
 /** Changes that a server answers at most before it is killed, and milliseconds that it may go on after the last of them. */
 const MOST_CHANGES = 40;

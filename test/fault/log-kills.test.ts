@@ -9,7 +9,7 @@ import { newFolder } from "../support/folders.ts";
 endServersAfterEach();
 
 /** How often; `npm run figures` does it more often. */
-const KILLS = Number(process.env.REGEARS_LOG_KILLS ?? 4);
+const KILLS = Number(process.env.REGEARS_LOG_KILLS ?? 2);
 /** Milliseconds after which a server is killed at the latest. */
 const LONGEST_LIFE_MS = 600;
 /** Clients of three kinds: one command at a time, pipelines, and scripts in Python. */

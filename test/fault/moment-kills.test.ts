@@ -14,7 +14,7 @@ import { endServersAfterEach } from "./support.ts";
 endServersAfterEach();
 
 /** How often; `npm run figures` does it more often. */
-const KILLS = Number(process.env.REGEARS_LOG_KILLS ?? 4);
+const KILLS = Number(process.env.REGEARS_LOG_KILLS ?? 2);
 /** Messages that are answered before a server is killed, at most, and milliseconds that it may go on after the last of them. */
 const MOST_MESSAGES = 120;
 const LONGEST_REST_MS = 30;

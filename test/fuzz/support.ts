@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { figure } from "../support/figures.ts";
 
 /** How long one comparison runs. */
-export const FUZZ_SECONDS = Number(process.env.REGEARS_FUZZ_SECONDS ?? 8);
+export const FUZZ_SECONDS = Number(process.env.REGEARS_FUZZ_SECONDS ?? 4);
 const SEED = Number(process.env.REGEARS_FUZZ_SEED ?? Date.now() % 2 ** 31);
 
 /** Longest time that one property may take, with what it needs to make a failure small. */
