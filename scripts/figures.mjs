@@ -9,6 +9,7 @@ const env = {
   REGEARS_LOG_KILLS: "150",
   REGEARS_FUZZ_SECONDS: "20",
   REGEARS_VISITORS: "10000",
+  REGEARS_DIRECT_ROUNDS: "100",
   ...process.env,
   REGEARS_FIGURES: `${root}bench/results`,
 };

@@ -55,7 +55,8 @@ describe.each([
       await client.call("RG.PYEXECUTE", "import time\nGB('ShardsIDReader').map(lambda r: time.sleep(0.09)).run()");
       const id = (await client.call("RG.PYEXECUTE", "import time; time.sleep(0.08)", "UNBLOCKING")) as string;
       await client.call("RG.GETRESULTSBLOCKING", id);
-      const all = await log();
+      // what did nothing is there only if the machine made it slow
+      const all = (await log()).filter(([, , , words]) => words[2] !== "0");
       // the engine knows seconds only: what is of one second may stand in another order
       const shown = all.map(([, , , words]) => words[1] ?? "");
       expect(shown.filter((word) => word !== BUSY)).toEqual([
@@ -68,13 +69,15 @@ describe.each([
       for (const [, seconds, microseconds, , address] of own) {
         expect(Math.abs(seconds - Date.now() / 1000)).toBeLessThan(30);
         expect(microseconds).toBeGreaterThan(50_000);
-        expect(microseconds).toBeLessThan(2_000_000);
+        // and not nanoseconds
+        expect(microseconds).toBeLessThan(50_000_000);
         expect(address).toMatch(/^127\.0\.0\.1:\d+$/);
       }
       const ids = all.map(([number]) => number);
       expect(ids).toEqual([...new Set(ids)].sort((a, b) => b - a));
       expect(all).toHaveLength(5);
       const both = await everything("-1");
+      for (const [, , microseconds] of both) expect(microseconds).toBeGreaterThan(40_000);
       expect(await client.call("SLOWLOG", "LEN")).toBe(both.length);
       expect(await everything("2")).toEqual(both.slice(0, 2));
       await expect(client.call("SLOWLOG", "GET", "-2")).rejects.toThrow("ERR count should be");
@@ -83,11 +86,20 @@ describe.each([
     it("does not count the time that an execution waited", async () => {
       await client.call("SLOWLOG", "RESET");
       const others = await Promise.all(Array.from({ length: 6 }, () => connectClient(server.port)));
-      await Promise.all(others.map((other) => other.call("RG.TRIGGER", "nap", "0.2")));
+      const begun = performance.now();
+      const tookMs = await Promise.all(
+        others.map(async (other, at) => {
+          await other.call("RG.TRIGGER", "nap", "0.2", `call ${at}`);
+          return performance.now() - begun;
+        }),
+      );
       for (const other of others) other.close();
-      const times = (await log()).map(([, , microseconds]) => microseconds);
-      expect(times).toHaveLength(6);
-      expect(Math.min(...times)).toBeLessThan(390_000);
+      const logged = await log();
+      expect(logged).toHaveLength(6);
+      // an interpreter is blocked by a nap, so that the last one has waited for others
+      const lastMs = Math.max(...tookMs);
+      const [last] = logged.filter(([, , , words]) => words[3] === `call ${tookMs.indexOf(lastMs)}`);
+      expect(last?.[2]).toBeLessThan((lastMs - 190) * 1000);
     });
 
     it("cuts long commands, keeps no more than slowlog-max-len, and forgets at RESET", async () => {

@@ -1,5 +1,5 @@
 /** Scripts bring their packages: from a folder of wheels, and from one server to another. */
-import { writeFileSync } from "node:fs";
+import { cpSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { NO_LOG } from "../../src/log.ts";
@@ -61,8 +61,12 @@ const A2: WheelSpec = { ...A1, version: "2.0" };
 const PEAR: WheelSpec = { name: "pear", version: "2.1" };
 
 describe("packages of a folder", () => {
+  /** Each test has packages of its own. */
+  const wheels = folderOf([A1, A2, PEAR]);
+  const setting = useServer([...OFFLINE, "--packages-dir", wheels, "--cache-dir", emptyCache()]);
+
   it("are there for the sessions that ask for them, each in its version, and for nobody else", async () => {
-    const { client, server } = await startWith([A1, A2, PEAR]);
+    const { client, server } = setting();
     expect(await version(client, "apple", "apple")).toBe("2.0");
     expect(await version(client, "apple", "apple<2")).toBe("1.0");
     expect(await version(client, "apple", "apple")).toBe("2.0");
@@ -93,70 +97,73 @@ describe("packages of a folder", () => {
   });
 
   it("are compiled, lie in files that can not be changed, and print as themselves", async () => {
-    const { client } = await startWith([
-      {
-        ...PEAR,
-        files: [
-          { path: "pear/__init__.py", content: "x = 1\n" },
-          { path: "pear/data.txt", content: "text" },
-        ],
-      },
-    ]);
+    const { client } = setting();
+    const files = [
+      { path: "plum/__init__.py", content: "x = 1\n" },
+      { path: "plum/data.txt", content: "text" },
+    ];
+    folderOf([{ name: "plum", version: "1.0", files }], wheels);
     const script = `
-import pear, os
+import plum, os
 def attempt(change):
     try: change()
     except OSError: return 'refused'
     return 'done'
-path = '/packages/pear/data.txt'
+path = '/packages/plum/data.txt'
 tried = [attempt(change) for change in (
     lambda: open(path, 'w'), lambda: open(path, 'a'), lambda: open(path, 'r+'), lambda: os.unlink(path), lambda: os.truncate(path, 0),
-    lambda: os.rename(path, '/tmp/x'), lambda: os.rename('/packages/pear', '/packages/peer'), lambda: os.mkdir('/packages/new'),
+    lambda: os.rename(path, '/tmp/x'), lambda: os.rename('/packages/plum', '/packages/plume'), lambda: os.mkdir('/packages/new'),
     lambda: os.symlink('/tmp', '/packages/link'), lambda: os.chmod(path, 0o777), lambda: os.utime(path), lambda: os.rmdir('/packages'))]
-${show("[str(pear), pear.__cached__, open(path).read(), sorted(os.listdir('/packages/pear')), sorted(set(tried))]")}`;
-    expect(await seen(client, script, "pear")).toBe(
-      "[\"<module 'pear' from '/packages/pear/__init__.py'>\", '/packages/pear/__pycache__/__init__.cpython-314.pyc', " +
+${show("[str(plum), plum.__cached__, open(path).read(), sorted(os.listdir('/packages/plum')), sorted(set(tried))]")}`;
+    expect(await seen(client, script, "plum")).toBe(
+      "[\"<module 'plum' from '/packages/plum/__init__.py'>\", '/packages/plum/__pycache__/__init__.cpython-314.pyc', " +
         "'text', ['__init__.py', '__pycache__', 'data.txt'], ['refused']]",
     );
   });
 
   it("that are put there while the server runs can be used at once; FORCE_REINSTALL_REQUIREMENTS chooses anew", async () => {
-    const { client, wheels } = await startWith([A1]);
-    expect(await version(client, "apple", "apple")).toBe("1.0");
-    folderOf([A2], wheels);
-    expect(await version(client, "apple", "apple")).toBe("1.0");
-    const script = `import apple\n${show("apple.__version__")}`;
-    const forced = await client.call("RG.PYEXECUTE", script, "FORCE_REINSTALL_REQUIREMENTS", "REQUIREMENTS", "apple");
+    const { client } = setting();
+    folderOf([{ name: "fig", version: "1.0" }], wheels);
+    expect(await version(client, "fig", "fig")).toBe("1.0");
+    folderOf([{ name: "fig", version: "2.0" }], wheels);
+    expect(await version(client, "fig", "fig")).toBe("1.0");
+    const script = `import fig\n${show("fig.__version__")}`;
+    const forced = await client.call("RG.PYEXECUTE", script, "FORCE_REINSTALL_REQUIREMENTS", "REQUIREMENTS", "fig");
     expect(forced).toEqual([["2.0"], []]);
-    expect(await version(client, "apple", "apple")).toBe("2.0");
+    expect(await version(client, "fig", "fig")).toBe("2.0");
   });
 
   it("are installed once for several scripts at once", async () => {
-    const { client, server } = await startWith([A1, PEAR]);
-    const clients = await Promise.all(Array.from({ length: 8 }, () => connectClient(server.port)));
-    const replies = await Promise.all(clients.map((one) => version(one, "apple", "apple", "pear")));
-    for (const one of clients) one.close();
+    const { client, server, connect } = setting();
+    const [date, kiwi] = ["date", "kiwi"].map((name) => ({ name, version: "1.0" })) as [WheelSpec, WheelSpec];
+    folderOf([date, kiwi], wheels);
+    const clients = await Promise.all(Array.from({ length: 8 }, connect));
+    const replies = await Promise.all(clients.map((one) => version(one, "date", "date", "kiwi")));
     expect(new Set(replies)).toEqual(new Set(["1.0"]));
-    expect(server.output().match(/installing apple, pear/g)).toHaveLength(1);
-    expect(await version(client, "pear", "pear")).toBe("2.1");
+    expect(server.output().match(/installing date, kiwi/g)).toHaveLength(1);
+    expect(await version(client, "kiwi", "kiwi")).toBe("1.0");
   });
 
   it("more sets of them than there is room for have interpreters one after the other", async () => {
-    const { client } = await startWith(Array.from({ length: 14 }, (_, at) => ({ name: `one${at}`, version: "1.0" })));
-    for (let at = 0; at < 14; at++) expect(await version(client, `one${at}`, `one${at}`)).toBe("1.0");
+    // there are two interpreters, and eight more of them for packages
+    const names = Array.from({ length: 11 }, (_, at) => `one${at}`);
+    const folder = folderOf(names.map((name) => ({ name, version: "1.0" })));
+    const args = ["--execution-threads", "1", "--packages-dir", folder, "--cache-dir", emptyCache()];
+    const { client } = await start(args);
+    for (const name of names) expect(await version(client, name, name)).toBe("1.0");
     expect(await version(client, "one0", "one0")).toBe("1.0");
   });
 
   describe("that can not be installed", () => {
-    const wheels = folderOf([
+    const bad = folderOf([
       ...[A1, A2, { name: "native", version: "1.0", tag: "cp314-cp314-manylinux_2_28_x86_64" }],
       { name: "old", version: "2.1", requiresPython: "<3.10" },
       { name: "needy", version: "2.1", requires: ["leaf"] },
       { name: "evil", version: "1.0", files: [{ path: "../evil.py", content: "" }] },
     ]);
-    writeFileSync(join(wheels, "source_only-1.0.tar.gz"), "");
-    writeFileSync(join(wheels, "broken-1.0-py3-none-any.whl"), "no archive");
-    const setting = useServer([...OFFLINE, "--packages-dir", wheels, "--cache-dir", emptyCache()]);
+    writeFileSync(join(bad, "source_only-1.0.tar.gz"), "");
+    writeFileSync(join(bad, "broken-1.0-py3-none-any.whl"), "no archive");
+    const refusing = useServer([...OFFLINE, "--packages-dir", bad, "--cache-dir", emptyCache()]);
 
     it.each([
       [
@@ -173,7 +180,7 @@ ${show("[str(pear), pear.__cached__, open(path).read(), sorted(os.listdir('/pack
       [["evil"], "a name that is not allowed"],
       [["broken"], "it is no archive, or damaged"],
     ])("such as %j, are refused with a reason, and the server goes on", async (asked, reason) => {
-      const { client } = setting();
+      const { client } = refusing();
       expect(await errorOf(client.call("RG.PYEXECUTE", "pass", "REQUIREMENTS", ...asked))).toContain(reason);
       expect(await client.call("PING")).toBe("PONG");
       expect(await requirements(client)).toEqual([]);
@@ -182,13 +189,14 @@ ${show("[str(pear), pear.__cached__, open(path).read(), sorted(os.listdir('/pack
 
   it("that start threads say that there are none", async () => {
     const content = "import threading\nthreading.Thread(target=print).start()\n";
-    const { client } = await startWith([{ ...PEAR, files: [{ path: "pear.py", content }] }]);
-    const error = await errorOf(client.call("RG.PYEXECUTE", "import pear", "REQUIREMENTS", "pear"));
+    const { client } = setting();
+    folderOf([{ name: "lime", version: "1.0", files: [{ path: "lime.py", content }] }], wheels);
+    const error = await errorOf(client.call("RG.PYEXECUTE", "import lime", "REQUIREMENTS", "lime"));
     expect(error).toContain("threads can not be started: Python runs in WebAssembly here, which has none");
   });
 
   it("wheels by address are got only from where packages come from anyway", async () => {
-    const { client, wheels } = await startWith([A1]);
+    const { client } = setting();
     const { fileName } = wheel(A1);
     const here = `apple @ file://${wheels}/${fileName}`;
     expect(await version(client, "apple", here)).toBe("1.0");
@@ -304,8 +312,10 @@ GB('KeysReader').map(lambda x: apple.__version__).foreach(lambda x: execute('RPU
 GB('KeysReader').map(lambda x: apple.__version__).foreach(lambda x: execute('RPUSH', '{log}', 'sync ' + x)).register(prefix='s:*', mode='sync')
 registerTE(1, lambda: execute('RPUSH', '{log}', 'time ' + apple.__version__), 'timer')`;
 
-    /** A server whose session misses its package, and a folder in which that can be put. */
-    async function restarted(...args: string[]) {
+    let model: Promise<string> | undefined;
+
+    /** What a server has left that had the package. */
+    async function leave(): Promise<string> {
       const directory = newFolder();
       const first = await start([
         ...["--dir", directory, "--cache-dir", emptyCache()],
@@ -315,6 +325,14 @@ registerTE(1, lambda: execute('RPUSH', '{log}', 'time ' + apple.__version__), 't
       first.client.close();
       await first.server.stop();
       running.pop();
+      return directory;
+    }
+
+    /** A server whose session misses its package, and a folder in which that can be put. */
+    async function restarted(...args: string[]) {
+      model ??= leave();
+      const directory = newFolder();
+      cpSync(await model, directory, { recursive: true });
       const wheels = folderOf([]);
       const cache = ["--cache-dir", emptyCache()];
       return { ...(await start(["--dir", directory, ...cache, "--packages-dir", wheels, ...args])), wheels };

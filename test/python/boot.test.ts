@@ -1,11 +1,12 @@
 /** Booting: with and without a cached snapshot, from a damaged one, without a place to keep it. */
-import { chmodSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chownSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join, parse } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { loadAssets } from "../../src/python/python-worker.ts";
 import { SERVE_NESTED } from "../../src/python/protocol.ts";
 import { fixtures, TestWorker } from "./support.ts";
 import { newFolder } from "../support/folders.ts";
+import { until } from "../support/waiting.ts";
 
 const runtimeDir = join(fixtures, "runtime");
 let cacheDir = "";
@@ -24,6 +25,16 @@ async function boot(from: { cacheDir?: string }): Promise<{ answer: unknown; mil
   const milliseconds = performance.now() - start;
   return { answer: await worker.value("import sys; result = list(sys.version_info[:2])"), milliseconds };
 }
+
+/** Files that are no good, how they come to be so, and what is said of them. */
+const SPOILT: readonly (readonly [which: string, spoil: (file: string) => void, reason: RegExp])[] = [
+  ["that is cut", (file) => truncateSync(file, 1_000_000), /damaged/],
+  ["that is empty", (file) => truncateSync(file, 0), /damaged/],
+];
+/** Only root can give a file away. */
+const FOREIGN: typeof SPOILT = [
+  ["of somebody else", (file) => chownSync(file, 12345, 12345), /belongs to somebody else/],
+];
 
 beforeAll(() => {
   cacheDir = newFolder();
@@ -45,13 +56,9 @@ describe("the snapshot", () => {
     console.log(`ready with a snapshot: ${Math.round(milliseconds)} ms`);
   });
 
-  it.each([
-    ["a flipped byte", (file: string) => flip(file, 5_000_000)],
-    ["a cut file", (file: string) => truncateSync(file, 1_000_000)],
-    ["an empty file", (file: string) => truncateSync(file, 0)],
-  ])("is made anew after %s", async (_name, damage) => {
+  it("is made anew when its file is damaged", async () => {
     const [name = ""] = snapshots();
-    damage(join(cacheDir, name));
+    flip(join(cacheDir, name), 5_000_000);
     const { answer } = await boot({ cacheDir });
     expect(answer).toEqual([3, 14]);
     expect(logged[0]).toMatch(/^warn .* damaged/);
@@ -60,6 +67,28 @@ describe("the snapshot", () => {
     await loadAssets({ cacheDir, runtimeDir, log });
     expect(logged).toEqual([]);
   });
+
+  it.each([...SPOILT, ...(process.getuid?.() === 0 ? FOREIGN : [])])(
+    "is not read from a file %s",
+    async (_name, spoil, reason) => {
+      const [name = ""] = snapshots();
+      const file = join(cacheDir, name);
+      const good = readFileSync(file);
+      spoil(file);
+      // another process seems to make a new one, so that nobody else does
+      const mark = join(cacheDir, `${parse(name).name}.making`);
+      writeFileSync(mark, String(process.pid));
+      logged.length = 0;
+      const loading = loadAssets({ cacheDir, runtimeDir, log });
+      await until(() => logged.length > 0, "the file is looked at");
+      rmSync(file);
+      writeFileSync(`${file}.tmp`, good);
+      renameSync(`${file}.tmp`, file);
+      await loading;
+      rmSync(mark);
+      for (const line of logged) expect(line).toMatch(reason);
+    },
+  );
 
   it("is made each time where nothing can be written", async () => {
     const file = join(cacheDir, "file");
@@ -95,17 +124,6 @@ describe("a restored interpreter", () => {
     await using second = await TestWorker.start(assets);
     const values = [await first.value(code), await second.value(code)] as unknown[][];
     for (let i = 0; i < 4; i++) expect(values[0]?.[i]).not.toEqual(values[1]?.[i]);
-  });
-
-  it("does not read a folder that belongs to somebody else", async () => {
-    if (process.getuid?.() !== 0) return;
-    const [name = ""] = snapshots();
-    chmodSync(join(cacheDir, name), 0o644);
-    const { chownSync } = await import("node:fs");
-    for (const file of snapshots()) chownSync(join(cacheDir, file), 12345, 12345);
-    const { answer } = await boot({ cacheDir });
-    expect(answer).toEqual([3, 14]);
-    expect(logged[0]).toMatch(/belongs to somebody else/);
   });
 });
 

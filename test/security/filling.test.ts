@@ -42,17 +42,6 @@ async function untilNothingIsDone(names: readonly string[]): Promise<void> {
   });
 }
 
-/** Milliseconds that something takes, the best of some times. */
-async function timed(run: () => Promise<unknown>): Promise<number> {
-  let best = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < 5; i++) {
-    const began = performance.now();
-    await run();
-    best = Math.min(best, performance.now() - began);
-  }
-  return best;
-}
-
 /** Ordinary commands of another client, as many as the server can carry out. */
 async function work(ms: number): Promise<void> {
   const other = await connectClient(server.port);
@@ -130,14 +119,15 @@ it("a client that sends slow commands behind cheap ones in one piece does not ke
   const both = Buffer.concat([cheap.subarray(0, cheap.length / 5), ...Array.from({ length: 600 }, () => slow)]);
   sender.write(cheap);
   await sender.until(() => sender.pending.length === 5_000 * "$-1\r\n".length);
-  const oneMs = await timed(() => client.call("EVAL", "for i = 1, 400000 do end", "0"));
-  const { pings } = await pingsDuring(server.port, async () => {
+  const { pings, result: allMs } = await pingsDuring(server.port, async () => {
+    const began = performance.now();
     sender.write(both);
     await sender.until(() => sender.pending.length === (6_000 + 600) * "$-1\r\n".length, 60_000);
+    return performance.now() - began;
   });
   sender.destroy();
-  // a step holds fifty of them at most, and there would be hundreds in one
-  expect(pings.slowestMs).toBeLessThan(PATIENCE_MS + 120 * oneMs);
+  // a step holds fifty of them at most, and all of them would be in one; a busy machine makes all of it slower
+  expect(pings.slowestMs).toBeLessThan(PATIENCE_MS + 0.4 * allMs);
 });
 
 describe("a reply of several GB", () => {
