@@ -10,7 +10,7 @@ from . import api as _api  # noqa: F401 - fills the globals of scripts
 from . import polling as _polling  # noqa: F401 - makes `select` know sockets
 from .context import BYTES
 from .convert import revive, shortened
-from .errors import error_text
+from .errors import GearsForceStopped, error_text
 from .flow import Flow, flows
 from .kept import session_of
 from .readers import GivenSource
@@ -40,7 +40,11 @@ def serve():
                 # the session may be held by itself only
                 gc.collect()
         if not waits.jobs or main.has_work:
-            main.turn()
+            try:
+                main.turn()
+            except GearsForceStopped:
+                # it was for a callback, and came when that had just ended
+                pass
 
 
 def perform(job):

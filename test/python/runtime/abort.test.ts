@@ -101,6 +101,25 @@ main.serve(lambda: "left" in main.engine.data)
     expect(outcome).toEqual(["aborted", [[], []]]);
   });
 
+  test("what comes when the code has just ended does not end the loop of the interpreter", () => {
+    const turns = python.json(`
+from regears import loop
+from regears.errors import GearsForceStopped
+turns = []
+def turn():
+    turns.append("turn")
+    raise GearsForceStopped() if len(turns) == 1 else SystemExit()
+usual, loop.MAIN.turn = loop.MAIN.turn, turn
+try:
+    regears.main.serve()
+except SystemExit:
+    pass
+loop.MAIN.turn = usual
+turns
+`);
+    expect(turns).toEqual(["turn", "turn"]);
+  });
+
   test("the abort of a flow that has ended does nothing", () => {
     const outcome = python.json(`
 reply = main.ask("RG.PYEXECUTE", "GB('ShardsIDReader').run()")
