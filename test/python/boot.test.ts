@@ -135,12 +135,13 @@ function flip(file: string, at: number): void {
 
 describe("an interpreter that has just booted", () => {
   it("can be interrupted while it makes ready", async () => {
-    const assets = await loadAssets({ cacheDir, log });
+    // the real runtime, whose image all servers use
+    const assets = await loadAssets({ log });
     await using worker = await TestWorker.start(assets);
     // nobody has sent anything yet, so it is still exercising
-    const interrupting = setInterval(() => worker.worker.interrupt(SERVE_NESTED), 1);
+    worker.worker.interrupt(SERVE_NESTED);
+    const interrupting = setInterval(() => worker.worker.interrupt(SERVE_NESTED), 10);
     try {
-      await new Promise((resolve) => setTimeout(resolve, 100));
       worker.post("profile", 1, "1:x", "stats", "tottime");
       expect(await worker.answer()).toEqual(["post", "answer", 1, "error", "session does not exists"]);
     } finally {

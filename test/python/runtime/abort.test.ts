@@ -5,7 +5,7 @@ import { PythonUnderTest } from "./harness.ts";
 let python: PythonUnderTest;
 beforeAll(async () => {
   python = await PythonUnderTest.start();
-}, 60_000);
+});
 
 const ASK = `
 from regears import abort
@@ -103,7 +103,7 @@ main.serve(lambda: "left" in main.engine.data)
 
   test("what comes when the code has just ended does not end the loop of the interpreter", () => {
     const turns = python.json(`
-from regears import loop
+from regears import loop, main as runtime
 from regears.errors import GearsForceStopped
 turns = []
 def turn():
@@ -111,10 +111,11 @@ def turn():
     raise GearsForceStopped() if len(turns) == 1 else SystemExit()
 usual, loop.MAIN.turn = loop.MAIN.turn, turn
 try:
-    regears.main.serve()
+    runtime.serve()
 except SystemExit:
     pass
-loop.MAIN.turn = usual
+finally:
+    loop.MAIN.turn = usual
 turns
 `);
     expect(turns).toEqual(["turn", "turn"]);

@@ -41,7 +41,7 @@ interface Case {
 let python: PythonUnderTest;
 beforeAll(async () => {
   python = await PythonUnderTest.start();
-}, 60_000);
+});
 
 const casesOf = (area: string): Case[] => {
   const file = new URL(`../../conformance/cases/${area}.json`, import.meta.url);

@@ -5,7 +5,7 @@ import { PythonUnderTest } from "./harness.ts";
 let python: PythonUnderTest;
 beforeAll(async () => {
   python = await PythonUnderTest.start();
-}, 60_000);
+});
 
 const ask = (script: string): unknown => python.json(`main.ask("RG.PYEXECUTE", inputs["script"])`, { script });
 

@@ -5,7 +5,7 @@ import { PythonUnderTest } from "./harness.ts";
 let python: PythonUnderTest;
 beforeAll(async () => {
   python = await PythonUnderTest.start();
-}, 60_000);
+});
 
 /** Registers, forgets everything, makes the registrations again from their bytes, and calls the triggers. */
 const MOVE = `

@@ -5,7 +5,7 @@ import { PythonUnderTest } from "./harness.ts";
 let python: PythonUnderTest;
 beforeAll(async () => {
   python = await PythonUnderTest.start();
-}, 60_000);
+});
 
 /**
  * Triggers of a session; `body` is what `t` does with the text that it is called with. `put_on_top(name, argument)` has a trigger run as
