@@ -99,7 +99,8 @@ def _start(handle, flags):
 
 
 def _event(handle, number, records, flags):
-    _run_event(handle, number, records, flags, 0.0)
+    if not _held_back("restored", number, ("event", handle, number, records, flags)):
+        _run_event(handle, number, records, flags, 0.0)
 
 
 def _run_event(handle, number, records, flags, until):
@@ -187,13 +188,36 @@ def _restore_timer(key, number, blob):
     _remade(key, "timer_restored", number, lambda session: timers.restore(session, number, blob))
 
 
+# What is being made again just now, and the jobs that have come for it: users' code, which runs then, can be interrupted by them.
+_being_made = {}
+
+
 def _remade(key, op, number, remake):
+    held = _being_made[op, number] = []
     try:
         remake(session_of(key) or scripts.Session(key))
     except BaseException as error:
         calls.post(op, number, "error", shortened(error_text(error, False)))
     else:
         calls.post(op, number, "ok", "")
+    finally:
+        del _being_made[op, number]
+    for job in held:
+        waits.run_nested(job)
+
+
+def _held_back(op, number, job):
+    """Keeps the job until that is made which it is for. False if that is not being made."""
+    held = _being_made.get((op, number))
+    if held is None:
+        return False
+    held.append(job)
+    return True
+
+
+def _timer(number, handle):
+    if not _held_back("timer_restored", number, ("timer", number, handle)):
+        timers.fire(number, handle)
 
 
 def _profile(job, key, action, order=""):
@@ -220,7 +244,7 @@ _HANDLERS = {
     "registered": _registered,
     "restore": _restore,
     "restore_timer": _restore_timer,
-    "timer": timers.fire,
+    "timer": _timer,
     "timer_drop": timers.drop,
     "profile": _profile,
     "connection": sockets.answered,

@@ -107,7 +107,7 @@ def accept(message):
     """Takes a message that is not what was waited for: nested jobs run now, most others wait for the serve loop."""
     kind = message[0]
     if kind == "nested":
-        _run_nested(message[1])
+        run_nested(message[1])
     elif kind == "connection" or kind == "restore" or kind == "restore_timer" or kind == "packages":
         # done now: somebody waits for it, or a nested job that comes next may be an event of this very registration
         _perform(message)
@@ -310,7 +310,8 @@ def _may_run_on_top(job):
     return handle != 0 and all(wait.context.handle != handle for wait in _waits)
 
 
-def _run_nested(message):
+def run_nested(message):
+    """Runs a job on top of other code."""
     global _nested
     if _inside >= MAX_NESTED:
         if message[0] in _WORK:

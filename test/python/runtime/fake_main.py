@@ -228,6 +228,9 @@ class Main:
     def post_restored(self, number, outcome, text):
         self.flows[f"restored {number}"] = {"done": (outcome, text)}
 
+    def post_timer_restored(self, number, outcome, text):
+        self.flows[f"timer_restored {number}"] = {"done": (outcome, text)}
+
     def post_answer(self, job, outcome, text):
         self.flows[f"profile {job}"] = {"done": (outcome, text)}
 

@@ -189,6 +189,36 @@ main.serve(lambda: not main.inbox)
   });
 });
 
+test("what comes for a time event that is just being made again waits for that", () => {
+  expect(
+    python.json(`
+from regears import main as runtime, serialise, timers
+seen = []
+def unpack(_session, blob):
+    # as an interrupt lets it in while users' code runs
+    runtime.perform(("timer", 8, 0))
+    if not blob: raise ValueError("no function")
+    return lambda: seen.append("called")
+usual, serialise.unpack_function = serialise.unpack_function, unpack
+try:
+    posts = len(main.posts)
+    for blob in (b"x", b""):
+        runtime.perform(("restore_timer", "1:again", 8, blob))
+        timers.drop(8)
+    seen += [list(post[:3]) for post in main.posts[posts:]]
+finally:
+    serialise.unpack_function = usual
+seen
+`),
+  ).toEqual([
+    "called",
+    ["timer_restored", 8, "ok"],
+    ["timer", 8, "ok"],
+    ["timer_restored", 8, "error"],
+    ["timer", 8, "error"],
+  ]);
+});
+
 describe("sessions", () => {
   test("are known by their keys as long as they have registrations or time events", () => {
     expect(
