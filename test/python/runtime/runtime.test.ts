@@ -193,6 +193,7 @@ test("what comes for a time event that is just being made again waits for that",
   expect(
     python.json(`
 from regears import main as runtime, serialise, timers
+main.ask("RG.PYEXECUTE", "pass")
 seen = []
 def unpack(_session, blob):
     # as an interrupt lets it in while users' code runs
