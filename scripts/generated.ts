@@ -58,6 +58,8 @@ export const generatedDocuments: Readonly<Record<string, (text: string) => Promi
   "docs/options.md": async (text) => fill(text, { options: optionTable() }),
   "docs/commands.md": async (text) => fill(text, { commands: commandTable(await allCommands()) }),
   "docs/persistence.md": async (text) => fill(text, { figures: figureTable(new URL("persistence/", RESULTS)) }),
+  "docs/packages.md": async (text) => fill(text, { figures: figureTable(new URL("packages/", RESULTS)) }),
+  "docs/connections.md": async (text) => fill(text, { figures: figureTable(new URL("write-behind/", RESULTS)) }),
   "docs/testing.md": async (text) => fill(text, { figures: figureTable() }),
   "docs/compatibility.md": async (text) =>
     fill(text, { clients: clientTable(), differences: differenceTable(), arm64: arm64Table() }),

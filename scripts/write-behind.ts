@@ -1,14 +1,21 @@
 /**
  * How many messages of a stream examples/databases/write_behind.py brings to MySQL and PostgreSQL in a second, in batches of 100 and
- * 1 000: `npx tsx scripts/write-behind.ts`. It says something on a machine that does nothing else only.
+ * 1 000: `npx tsx scripts/write-behind.ts` on a machine that does nothing else (half a minute), and `npm run docs` after it, which
+ * writes the figures into docs/connections.md.
  */
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
 import { KINDS, startBeside } from "../test/connections/databases.ts";
 import { clientLibraries } from "../test/connections/support.ts";
 import type { Client } from "../test/support/client.ts";
+import { figure } from "../test/support/figures.ts";
 import { removeFolders } from "../test/support/folders.ts";
+import { measuredOn } from "./measured-on.ts";
 
 const MESSAGES = 10_000;
+const ROUNDS = Number(process.env.ROUNDS ?? 3);
 const EXAMPLE = readFileSync(new URL("../examples/databases/write_behind.py", import.meta.url), "utf8");
 
 /** Seconds from the registration until the database has all messages of a stream that was filled before. */
@@ -27,10 +34,17 @@ async function seconds(client: Client, driver: string, batch: number): Promise<n
   return (performance.now() - begun) / 1000;
 }
 
+process.env.REGEARS_FIGURES ??= fileURLToPath(new URL("../bench/results/write-behind", import.meta.url));
 process.on("exit", removeFolders);
 const { wheels, missing } = clientLibraries();
 if (missing !== "") throw new Error(missing);
-for (const { scheme, driver, program, start } of KINDS) {
+const programs = KINDS.flatMap(({ program }) => program ?? []).map((program) => {
+  const binary = existsSync(`${program}/postgres`) ? `${program}/postgres` : program;
+  const said = execFileSync(binary, ["--version"], { encoding: "utf8" });
+  return `${basename(binary)} ${/\d+\.\d+(\.\d+)?/.exec(said)?.[0]}`;
+});
+figure("1-machine", "Measured on", measuredOn(...programs));
+for (const { name, scheme, driver, program, start } of KINDS) {
   if (!program) continue;
   const database = await start();
   const { server, client } = await startBeside(scheme, database, wheels);
@@ -38,8 +52,13 @@ for (const { scheme, driver, program, start } of KINDS) {
     // the first one installs and imports the driver
     await seconds(client, driver, 999);
     for (const batch of [100, 1000]) {
-      const rate = Math.round(MESSAGES / (await seconds(client, driver, batch)));
-      console.log(`${driver}, batches of ${batch}: ${rate} messages a second`);
+      const rates = [];
+      for (let round = 0; round < ROUNDS; round++) rates.push(MESSAGES / (await seconds(client, driver, batch)));
+      const [least, middle, most] = rates
+        .toSorted((a, b) => a - b)
+        .map((rate) => Math.round(rate).toLocaleString("en"));
+      const what = `${MESSAGES} messages of a stream to ${name} by ${driver}, in batches of ${batch}`;
+      figure(`${driver}-${batch}`, what, `${middle} a second (${least}–${most} in ${ROUNDS} rounds)`);
     }
   } finally {
     client.close();

@@ -8,4 +8,4 @@ export { RuntimeConfig, type RuntimeKey, type SetOutcome } from "./config/runtim
 export { readFileText } from "./config/sources.ts";
 export { configLine } from "./config/config-words.ts";
 export { parseUserLines, type UserLine } from "./config/users.ts";
-export { completeConfig, engineConfig, parseBytes, readOptionFile } from "./config/values.ts";
+export { completeConfig, engineConfig, parseBytes, readOptionFile, separateWords } from "./config/values.ts";

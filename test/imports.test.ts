@@ -108,7 +108,10 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["connections/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/"]],
   ["registrations/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/"]],
   ["store/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/", "registrations/"]],
-  ["visibility/", [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/", "registrations/"]],
+  [
+    "visibility/",
+    [...ENGINE, ...COMMANDS, ...PYTHON, "resp/", "executions/", "connections/figures.ts", "registrations/"],
+  ],
   ["gateway/", ["resp/", "engine/", ...COMMANDS]],
   // runs in browsers, and knows the server by its replies only
   ["console/page/", ["../examples/", "python-strings.ts"]],

@@ -19,6 +19,10 @@ export function readOptionFile(option: string, path: string): Buffer {
   }
 }
 
+/** The words of a list in whose texts commas and blanks separate them, too. */
+export const separateWords = (texts: readonly string[]): string[] =>
+  texts.flatMap((text) => text.split(/[\s,]+/)).filter((word) => word !== "");
+
 const UNITS = new Map([
   ["", 1],
   ["b", 1],

@@ -1,7 +1,7 @@
 /** The command about connections of scripts. */
 import type { CommandRow } from "../commands/command.ts";
 import { array, integer, type Reply, text } from "../resp/reply.ts";
-import type { ConnectionFigures, Connections } from "./connections.ts";
+import type { Connections, ListedConnection } from "./connections.ts";
 
 /** The rows of this file. */
 export const connectionCommands = (connections: Pick<Connections, "list">): CommandRow[] => [
@@ -21,7 +21,7 @@ export const connectionCommands = (connections: Pick<Connections, "list">): Comm
 ];
 
 /** Times are milliseconds. */
-function describe({ interpreter, session, user, connection }: ConnectionFigures): Reply {
+function describe({ interpreter, session, user, connection }: ListedConnection): Reply {
   const { options, stage, isSecure, since, lastUse, figures } = connection;
   const now = performance.now();
   const fields: [string, Reply][] = [

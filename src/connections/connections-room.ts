@@ -1,6 +1,6 @@
 /** The room of connections: what scripts may reach besides the engine. */
 import type { Base } from "../base.ts";
-import { readOptionFile } from "../config.ts";
+import { readOptionFile, separateWords } from "../config.ts";
 import type { EngineRoom } from "../engine/engine-room.ts";
 import type { ExecutionRoom } from "../executions/execution-room.ts";
 import type { PythonRoom } from "../python/python-room.ts";
@@ -23,7 +23,7 @@ export function connectionsRoom(
     judge: new Judge({
       targets: new Targets(config.allowConnect),
       resolver: new HostResolver(),
-      users: config.allowConnectUsers.flatMap((text) => text.split(/[\s,]+/)).filter((name) => name !== ""),
+      users: separateWords(config.allowConnectUsers),
       rights: users,
     }),
     contexts: new TlsContexts(authorities.toString()),

@@ -14,6 +14,7 @@ import type { ConnectionAnswer } from "../python/protocol.ts";
 import type { CallContext, CallReply, Handlers } from "../python/python-host.ts";
 import { certificateFields } from "./certificate.ts";
 import { Connection, Readiness } from "./connection.ts";
+import type { ConnectionFigures } from "./figures.ts";
 import { Held, InterpreterConnections } from "./interpreter-connections.ts";
 import type { Found, Judge } from "./judge.ts";
 import { shownTarget } from "./targets.ts";
@@ -33,20 +34,11 @@ export interface ConnectionsOptions {
 type Own = Extract<keyof Handlers, `connection_${string}` | "connections_end">;
 
 /** A connection for people. */
-export interface ConnectionFigures {
+export interface ListedConnection {
   readonly interpreter: number;
   readonly session: string;
   readonly user: string;
   readonly connection: Connection;
-}
-
-/** Of all there ever were; bytes. */
-interface OutgoingFigures {
-  readonly open: number;
-  readonly opened: number;
-  readonly refused: number;
-  readonly received: number;
-  readonly sent: number;
 }
 
 interface Interpreter {
@@ -97,7 +89,7 @@ export class Connections {
     for (const home of [...this.#interpreters.keys()]) this.onGone(home);
   }
 
-  get figures(): OutgoingFigures {
+  get figures(): ConnectionFigures {
     const open = this.list().map(({ connection }) => connection.figures);
     const { opened, received, sent: out } = this.#past;
     return {
@@ -108,7 +100,7 @@ export class Connections {
   }
 
   /** Those that there are. */
-  list(): ConnectionFigures[] {
+  list(): ListedConnection[] {
     return [...this.#interpreters.values()].flatMap(({ caller, own }) =>
       [...own.held.values()].map(({ connection, session }) => ({
         ...{ interpreter: caller.number ?? 0, user: caller.user ?? "", connection },

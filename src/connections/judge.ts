@@ -11,7 +11,7 @@ export interface JudgeOptions {
   readonly resolver: HostResolver;
   /** Users who may connect although they have not all rights. */
   readonly users: readonly string[];
-  readonly rights: Pick<UserRights, "isFree" | "refusal">;
+  readonly rights: Pick<UserRights, "isFree" | "lastingRefusal">;
 }
 
 /** What was found: a value, or why there is none, as `CODE words`. */
@@ -37,7 +37,7 @@ export class Judge {
       if (free) return undefined;
       if (!users.includes(user)) return this.#refuse(notFree(user));
       // one that was deleted, or may run nothing any more, may not connect either
-      return andThen(rights.refusal(user, RUNS_PYTHON), (refused) =>
+      return andThen(rights.lastingRefusal(user, RUNS_PYTHON), (refused) =>
         refused === undefined ? undefined : this.#refuse(notFree(user)),
       );
     });

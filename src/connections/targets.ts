@@ -7,7 +7,7 @@
  * - Any other name is allowed as far as its addresses are by themselves.
  */
 import { BlockList, isIP } from "node:net";
-import { ConfigError } from "../config.ts";
+import { ConfigError, separateWords } from "../config.ts";
 import { isSpecial, readHost } from "./hosts.ts";
 
 interface Rule {
@@ -26,10 +26,7 @@ export class Targets {
 
   /** @throws ConfigError for a rule that is none */
   constructor(allowed: readonly string[]) {
-    this.#rules = allowed
-      .flatMap((text) => text.split(/[\s,]+/))
-      .filter((text) => text !== "")
-      .map(readRule);
+    this.#rules = separateWords(allowed).map(readRule);
   }
 
   /** Nothing is allowed at all. */

@@ -56,6 +56,8 @@ export class UserRights {
   readonly #options: UserRightsOptions;
   readonly #now: () => number;
   readonly #known = new Map<string, Standing>();
+  /** Of {@link UserRights.lastingRefusal}, by user and command. */
+  readonly #verdicts = new Map<string, string | undefined>();
   readonly #client: LastingClient;
   #epoch = -1;
   #at = 0;
@@ -83,6 +85,24 @@ export class UserRights {
     });
   }
 
+  /**
+   * As {@link refusal}, for the same command again and again: the engine is asked once, until rights can have changed.
+   * @param args of a small number of commands: what is known of each is kept
+   */
+  lastingRefusal(user: string, args: readonly Uint8Array[]): Maybe<string | undefined> {
+    return andThen(this.#standing(user), (standing) => {
+      if (standing !== "some") return standing === "all" ? undefined : standing.refused;
+      const key = JSON.stringify([user, ...args.map(word)]);
+      if (this.#verdicts.has(key)) return this.#verdicts.get(key);
+      const isCurrent = this.#mark();
+      return andThen(this.#try(user, args), (refused) => {
+        // an engine that can not be reached has said nothing
+        if (isCurrent() && refused !== DOWN.refused) this.#verdicts.set(key, refused);
+        return refused;
+      });
+    });
+  }
+
   /** As {@link refusal}, for a command that is then sent on a connection with more rights than the user has. */
   refusalInStead(user: string, args: readonly Uint8Array[]): Maybe<string | undefined> {
     return andThen(this.refusal(user, args), (refused) => {
@@ -101,6 +121,7 @@ export class UserRights {
     const { epoch, lifetimeMs } = this.#options;
     if (this.#epoch !== epoch.value || this.#now() - this.#at > lifetimeMs) {
       this.#known.clear();
+      this.#verdicts.clear();
       this.#epoch = epoch.value;
       this.#at = this.#now();
     }
@@ -108,14 +129,19 @@ export class UserRights {
   }
 
   #learn(user: string): Maybe<Standing> {
-    const [asked, at] = [this.#epoch, this.#at];
+    const isCurrent = this.#mark();
     return andThen(this.#ask(["ACL", "GETUSER", user]), (reply) => {
       if (!reply) return DOWN;
       const standing = this.#judge(user, reply);
-      const current = asked === this.#options.epoch.value && asked === this.#epoch && at === this.#at;
-      if (current) this.#known.set(user, standing);
+      if (isCurrent()) this.#known.set(user, standing);
       return standing;
     });
+  }
+
+  /** Gives a function that tells whether what is asked of the engine from now on still counts. */
+  #mark(): () => boolean {
+    const [asked, at] = [this.#epoch, this.#at];
+    return () => asked === this.#options.epoch.value && asked === this.#epoch && at === this.#at;
   }
 
   #judge(user: string, reply: Buffer): Standing {

@@ -2,6 +2,7 @@
  * The figures of a server: one table, from which `INFO regears`, `RG.INFO` and the page for Prometheus are made. Nothing is
  * gathered before somebody asks; the parts only keep counters.
  */
+import type { ConnectionFigures } from "../connections/figures.ts";
 import { DURATION_BOUNDS_MS, type Durations } from "../executions/durations.ts";
 import type { ExecutionRegistry } from "../executions/execution-registry.ts";
 import type { SessionRegistry } from "../executions/session.ts";
@@ -45,16 +46,6 @@ export interface MetricSources {
   readonly registrations: RegistrationRegistry;
   readonly interpreters: () => InterpreterFigures;
   readonly connections: () => ConnectionFigures;
-}
-
-/** What is told of the connections of scripts to other servers. */
-interface ConnectionFigures {
-  readonly open: number;
-  readonly opened: number;
-  readonly refused: number;
-  /** Bytes. */
-  readonly received: number;
-  readonly sent: number;
 }
 
 /** The figures of this moment. */

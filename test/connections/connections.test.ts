@@ -37,6 +37,7 @@ describe("a script", () => {
         peek: "hello",
         part: "he",
         into: [3, "llo"],
+        fixed: true,
         late: ["timed out", true],
         later: "later",
         "would block": true,
@@ -370,8 +371,9 @@ describe("a user", () => {
     for (const [user, change] of [
       ["loser", ["SETUSER", "loser", "-debug"]],
       ["other", ["DELUSER", "other"]],
+      ["named", ["SETUSER", "named", "-eval"]],
     ] as const) {
-      const own = await as(user, ...(user === "other" ? ["-debug"] : []));
+      const own = await as(user, ...(user === "loser" ? [] : ["-debug"]));
       const asking = `${open(echo.port)}
 import time
 execute('SET', 'ready', 1)

@@ -169,7 +169,7 @@ describe("a name", () => {
         return found.map((address) => ({ address }));
       }),
       users: [],
-      rights: { isFree: () => true, refusal: () => undefined },
+      rights: { isFree: () => true, lastingRefusal: () => undefined },
     });
   const found = async (rules: string, host: string, port: number): Promise<Found<readonly string[]>> =>
     judge(rules).addresses(new InterpreterConnections(), host, port);

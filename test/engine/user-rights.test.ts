@@ -14,7 +14,10 @@ const OLD_NO_CHANNELS =
   "*6\r\n$8\r\ncommands\r\n$5\r\n+@all\r\n$4\r\nkeys\r\n*1\r\n$1\r\n*\r\n$8\r\nchannels\r\n*0\r\n";
 
 /** An engine that answers ACL GETUSER and ACL DRYRUN with what it is told; undefined: it is gone. */
-function setUp(answers: { user: string | undefined; dryRun?: string }, options: Partial<UserRightsOptions> = {}) {
+function setUp(
+  answers: { user: string | undefined; dryRun?: string | undefined },
+  options: Partial<UserRightsOptions> = {},
+) {
   const asked: string[] = [];
   const connect = (): EngineConnection => {
     const connection: EngineConnection = {
@@ -91,6 +94,31 @@ it("asks about a user with all rights once, until rights can have changed", asyn
   now = 1001;
   await rights.refusal("bob", GET);
   expect(asked).toEqual(["user", "user", "user"]);
+});
+
+it("asks once about a command that is wanted again and again, until rights can have changed", async () => {
+  const answers: { user: string; dryRun: string | undefined } = { user: SOME, dryRun: "$4\r\nnono\r\n" };
+  const { rights, asked, epoch } = setUp(answers);
+  const once = ["user", "dryrun"];
+  expect(await rights.lastingRefusal("bob", GET)).toBe("NOPERM nono");
+  expect(rights.lastingRefusal("bob", GET)).toBe("NOPERM nono");
+  expect(asked).toEqual(once);
+  answers.dryRun = "+OK\r\n";
+  epoch.value++;
+  expect(await rights.lastingRefusal("bob", GET)).toBeUndefined();
+  expect(rights.lastingRefusal("bob", GET)).toBeUndefined();
+  expect(asked).toEqual([...once, ...once]);
+  epoch.value++;
+  const overtaken = rights.lastingRefusal("bob", GET);
+  epoch.value++;
+  await overtaken;
+  answers.dryRun = "$4\r\nnono\r\n";
+  expect(await rights.lastingRefusal("bob", GET)).toBe("NOPERM nono");
+  answers.dryRun = undefined;
+  epoch.value++;
+  expect(await rights.lastingRefusal("bob", GET)).toBe("ERR engine is not reachable");
+  answers.dryRun = "+OK\r\n";
+  expect(await rights.lastingRefusal("bob", GET)).toBeUndefined();
 });
 
 it("does not keep an answer that a change has overtaken", async () => {

@@ -323,6 +323,8 @@ class socket:
 
     def recv_into(self, buffer, nbytes=0, flags=0):
         view = memoryview(buffer).cast("B")
+        if view.readonly:
+            raise TypeError("a read-write bytes-like object is required")
         if nbytes < 0:
             raise ValueError("negative buffersize in recv_into")
         data = self.recv(nbytes or len(view), flags)
