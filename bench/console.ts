@@ -12,7 +12,6 @@ const ROUNDS = Number(process.argv[2] ?? 7);
 /** Milliseconds of work at a time: the page asks every other second. */
 const WORK_MS = 4_000;
 const AT_ONCE = 50;
-const REST_MS = 10_000;
 const VIEWS = ["now", "registrations", "log"];
 const SCRIPT = `
 GB('CommandReader').map(lambda c: execute('INCRBY', 'total', c[1])).register(trigger='add')
@@ -60,13 +59,6 @@ async function work(): Promise<Figures> {
   return { cpuMs: ((await cpuMs()) - before) / done, perSecond: (done / ms) * 1000 };
 }
 
-/** Processor time that the server takes in a second in which nobody else asks for anything, in milliseconds. */
-async function rest(): Promise<number> {
-  const [began, before] = [performance.now(), await cpuMs()];
-  await new Promise((resolve) => setTimeout(resolve, REST_MS));
-  return (((await cpuMs()) - before) / (performance.now() - began)) * 1000;
-}
-
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 const percent = (value: number): string => `${value >= 0 ? "+" : ""}${(value * 100).toFixed(1)} %`;
@@ -89,14 +81,8 @@ try {
       median(rounds.map(({ closed }) => closed.cpuMs)),
       median(rounds.map(({ closed }) => closed.perSecond)),
     ];
-    await page.goto("about:blank");
-    const quiet = await rest();
-    await page.goto(`http://127.0.0.1:${port}/#/${view}`);
-    await page.locator("h1").waitFor();
-    await work();
-    const looking = await rest();
     console.log(
-      `${view}: with nothing to do ${((looking - quiet) / 10).toFixed(2)} % of a core; processor time of an operation ${percent(cost)} (${each.toFixed(3)} ms without the page), ` +
+      `${view}: processor time of an operation ${percent(cost)} (${each.toFixed(3)} ms without the page), ` +
         `operations a second ${percent(rate)} (${Math.round(many)} without)`,
     );
   }

@@ -144,7 +144,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
       },
     }),
     ...topCommands({ runner }),
-    ...requirementCommands({ requirements }),
+    ...requirementCommands({ requirements, rights: data.users }),
     ...registrationCommands({ runner, registrations, triggers, compat }),
     ...sessionCommands({ runner, sessions, registrations, requirements, compat }),
     ...configCommands({ config: runtime }),

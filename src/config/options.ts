@@ -461,6 +461,13 @@ export const OPTIONS = {
     summary:
       "most bytes of packages in the cache; those that were used longest ago go first, never what a session uses; 0 is any number",
   },
+  preload: {
+    kind: "list",
+    section: "python",
+    default: [],
+    summary:
+      "requirements, separated by commas, that are installed at the start: all interpreters have them, already imported; may be given many times",
+  },
   "allow-connect": {
     kind: "list",
     section: "python",

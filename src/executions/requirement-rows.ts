@@ -3,14 +3,23 @@ import { COMPILED_OS } from "../packages/transfer.ts";
 import { ReplyError } from "../errors.ts";
 import type { KnownRequirement, Requirements } from "./requirements.ts";
 import { array, bulk, integer, type Reply, text } from "../resp/reply.ts";
+import type { UserRights } from "../engine/user-rights.ts";
 import type { CommandRow } from "../commands/command.ts";
 import { blockingRefusal } from "../commands/table.ts";
 
 const NO_WHEELS = "Requirement was not yet downloaded so wheels are not available";
+/** What is imported is what everybody gets who requires the same from then on. */
+const NOT_FREE = "NOPERM only a user with all rights may import requirements";
 const MANY = Number.POSITIVE_INFINITY;
 
 /** The rows of this file. */
-export function requirementCommands({ requirements }: { readonly requirements: Requirements }): CommandRow[] {
+export function requirementCommands({
+  requirements,
+  rights,
+}: {
+  readonly requirements: Requirements;
+  readonly rights: Pick<UserRights, "isFree">;
+}): CommandRow[] {
   const common = { testedBy: "test/executions/requirements.test.ts", since: "1.0", group: "requirements" } as const;
   return [
     {
@@ -48,7 +57,8 @@ export function requirementCommands({ requirements }: { readonly requirements: R
       minArgs: 0,
       maxArgs: MANY,
       refusedWhenNotBlocking: blockingRefusal,
-      run: async (chunks) => {
+      run: async (chunks, { caller }) => {
+        if (!(await rights.isFree(caller.user))) throw new ReplyError(NOT_FREE);
         await requirements.import(chunks);
         return bulk(Buffer.from("OK"));
       },

@@ -31,6 +31,8 @@ interface IndexFile {
 
 const ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
 const HASH = /^[0-9a-f]{64}$/;
+/** Attributes may have what ends the tag in quotes. Takes time in proportion to the page, whatever stands there. */
+const LINK = /<a\s((?:[^"'<>]|"[^"]*"|'[^']*')*)>([^<]*)<\/a>/gi;
 
 export class IndexSource implements Source {
   readonly label = "the index";
@@ -139,7 +141,7 @@ function readJson(text: string, base: string, name: string): IndexFile[] {
 
 /** The page as PEP 503 has it: links, whose attributes tell the rest. */
 function readHtml(text: string, base: string): IndexFile[] {
-  return [...text.matchAll(/<a\s([^>]*)>([^<]*)<\/a>/gi)].flatMap(([, attributes = "", label = ""]): IndexFile[] => {
+  return [...text.matchAll(LINK)].flatMap(([, attributes = "", label = ""]): IndexFile[] => {
     const value = (name: string): string | undefined => {
       const found = new RegExp(`(?:^|\\s)${name}(?:\\s*=\\s*(?:"([^"]*)"|'([^']*)'))?(?=\\s|$)`, "i").exec(attributes);
       return found ? unescaped(found[1] ?? found[2] ?? "") : undefined;

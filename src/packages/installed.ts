@@ -22,4 +22,6 @@ export interface PackageSettings {
   readonly maxCacheBytes: number;
   /** Most bytes that one installation downloads. */
   readonly maxBytes: number;
+  /** Requirements whose packages every interpreter has. */
+  readonly preload: readonly string[];
 }

@@ -1,12 +1,12 @@
 /** Installs what scripts require: chooses, gets and unpacks packages, and remembers what was chosen. */
-import { existsSync } from "node:fs";
+import { closeSync, existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { basename, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "../log.ts";
-import { isPack } from "../python/pack.ts";
+import { isPack, openPack } from "../python/pack.ts";
 import type { CompileModules } from "../python/python-host.ts";
-import type { SessionPackages } from "../python/python-session.ts";
+import type { Preload, SessionPackages } from "../python/python-session.ts";
 import { PackageCache, sha256Of } from "./package-cache.ts";
 import { type Budget, Downloader } from "./downloader.ts";
 import { InstallError, PackageError, Unreachable } from "./package-errors.ts";
@@ -36,6 +36,18 @@ interface InstallerOptions {
 /** A wheel by which a requirement was met. */
 type KeptWheel = Pick<CachedWheel, "fileName" | "sha256">;
 
+/** What one package was unpacked to. */
+interface Pack {
+  readonly name: string;
+  readonly path: string;
+}
+
+interface Outcome extends Installed {
+  readonly packs: readonly Pack[];
+}
+
+/** A file that is a module, or makes a folder one; those of tests are not for scripts. */
+const MODULE = /^(?!tests?\/)(?:([A-Za-z]\w*)\/__init__\.py|([A-Za-z]\w*)(?:\.py|\.(?:cpython-|abi3\.)[\w.-]*so))$/;
 /** The source of wheels that are named by their address. */
 const BY_ADDRESS = "its address";
 /** Places in the names by which a choice is kept: with the present options, with any. */
@@ -60,12 +72,14 @@ export class Installer {
   readonly #cache: PackageCache;
   readonly #limits: UnpackLimits;
   /** Installations in progress, by what they install; and their parts. */
-  readonly #installing = new Map<string, Promise<Installed>>();
+  readonly #installing = new Map<string, Promise<Outcome>>();
   readonly #downloads = new Map<string, Promise<CachedWheel>>();
   readonly #packing = new Map<string, Promise<string>>();
   readonly #telling: NodeJS.Timeout;
   /** Requirements for which nothing was installed, and until when that counts. */
   readonly #without = new Map<string, number>();
+  /** Packs that every interpreter has, by the names of the packages. */
+  #preloaded: ReadonlyMap<string, string> = new Map();
   /** What sessions were given, by its key. */
   readonly #given = new Map<string, WeakRef<SessionPackages>>();
 
@@ -94,7 +108,7 @@ export class Installer {
    * @param force choose anew, even if these were installed before
    * @throws PackageError when they can not be had, InstallError when they can not be used
    */
-  install(texts: readonly string[], force: boolean): Promise<Installed> {
+  install(texts: readonly string[], force: boolean): Promise<Outcome> {
     const wanted = [...new Set(texts)];
     const key = JSON.stringify([wanted.toSorted(), force]);
     const present = this.#installing.get(key);
@@ -102,6 +116,20 @@ export class Installer {
     const installing = this.#install(wanted, force).finally(() => this.#installing.delete(key));
     this.#installing.set(key, installing);
     return installing;
+  }
+
+  /**
+   * Installs packages that every interpreter is to have.
+   * @returns undefined when nothing had to be installed
+   * @throws PackageError when they can not be had
+   */
+  async preload(texts: readonly string[]): Promise<Preload | undefined> {
+    const { packs } = await this.install(texts, false);
+    if (packs.length === 0) return undefined;
+    this.#preloaded = new Map(packs.map(({ name, path }) => [name, path]));
+    const named = new Set(texts.map((text) => parseRequirement(text).name));
+    const modules = packs.filter(({ name }) => named.has(name)).flatMap(({ path }) => modulesOf(path));
+    return { packs: packs.map(({ path }) => path).toSorted(), modules: modules.toSorted() };
   }
 
   /** Chooses packages and gets their wheels, without making anything of them. @throws PackageError */
@@ -120,9 +148,9 @@ export class Installer {
     for (const path of this.#used()) await this.#cache.use(path);
   }
 
-  /** Packs that interpreters may still be given: those of all sessions that there are. */
+  /** Packs that interpreters may still be given: those that all have, and those of all sessions that there are. */
   #used(): Set<string> {
-    const used = new Set<string>();
+    const used = new Set(this.#preloaded.values());
     for (const [key, reference] of this.#given) {
       const packages = reference.deref();
       if (packages === undefined) this.#given.delete(key);
@@ -132,9 +160,11 @@ export class Installer {
   }
 
   /** The same packages are one object, which lives as long as a session has it. */
-  #give(packs: readonly string[]): SessionPackages | undefined {
-    if (packs.length === 0) return undefined;
-    const made = sessionPackages(packs);
+  #give(packs: readonly Pack[]): SessionPackages | undefined {
+    const more = packs.filter(({ name, path }) => this.#preloaded.get(name) !== path);
+    const isPlain = more.some(({ name }) => this.#preloaded.has(name));
+    if (more.length === 0) return undefined;
+    const made = sessionPackages(isPlain ? packs : more, isPlain);
     const present = this.#given.get(made.key)?.deref();
     if (!present) this.#given.set(made.key, new WeakRef(made));
     return present ?? made;
@@ -180,7 +210,7 @@ export class Installer {
     return this.#cache.keepWheel(temporary, { fileName, sha256: sha256Of(bytes) });
   }
 
-  async #install(texts: readonly string[], force: boolean): Promise<Installed> {
+  async #install(texts: readonly string[], force: boolean): Promise<Outcome> {
     const known = force ? undefined : await this.#known(texts, OWN);
     if (known) return known;
     const { log } = this.#options;
@@ -195,7 +225,7 @@ export class Installer {
     }
   }
 
-  async #installAnew(texts: readonly string[], force: boolean): Promise<Installed> {
+  async #installAnew(texts: readonly string[], force: boolean): Promise<Outcome> {
     const { log } = this.#options;
     const start = performance.now();
     const requirements = texts.map(parseRequirement);
@@ -212,14 +242,14 @@ export class Installer {
     log.info(`installed ${texts.join(", ")} in ${Math.round(performance.now() - start)} ms`);
     const packages = this.#give(packs);
     void this.#limitCache();
-    return { packages, wheelsOf };
+    return { packages, wheelsOf, packs };
   }
 
   /**
    * What was chosen before for each of these texts, if that goes together and is still there.
    * @param by with these options, or with any
    */
-  async #known(texts: readonly string[], by: typeof OWN | typeof ANY): Promise<Installed | undefined> {
+  async #known(texts: readonly string[], by: typeof OWN | typeof ANY): Promise<Outcome | undefined> {
     const wheels = new Map<string, CachedWheel>();
     const wheelsOf = new Map<string, string[]>();
     for (const text of texts) {
@@ -234,7 +264,7 @@ export class Installer {
       }
     }
     const packs = await this.#packAll(wheels.values(), false);
-    return { packages: this.#give(packs), wheelsOf };
+    return { packages: this.#give(packs), wheelsOf, packs };
   }
 
   /** Chooses packages and gets their wheels. A source that does not give what it has is passed over. */
@@ -321,17 +351,15 @@ export class Installer {
   #isAllowed(address: string): boolean {
     const { indexUrl, pyodidePackages, packagesDir } = this.#options.settings;
     const url = new URL(address);
-    if (url.protocol === "file:") {
-      return packagesDir !== "" && resolve(fileURLToPath(url)).startsWith(resolve(packagesDir) + sep);
-    }
+    if (url.protocol === "file:") return packagesDir !== "" && isFileOf(packagesDir, url);
     const origins = [indexUrl, pyodidePackages].filter(isAddress).map((one) => new URL(one).origin);
     return origins.includes(url.origin);
   }
 
   /** One after the other, for the modules of each have to be compiled. */
-  async #packAll(wheels: Iterable<CachedWheel>, again: boolean): Promise<string[]> {
-    const packs: string[] = [];
-    for (const wheel of wheels) packs.push(await this.#pack(wheel, again));
+  async #packAll(wheels: Iterable<CachedWheel>, again: boolean): Promise<Pack[]> {
+    const packs: Pack[] = [];
+    for (const wheel of wheels) packs.push({ name: packageOf(wheel), path: await this.#pack(wheel, again) });
     return packs;
   }
 
@@ -379,6 +407,15 @@ export class Installer {
   }
 }
 
+function isFileOf(folder: string, url: URL): boolean {
+  try {
+    return resolve(fileURLToPath(url)).startsWith(resolve(folder) + sep);
+  } catch {
+    // another machine's, or a name with a slash in it
+    return false;
+  }
+}
+
 const fileNames = (wheels: readonly KeptWheel[]): string[] => wheels.map(({ fileName }) => fileName);
 
 /** Two wheels of one package can not be used together. */
@@ -390,9 +427,21 @@ const listed = (chosen: ReadonlyMap<string, Chosen>): string =>
     .join(", ");
 
 /** The same packages in whatever order are the same. */
-function sessionPackages(packs: readonly string[]): SessionPackages {
-  const sorted = packs.toSorted();
-  return { key: sha256Of(sorted.map((path) => basename(path)).join("\n")).slice(0, 32), packs: sorted };
+function sessionPackages(packs: readonly Pack[], isPlain: boolean): SessionPackages {
+  const sorted = packs.map(({ path }) => path).toSorted();
+  return { key: sha256Of(sorted.map((path) => basename(path)).join("\n")).slice(0, 32), packs: sorted, isPlain };
+}
+
+/** The modules of a pack that can be imported by a name without a dot. */
+function modulesOf(path: string): string[] {
+  const { descriptor, files } = openPack(path);
+  closeSync(descriptor);
+  return files.flatMap(
+    (file) =>
+      MODULE.exec(file.path)
+        ?.slice(1, 3)
+        .find((name) => name !== undefined) ?? [],
+  );
 }
 
 /** A package with all that it needs. */

@@ -3,6 +3,11 @@ import { valid } from "@renovatebot/pep440";
 import { InstallError } from "./package-errors.ts";
 import { normalName, parseRequirement, type Requirement } from "./requirement.ts";
 
+const MAX_NAME = 255;
+const MAX_METADATA = 8 * 1024 * 1024;
+/** Reading each takes its time, in which nobody else is served. */
+const MAX_REQUIRES = 2000;
+
 /** The parts of a wheel's file name. */
 export interface WheelName {
   readonly name: string;
@@ -19,6 +24,8 @@ export interface Metadata {
 
 /** @returns undefined when it is the name of no wheel */
 export function parseWheelName(file: string): WheelName | undefined {
+  // a file can have no longer one; a few KB of tags would be millions of them
+  if (file.length > MAX_NAME) return undefined;
   const parts = /^([^/\\]+)\.whl$/i.exec(file)?.[1]?.split("-") ?? [];
   if (parts.length !== 5 && parts.length !== 6) return undefined;
   const [name = "", version = ""] = parts;
@@ -39,9 +46,10 @@ export function rankOf(tags: readonly string[], supported: readonly string[]): n
 
 /**
  * Reads the file METADATA.
- * @throws InstallError when it has no name or no version. Dependencies that are none are left out, as old packages have such.
+ * @throws InstallError when it has no name or no version, or too much. Dependencies that are none are left out, as old packages have such.
  */
 export function parseMetadata(text: string): Metadata {
+  if (text.length > MAX_METADATA) throw new InstallError(`its METADATA is longer than ${MAX_METADATA} characters`);
   const [head = ""] = text.replaceAll("\r\n", "\n").split("\n\n", 1);
   const fields = head.replaceAll(/\n[ \t]+/g, " ").split("\n");
   const all = (field: string): string[] =>
@@ -51,11 +59,13 @@ export function parseMetadata(text: string): Metadata {
   const [name] = all("name");
   const [version] = all("version");
   if (!name || !version) throw new InstallError("its METADATA has no name or no version");
+  const requires = all("requires-dist");
+  if (requires.length > MAX_REQUIRES) throw new InstallError(`its METADATA has more than ${MAX_REQUIRES} requirements`);
   return {
     name: normalName(name),
     version,
     requiresPython: all("requires-python")[0],
-    requires: all("requires-dist").flatMap((one) => dependency(one) ?? []),
+    requires: requires.flatMap((one) => dependency(one) ?? []),
   };
 }
 

@@ -4,12 +4,14 @@ import type { PythonRoom } from "../python/python-room.ts";
 import { Packages } from "./packages.ts";
 import { packageSettings } from "./settings.ts";
 
-/** Builds it; nothing is loaded or read before a script requires something. */
-export function packagesRoom({ compile }: PythonRoom, { config, runtime, log }: Base): Packages {
-  return new Packages({
+/** Builds it; nothing is loaded or read before something is required. */
+export function packagesRoom({ compile, users }: PythonRoom, { config, runtime, log }: Base): Packages {
+  const packages = new Packages({
     settings: packageSettings(config),
     compile,
     idleMs: () => runtime.get("PythonInstallReqMaxIdleTime"),
     log,
   });
+  users.preload = () => packages.preload();
+  return packages;
 }

@@ -2,11 +2,14 @@
  * The packages of scripts, as the rest of the server knows them. What does the work is loaded when the first script asks
  * for a package: servers without are not slower for it.
  */
+import { InternalError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { CompileModules } from "../python/python-host.ts";
+import type { Preload } from "../python/python-session.ts";
 import { BUILT_IN } from "./built-in.ts";
 import type { Installed, PackageSettings } from "./installed.ts";
 import type { Installer } from "./installer.ts";
+import { PackageError } from "./package-errors.ts";
 
 interface PackagesOptions {
   readonly settings: PackageSettings;
@@ -41,6 +44,21 @@ export class Packages {
     if (/^(git\+)?(https?|ssh|git):\/\//.test(requirement)) return GEARSCLIENT_URL.test(requirement);
     const name = NAME.exec(requirement)?.[1];
     return name !== undefined && BUILT_IN.has(name.toLowerCase().replaceAll(/[._-]+/g, "-"));
+  }
+
+  /**
+   * Installs what `preload` names.
+   * @returns undefined when it names nothing that has to be installed
+   * @throws InternalError when it can not be had
+   */
+  async preload(): Promise<Preload | undefined> {
+    const wanted = this.#options.settings.preload.filter((one) => this.mayReplaceBuiltIn || !this.isBuiltIn(one));
+    if (wanted.length === 0) return undefined;
+    try {
+      return await (await this.#ready()).preload(wanted);
+    } catch (error) {
+      throw error instanceof PackageError ? new InternalError(`option 'preload': ${error.message}`) : error;
+    }
   }
 
   /**

@@ -2,6 +2,9 @@
 import type { Config } from "../config.ts";
 import type { PackageSettings } from "./installed.ts";
 
+/** Commas also stand between versions (`redis>=5,<6`) and between extras (`requests[socks,security]`). */
+const BETWEEN = /,(?![^[]*\])(?=\s*[A-Za-z0-9])/;
+
 export function packageSettings(config: Config): PackageSettings {
   return {
     packagesDir: config.packagesDir,
@@ -11,5 +14,6 @@ export function packageSettings(config: Config): PackageSettings {
     cacheDir: config.cacheDir,
     maxCacheBytes: config.packagesCacheSize,
     maxBytes: config.maxPackagesSize,
+    preload: config.preload.flatMap((text) => text.split(BETWEEN)).map((text) => text.trim()),
   };
 }

@@ -35,6 +35,9 @@ const MAX_PATH = 1024;
 /** How often longer than packed a file may be, above a size that harms nobody. */
 const MAX_RATIO = 200;
 const HARMLESS_BYTES = 1024 * 1024;
+/** The same for all files together, which also finds files that share their bytes. */
+const MAX_TOTAL_RATIO = 50;
+const HARMLESS_TOTAL = 64 * 1024 * 1024;
 const TYPE_MASK = 0o170_000;
 const REGULAR = 0o100_000;
 
@@ -61,6 +64,9 @@ export function readZip(archive: Buffer, limits: ZipLimits): ZipEntry[] {
     const size = entry.readUInt32LE(24);
     total += size;
     if (total > limits.bytes) throw new InstallError(`its files have more than ${limits.bytes} bytes together`);
+    if (total > HARMLESS_TOTAL && total > archive.length * MAX_TOTAL_RATIO) {
+      throw new InstallError("its files are packed too tightly");
+    }
     entries.push({ path, size, read: () => readEntry(archive, path, entry) });
   }
   return entries;

@@ -21,9 +21,10 @@ export const limitsOf = ({ pythonMemoryLimit, pythonMemfsLimit }: Config): Worke
   memfsLimitMb: pythonMemfsLimit / MB,
 });
 
-/** Starts the first interpreter. Whoever makes one with these limits first gets it. */
+/** Starts the first interpreter, unless it is to have packages. Whoever makes one with these limits first gets it. */
 export async function beginPython(config: Config, log: Logger): Promise<PythonAssets> {
   const assets = await assetsFor(config, log);
+  if (config.preload.length > 0) return assets;
   let early: StartedWorker | undefined = new StartedWorker(assets, limitsOf(config));
   return {
     ...assets,

@@ -31,7 +31,8 @@ export function missingShared({ homes, limit, queue, orphans }: Demand): number 
   const waiting = [...scripts, ...foreign];
   const unserved = waiting.filter((session) => !homes.some((home) => home.idle && home.suits(session)));
   if (unserved.length === 0 && homes.some((home) => home.idle)) return 0;
-  const booting = homes.filter((home) => !home.ready).length;
+  const isWanted = (home: Home): boolean => waiting.length === 0 || waiting.some((session) => home.suits(session));
+  const booting = homes.filter((home) => !home.ready && isWanted(home)).length;
   const users = new Set([...homes, ...waiting].flatMap(({ user }) => user ?? []));
   const room = limit + Math.max(users.size, 1) - 1 + packageRoom(homes, waiting) - homes.length;
   return Math.min(Math.max(unserved.length, 1) - booting, room);
@@ -56,20 +57,51 @@ export function withoutRoom({ homes, queue, orphans }: Demand): {
   readonly hopeless: ReadonlySet<PythonSession>;
 } {
   if (queue.length === 0 && orphans.size === 0) return { hopeless: NOBODY };
-  const waiting = [...queue.map(({ session }) => session).filter(({ home }) => home === undefined), ...orphans];
+  const waiting = waitingOf(queue, orphans);
   const unsuited = waiting.filter((session) => !homes.some((home) => home.suits(session)));
   if (unsuited.length === 0) return { hopeless: NOBODY };
-  const unused = homes.find((home) => home.tenant !== undefined && home.abandoned);
+  const free = homes.filter((home) => home.abandoned && !waiting.some((session) => home.suits(session)));
+  // with the only one of its kind the room that its packages have brought would go as well
+  const isOneOfMany = ({ kind }: Home): boolean => homes.filter((home) => home.kind === kind).length > 1;
+  const lodged = free.filter(({ tenant }) => tenant !== undefined);
+  const unused = lodged.find(isOneOfMany) ?? lodged[0] ?? free[0];
   return { unused, hopeless: homes.every((home) => home.sessions.size > 0) ? new Set(unsuited) : NOBODY };
 }
 
 /** Sessions do not share: one for each session that waits, and a spare one for the next. */
 export function missingIsolated({ homes, threads, limit, queue, orphans }: Demand): number {
-  const unused = homes.filter((home) => home.tenant === undefined).length;
+  const unused = homes.filter((home) => home.tenant === undefined);
   const booting = homes.filter((home) => !home.ready).length;
-  const waiting = new Set(orphans);
-  for (const { session } of queue) if (session.home === undefined) waiting.add(session);
+  const waiting = waitingOf(queue, orphans);
   // who has registrations was let in before, and is owed an interpreter whatever the limit is now
-  const room = Math.max(limit - homes.length, orphans.size - unused);
-  return Math.min(waiting.size + 1 - unused, room, threads - booting);
+  const room = Math.max(limit - homes.length, orphans.size - unused.length);
+  const plain = waiting.filter(isPlain).length - unused.filter((home) => home.isPlain).length;
+  const ordinary =
+    waiting.filter((session) => !isPlain(session)).length + 1 - unused.filter((one) => !one.isPlain).length;
+  return Math.min(Math.max(plain, 0) + Math.max(ordinary, 0), room, threads - booting);
+}
+
+/** With isolation: an interpreter that nobody has used gives way when there is no room for those who wait, and it suits none. */
+export function withoutUse({ homes, limit, queue, orphans }: Demand): ReturnType<typeof withoutRoom> {
+  const unused = homes.filter((home) => home.tenant === undefined);
+  const waiting = waitingOf(queue, orphans);
+  const suits = (home: Home): boolean => waiting.some((session) => home.suits(session));
+  if (homes.length < limit || waiting.length === 0 || unused.some(suits)) return { hopeless: NOBODY };
+  return { unused: unused.find(({ abandoned }) => abandoned), hopeless: NOBODY };
+}
+
+/** Is the next interpreter to be one without the packages that the others have from the start? */
+export function wantsPlain({ homes, queue, orphans }: Demand): boolean {
+  const isServed = (session: PythonSession): boolean =>
+    homes.some((one) => one.tenant && one.idle && one.suits(session));
+  const waiting = waitingOf(queue, orphans).filter((session) => isPlain(session) && !isServed(session));
+  return waiting.length > homes.filter((home) => home.isPlain && home.tenant === undefined).length;
+}
+
+const isPlain = ({ packages }: PythonSession): boolean => packages?.isPlain ?? false;
+
+/** Sessions that wait for an interpreter. */
+function waitingOf(queue: readonly Job[], orphans: ReadonlySet<PythonSession>): PythonSession[] {
+  const waiting = queue.map(({ session }) => session).filter(({ home }) => home === undefined);
+  return [...new Set([...orphans, ...waiting])];
 }

@@ -36,6 +36,8 @@ const kindOf = ({ user, packages }: PythonSession): string => `${packages?.key ?
 
 export class Home implements CallContext, JobHome {
   readonly number: number;
+  /** Is it for sessions whose packages disagree with those that the other interpreters have from the start? */
+  readonly isPlain: boolean;
   readonly worker: PythonWorker;
   readonly #handles: Handles;
   ready = false;
@@ -77,8 +79,14 @@ export class Home implements CallContext, JobHome {
   readonly #due = new Set<string>();
 
   /** @param mostOnTop jobs that may run while others of it wait */
-  constructor(number: number, handles: Handles, mostOnTop: number, worker: (home: Home) => PythonWorker) {
+  constructor(
+    { number, isPlain }: Pick<Home, "number" | "isPlain">,
+    handles: Handles,
+    mostOnTop: number,
+    worker: (home: Home) => PythonWorker,
+  ) {
     this.number = number;
+    this.isPlain = isPlain;
     this.#handles = handles;
     this.#mostOnTop = mostOnTop;
     this.worker = worker(this);
@@ -115,7 +123,8 @@ export class Home implements CallContext, JobHome {
 
   /** May this session live here, if sessions share interpreters at all? */
   suits(session: PythonSession): boolean {
-    return this.tenant === undefined || this.kind === kindOf(session);
+    if (this.tenant !== undefined) return this.kind === kindOf(session);
+    return this.isPlain === (session.packages?.isPlain ?? false);
   }
 
   /** Takes in the first session: the packages that it can import are there before anything of it runs. */

@@ -44,7 +44,7 @@ export class Lodging {
 
   /** May another session come to live there? */
   #isOpen(home: Home, session: PythonSession): boolean {
-    return home.tenant === undefined || (!this.#options.isolation && home.suits(session));
+    return home.suits(session) && (home.tenant === undefined || !this.#options.isolation);
   }
 
   /** The interpreter with the fewest sessions among those that will do. */

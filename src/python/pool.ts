@@ -8,7 +8,7 @@ import { andThen, type Maybe } from "../maybe.ts";
 import { Background } from "./background.ts";
 import { Chunk, MOST_EXECUTIONS } from "./chunk.ts";
 import { LAST_HANDLE } from "./chunk-memory.ts";
-import { type Demand, missingIsolated, missingShared, withoutRoom } from "./growth.ts";
+import { type Demand, missingIsolated, missingShared, wantsPlain, withoutRoom, withoutUse } from "./growth.ts";
 import { flowOutcome, Home, scriptOutcome } from "./home.ts";
 import { Interrupts } from "./interrupts.ts";
 import { FlowJob, type Interruptible, Job, type JobPlace, ScriptJob, type ScriptOutcome } from "./job.ts";
@@ -316,23 +316,23 @@ export class Pool implements PythonHost {
     if (this.#missing() <= 0 && !this.#makeRoom()) return;
     this.#growTimer ??= setTimeout(() => {
       this.#growTimer = undefined;
-      for (let missing = this.#missing(); missing > 0; missing--) this.#boot();
+      for (let missing = this.#missing(); missing > 0; missing--) this.#boot(wantsPlain(this.#demand));
     }, GROW_AFTER_MS);
   }
 
-  /** For sessions that no interpreter takes: ends one that nobody needs. @returns whether there is room now */
+  /** For sessions that no interpreter takes: ends those that nobody needs. @returns whether there is room now */
   #makeRoom(): boolean {
-    if (this.#options.isolation || this.#stopped) return false;
-    const { unused, hopeless } = withoutRoom(this.#demand);
-    if (unused) {
+    while (!this.#stopped) {
+      const { unused, hopeless } = this.#options.isolation ? withoutUse(this.#demand) : withoutRoom(this.#demand);
+      if (!unused) {
+        const error = "ERR all Python interpreters have sessions with other packages";
+        this.#refuse(({ session }) => hopeless.has(session), error);
+        return false;
+      }
       this.#forget(unused);
       this.#terminate(unused, "session ended");
-      return this.#missing() > 0;
+      if (this.#missing() > 0) return true;
     }
-    this.#refuse(
-      ({ session }) => hopeless.has(session),
-      "ERR all Python interpreters have sessions with other packages",
-    );
     return false;
   }
 
@@ -394,11 +394,11 @@ export class Pool implements PythonHost {
     this.#options.onJobEnd(home, job);
   }
 
-  #boot(): Home {
-    const assets = this.#assets;
+  #boot(isPlain = false): Home {
+    const assets = isPlain ? (this.#assets?.plain ?? this.#assets) : this.#assets;
     if (!assets) throw new InternalError("the pool was not started");
     const home = new Home(
-      ++this.#lastHome,
+      { number: ++this.#lastHome, isPlain },
       this.#jobs,
       this.#options.mostOnTop,
       (self) =>
@@ -451,7 +451,8 @@ export class Pool implements PythonHost {
       job.onLost({ kind: "died", reason });
     }
     // at once, and not when the next job asks for an interpreter: somebody has just waited for the one that died
-    if (this.#homes.size === 0 || this.#jobs.queue.length > 0 || this.#orphans.size > 0) this.#boot();
+    if (this.#homes.size === 0 || this.#jobs.queue.length > 0 || this.#orphans.size > 0)
+      this.#boot(wantsPlain(this.#demand));
     this.#drain();
   }
 

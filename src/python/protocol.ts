@@ -135,4 +135,4 @@ export type WorkerNotice =
       readonly job: number;
       readonly session: number;
     }
-  | { readonly kind: "snapshot"; readonly bytes: Uint8Array<ArrayBuffer> };
+  | { readonly kind: "snapshot"; readonly bytes: Uint8Array<ArrayBuffer>; readonly libraries: string };

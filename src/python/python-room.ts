@@ -11,6 +11,7 @@ import type { ScriptJob } from "./job.ts";
 import type { BackgroundRun, CompileModules } from "./python-host.ts";
 import { Pool } from "./pool.ts";
 import { assetsFor, type BegunPython, limitsOf } from "./early.ts";
+import type { Preload } from "./python-session.ts";
 import type { PythonAssets } from "./python-worker.ts";
 import { LimitedLog } from "./limited-log.ts";
 
@@ -38,6 +39,8 @@ interface PythonUsers {
   keeps: (session: object) => boolean;
   /** Does somebody want to know of key events? */
   wantsEvents: () => boolean;
+  /** The packages that every interpreter has; undefined: none. Called when modules can be compiled. */
+  preload: () => Promise<Preload | undefined>;
 }
 
 /** Builds the pool of interpreters; starts none. */
@@ -53,6 +56,7 @@ export function pythonRoom(
     gone: [],
     keeps: () => false,
     wantsEvents: () => false,
+    preload: () => Promise.resolve(undefined),
   };
   const embedded = engine instanceof EmbeddedEngine ? engine : undefined;
   const direct =
@@ -95,7 +99,8 @@ export function pythonRoom(
     ...limitsOf(config),
     assets: async () => {
       assets = await begun();
-      return assets;
+      const preload = await users.preload();
+      return preload ? assets.withPackages(preload) : assets;
     },
     beforeNested: (home, job) => direct?.consider(home, job.owner, job.handle),
     beforeChunk: (home, owner) => direct?.considerChunk(home, owner) ?? false,

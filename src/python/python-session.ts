@@ -7,6 +7,15 @@ export interface SessionPackages {
   readonly key: string;
   /** Files of the host, each with the files of one package. */
   readonly packs: readonly string[];
+  /** Do they disagree with those that every interpreter has, so that an interpreter without these is needed? */
+  readonly isPlain: boolean;
+}
+
+/** Packages that every interpreter has from the start. */
+export interface Preload {
+  readonly packs: readonly string[];
+  /** Names of the modules that are imported beforehand. */
+  readonly modules: readonly string[];
 }
 
 /** It lives in one interpreter, chosen when its first job starts. */

@@ -15,7 +15,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { cacheFolders } from "../cache-folders.ts";
 import { InternalError } from "../errors.ts";
 import { makeFolder } from "../folder.ts";
@@ -26,10 +26,13 @@ import { spawnWorker } from "./spawn.ts";
 import { compile } from "./wasm-memory.ts";
 import type { CodeCaches, PyodideScripts } from "./worker.ts";
 import type { WorkerNotice } from "./protocol.ts";
+import type { Preload } from "./python-session.ts";
 
 export interface Snapshot {
   /** Of a snapshot in a file it says where that is: the memory itself lies nowhere but in the interpreters. */
   readonly image: MemoryImage;
+  /** Shared libraries that are in it, as JSON. */
+  readonly libraries: string;
   /** V8's code caches of the two scripts. */
   readonly moduleCache: Uint8Array<SharedArrayBuffer>;
   readonly loaderCache: Uint8Array<SharedArrayBuffer>;
@@ -54,6 +57,8 @@ export interface SnapshotParts {
   readonly modules: Readonly<Record<string, string>>;
   /** Pyodide's. */
   readonly version: string;
+  /** Packages that are in the snapshot. */
+  readonly preload?: Preload | undefined;
 }
 
 interface Log {
@@ -62,7 +67,7 @@ interface Log {
 }
 
 /** To be raised when the format of the file changes. */
-const FORMAT = 2;
+const FORMAT = 3;
 const SUFFIX = ".snapshot";
 /** A file of another version that nobody has used for so long is removed. */
 const STALE_MS = 30 * 24 * 3600 * 1000;
@@ -128,8 +133,9 @@ function isMakerAlive(mark: string): boolean {
 
 async function make(parts: SnapshotParts, folders: readonly string[], key: string, log: Log): Promise<Snapshot> {
   const start = performance.now();
-  const snapshot = await build(parts);
-  log.info(`made the snapshot of Python in ${Math.round(performance.now() - start)} ms`);
+  const snapshot = await build(parts, log);
+  const packages = parts.preload ? ` with ${parts.preload.modules.join(", ")}` : "";
+  log.info(`made the snapshot of Python${packages} in ${Math.round(performance.now() - start)} ms`);
   const file = write(folders, key + SUFFIX, snapshot, log);
   return (file === undefined ? undefined : read(file, log)) ?? snapshot;
 }
@@ -137,17 +143,20 @@ async function make(parts: SnapshotParts, folders: readonly string[], key: strin
 function keyOf(parts: SnapshotParts): string {
   const hash = createHash("sha256");
   const texts = [String(FORMAT), parts.version, process.versions.v8, process.arch, JSON.stringify(parts.modules)];
+  // the name of a pack has the hash of what it was made of
+  if (parts.preload)
+    texts.push(JSON.stringify([parts.preload.packs.map((path) => basename(path)), parts.preload.modules]));
   for (const part of [...texts, parts.wasm, parts.scripts.module, parts.scripts.loader, readMapped(parts.stdlib)]) {
     hash.update(`${part.length}:`).update(part);
   }
   return hash.digest("hex").slice(0, 32);
 }
 
-// The file: sha256 of the rest (32 bytes), five lengths (4 bytes each), and the byte strings: Pyodide's preface, the runs of
-// pages, two code caches, the pages.
+// The file: sha256 of the rest (32 bytes), six lengths (4 bytes each), and the byte strings: Pyodide's preface, the runs of
+// pages, two code caches, the libraries, the pages.
 
 const CHECKSUM_BYTES = 32;
-const LENGTHS = 5;
+const LENGTHS = 6;
 const HEAD_BYTES = CHECKSUM_BYTES + LENGTHS * 4;
 const CHUNK_BYTES = 64 * 1024;
 
@@ -201,8 +210,8 @@ function decode(file: number): Snapshot {
   };
   const preface = part(0);
   const runs = new Uint32Array(part(1).buffer);
-  const [moduleCache, loaderCache] = [part(2), part(3)];
-  return { image: { size: sizeOf(runs), preface, runs, pages: { file, offset } }, moduleCache, loaderCache };
+  const [moduleCache, loaderCache, libraries] = [part(2), part(3), Buffer.from(part(4)).toString()];
+  return { image: { size: sizeOf(runs), preface, runs, pages: { file, offset } }, libraries, moduleCache, loaderCache };
 }
 
 /** Fewer where the file ends. */
@@ -214,7 +223,8 @@ function bytesAt(file: number, offset: number, length: number): Buffer {
 /** @returns the file; undefined when it can be written nowhere, which is logged */
 function write(folders: readonly string[], name: string, made: MadeSnapshot, log: Log): string | undefined {
   const { preface, runs, pages } = made.image;
-  const body = [preface, new Uint8Array(runs.buffer), made.moduleCache, made.loaderCache, pages];
+  const libraries = Buffer.from(made.libraries);
+  const body = [preface, new Uint8Array(runs.buffer), made.moduleCache, made.loaderCache, libraries, pages];
   const lengths = Buffer.alloc(LENGTHS * 4);
   for (const [index, part] of body.entries()) lengths.writeUInt32LE(part.length, index * 4);
   const content = Buffer.concat([lengths, ...body]);
@@ -251,9 +261,10 @@ function removeStale(folder: string, current: string): void {
 }
 
 /** Boots Python in a worker of its own, imports the runtime and takes the memory. */
-function build(parts: SnapshotParts): Promise<MadeSnapshot> {
+function build(parts: SnapshotParts, output: Log): Promise<MadeSnapshot> {
   return new Promise((resolve, reject) => {
     const { loader, ...modules } = parts.modules;
+    const { packs, modules: preload } = parts.preload ?? { packs: [], modules: [] };
     const { worker } = spawnWorker({
       module: compile(parts.wasm),
       input: {
@@ -262,6 +273,8 @@ function build(parts: SnapshotParts): Promise<MadeSnapshot> {
         caches: undefined,
         stdlib: parts.stdlib,
         image: undefined,
+        libraries: "",
+        packs,
         spinning: false,
         options: {
           makeSnapshot: true,
@@ -270,10 +283,11 @@ function build(parts: SnapshotParts): Promise<MadeSnapshot> {
           warmUp: false,
           modules: { ...modules, loader: loader ?? "" },
           loader: loader ?? "",
+          preload,
         },
       },
     });
-    let memory: Uint8Array | undefined;
+    let memory: Extract<WorkerNotice, { kind: "snapshot" }> | undefined;
     const log: string[] = [];
     const end = (outcome: () => void): void => {
       clearTimeout(timer);
@@ -286,10 +300,12 @@ function build(parts: SnapshotParts): Promise<MadeSnapshot> {
     worker.on("message", (notice: WorkerNotice | CodeCaches) => {
       if (notice.kind === "output") log.push(notice.text);
       else if (notice.kind === "died") fail(notice.reason);
-      else if (notice.kind === "snapshot") memory = notice.bytes;
+      else if (notice.kind === "snapshot") memory = notice;
       else if (notice.kind === "caches" && memory !== undefined) {
+        for (const line of log) output.warn(line);
         const snapshot = {
-          image: packMemory(memory),
+          image: packMemory(memory.bytes),
+          libraries: memory.libraries,
           moduleCache: share(notice.module),
           loaderCache: share(notice.loader),
         };

@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { closeSnapshot, obtainSnapshot, type SnapshotParts } from "./snapshot-cache.ts";
+import type { Preload } from "./python-session.ts";
 import type { PythonAssets } from "./started-worker.ts";
 import type { PyodideScripts } from "./worker.ts";
 import { readMapped } from "./mapped.ts";
@@ -18,6 +19,12 @@ interface AssetsLog {
   warn(text: string): void;
 }
 
+interface AssetsOptions {
+  readonly cacheDir?: string;
+  readonly runtimeDir?: string;
+  readonly log: AssetsLog;
+}
+
 /** Room above the snapshot before the memory has to grow for the first time, in pages. */
 const HEADROOM_PAGES = 128;
 
@@ -26,13 +33,10 @@ const here = dirname(fileURLToPath(import.meta.url));
 /** Reads everything and gets the snapshot: from the cache, or by booting Python once.
  * @param options.cacheDir the folder for the snapshot; by default in the user's cache folder.
  * @param options.runtimeDir the folder of the runtime package, for tests; `bridge.py` and `loader.py` always are the product's.
+ * @param preload packages that are in the snapshot
  * @throws InternalError when Python can not be booted. A cache that can not be read or written is only logged.
  */
-export async function loadAssets(options: {
-  cacheDir?: string;
-  runtimeDir?: string;
-  log: AssetsLog;
-}): Promise<PythonAssets> {
+export async function loadAssets(options: AssetsOptions, preload?: Preload): Promise<PythonAssets> {
   const folder = dirname(createRequire(import.meta.url).resolve("pyodide/package.json"));
   const read = (name: string): Buffer => readMapped(join(folder, name));
   const scripts: PyodideScripts = {
@@ -46,16 +50,26 @@ export async function loadAssets(options: {
     stdlib,
     modules: readRuntime(options.runtimeDir ?? join(here, "runtime")),
     version: (JSON.parse(read("package.json").toString()) as { version: string }).version,
+    preload,
   };
   const snapshot = await obtainSnapshot(parts, options);
   const compiled = new Map<number, WasmModule>();
   const warmed = new Set<number>();
   // Of these 10 MB V8 keeps a copy of its own, so they are read again for a further limit, of which there hardly ever is one.
   let wasm: Uint8Array | undefined = parts.wasm;
-  return {
+  const assets: PythonAssets = {
     snapshot,
     scripts,
     stdlib,
+    packs: preload?.packs ?? [],
+    async withPackages(packages) {
+      const more = await loadAssets(options, packages);
+      const close = (): void => {
+        more.close();
+        assets.close();
+      };
+      return { ...more, plain: assets, close };
+    },
     close: () => closeSnapshot(snapshot),
     moduleFor(limitMb) {
       const minimum = Math.ceil(snapshot.image.size / WASM_PAGE) + HEADROOM_PAGES;
@@ -73,12 +87,15 @@ export async function loadAssets(options: {
       return first;
     },
   };
+  return assets;
 }
 
 /** The Emscripten module's script as a classic one: a realm has no module loader. */
 function moduleScript(source: string): string {
   const classic = source
     .replaceAll("import.meta.url", '"regears:/pyodide.asm.mjs"')
+    // libraries of a snapshot have their places
+    .replace("var getMemory=size=>{", "$&if(Module.libraryPlace!==undefined)return Module.libraryPlace;")
     .replace(/export default _createPyodideModule;\s*$/, "globalThis.createPyodideModule = _createPyodideModule;");
   return `(function () { "use strict"; ${classic}\n})()`;
 }

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import type { MessagePort, Worker } from "node:worker_threads";
 import { createShared, type Shared } from "./channel.ts";
 import type { WorkerNotice } from "./protocol.ts";
+import type { Preload } from "./python-session.ts";
 import type { Snapshot } from "./snapshot-cache.ts";
 import { spawnWorker } from "./spawn.ts";
 import type { WasmModule } from "./wasm-memory.ts";
@@ -20,6 +21,15 @@ export interface PythonAssets {
   readonly scripts: PyodideScripts;
   /** Path of the archive with Python's library. */
   readonly stdlib: string;
+  /** Files with the packages that are in the snapshot. */
+  readonly packs: readonly string[];
+  /** The same without those packages, if there are any. */
+  readonly plain?: PythonAssets;
+  /**
+   * The same with packages, whose modules are imported in the snapshot. That one is made the first time.
+   * @throws InternalError when it can not be made
+   */
+  withPackages(preload: Preload): Promise<PythonAssets>;
   /** The compiled interpreter whose memory can not grow beyond the limit. Compiles it (about 50 ms) the first time. */
   moduleFor(memoryLimitMb: number): WasmModule;
   /** True once for each limit: the first worker has to bring V8 to optimise the interpreter. */
@@ -64,6 +74,8 @@ export class StartedWorker {
         caches: { module: snapshot.moduleCache, loader: snapshot.loaderCache },
         stdlib: assets.stdlib,
         image: snapshot.image,
+        libraries: snapshot.libraries,
+        packs: assets.packs,
         spinning,
         options: {
           makeSnapshot: false,
@@ -72,6 +84,7 @@ export class StartedWorker {
           warmUp: assets.takeWarmUp(memoryLimitMb),
           modules: {},
           loader: "",
+          preload: [],
         },
       },
     });

@@ -35,6 +35,8 @@ export interface WorkerInput {
   readonly enginePort: MessagePort;
   /** Brings the paths of the packs with this interpreter's packages. */
   readonly packagesPort: MessagePort;
+  /** Paths of the packs that it has from the start. */
+  readonly packs: readonly string[];
   /** Holds one message: the compiled module. */
   readonly modulePort: MessagePort;
   readonly scripts: PyodideScripts;
@@ -43,6 +45,8 @@ export interface WorkerInput {
   /** Path of the archive with Python's library. */
   readonly stdlib: string;
   readonly image: MemoryImage | undefined;
+  /** Shared libraries that are in the image, as JSON. */
+  readonly libraries: string;
   readonly options: BootOptions;
   /** May the worker spin for replies? */
   readonly spinning: boolean;
@@ -73,8 +77,9 @@ try {
   const { shared, port, image } = input;
   const files = new Map<string, Uint8Array | string>([["stdlib", input.stdlib]]);
   if (image !== undefined) files.set("preface", image.preface);
+  files.set("libraries", Buffer.from(input.libraries));
   const direct = new DirectCalls(shared.words, input.enginePort);
-  const packages = new PackFiles(input.packagesPort);
+  const packages = new PackFiles(input.packagesPort, input.packs);
   const host = createHost({ shared, port, notify, files, image, direct, packages, collectGarbage }, input.spinning);
 
   // 2. Our code for the realm, then Pyodide's scripts

@@ -57,6 +57,7 @@ function setup(given: Partial<Config> = {}) {
         ...{ sessions: new SessionRegistry(), packages: noPackages(), clock: SYSTEM_CLOCK },
         ...{ onBack: () => {}, log: NO_LOG },
       }),
+      rights: { isFree: () => true },
     }),
   ];
   const table = createCommandTable(rows, { error: (entry: unknown) => logged.push(entry) });

@@ -39,6 +39,7 @@ function installer(settings: Partial<PackageSettings>, idleMs = 10_000): Install
       cacheDir: folder(),
       maxBytes: 10_000_000,
       maxCacheBytes: 0,
+      preload: [],
       ...settings,
     },
     compile: () => Promise.resolve(new Map()),
@@ -251,6 +252,14 @@ describe("an index", () => {
       },
     });
     await expect(installer({ indexUrl: url }).install(["apple"], false)).rejects.toThrow(/^apple: /);
+  });
+
+  it("whose page is made of links that never end does not keep the server busy", async () => {
+    const body = "<a ".repeat(2_000_000);
+    const { url } = await index([APPLE], {
+      instead: (_path, _request, response) => !!response.setHeader("content-type", "text/html").end(body),
+    });
+    await expect(installer({ indexUrl: url }).install(["apple"], false)).rejects.toThrow("apple: no source has it");
   });
 
   it("gets the password of its URL, and no other server does", async () => {

@@ -154,6 +154,21 @@ ${show("[str(plum), plum.__cached__, open(path).read(), sorted(os.listdir('/pack
     expect(await version(client, "one0", "one0")).toBe("1.0");
   });
 
+  it("make room for scripts without packages, and for others, when many interpreters have the same ones", async () => {
+    const wheels = folderOf([A1, PEAR]);
+    const more = ["--packages-dir", wheels, "--cache-dir", emptyCache(), "--execution-threads", "1"];
+    const { client, server } = await start(more);
+    expect(await version(client, "pear", "pear")).toBe("2.1");
+    const clients = await Promise.all(Array.from({ length: 8 }, () => connectClient(server.port)));
+    const many = (...asked: string[]): Promise<unknown> =>
+      Promise.all(clients.map((one) => one.call("RG.PYEXECUTE", "pass", ...asked)));
+    await many("REQUIREMENTS", "apple");
+    expect(await client.call("RG.PYEXECUTE", "pass")).toBe("OK");
+    await many();
+    expect(await version(client, "pear", "pear")).toBe("2.1");
+    for (const one of clients) one.close();
+  });
+
   describe("that can not be installed", () => {
     const bad = folderOf([
       ...[A1, A2, { name: "native", version: "1.0", tag: "cp314-cp314-manylinux_2_28_x86_64" }],
@@ -203,6 +218,8 @@ ${show("[str(plum), plum.__cached__, open(path).read(), sorted(os.listdir('/pack
     for (const address of [
       `file:///etc/${fileName}`,
       `file://${wheels}/../${fileName}`,
+      `file://host${wheels}/${fileName}`,
+      `file://${wheels}/..%2f..%2f/${fileName}`,
       `http://127.0.0.1:1/${fileName}`,
     ]) {
       const error = await errorOf(client.call("RG.PYEXECUTE", "pass", "REQUIREMENTS", `apple @ ${address}`));
@@ -416,6 +433,18 @@ registerTE(1, lambda: execute('RPUSH', '{log}', 'time ' + apple.__version__), 't
     expect(await errorOf(copy.client.call("RG.PYEXPORTREQ", "pear"))).toBe("requirement does not exists");
   });
 
+  it("is imported by users with all rights only: others would choose what everybody gets", async () => {
+    const { client, server } = await start(["--cache-dir", emptyCache()]);
+    await client.call("ACL", "SETUSER", "few", "on", ">pw", "+@all", "-debug", "~*", "&*");
+    const own = await connectClient(server.port);
+    await own.call("AUTH", "few", "pw");
+    expect(await errorOf(own.call("RG.PYIMPORTREQ", "x"))).toBe(
+      "NOPERM only a user with all rights may import requirements",
+    );
+    expect(await errorOf(client.call("RG.PYIMPORTREQ", "x"))).toContain("Bad serialization format");
+    own.close();
+  });
+
   it("that was damaged on its way is refused", async () => {
     const { client } = await start(["--cache-dir", emptyCache()]);
     const part = (text: string | Buffer): Buffer => {
@@ -454,6 +483,7 @@ async function exported(
     cacheDir: join(path, ".."),
     maxBytes: 1,
     maxCacheBytes: 0,
+    preload: [],
   };
   const compile = () => Promise.reject(new Error("nothing is compiled here"));
   const installer = new make({ settings, compile, idleMs: () => 1000, builtIn: new Set(), log: NO_LOG });

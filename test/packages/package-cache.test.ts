@@ -35,6 +35,7 @@ function installer(cacheDir: string, maxCacheBytes: number): Installer & { reado
       cacheDir,
       maxBytes: 10_000_000,
       maxCacheBytes,
+      preload: [],
     },
     compile: () => Promise.resolve(new Map()),
     idleMs: () => 10_000,

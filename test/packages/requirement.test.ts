@@ -76,12 +76,23 @@ describe("a wheel", () => {
     expect(rankOf(parseWheelName(fileName)?.tags ?? [], interpreter.tags) !== undefined).toBe(runs);
   });
 
+  it("with more tags in its name than fit in the name of a file is none", () => {
+    const [pythons, abis, platforms] = ["a.", "b.", "c."].map((tag) => tag.repeat(600));
+    expect(parseWheelName(`x-1-${pythons}p-${abis}q-${platforms}r.whl`)).toBeUndefined();
+  });
+
   it.each(["x.whl", "x-1.tar.gz", "x-abc-py3-none-any.whl", "../x-1-py3-none-any.whl", "x-1-2-3-4-5-6.whl"])(
     "has another name than %s",
     (fileName) => {
       expect(parseWheelName(fileName)).toBeUndefined();
     },
   );
+
+  it("whose METADATA would take long to be read is refused", () => {
+    const head = "Name: a\nVersion: 1\n";
+    expect(() => parseMetadata(head + "Requires-Dist: b\n".repeat(100_000))).toThrow("more than 2000 requirements");
+    expect(() => parseMetadata(`${head}\n${"x".repeat(10_000_000)}`)).toThrow("longer than");
+  });
 
   it("is told of by its METADATA, as far as its description", () => {
     const text =

@@ -57,6 +57,11 @@ describe("an archive", () => {
     expect(() => paths([{ path: "a", content: "", claims: 10_000_001 }])).toThrow("more than 10000000 bytes");
   });
 
+  it("with many files that are each packed tightly, or share their bytes, is refused before anything is unpacked", () => {
+    const many = Array.from({ length: 70 }, (_, at) => ({ path: `f${at}`, content: Buffer.alloc(1_000_000) }));
+    expect(() => readZip(zip(many), { files: 100, bytes: 1e9 })).toThrow("packed too tightly");
+  });
+
   it.each([
     [
       "that claims to be shorter than it is",

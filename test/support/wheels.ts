@@ -151,6 +151,7 @@ export const noPackages = (): Packages =>
       cacheDir: newFolder(),
       maxBytes: 1,
       maxCacheBytes: 0,
+      preload: [],
     },
     compile: () => Promise.reject(new Error("nothing is compiled here")),
     idleMs: () => 1000,

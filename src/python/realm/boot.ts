@@ -5,7 +5,7 @@ import { installDevice } from "./device.ts";
 import type { BootOptions, Host } from "./host.ts";
 import { type Guards, guardImports } from "./imports.ts";
 import type { Pyodide, PyodideModule } from "./pyodide.ts";
-import { packageLoader } from "./package-loader.ts";
+import { Packages } from "./package-loader.ts";
 import { limitFileSystem } from "./quota.ts";
 import { installShims } from "./shims.ts";
 
@@ -40,6 +40,7 @@ async function boot(
 ): Promise<() => void> {
   // 1. Pyodide itself, from the snapshot if there is one
   let guards: Guards | undefined;
+  let packages: Packages | undefined;
   const realm = globalThis as unknown as Realm;
   realm.WebAssembly.instantiateStreaming = async (_response, imports) => {
     guards = guardImports(imports.env, host);
@@ -57,7 +58,8 @@ async function boot(
     jsglobals: Object.create(null),
     createPyodideModule: async (settings: object) => {
       const module = await realm.createPyodideModule(settings);
-      if (preface !== undefined && !host.restoreMemory(module.HEAP8.buffer)) host.die("the snapshot can not be read");
+      packages = new Packages(module, host, () => guards);
+      if (preface !== undefined) restore(host, module, packages);
       return module;
     },
     env: { HOME: "/home/pyodide", PYTHONUTF8: "1" },
@@ -73,7 +75,8 @@ async function boot(
   // 2. The runtime package; it is part of the snapshot
   if (preface === undefined) installRuntime(python, options);
   if (options.makeSnapshot) {
-    host.saveSnapshot(python.makeMemorySnapshot());
+    if (options.preload.length > 0) preload(python, packages, options.preload);
+    host.saveSnapshot(python.makeMemorySnapshot(), packages?.loaded ?? "");
     return () => {};
   }
 
@@ -81,8 +84,7 @@ async function boot(
   for (const name of ["NODEFS", "IDBFS", "PROXYFS", "WORKERFS"]) delete python.FS.filesystems[name];
   // Emscripten's terminals keep what is written to them, without a limit.
   for (const name of ["tty", "tty1"]) python.FS.unlink(`/dev/${name}`);
-  const loadPackages = packageLoader(python, host, (link) => guards?.linking(link));
-  installDevice(python.FS, host, loadPackages);
+  installDevice(python.FS, host, () => packages?.bringIn() ?? 0);
   python.setStdin({ stdin: () => null });
   python.setStdout({ write: (bytes: Uint8Array) => host.output(1, bytes) });
   python.setStderr({ write: (bytes: Uint8Array) => host.output(2, bytes) });
@@ -121,11 +123,31 @@ const emptyLockFile = JSON.stringify({
 });
 
 function readPreface(host: Host): Uint8Array | undefined {
-  const size = host.fileSize("preface");
-  if (size < 0) return undefined;
-  const bytes = new Uint8Array(size);
-  if (!host.readFile("preface", bytes)) host.die("the snapshot can not be read");
+  return host.fileSize("preface") < 0 ? undefined : readFile(host, "preface");
+}
+
+function readFile(host: Host, name: string): Uint8Array {
+  const bytes = new Uint8Array(Math.max(host.fileSize(name), 0));
+  if (!host.readFile(name, bytes)) host.die("the snapshot can not be read");
   return bytes;
+}
+
+/** Makes the memory that of the snapshot, with the packages that were there. */
+function restore(host: Host, module: PyodideModule, packages: Packages): void {
+  packages.mount();
+  try {
+    packages.loadAgain(host.decode("utf-8", true, readFile(host, "libraries")) ?? "");
+  } catch (error) {
+    host.die(`the libraries of packages can not be loaded: ${describeFatal(error)}`);
+  }
+  if (!host.restoreMemory(module.HEAP8.buffer)) host.die("the snapshot can not be read");
+}
+
+/** Imports modules into the snapshot. */
+function preload(python: Pyodide, packages: Packages | undefined, modules: readonly string[]): void {
+  packages?.bringIn();
+  python.globals.set("modules", JSON.stringify(modules));
+  python.runPython("import regears.packages; regears.packages.preload(modules); del modules");
 }
 
 function installRuntime(python: Pyodide, options: BootOptions): void {

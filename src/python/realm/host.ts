@@ -14,7 +14,10 @@ export interface Host {
   /** Sets what is called with a timer's id when it is due. Timers only work until `serve` is entered. */
   onTimer(fire: (id: number) => void): void;
   setTimer(id: number, milliseconds: number): void;
-  /** Size of a file given to the worker, -1 when there is none: `stdlib`, and `preface`, the head of Pyodide's snapshot. */
+  /**
+   * Size of a file given to the worker, -1 when there is none: `stdlib`, `preface`, the head of Pyodide's snapshot, and
+   * `libraries`, a JSON list of the shared libraries that are in it.
+   */
   fileSize(name: string): number;
   /** Copies such a file. @returns false when it could not be read */
   readFile(name: string, into: Uint8Array): boolean;
@@ -24,8 +27,8 @@ export interface Host {
   isWanted(): boolean;
   /** Gives back the memory that booting has used. */
   collectGarbage(): void;
-  /** Keeps the memory snapshot that was asked for. */
-  saveSnapshot(bytes: Uint8Array): void;
+  /** Keeps the memory snapshot that was asked for. @param libraries those that are in it, as JSON */
+  saveSnapshot(bytes: Uint8Array, libraries: string): void;
   /** A line of Pyodide's own, for the log. */
   log(text: string): void;
   /** Bytes printed by Python; gives their number. */
@@ -38,9 +41,12 @@ export interface Host {
   send(memory: ArrayBufferLike, offset: number, length: number): number;
   /** Receives a piece of a message, waiting for one; gives its length, 0 when none came in time, or a negative errno. */
   receive(memory: ArrayBufferLike, offset: number, length: number): number;
-  /** The files of the packages that main has given: a JSON list of path and size. Every later call gives an empty list. */
+  /**
+   * Files of packages, as a JSON list of path and size: those of the start by the first call, those that main has given by the
+   * next one. Every later call gives an empty list.
+   */
   packageTable(): string;
-  /** Reads from such a file, by its place in the list; gives how many bytes, 0 at its end, or a negative errno. */
+  /** Reads from such a file, by its place in both lists together; gives how many bytes, 0 at its end, or a negative errno. */
   packageRead(file: number, memory: ArrayBufferLike, offset: number, length: number, position: number): number;
   /**
    * Commands:
@@ -72,4 +78,6 @@ export interface BootOptions {
   readonly modules: Readonly<Record<string, string>>;
   /** Source text of the loader, which has to be run before there is a package. */
   readonly loader: string;
+  /** Names of modules of packages that are to be imported into the snapshot. */
+  readonly preload: readonly string[];
 }

@@ -65,6 +65,8 @@ export interface Guards {
   lock(): void;
   /** Lets the linker load shared libraries while the function runs: those of packages, from their read-only files. */
   linking(link: () => void): void;
+  /** A library was loaded in another way, as the interpreter's snapshot has it. @param handle the linker's record of it */
+  linked(handle: number): void;
 }
 
 /** Guards the imports in place. */
@@ -90,12 +92,11 @@ export function guardImports(
     if (inner.sig !== undefined) guarded.sig = inner.sig;
     env[name] = guarded;
   }
-  const linking = guardLinker(env, refuse);
   return {
     lock: () => {
       locked = true;
     },
-    linking,
+    ...guardLinker(env, refuse),
   };
 }
 
@@ -104,7 +105,10 @@ export function guardImports(
  * Python reports as ImportError. A library is found again by Python's side of the linker, without JavaScript; its functions
  * are looked up by its handle, and those of the interpreter itself (which has modules that are closed to scripts) are not.
  */
-function guardLinker(env: Record<string, unknown>, refuse: (answer: number) => number): Guards["linking"] {
+function guardLinker(
+  env: Record<string, unknown>,
+  refuse: (answer: number) => number,
+): Pick<Guards, "linking" | "linked"> {
   const open = env._dlopen_js as WasmFunction;
   const find = env._dlsym_js as WasmFunction;
   const handles = new Set<unknown>();
@@ -120,12 +124,15 @@ function guardLinker(env: Record<string, unknown>, refuse: (answer: number) => n
   };
   env._dlopen_js = Object.assign(guarded._dlopen_js, { sig: open.sig });
   env._dlsym_js = Object.assign(guarded._dlsym_js, { sig: find.sig });
-  return (link) => {
-    isLinking = true;
-    try {
-      link();
-    } finally {
-      isLinking = false;
-    }
+  return {
+    linking(link) {
+      isLinking = true;
+      try {
+        link();
+      } finally {
+        isLinking = false;
+      }
+    },
+    linked: (handle) => void handles.add(handle),
   };
 }

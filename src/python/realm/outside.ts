@@ -302,9 +302,9 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
     }, false),
     isWanted: () => receiver.oldest !== undefined,
     collectGarbage: () => parts.collectGarbage(),
-    saveSnapshot: guard((bytes) => {
+    saveSnapshot: guard((bytes, libraries) => {
       const copy = new Uint8Array(outerView(bytes));
-      notify({ kind: "snapshot", bytes: copy }, [copy.buffer]);
+      notify({ kind: "snapshot", bytes: copy, libraries }, [copy.buffer]);
     }, undefined),
     log: guard((text) => {
       if (typeof text === "string") output.write("stderr", Buffer.from(`${text.slice(0, 2000)}\n`));

@@ -8,27 +8,44 @@ import { type OpenPack, openPack, type PackedFile } from "../pack.ts";
 
 export class PackFiles {
   readonly #port: MessagePort;
+  #initial: readonly string[] | undefined;
+  #isGiven = false;
   readonly #files: (PackedFile & Pick<OpenPack, "descriptor">)[] = [];
+  readonly #seen = new Set<string>();
 
-  /** @param port brings paths of packs, once: an interpreter keeps its packages for life */
-  constructor(port: MessagePort) {
+  /**
+   * @param port brings paths of packs, once: an interpreter keeps its packages for life
+   * @param initial paths of the packs that it has from the start
+   */
+  constructor(port: MessagePort, initial: readonly string[]) {
     this.#port = port;
+    this.#initial = initial;
   }
 
-  /** What main has given since it was last asked: a JSON list of path and size, whose places are the files' numbers. */
+  /**
+   * At first the files of the start, then those that main has given: a JSON list of path and size, whose places are the files'
+   * numbers, counted from the end of the first list.
+   */
   table(): string {
-    const paths = receiveMessageOnPort(this.#port)?.message as readonly string[] | undefined;
-    if (paths === undefined || this.#files.length > 0) return "[]";
-    const seen = new Set<string>();
-    for (const { descriptor, files } of paths.flatMap((path) => opened(path) ?? [])) {
+    const before = this.#files.length;
+    for (const { descriptor, files } of this.#take().flatMap((path) => opened(path) ?? [])) {
       for (const file of files) {
         // two packages may have the same file, such as that of a namespace: the first one counts
-        if (seen.has(file.path)) continue;
-        seen.add(file.path);
+        if (this.#seen.has(file.path)) continue;
+        this.#seen.add(file.path);
         this.#files.push({ ...file, descriptor });
       }
     }
-    return JSON.stringify(this.#files.map(({ path, size }) => [path, size]));
+    return JSON.stringify(this.#files.slice(before).map(({ path, size }) => [path, size]));
+  }
+
+  #take(): readonly string[] {
+    const initial = this.#initial;
+    this.#initial = undefined;
+    if (initial !== undefined || this.#isGiven) return initial ?? [];
+    const given = receiveMessageOnPort(this.#port)?.message as readonly string[] | undefined;
+    this.#isGiven = given !== undefined;
+    return given ?? [];
   }
 
   /** Reads into memory that the realm has named. @returns how many bytes; 0 at the end of the file, and for none */

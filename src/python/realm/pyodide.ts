@@ -93,13 +93,25 @@ export interface FileSystem {
 }
 
 export interface PyodideModule {
+  readonly FS: FileSystem;
   readonly HEAP8: Int8Array;
+  readonly HEAPU32: Uint32Array;
   PyProxy_getPtr(proxy: object): number;
   _PyObject_CallNoArgs(callable: number): number;
   _PyErr_Print(): void;
   /** The linker's functions; names and texts are pointers. */
   _dlopen(name: number, flags: number): number;
   _dlerror(): number;
+  loadDynamicLibrary(
+    path: string,
+    flags: { readonly global: boolean; readonly nodelete: boolean; readonly loadAsync: boolean },
+    scope: object | null,
+    handle: number,
+  ): void;
+  _emscripten_get_sbrk_ptr(): number;
+  /** Ours: where the next library has its data; undefined: where there is room. */
+  libraryPlace?: number | undefined;
+  readonly wasmTable: { readonly length: number };
   UTF8ToString(text: number): string;
   stringToUTF8OnStack(text: string): number;
   readonly LDSO: { readonly loadedLibsByName: Record<string, unknown> };

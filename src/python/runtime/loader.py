@@ -3,6 +3,7 @@
 The package `regears` is imported from memory: the snapshot of the interpreter drops files.
 """
 
+import contextlib
 import sys
 
 
@@ -70,6 +71,29 @@ _FORBIDDEN = (
 )
 
 
+@contextlib.contextmanager
+def hidden():
+    """Packages that are imported into the snapshot see what scripts see: nothing that leads to JavaScript."""
+    modules, finders = dict(sys.modules), list(sys.meta_path)
+    _hide()
+    try:
+        yield
+    finally:
+        for name in _FORBIDDEN:
+            del sys.modules[name]
+        sys.modules.update((name, module) for name, module in modules.items() if name.partition(".")[0] in _FORBIDDEN)
+        sys.meta_path[:] = finders
+
+
+def _hide():
+    for name in list(sys.modules):
+        if name.partition(".")[0] in _FORBIDDEN:
+            sys.modules[name] = None
+    for name in _FORBIDDEN:
+        sys.modules[name] = None
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not _is_pyodides(finder)]
+
+
 def harden():
     """To be called once in each worker, after the snapshot is restored and before scripts may run."""
     import _thread
@@ -77,17 +101,15 @@ def harden():
     import random
     import threading
 
-    for name in list(sys.modules):
-        if name.partition(".")[0] in _FORBIDDEN:
-            sys.modules[name] = None
-    for name in _FORBIDDEN:
-        sys.modules[name] = None
+    _hide()
     sys.excepthook = sys.__excepthook__
-    sys.meta_path[:] = [finder for finder in sys.meta_path if not _is_pyodides(finder)]
 
     # The snapshot holds the random state of the interpreter that made it, so that would be the same in every worker. (The seed
     # of hashes is the same in all, too, and can not be changed any more: it is as random as the snapshot file.)
     random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None:
         tempfile._name_sequence = None

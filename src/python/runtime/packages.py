@@ -1,12 +1,14 @@
 """Packages for scripts. They are brought in before the first script runs, and compiled in interpreters that run no scripts."""
 
+import gc
 import importlib
 import importlib._bootstrap_external as _importer
+import json
 import os
 import sys
 import warnings
 
-from . import bridge, calls, cloudpickle
+from . import bridge, calls, cloudpickle, loader
 
 _FOLDER = "/packages"
 # A hash of the source in the head of a file of bytecode. It is never checked: both files are in a pack that nobody can change.
@@ -15,12 +17,34 @@ _UNCHECKED = bytes(8)
 
 def bring_in():
     """Makes the packages importable that the main thread has given to this interpreter."""
-    if bridge.load_packages() > 0 and _FOLDER not in sys.path:
+    if bridge.load_packages() > 0:
+        _offer()
+
+
+def preload(names):
+    """Imports modules into the snapshot of all interpreters. Takes a JSON list of them."""
+    with loader.hidden():
+        _offer()
+        for name in json.loads(names):
+            try:
+                importlib.import_module(name)
+            except BaseException as error:  # noqa: BLE001 - it is any code
+                print(f"{name} can not be imported beforehand: {error!r}")
+    gc.collect()
+
+
+def _offer():
+    """The folder has got files."""
+    if _FOLDER not in sys.path:
         sys.path.append(_FOLDER)
-        importlib.invalidate_caches()
-        for name in ("cloudpickle", "gearsclient"):
-            if os.path.exists(f"{_FOLDER}/{name}"):
-                _use_real(name)
+    importlib.invalidate_caches()
+    for name in ("cloudpickle", "gearsclient"):
+        if os.path.exists(f"{_FOLDER}/{name}") and not _is_real(name):
+            _use_real(name)
+
+
+def _is_real(name):
+    return str(getattr(sys.modules.get(name), "__file__", "")).startswith(f"{_FOLDER}/")
 
 
 def _use_real(name):
@@ -35,7 +59,11 @@ def _use_real(name):
             if key.partition(".")[0] == name:
                 del sys.modules[key]
         sys.modules.update(ours)
-        calls.log("warning", f"{name} of /packages can not be used, and what comes with the server is used in its place: {error!r}")
+        text = f"{name} of /packages can not be used, and what comes with the server is used in its place: {error!r}"
+        if bridge.fd < 0:
+            print(text)
+        else:
+            calls.log("warning", text)
 
 
 def _guard(real):
