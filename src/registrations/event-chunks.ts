@@ -19,7 +19,7 @@ import { ChunkPace } from "./chunk-pace.ts";
 import { type EventStarter, type Holdable, KEPT } from "./event-starter.ts";
 import type { HeldListener, KeyEvents } from "./key-events.ts";
 import type { KeysRegistrations } from "./keys-registrations.ts";
-import type { SyncEvents } from "./sync-events.ts";
+import type { SyncEvent, SyncEvents } from "./sync-events.ts";
 
 interface EventChunksOptions {
   readonly host: Pick<PythonHost, "carryOut">;
@@ -139,6 +139,8 @@ class EventChunk implements ChunkSink {
   readonly #options: EventChunkOptions;
   /** Executions that go on, until they have ended or wait. */
   readonly #left: Promise<void>[] = [];
+  /** Events after the one whose execution goes on: what its code sends to the engine must not be taken for their cause. */
+  #later: SyncEvent[] = [];
   #isHeld = true;
 
   constructor(options: EventChunkOptions) {
@@ -158,7 +160,9 @@ class EventChunk implements ChunkSink {
   }
 
   onBegun(number: number, handle: number, isAlone: boolean): void {
-    const left = this.#next(number).run(this.#options.owner, handle);
+    const event = this.#next(number);
+    this.#later.push(...this.#options.sync.takeAll());
+    const left = event.run(this.#options.owner, handle);
     if (left) this.#left.push(left);
     if (isAlone) this.letGo();
   }
@@ -168,7 +172,11 @@ class EventChunk implements ChunkSink {
     if (end?.isCut) this.#options.keys.suppressed(() => this.letGo());
     else this.letGo();
     const left = this.#left.length > 0 ? Promise.all(this.#left).then(() => {}) : undefined;
-    return andThen(left, () => this.#options.sync.settle(this.#options.owner, true));
+    return andThen(left, () => {
+      const { sync, owner } = this.#options;
+      sync.putBack(this.#later.splice(0));
+      return sync.settle(owner, true);
+    });
   }
 
   /** The engine writes to the listener again. */
@@ -179,8 +187,8 @@ class EventChunk implements ChunkSink {
   }
 
   /** What comes next has to be what the interpreter says. */
-  #next(number: number): ReturnType<SyncEvents["next"]> & object {
-    const event = this.#options.sync.next();
+  #next(number: number): SyncEvent {
+    const event = this.#later.shift() ?? this.#options.sync.next();
     if (event?.registration.number !== number)
       throw new InternalError(`an event of registration ${number} that is not due`);
     return event;

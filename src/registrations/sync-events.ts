@@ -60,6 +60,16 @@ export class SyncEvents {
     return this.#events.shift();
   }
 
+  /** Takes all that wait, so that nobody else deals with them before the caller does. */
+  takeAll(): SyncEvent[] {
+    return this.#events.splice(0);
+  }
+
+  /** Puts events back that were taken, before all others. */
+  putBack(events: readonly SyncEvent[]): void {
+    this.#events.unshift(...events);
+  }
+
   /**
    * Deals with everything that a command of `owner` has caused. The engine is held meanwhile, beginning within this call
    * if nobody else holds it.

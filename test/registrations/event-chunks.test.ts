@@ -180,6 +180,13 @@ describe("events of a pipeline", () => {
     expect(seen.filter((line) => line === "expired")).toHaveLength(1);
   });
 
+  it("of one command come one after the other, also when the code of one asks the server for something", async () => {
+    await register("log('begin', n)", "if n == 40: execute('EVAL', 'return 1', '0')", "log('end', n)");
+    await pipeline([...sets(40), ["MSET", "p:40", "x", "p:41", "y", "p:42", "z"], ...sets(60).slice(43)]);
+    expect(await log()).toEqual(numbers(60).flatMap((n) => [`begin ${n}`, `end ${n}`]));
+    expect(await inChunks()).toBeGreaterThan(10);
+  });
+
   it("have keys of any bytes", async () => {
     const code = [...HOW, `GB().foreach(lambda r: (how(), log(repr(r['key']))))${REGISTER}`];
     expect(await setting().client.call("RG.PYEXECUTE", code.join("\n"))).toBe("OK");
