@@ -8,6 +8,9 @@ import { arm64Table, clientTable, differenceTable } from "./compatibility.ts";
 
 const SOURCE = new URL("../src/", import.meta.url);
 const RESULTS = new URL("../bench/results/", import.meta.url);
+const PERSISTENCE = new URL("persistence/", RESULTS);
+/** What of it the README shows: saving and loading, what a log costs, and what is lost when the server is killed. */
+const KEPT = /^[1-5]-.*\.json$/;
 
 /**
  * Stands for whatever a row factory is given: rows only keep it for when they run, which they do not here.
@@ -41,10 +44,15 @@ export function commandTable(rows: readonly CommandRow[]): string {
   return ["| command | since | what it does | tested by |", "| --- | --- | --- | --- |", ...lines].join("\n");
 }
 
-/** What the tests of faults, the fuzzers and the soak measured when `npm run figures` ran them last. */
-export function figureTable(folder = RESULTS): string {
+/**
+ * What the tests of faults, the fuzzers and the soak measured when `npm run figures` ran them last.
+ *
+ * @param folder has a file of figures for each line
+ * @param files which of them are lines
+ */
+export function figureTable(folder = RESULTS, files = /\.json$/): string {
   const lines = readdirSync(fileURLToPath(folder))
-    .filter((file) => file.endsWith(".json"))
+    .filter((file) => files.test(file))
     .sort()
     .map((file) => {
       const { what, result } = JSON.parse(readFileSync(new URL(file, folder), "utf8")) as Record<string, string>;
@@ -55,9 +63,10 @@ export function figureTable(folder = RESULTS): string {
 
 /** The documents with generated parts, and how each is made anew from its text. */
 export const generatedDocuments: Readonly<Record<string, (text: string) => Promise<string>>> = {
+  "README.md": async (text) => fill(text, { persistence: figureTable(PERSISTENCE, KEPT) }),
   "docs/options.md": async (text) => fill(text, { options: optionTable() }),
   "docs/commands.md": async (text) => fill(text, { commands: commandTable(await allCommands()) }),
-  "docs/persistence.md": async (text) => fill(text, { figures: figureTable(new URL("persistence/", RESULTS)) }),
+  "docs/persistence.md": async (text) => fill(text, { figures: figureTable(PERSISTENCE) }),
   "docs/packages.md": async (text) => fill(text, { figures: figureTable(new URL("packages/", RESULTS)) }),
   "docs/connections.md": async (text) => fill(text, { figures: figureTable(new URL("write-behind/", RESULTS)) }),
   "docs/testing.md": async (text) => fill(text, { figures: figureTable() }),
