@@ -215,6 +215,21 @@ function fail(error: unknown): never {
   process.exit(1);
 }
 
-main(process.argv.slice(2)).then((code) => {
-  if (code !== undefined) process.exit(code);
-}, fail);
+/** Ends the program when its outputs have taken what was written: a pipe takes it piece by piece, and the rest would be lost. */
+async function leave(code: number): Promise<never> {
+  const outputs = [process.stdout, process.stderr];
+  const errors = await Promise.all(outputs.map((output) => new Promise<unknown>((taken) => output.write("", taken))));
+  const lost = unwritten ?? errors[0];
+  // who reads no further has what they wanted
+  if (!(lost instanceof Error) || ("code" in lost && lost.code === "EPIPE")) process.exit(code);
+  process.stderr.write(`regears: the output can not be written: ${lost.message}\n`);
+  process.exit(code === 0 ? 1 : code);
+}
+
+/** Why something of the standard output was lost. */
+let unwritten: Error | undefined;
+process.stdout.on("error", (error: Error) => {
+  unwritten ??= error;
+});
+
+main(process.argv.slice(2)).then((code) => (code === undefined ? undefined : leave(code)), fail);

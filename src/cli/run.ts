@@ -1,5 +1,6 @@
 /** `regears run FILE [ARG …]`. */
 import { existsSync, readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { basename } from "node:path";
 import { ConfigError } from "../config.ts";
 import { ProgressLine } from "./progress-line.ts";
@@ -10,8 +11,14 @@ import { runScript, type ScriptOutcome } from "./run-script.ts";
 import { whenChanged } from "./watch.ts";
 import { checkServerOptions, withServer } from "./with-server.ts";
 
-/** Ended by the signal of Ctrl-C, in the way of shells. */
-const INTERRUPTED = 130;
+/** What asks a run to end: Ctrl-C, whoever manages the process, a terminal that is closed. */
+const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** The exit status of what a signal has ended, in the way of shells. */
+const statusOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];
+
+/** The program is deaf to this signal by itself, for a server takes it for something else. */
+const hangUp = (): never => process.exit(statusOf("SIGHUP"));
 
 /** Milliseconds within which two signals come of one press. */
 const ONE_PRESS_MS = 500;
@@ -35,7 +42,9 @@ export async function run({ options, words, server, after }: CommandArguments): 
   if (watching && file === "-") throw new ConfigError("standard input can not be watched");
   // the script is read before a server is started for nothing
   readScript(file);
+  process.on("SIGHUP", hangUp);
   return withServer({ options, server }, (url) => {
+    process.off("SIGHUP", hangUp);
     const task: Run = {
       ...{ file, url, unblocking: options.has("unblocking") },
       words: scriptWords(file, args, options, watching),
@@ -90,21 +99,23 @@ let standardInput: Buffer | undefined;
 async function once(task: Run): Promise<number> {
   const abort = new AbortController();
   let asked = Number.NEGATIVE_INFINITY;
-  const interrupt = (): void => {
+  let status = 0;
+  const interrupt = (signal: NodeJS.Signals): void => {
     // a Ctrl-C comes twice when a program such as npx passes it on
     if (performance.now() - asked < ONE_PRESS_MS) return;
     // who asks again does not want to wait
-    if (abort.signal.aborted) process.exit(INTERRUPTED);
+    if (abort.signal.aborted) process.exit(statusOf(signal));
     asked = performance.now();
+    status = statusOf(signal);
     process.stderr.write("aborting the execution\n");
     abort.abort();
   };
-  process.on("SIGINT", interrupt);
+  for (const signal of ENDING) process.on(signal, interrupt);
   try {
     const failed = await execute(task, abort.signal);
-    return abort.signal.aborted ? INTERRUPTED : failed ? 1 : 0;
+    return status || (failed ? 1 : 0);
   } finally {
-    process.off("SIGINT", interrupt);
+    for (const signal of ENDING) process.off(signal, interrupt);
   }
 }
 
@@ -112,7 +123,7 @@ async function once(task: Run): Promise<number> {
 async function watch(task: Run): Promise<number> {
   const end = new AbortController();
   const interrupt = (): void => end.abort();
-  process.on("SIGINT", interrupt);
+  for (const signal of ENDING) process.on(signal, interrupt);
   try {
     while (!end.signal.aborted) {
       const changed = whenChanged(task.file, end.signal);
@@ -122,7 +133,7 @@ async function watch(task: Run): Promise<number> {
     }
     return 0;
   } finally {
-    process.off("SIGINT", interrupt);
+    for (const signal of ENDING) process.off(signal, interrupt);
   }
 }
 

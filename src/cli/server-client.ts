@@ -23,7 +23,11 @@ export class Unreachable extends InternalError {
 export async function connectTo(url: string): Promise<EngineClient> {
   const address = parseEngineUrl(url);
   const down = `${address.description} can not be reached`;
-  const client = new EngineClient(new UpstreamConnection(address, {}, CONNECT_TIMEOUT_MS, down));
+  const client = new EngineClient(
+    new UpstreamConnection(address, {}, CONNECT_TIMEOUT_MS, down),
+    undefined,
+    "the server",
+  );
   try {
     await client.call("PING");
   } catch (error) {

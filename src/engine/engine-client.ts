@@ -116,8 +116,9 @@ export class EngineClient {
   /**
    * Takes the connection over: nobody else may use it or set its callbacks.
    * @param maxReply bytes of replies to one request above which it is given up, and the connection with it
+   * @param peer what people call the other end
    */
-  constructor(connection: DirectConnection, maxReply = MAX_REPLY) {
+  constructor(connection: DirectConnection, maxReply = MAX_REPLY, peer = "the engine") {
     this.#connection = connection;
     this.#maxReply = maxReply;
     this.#parser = new RedisParser({
@@ -127,8 +128,7 @@ export class EngineClient {
       returnFatalError: (error) => this.#failUnreadable(error),
     });
     connection.onData = (bytes) => this.#take(bytes);
-    connection.onClose = (reason) =>
-      this.#fail(new EngineClosed(reason?.message ?? "the engine closed the connection"));
+    connection.onClose = (reason) => this.#fail(new EngineClosed(reason?.message ?? `${peer} closed the connection`));
   }
 
   /**

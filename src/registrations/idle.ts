@@ -51,8 +51,12 @@ export class Idle {
   #pending(durations: boolean): string | undefined {
     const { runner, host, starter, readers, timers } = this.#options;
     const { keys, streams, sync } = readers;
-    if (runner.pendingCount > 0) return `${runner.pendingCount} executions are unfinished`;
-    if (starter.inProgress > 0) return `${starter.inProgress} events wait for their executions`;
+    const unfinished = runner.pendingCount;
+    if (unfinished > 0)
+      return unfinished === 1 ? "1 execution is unfinished" : `${unfinished} executions are unfinished`;
+    const events = starter.inProgress;
+    if (events > 0)
+      return events === 1 ? "1 event waits for its execution" : `${events} events wait for their executions`;
     if (!sync.isIdle || keys.whenFlowing() !== undefined || streams.isReading) return "events are being dealt with";
     if (durations && streams.isCollecting) return "a batch of a stream waits for its duration";
     if (timers.isFiring) return "a time event is being called";

@@ -1,5 +1,6 @@
 /** `regears run`, against a server and with one of its own. */
-import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { newFolder } from "../support/folders.ts";
@@ -7,7 +8,7 @@ import { executions, fields, useServer } from "../support/use-server.ts";
 import { folderOf } from "../support/wheels.ts";
 import { until } from "../support/waiting.ts";
 import { freePort } from "../support/ports.ts";
-import { finish, start } from "./program.ts";
+import { finish, PROGRAM, start } from "./program.ts";
 
 const folder = newFolder();
 const file = (name: string, text: string | Buffer): string => {
@@ -124,6 +125,38 @@ describe("against a server", () => {
     expect(err).toContain("aborting the execution\n");
     expect(err).toMatch(/^aborted, \d+ records read, 0 results, \d+\.\d s$/m);
     expect(await executions(setting().client)).toEqual([]);
+  });
+
+  it.each([
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const)("aborts the execution at %s", async (signal, status) => {
+    const script = file("endless.py", "import time\nGB('ShardsIDReader').map(lambda x: time.sleep(1000)).run()\n");
+    const { child, ended } = start(["run", script, "--url", `redis://127.0.0.1:${setting().server.port}`]);
+    await until(async () => (await executions(setting().client)).some(({ status }) => status === "running"));
+    child.kill(signal);
+    expect((await ended).code).toBe(status);
+    expect(await executions(setting().client)).toEqual([]);
+  });
+
+  it("ends when all of a long output is written, however slowly it is read", async () => {
+    const script = file(
+      "long.py",
+      "def lines():\n    for n in range(20000):\n        yield 'x' * 99\nGB('PythonReader').run(lines)\n",
+    );
+    const { child, ended, so } = start(["run", script, "--url", `redis://127.0.0.1:${setting().server.port}`]);
+    child.stdout?.pause();
+    await until(async () => (await executions(setting().client)).length === 1);
+    await until(async () => (await executions(setting().client)).length === 0);
+    child.stdout?.resume();
+    expect((await ended).code).toBe(0);
+    expect(so().out.length).toBe(2_000_000);
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("says that its output could not be written", async () => {
+    const command = `"${process.execPath}" "${PROGRAM}" types >/dev/full`;
+    const { status, stderr } = spawnSync("sh", ["-c", command], { encoding: "utf8" });
+    expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringMatching(/can not be written: ENOSPC/) });
   });
 
   it("takes a Ctrl-C that comes twice, because npx passes it on, for one", async () => {

@@ -28,7 +28,7 @@ describe("RG.IDLE", () => {
     const id = String(await call("RG.PYEXECUTE", script, "UNBLOCKING"));
     await withClient(setting().server.port, async (client) => {
       await expect(client.call("RG.IDLE", "50")).rejects.toThrow(
-        "ERR not idle within 50 ms: 1 executions are unfinished",
+        "ERR not idle within 50 ms: 1 execution is unfinished",
       );
       await client.call("RG.ABORTEXECUTION", id);
       expect(await client.call("RG.IDLE", "60000")).toBe("OK");

@@ -2,7 +2,7 @@
 import { fields, list, type Reply, shown } from "./api.ts";
 import { h } from "./dom.ts";
 import type { Progress } from "./executions.ts";
-import { count, duration } from "./shown-values.ts";
+import { count, counted, duration } from "./shown-values.ts";
 
 /** What RG.GETEXECUTION tells besides: durations in milliseconds. */
 interface Plan {
@@ -63,7 +63,8 @@ interface Box {
 }
 
 function boxesOf({ reader, steps, step, counts, results, errors }: Progress, plan: Plan): Box[] {
-  const records = (at: number): string[] => (counts[at] === undefined ? [] : [`${count(counts[at] ?? 0)} records out`]);
+  const records = (at: number): string[] =>
+    counts[at] === undefined ? [] : [`${counted(counts[at] ?? 0, "record")} out`];
   const times = (ms: number): string[] => (ms > 0 ? [duration(ms)] : []);
   const perStep = groupLines(steps, plan);
   return [
@@ -78,7 +79,7 @@ function boxesOf({ reader, steps, step, counts, results, errors }: Progress, pla
     {
       title: "Results",
       detail: "",
-      notes: [`${count(results)}`, ...(errors > 0 ? [`${count(errors)} errors`] : []), ...times(plan.totalMs)],
+      notes: [`${count(results)}`, ...(errors > 0 ? [counted(errors, "error")] : []), ...times(plan.totalMs)],
     },
   ];
 }

@@ -16,6 +16,9 @@ export function bytes(value: number): string {
 
 export const count = (value: number): string => value.toLocaleString("en");
 
+/** How many of something there are. @param one the word for one of them */
+export const counted = (value: number, one: string): string => `${count(value)} ${one}${value === 1 ? "" : "s"}`;
+
 export const time = (ms: number): string => (ms ? new Date(ms).toLocaleTimeString("en-GB") : "");
 
 /** Ids begin with forty zeros, which tell nothing. */
