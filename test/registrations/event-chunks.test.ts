@@ -271,8 +271,9 @@ describe("an execution in the middle of a pipeline", () => {
   });
 
   it("goes on when its client has gone", async () => {
-    await register("if n == 20: time.sleep(0.1)", "log(n)");
     const leaving = await setting().connect();
+    const clients = /clients:\d+\r/.exec(String(await setting().client.call("RG.INFO")))?.[0].trim() ?? "";
+    await register(`while n == 20 and '${clients}\\r' in execute('RG.INFO'): time.sleep(0.001)`, "log(n)");
     const replies = Promise.all(sets().map((command) => leaving.call(...command)));
     await until(async () => (await executions()).length > 20, "it has begun");
     leaving.close();
