@@ -129,10 +129,14 @@ export class ClientChunks {
     };
   }
 
-  /** Is the client owed nothing, and are its next replies those of its next commands? */
+  /**
+   * Is the client owed nothing, and are its next replies those of its next commands? One that tracks keys has to hear of those
+   * that an event has changed before the reply of the command that caused it.
+   */
   get #isSimple(): boolean {
     const { state, replies, isFull } = this.#options;
-    return replies.empty && !state.transaction && state.replies === "on" && !state.listens && !isFull();
+    const hears = state.listens || state.tracks;
+    return replies.empty && !state.transaction && state.replies === "on" && !hears && !isFull();
   }
 
   /** Who carries out the decoder's present request together with others. */

@@ -13,6 +13,8 @@ export class ClientState {
   credentials: readonly Buffer[] | undefined;
   transaction: Transaction | undefined;
   monitoring = false;
+  /** It is told when keys change that it may have kept. */
+  tracks = false;
   /** It is a replica, or wants to be one. */
   replicates = false;
   /** What it has told of itself with REPLCONF, by words in lower case. */

@@ -189,6 +189,7 @@ function planHello(request: RequestView, context: PlanContext): Plan {
  */
 function planClient(request: RequestView, { state }: PlanContext): Plan {
   const word = (index: number): string => wordOf(request.view(index));
+  if (request.count >= 3 && word(1) === "tracking") return planTracking(word(2) === "on", state);
   if (request.count !== 3 || word(1) !== "reply") return PLAIN;
   const wanted = word(2);
   if (wanted !== "on" && wanted !== "off" && wanted !== "skip") return PLAIN;
@@ -200,6 +201,17 @@ function planClient(request: RequestView, { state }: PlanContext): Plan {
       if (wanted === "skip" && state.replies === "off") return undefined;
       state.replies = wanted;
       return wanted === "on" ? frame : undefined;
+    },
+  };
+}
+
+/** `CLIENT TRACKING`: the engine tells the client of changes. */
+function planTracking(on: boolean, state: ClientState): Plan {
+  return {
+    kind: "special",
+    handle: (frame) => {
+      if (!isError(frame)) state.tracks = on;
+      return frame;
     },
   };
 }

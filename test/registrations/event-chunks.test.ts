@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { errorOf } from "../support/errors.ts";
+import { connectPlain } from "../support/plain-client.ts";
 import { onlyRegistration, registrations, useServer, type Value } from "../support/use-server.ts";
 import { until } from "../support/waiting.ts";
 
@@ -120,6 +121,17 @@ describe("commands of a pipeline", () => {
     expect(replies.slice(22, 24)).toEqual([Array.from({ length: 10 }, () => "OK"), "OK"]);
     expect(replies.slice(-2)).toEqual([20, "OK"]);
     expect(await log()).toEqual([...numbers(20), "script", ...numbers(30).slice(20)]);
+  });
+
+  it("have their replies after a client that tracks keys has heard of what their events have changed", async () => {
+    await register("execute('SET', 'kept', n)");
+    const tracking = await connectPlain(setting().server.port);
+    const pairs = sets(40).flatMap(([, key]) => ["GET kept", `SET ${key} x`]);
+    tracking.write(`${["HELLO 3", "CLIENT TRACKING ON", ...pairs, "ECHO end"].join("\r\n")}\r\n`);
+    await tracking.until(() => tracking.pending.endsWith("end\r\n"));
+    const heardBefore = tracking.pending.split("$10\r\ninvalidate\r\n*1\r\n$4\r\nkept\r\n+OK\r\n").length - 1;
+    expect(heardBefore).toBe(40);
+    tracking.destroy();
   });
 
   it("have long replies, and long arguments", async () => {
