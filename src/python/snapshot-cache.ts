@@ -106,18 +106,24 @@ export async function obtainSnapshot(
 async function whileNobodyElse(mark: string, look: () => Snapshot | undefined): Promise<Snapshot | (() => void)> {
   const end = performance.now() + BUILD_TIMEOUT_MS;
   for (;;) {
+    let done: (() => void) | undefined;
     try {
       makeFolder(dirname(mark), 0o700);
       writeFileSync(mark, String(process.pid), { flag: "wx", mode: 0o600 });
-      return () => rmSync(mark, { force: true });
+      done = () => rmSync(mark, { force: true });
     } catch (error) {
       // without the folder there is nothing to share
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") return () => {};
+      if (performance.now() > end || !isMakerAlive(mark)) rmSync(mark, { force: true });
+      else await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
-    if (performance.now() > end || !isMakerAlive(mark)) rmSync(mark, { force: true });
-    else await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    // also with the mark: somebody else may have written the snapshot, and taken its mark away, since it was looked for last
     const found = look();
-    if (found) return found;
+    if (found) {
+      done?.();
+      return found;
+    }
+    if (done) return done;
   }
 }
 
@@ -126,8 +132,10 @@ function isMakerAlive(mark: string): boolean {
     process.kill(Number(readFileSync(mark, "latin1")), 0);
     return true;
   } catch (error) {
-    // it may be another user's; one that is just being written names nobody yet
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    // It may be another user's; one that is just being written names nobody yet. A mark that is gone is not to be removed: the
+    // next one may be there already.
+    const { code } = error as NodeJS.ErrnoException;
+    return code === "EPERM" || code === "ENOENT";
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * A `globalSetup` of vitest: one server for all files of a run. They find it by the variable `REDIS_URL`, and by
- * `inject("redisUrl")`.
+ * `inject("redisUrl")`. Vitest gives a global set-up all the time that it takes, so it is also the place where the image of
+ * Python is made for those files that start servers of their own.
  */
 import { startServer } from "./test-server.ts";
 
