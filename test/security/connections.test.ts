@@ -191,7 +191,7 @@ ${messages}`;
 s = socket.create_connection(('127.0.0.1', ${open.port}))
 for attempt in range(20000): calls.post('connection_watch', s._connection.number, 2)
 seen = 'done'`);
-    expect(await servesDuring(server.port, () => errorOf(seenBy(client, script)))).toContain("takes no answers");
+    expect(await servesDuring(server, () => errorOf(seenBy(client, script)))).toContain("takes no answers");
   });
 
   it("and names what is not there gets answers that say so", async () => {
@@ -223,7 +223,7 @@ s = socket.create_connection(('127.0.0.1', ${pouring.port}))
 left = 200_000_000
 while left > 0: left -= len(s.recv(1 << 20))
 seen = 'done'`;
-      expect(await servesDuring(one.port, () => seenBy(own, script))).toBe("done");
+      expect(await servesDuring(one, () => seenBy(own, script))).toBe("done");
     } finally {
       own.close();
       await one.stop();

@@ -172,7 +172,7 @@ describe("with a limit", () => {
   });
 
   it.skipIf(!ATTACKS)("others are answered meanwhile (npm run attacks)", async () => {
-    await servesDuring(server.port, async () => {
+    await servesDuring(server, async () => {
       const author = await start(
         server.port,
         "async def f():\n  with atomic():\n    while True: pass\nrunCoroutine(f())",

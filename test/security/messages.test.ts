@@ -194,7 +194,7 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
     ],
   ])("%s", async (_name, code, reason) => {
     const before = await counted("message");
-    expect(await servesDuring(server.port, () => run(code))).toContain(`died: it sent what it may not: ${reason}`);
+    expect(await servesDuring(server, () => run(code))).toContain(`died: it sent what it may not: ${reason}`);
     expect(await counted("message")).toBeGreaterThan(before);
     await bystander.check();
   });
@@ -275,7 +275,7 @@ describe("a wrong use of the API is the script's error and no more", () => {
     ["a step too many", "b = GB()\nfor _ in range(20_000): b.map(lambda x: x)\nb.run()", /at most 10000 steps/],
   ])("%s", async (_name, code, error) => {
     const before = await counted("message");
-    expect(await servesDuring(server.port, () => run(code))).toMatch(error);
+    expect(await servesDuring(server, () => run(code))).toMatch(error);
     expect(await counted("message")).toBe(before);
   });
 
@@ -296,7 +296,7 @@ GB('PythonReader').run(read, convertToStr=False)`;
     const before = await counted("message");
     const code =
       "def bad(x): raise Exception('\\u4e2d' * 5_000_000)\nGB('PythonReader').map(bad).run(lambda: (yield 1))";
-    const [, errors] = (await servesDuring(server.port, () => run(code))) as [Value, string[]];
+    const [, errors] = (await servesDuring(server, () => run(code))) as [Value, string[]];
     expect(errors).toEqual([expect.stringMatching(/\(\d+ characters\)$/)]);
     expect(await counted("message")).toBe(before);
   });
@@ -340,7 +340,7 @@ describe.skipIf(!ATTACKS)("a flood (npm run attacks)", { timeout: FLOOD_TIMEOUT_
     await admin.call("SET", "a:large", "x".repeat(4_000_000));
     for (let i = 0; i < 300; i++) await admin.call("SET", `a:key:${i}`, "x".repeat(100_000));
     const before = await memory();
-    await servesDuring(server.port, () => run(code));
+    await servesDuring(server, () => run(code));
     expect((await memory()) - before).toBeLessThan(600e6);
     await bystander.check();
     for (let i = 0; i < 300; i++) await admin.call("DEL", `a:key:${i}`);

@@ -24,15 +24,13 @@ describe("thousands of registrations in one script", () => {
     ["StreamReader", "GB('StreamReader').register('s%d:*' % i)"],
     ["KeysReader", "GB('KeysReader').register('k%d:*' % i)"],
   ])("of a %s", async (_reader, register) => {
-    await servesDuring(server.port, () => client.call("RG.PYEXECUTE", `for i in range(${MANY}): ${register}`));
-    const listed = (await servesDuring(server.port, () => client.call("RG.DUMPREGISTRATIONS"))) as string[][];
+    await servesDuring(server, () => client.call("RG.PYEXECUTE", `for i in range(${MANY}): ${register}`));
+    const listed = (await servesDuring(server, () => client.call("RG.DUMPREGISTRATIONS"))) as string[][];
     expect(listed).toHaveLength(MANY);
     // each of them tells of its session, and names only some of all
     expect(listed.at(-1)?.at(9)?.length).toBeLessThan(6_000);
-    const [session] = (await servesDuring(server.port, () =>
-      client.call("RG.PYDUMPSESSIONS", "VERBOSE"),
-    )) as string[][];
+    const [session] = (await servesDuring(server, () => client.call("RG.PYDUMPSESSIONS", "VERBOSE"))) as string[][];
     expect(session?.at(-1)).toHaveLength(MANY);
-    expect(await servesDuring(server.port, () => client.call("RG.UNREGISTERALL"))).toBe(MANY);
+    expect(await servesDuring(server, () => client.call("RG.UNREGISTERALL"))).toBe(MANY);
   });
 });

@@ -9,6 +9,11 @@ export interface Pings {
   readonly slowestMs: number;
   /** That which 99 of 100 stay below. */
   readonly p99Ms: number;
+  /**
+   * The longest time, in milliseconds, without that in which the server's main thread had no core: what others do on this
+   * machine does not count. Without a process id, or where the system does not tell, it is `slowestMs`.
+   */
+  readonly heldMs: number;
   readonly count: number;
 }
 
@@ -17,11 +22,16 @@ type Message = { readonly kind: "ready" | "closed" } | ({ readonly kind: "result
 /**
  * PINGs the server on this port of 127.0.0.1 while `during` runs, from another process, so that the test's own work does
  * not count.
+ * @param pid of the server's process
  * @returns what `during` gave, and how long the PINGs took
  * @throws Error when the server closes the connection, or what `during` throws
  */
-export async function pingsDuring<T>(port: number, during: () => Promise<T>): Promise<{ result: T; pings: Pings }> {
-  const child = fork(CHILD, [String(port)], { execArgv: [] });
+export async function pingsDuring<T>(
+  port: number,
+  during: () => Promise<T>,
+  pid?: number,
+): Promise<{ result: T; pings: Pings }> {
+  const child = fork(CHILD, [port, pid].filter((number) => number !== undefined).map(String), { execArgv: [] });
   const next = (kind: Message["kind"]): Promise<Message> =>
     new Promise((resolve, reject) => {
       child.on("message", (message: Message) => {
