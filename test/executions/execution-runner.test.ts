@@ -146,6 +146,18 @@ describe("a script whose body runs", () => {
     host.bodies[1]?.onScript({ ok: true, builders: 0, run: undefined });
     expect(registry.list()).toEqual([]);
   });
+
+  it("that fails counts as an execution that failed only if it has become one", async () => {
+    const { host, registry, run } = setUp();
+    void run(false);
+    void run(false);
+    await vi.advanceTimersByTimeAsync(999);
+    host.bodies[0]?.onScript({ ok: false, error: "no", builders: 0 });
+    expect(registry.ended.failed).toBe(0);
+    await vi.advanceTimersByTimeAsync(1);
+    host.bodies[1]?.onScript({ ok: false, error: "no", builders: 0 });
+    expect(registry.ended.failed).toBe(1);
+  });
 });
 
 describe("a script that its client does not wait for", () => {

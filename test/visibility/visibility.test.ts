@@ -100,7 +100,6 @@ describe("a server with a monitoring port", () => {
 
   it("counts executions by how they ended, and keeps their results' bytes", async () => {
     const grown = await difference(async () => {
-      await client.call("RG.PYEXECUTE", "GB('PythonReader').run()").catch(() => {});
       const script = "GB('ShardsIDReader').map(lambda r: 'a' * 5000).run()";
       const id = (await client.call("RG.PYEXECUTE", script, "UNBLOCKING")) as string;
       await client.call("RG.PYEXECUTE", "GB('ShardsIDReader').map(lambda r: 1 / 0).run()");
