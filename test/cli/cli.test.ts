@@ -91,7 +91,7 @@ describe("a server", () => {
     const logfile = join(folder, "regears.log");
     const port = await freePort();
     const { child, exited, output } = runRegears(["--port", String(port), "--logfile", logfile]);
-    await expect.poll(() => readLog(logfile), { timeout: 30_000 }).toContain("Ready to accept connections");
+    await expect.poll(() => readLog(logfile)).toContain("Ready to accept connections");
     child.kill("SIGTERM");
     expect(await exited).toBe(0);
     expect(output()).toBe("");

@@ -5,7 +5,8 @@ import { freePort } from "./ports.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../bin/regears.js", import.meta.url));
 const READY = "Ready to accept connections";
-const START_LIMIT_MS = 60_000;
+/** Only ends what hangs: the server itself gives the image of Python three minutes. */
+const START_LIMIT_MS = 200_000;
 
 export interface RunningRegears {
   readonly port: number;
