@@ -113,7 +113,7 @@ describe.skipIf(!redis.path)(`the request decoder${redis.skipped}`, () => {
           await send(through, cut(whole, at), others[1]);
           // late is not different, whoever of them it is
           const same = (): boolean => through.pending === direct.pending && through.closed === direct.closed;
-          for (let left = 500; left > 0 && !same(); left--) await new Promise((resolve) => setTimeout(resolve, 10));
+          for (let left = 3_000; left > 0 && !same(); left--) await new Promise((resolve) => setTimeout(resolve, 10));
           const [wanted, got] = [direct.pending, through.pending];
           if (!same())
             throw new Error(
