@@ -91,7 +91,10 @@ async function sampleOf(execution: Execution, runner: ExecutionRunner): Promise<
   const job = runner.jobOf(execution);
   if (!job?.isStarted || job.place === "waiting") return undefined;
   const sample = await runner.host.sampleStack(job.session);
-  return sample?.job === job.handle ? sample : undefined;
+  if (sample?.job !== job.handle) return undefined;
+  // the next time it may not tell
+  if (sample.passed.length > 0) execution.countPassed(sample.passed);
+  return sample;
 }
 
 interface Known {
@@ -107,7 +110,7 @@ function describeProgress(execution: Execution, { runner, sample, reader }: Know
   const job = runner.jobOf(execution);
   const interpreter = job?.isStarted && session ? runner.host.interpreterOf(session) : undefined;
   const now = endedAt || Date.now();
-  const counts = sample && sample.passed.length > 0 ? sample.passed.map(([, count]) => count) : execution.counts;
+  const { counts } = execution;
   const pairs: [string, Reply][] = [
     ["executionId", text(execution.id)],
     ["status", text(execution.status)],

@@ -292,7 +292,8 @@ export const POSTS = {
     /** The flow runs already, with the thread that was lent. */
     begins: flag,
   },
-  results: { job, items: manyResults },
+  /** `passed`: so far, since an interpreter that sends much can not be asked where it is. */
+  results: { job, items: manyResults, passed },
   done: {
     job,
     items: manyResults,

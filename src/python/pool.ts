@@ -505,6 +505,7 @@ export class Pool implements PythonHost {
   #onFlow(home: Home, job: FlowJob, message: Exclude<JobMessage, { op: "script" }>): void {
     switch (message.op) {
       case "results":
+        job.onPassed(message.args.passed);
         job.onResults(message.args.items);
         return;
       case "done":

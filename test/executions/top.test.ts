@@ -135,6 +135,25 @@ describe("RG.TOP", () => {
     expect(await client.call("GET", "n")).toBe("20000");
   });
 
+  it("tells how many records were read also when the interpreter sends so many results that it can not be asked", async () => {
+    const { client } = setting();
+    const id = (await client.call(
+      "RG.PYEXECUTE",
+      "def many():\n    n = 0\n    while n < 1000000:\n        yield n\n        n += 1\nGB('PythonReader').map(lambda n: n).run(many)",
+      "UNBLOCKING",
+    )) as string;
+    const counted: Record<string, Value>[] = [];
+    for (let seen: Record<string, Value> | undefined; seen?.place !== "ended"; ) {
+      [seen] = await top("NOSTACK", "ID", id);
+      if (seen && Number(seen.results) > 0) counted.push(seen);
+    }
+    expect(counted.length).toBeGreaterThan(1);
+    // each record is a result
+    for (const { records, results } of counted) expect(Number(records)).toBeGreaterThanOrEqual(Number(results));
+    expect(counted.at(-1)).toMatchObject({ records: 1_000_000, results: 1_000_000 });
+    await client.call("RG.DROPEXECUTION", id);
+  });
+
   it.each([
     ["KeysReader", "GB().map(nap).run('key:*')"],
     ["KeysReader without values", "GB().map(nap).run('key:*', readValue=False)"],

@@ -68,7 +68,7 @@ const CALL_ARGS: Record<keyof typeof CALLS, MarshalValue[]> = {
 };
 const POST_ARGS: Record<keyof typeof POSTS, MarshalValue[]> = {
   script: [1, null, 2, [STEPS, "KeysReader", ["map"]], false],
-  results: [1, ["a", 1, ["b"], Buffer.from("c")]],
+  results: [1, ["a", 1, ["b"], Buffer.from("c")], [["", 3]]],
   done: [
     1,
     [],
@@ -293,7 +293,7 @@ describe("a message that no runtime sends", () => {
     ["an integer of more than 64 bits", 2n ** 63n],
     ["something in a list", [[["a"], null]]],
   ] as [string, MarshalValue][])("has %s as a result", (_name, result) => {
-    refused(["post", "results", 1, [result]]);
+    refused(["post", "results", 1, [result], []]);
     refused(["post", "done", 1, [result], "done", [], 0, 0, [], [], false]);
     refused(["call", 1, "override_reply", result, 1]);
   });
@@ -308,21 +308,23 @@ describe("a message that no runtime sends", () => {
     const call = (count: number): Buffer =>
       new MarshalWriter().list(5).text("call").int(1).text("execute").encoded(list(count)).int(0).finish();
     const results = (count: number): Buffer =>
-      new MarshalWriter().list(4).text("post").text("results").int(1).encoded(list(count)).finish();
+      new MarshalWriter().list(5).text("post").text("results").int(1).encoded(list(count)).list(0).finish();
     expect(() => decodeMessage(call(mostArguments))).not.toThrow();
     expect(() => decodeMessage(call(mostArguments + 1))).toThrow(BadMessage);
     expect(() => decodeMessage(results(most))).not.toThrow();
     expect(() => decodeMessage(results(most + 1))).toThrow(BadMessage);
-    const nested = new MarshalWriter().list(4).text("post").text("results").int(1).list(2);
-    expect(() => decodeMessage(nested.encoded(list(600_000)).encoded(list(600_000)).finish())).toThrow(BadMessage);
+    const nested = new MarshalWriter().list(5).text("post").text("results").int(1).list(2);
+    expect(() => decodeMessage(nested.encoded(list(600_000)).encoded(list(600_000)).list(0).finish())).toThrow(
+      BadMessage,
+    );
   });
 
   it("nests too deeply", () => {
     let deep: MarshalValue = [];
     for (let i = 0; i < 500; i++) deep = [deep];
-    expect(decode(["post", "results", 1, [deep]])).toBeDefined();
+    expect(decode(["post", "results", 1, [deep], []])).toBeDefined();
     for (let i = 0; i < 1_000; i++) deep = [deep];
-    refused(["post", "results", 1, [deep]]);
+    refused(["post", "results", 1, [deep], []]);
   });
 
   it("has an integer of a megabyte", () => {
@@ -330,7 +332,15 @@ describe("a message that no runtime sends", () => {
     const long = Buffer.alloc(5 + digits * 2, 0x7f);
     long[0] = 0x6c;
     long.writeInt32LE(digits, 1);
-    const message = new MarshalWriter().list(4).text("post").text("results").int(1).list(1).encoded(long).finish();
+    const message = new MarshalWriter()
+      .list(5)
+      .text("post")
+      .text("results")
+      .int(1)
+      .list(1)
+      .encoded(long)
+      .list(0)
+      .finish();
     expect(() => decodeMessage(message)).toThrow(/too large/);
   });
 

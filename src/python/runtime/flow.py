@@ -264,7 +264,7 @@ class Flow(Context):
         """Sends the results that there are."""
         replies = self._take()
         if replies:
-            calls.post("results", self.handle, replies)
+            calls.post("results", self.handle, replies, self._passed())
 
     def _take(self):
         """Takes the results that there are, and sends what is too much for one message. Gives the rest as replies; an empty list
@@ -287,7 +287,7 @@ class Flow(Context):
                 self.errors.append(_TOO_LARGE)
             else:
                 if last:
-                    calls.post("results", self.handle, last)
+                    calls.post("results", self.handle, last, self._passed())
                 last = batch
         return last
 

@@ -201,7 +201,7 @@ class Main:
             if not begins:
                 self.put(["start", job, self.flags])
 
-    def post_results(self, flow, items):
+    def post_results(self, flow, items, _passed):
         self.flows[flow]["results"] += items
 
     def post_done(self, flow, last, status, errors, total, read, steps, _passed, _goes_on):
