@@ -114,6 +114,7 @@ export class Sender {
   readonly #port: PortEnd;
   #written = 0;
   #sent = 0;
+  #total = 0;
   /** For each message that lay in the port when {@link inPort} was last asked: its length if it counts, else -1. */
   readonly #untaken: number[] = [];
   readonly #counted = { messages: 0, bytes: 0 };
@@ -140,6 +141,7 @@ export class Sender {
     this.#written = (this.#written + gap) | 0;
     this.#lengths[this.#offset >> 2] = bytes.length;
     this.#bytes.set(bytes, this.#offset + 4);
+    this.#total++;
     this.#written = (this.#written + framed(bytes.length)) | 0;
     Atomics.store(this.#words, this.#base + RingWord.written, this.#written);
   }
@@ -152,12 +154,18 @@ export class Sender {
   /** Sends a copy of the bytes by the port. @param counts towards {@link inPort} */
   sendByPort(bytes: Uint8Array, counts = true): void {
     const copy = new Uint8Array(bytes);
+    this.#total++;
     this.#port.postMessage(copy, [copy.buffer]);
     this.#untaken.push(counts ? bytes.length : -1);
     if (counts) this.#counted.messages++;
     if (counts) this.#counted.bytes += bytes.length;
     this.#sent = (this.#sent + 1) | 0;
     Atomics.store(this.#words, this.#base + RingWord.portSent, this.#sent);
+  }
+
+  /** Messages that were sent in all. */
+  get total(): number {
+    return this.#total;
   }
 
   /** Messages that were sent by the port, count, and are not taken yet. */

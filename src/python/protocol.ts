@@ -122,17 +122,21 @@ export const SERVE_NESTED = 2 ** 40;
 /** In place of the handle of a flow to interrupt: whatever runs is to tell where it is, and then goes on. */
 export const SAMPLE = 2 ** 42;
 
-/** What the worker tells main besides the messages of Python. */
+/** A line that Python has printed. */
+export interface OutputLine {
+  readonly stream: "stdout" | "stderr";
+  readonly text: string;
+  /** What it counts towards what main may be behind. */
+  readonly bytes: number;
+  /** The handle of the job, and the number of the session, whose code has printed it; 0: unknown. */
+  readonly job: number;
+  readonly session: number;
+  /** So many messages Python had sent before. */
+  readonly after: number;
+}
+
+/** What the worker tells main besides the messages of Python, and the lines that it prints. */
 export type WorkerNotice =
   | { readonly kind: "ready" }
   | { readonly kind: "died"; readonly reason: string }
-  | {
-      readonly kind: "output";
-      readonly stream: "stdout" | "stderr";
-      readonly text: string;
-      readonly bytes: number;
-      /** The handle of the job, and the number of the session, whose code has printed it; 0: unknown. */
-      readonly job: number;
-      readonly session: number;
-    }
   | { readonly kind: "snapshot"; readonly bytes: Uint8Array<ArrayBuffer>; readonly libraries: string };

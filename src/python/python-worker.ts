@@ -8,7 +8,8 @@ import { LentThread } from "./lent-thread.ts";
 import { type PythonAssets, spinning, StartedWorker } from "./started-worker.ts";
 import { WorkerChunk } from "./worker-chunk.ts";
 import { WASM_PAGE } from "./wasm-memory.ts";
-import { SAMPLE, type WorkerNotice } from "./protocol.ts";
+import { PrintedLines } from "./printed-lines.ts";
+import { type OutputLine, SAMPLE, type WorkerNotice } from "./protocol.ts";
 
 export { loadAssets } from "./snapshot.ts";
 export type { PythonAssets } from "./started-worker.ts";
@@ -30,7 +31,7 @@ export interface PythonWorkerOptions {
   /** It has ended inside the engine, which must not be used any more. */
   readonly onEngineBroken?: () => void;
   /** One line that Python has printed. */
-  readonly onOutput: (printed: Extract<WorkerNotice, { kind: "output" }>) => void;
+  readonly onOutput: (printed: OutputLine) => void;
   /** The worker is gone; called once, with a text for the log. */
   readonly onExit: (reason: string) => void;
 }
@@ -53,6 +54,7 @@ export class PythonWorker {
   readonly #shared: Shared;
   readonly #worker: Worker;
   readonly #port: MessagePort;
+  readonly #printed: PrintedLines;
   readonly #enginePort: MessagePort;
   readonly #packagesPort: MessagePort;
   /** Of the engine, when it uses that by itself. */
@@ -83,12 +85,13 @@ export class PythonWorker {
     const { assets, memoryLimitMb, memfsLimitMb } = options;
     const limits = { memoryLimitMb, memfsLimitMb };
     const started = assets.takeStarted?.(limits) ?? new StartedWorker(assets, limits);
-    const { shared, worker, port, enginePort, packagesPort } = started;
+    const { shared, worker, port, outputPort, enginePort, packagesPort } = started;
     this.#shared = shared;
     this.lentThread = new LentThread(shared.words);
     this.chunk = new WorkerChunk(shared);
     this.#worker = worker;
     this.#port = port;
+    this.#printed = new PrintedLines(outputPort, shared.words, options.onOutput);
     this.#enginePort = enginePort;
     this.#packagesPort = packagesPort;
     this.#sender = new Sender(this.#shared, "inbox", port);
@@ -298,6 +301,7 @@ export class PythonWorker {
 
   #deliver(bytes: Uint8Array): void {
     if (this.#closed) return;
+    this.#printed.beforeMessage();
     const outer = this.#delivering;
     this.#delivering = true;
     try {
@@ -307,6 +311,7 @@ export class PythonWorker {
       void this.terminate();
     } finally {
       this.#delivering = outer;
+      this.#printed.afterMessage();
     }
   }
 
@@ -355,10 +360,6 @@ export class PythonWorker {
       case "died":
         this.#reason ??= notice.reason;
         break;
-      case "output":
-        Atomics.sub(this.#shared.words, Word.outputBytes, notice.bytes);
-        this.#options.onOutput(notice);
-        break;
       case "snapshot":
         break;
     }
@@ -382,6 +383,7 @@ export class PythonWorker {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#printed.end();
     this.#port.close();
     this.#enginePort.close();
     this.#packagesPort.close();

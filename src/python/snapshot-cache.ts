@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { receiveMessageOnPort } from "node:worker_threads";
 import { cacheFolders } from "../cache-folders.ts";
 import { InternalError } from "../errors.ts";
 import { makeFolder } from "../folder.ts";
@@ -25,7 +26,7 @@ import { readMapped } from "./mapped.ts";
 import { spawnWorker } from "./spawn.ts";
 import { compile } from "./wasm-memory.ts";
 import type { CodeCaches, PyodideScripts } from "./worker.ts";
-import type { WorkerNotice } from "./protocol.ts";
+import type { OutputLine, WorkerNotice } from "./protocol.ts";
 import type { Preload } from "./python-session.ts";
 
 export interface Snapshot {
@@ -273,7 +274,7 @@ function build(parts: SnapshotParts, output: Log): Promise<MadeSnapshot> {
   return new Promise((resolve, reject) => {
     const { loader, ...modules } = parts.modules;
     const { packs, modules: preload } = parts.preload ?? { packs: [], modules: [] };
-    const { worker } = spawnWorker({
+    const { worker, outputPort } = spawnWorker({
       module: compile(parts.wasm),
       input: {
         shared: createShared(),
@@ -296,21 +297,27 @@ function build(parts: SnapshotParts, output: Log): Promise<MadeSnapshot> {
       },
     });
     let memory: Extract<WorkerNotice, { kind: "snapshot" }> | undefined;
-    const log: string[] = [];
+    const printed = (): string[] => {
+      const lines: string[] = [];
+      for (let next = receiveMessageOnPort(outputPort); next !== undefined; next = receiveMessageOnPort(outputPort))
+        lines.push((next.message as OutputLine).text);
+      return lines;
+    };
     const end = (outcome: () => void): void => {
       clearTimeout(timer);
       void worker.terminate();
       outcome();
     };
     const fail = (why: string): void =>
-      end(() => reject(new InternalError(`the snapshot of Python can not be made: ${why} ${log.join("\n")}`.trim())));
+      end(() =>
+        reject(new InternalError(`the snapshot of Python can not be made: ${why} ${printed().join("\n")}`.trim())),
+      );
     const timer = setTimeout(() => fail("it takes too long"), BUILD_TIMEOUT_MS);
     worker.on("message", (notice: WorkerNotice | CodeCaches) => {
-      if (notice.kind === "output") log.push(notice.text);
-      else if (notice.kind === "died") fail(notice.reason);
+      if (notice.kind === "died") fail(notice.reason);
       else if (notice.kind === "snapshot") memory = notice;
       else if (notice.kind === "caches" && memory !== undefined) {
-        for (const line of log) output.warn(line);
+        for (const line of printed()) output.warn(line);
         const snapshot = {
           image: packMemory(memory.bytes),
           libraries: memory.libraries,

@@ -23,6 +23,8 @@ interface Spawned {
   readonly worker: Worker;
   /** Main's end of the port for Python's messages. */
   readonly port: MessagePort;
+  /** Main's end of the port for what Python prints. */
+  readonly outputPort: MessagePort;
   /** Main's end of the port for what the worker needs to use the engine itself. */
   readonly enginePort: MessagePort;
   /** Main's end of the port for the packages of the interpreter. */
@@ -32,15 +34,17 @@ interface Spawned {
 /** Starts a worker; the module and the rest of its input are given to it at once. */
 export function spawnWorker(start: {
   module: WasmModule;
-  input: Omit<WorkerInput, "port" | "modulePort" | "enginePort" | "packagesPort">;
+  input: Omit<WorkerInput, "port" | "outputPort" | "modulePort" | "enginePort" | "packagesPort">;
 }): Spawned {
   const messages = new MessageChannel();
+  const outputs = new MessageChannel();
   const modules = new MessageChannel();
   const engines = new MessageChannel();
   const packages = new MessageChannel();
   modules.port1.postMessage(start.module);
   const ports = {
     port: messages.port2,
+    outputPort: outputs.port2,
     modulePort: modules.port2,
     enginePort: engines.port2,
     packagesPort: packages.port2,
@@ -57,5 +61,11 @@ export function spawnWorker(start: {
     execArgv: [],
     stdin: false,
   });
-  return { worker, port: messages.port1, enginePort: engines.port1, packagesPort: packages.port1 };
+  return {
+    worker,
+    port: messages.port1,
+    outputPort: outputs.port1,
+    enginePort: engines.port1,
+    packagesPort: packages.port1,
+  };
 }

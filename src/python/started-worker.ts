@@ -56,6 +56,7 @@ export class StartedWorker {
   readonly shared: Shared = createShared();
   readonly worker: Worker;
   readonly port: MessagePort;
+  readonly outputPort: MessagePort;
   readonly enginePort: MessagePort;
   readonly packagesPort: MessagePort;
   #listener: WorkerListener | undefined;
@@ -66,7 +67,7 @@ export class StartedWorker {
     this.limits = limits;
     const { memoryLimitMb, memfsLimitMb } = limits;
     const { snapshot, scripts } = assets;
-    const { worker, port, enginePort, packagesPort } = spawnWorker({
+    const { worker, port, outputPort, enginePort, packagesPort } = spawnWorker({
       module: assets.moduleFor(memoryLimitMb),
       input: {
         shared: this.shared,
@@ -90,8 +91,10 @@ export class StartedWorker {
     });
     this.worker = worker;
     this.port = port;
+    this.outputPort = outputPort;
     this.enginePort = enginePort;
     this.packagesPort = packagesPort;
+    outputPort.unref();
     enginePort.unref();
     packagesPort.unref();
     worker.on("message", (notice: WorkerNotice) => this.#tell((listener) => listener.onNotice(notice)));

@@ -31,6 +31,8 @@ export interface WorkerInput {
   readonly shared: Shared;
   /** Python's messages. */
   readonly port: MessagePort;
+  /** Takes the lines that Python prints. */
+  readonly outputPort: MessagePort;
   /** Brings an `EngineShare`, when the main thread lets this one use the engine. */
   readonly enginePort: MessagePort;
   /** Brings the paths of the packs with this interpreter's packages. */
@@ -74,13 +76,16 @@ try {
   const collectGarbage = garbageCollector();
   // 1. A realm without anything of Node's, where no text can become code
   const realm = vm.createContext(vm.constants.DONT_CONTEXTIFY, { codeGeneration: { strings: false, wasm: true } });
-  const { shared, port, image } = input;
+  const { shared, port, outputPort, image } = input;
   const files = new Map<string, Uint8Array | string>([["stdlib", input.stdlib]]);
   if (image !== undefined) files.set("preface", image.preface);
   files.set("libraries", Buffer.from(input.libraries));
   const direct = new DirectCalls(shared.words, input.enginePort);
   const packages = new PackFiles(input.packagesPort, input.packs);
-  const host = createHost({ shared, port, notify, files, image, direct, packages, collectGarbage }, input.spinning);
+  const host = createHost(
+    { shared, port, outputPort, notify, files, image, direct, packages, collectGarbage },
+    input.spinning,
+  );
 
   // 2. Our code for the realm, then Pyodide's scripts
   const prepare = vm.runInContext(realmSource(), realm, { filename: "regears-realm.js" }) as (host: Host) => Boot;

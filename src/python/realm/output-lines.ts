@@ -3,8 +3,8 @@
  * main has not taken yet is bounded, and lines beyond that are counted and dropped.
  */
 import { StringDecoder } from "node:string_decoder";
-import { Word } from "../channel.ts";
-import type { WorkerNotice } from "../protocol.ts";
+import { type PortEnd, type Sender, Word } from "../channel.ts";
+import type { OutputLine } from "../protocol.ts";
 
 /** A longer line is cut into several. */
 const MAX_LINE = 16 * 1024;
@@ -17,7 +17,8 @@ type Stream = "stdout" | "stderr";
 
 export class OutputLines {
   readonly #words: Int32Array<SharedArrayBuffer>;
-  readonly #notify: (notice: WorkerNotice) => void;
+  readonly #port: PortEnd;
+  readonly #messages: Pick<Sender, "total">;
   readonly #partial: Record<Stream, string> = { stdout: "", stderr: "" };
   readonly #decoders: Record<Stream, StringDecoder> = {
     stdout: new StringDecoder("utf8"),
@@ -28,9 +29,11 @@ export class OutputLines {
   #job = 0;
   #session = 0;
 
-  constructor(words: Int32Array<SharedArrayBuffer>, notify: (notice: WorkerNotice) => void) {
+  /** @param messages what Python sends besides: main keeps lines and messages in their order */
+  constructor(words: Int32Array<SharedArrayBuffer>, port: PortEnd, messages: Pick<Sender, "total">) {
     this.#words = words;
-    this.#notify = notify;
+    this.#port = port;
+    this.#messages = messages;
   }
 
   /** What is printed from now on is another job's (an even number, two more than twice the handle) or session's (an odd one). */
@@ -77,6 +80,7 @@ export class OutputLines {
 
   #post(stream: Stream, text: string, bytes: number): void {
     Atomics.add(this.#words, Word.outputBytes, bytes);
-    this.#notify({ kind: "output", stream, text, bytes, job: this.#job, session: this.#session });
+    const whose = { job: this.#job, session: this.#session };
+    this.#port.postMessage({ stream, text, bytes, ...whose, after: this.#messages.total } satisfies OutputLine);
   }
 }

@@ -20,6 +20,8 @@ export interface HostParts {
   readonly shared: Shared;
   /** Python's messages, both ways. */
   readonly port: MessagePort;
+  /** Takes the lines that Python prints. */
+  readonly outputPort: MessagePort;
   readonly notify: (notice: WorkerNotice, transfer?: ArrayBuffer[]) => void;
   /** Carries commands out in this thread. */
   readonly direct: Pick<DirectCalls, "carryOut" | "takeLong" | "attached">;
@@ -52,11 +54,11 @@ const PATIENCE_MS = 10;
 const LONGEST_SPIN_MS = 2;
 
 export function createHost(parts: HostParts, spinning: boolean): Host {
-  const { shared, port, notify, files, image, direct, packages } = parts;
+  const { shared, port, outputPort, notify, files, image, direct, packages } = parts;
   const { words } = shared;
   const sender = new Sender(shared, "outbox", port);
   const receiver = new Receiver(shared, "inbox");
-  const output = new OutputLines(words, notify);
+  const output = new OutputLines(words, outputPort, sender);
   const spin = new Gamble(64);
   /** For waits between jobs, which pay off when jobs come one after the other. */
   const idleSpin = new Gamble(64);
