@@ -95,6 +95,9 @@ try {
   await open("now");
   await page.getByText("Executions per second").waitFor();
   await shoot("phone");
+  await open("registrations");
+  await page.getByText("stream mail").waitFor();
+  await shoot("phone-registrations");
   clearInterval(busy);
 } finally {
   await browser.close();

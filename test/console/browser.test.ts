@@ -317,10 +317,30 @@ describe.skipIf(missing)("the console in a browser", () => {
     }
   });
 
-  it("fits a phone, without scrolling sideways", async () => {
+  it("fits a phone, without scrolling sideways, and its tables are cards", async () => {
     await page.setViewportSize({ width: 360, height: 700 });
+    await client.call(
+      "RG.PYEXECUTE",
+      "GB('StreamReader', desc='on a phone').foreach(lambda r: 1 / 0).register('phone:*')",
+    );
+    await client.call("XADD", "phone:1", "*", "a", "b");
     for (const view of ["now", "registrations", "try", "log"]) {
       await open(view);
+      if (view === "registrations") {
+        const card = page.locator(".rows tr", { hasText: "on a phone" });
+        await card.getByRole("button", { name: /^Unregister/ }).waitFor();
+        const wide = await page.evaluate(
+          "[...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth).length",
+        );
+        expect(wide).toBe(0);
+        expect(
+          await card
+            .getByRole("cell")
+            .filter({ hasText: /ZeroDivisionError|^1$/ })
+            .count(),
+        ).toBeGreaterThan(0);
+        expect(await violations()).toEqual([]);
+      }
       const [inner, outer] = (await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")) as number[];
       expect(inner, view).toBeLessThanOrEqual(Number(outer));
     }

@@ -38,12 +38,15 @@ export interface Column<Item> {
   readonly state?: (item: Item) => string;
 }
 
-/** A table whose rows stay the same elements while their items are there, so that the focus is not lost. */
+/**
+ * A table whose rows stay the same elements while their items are there, so that the focus is not lost. On a small screen each
+ * row is laid out as a card of titles and values; its elements have roles, since without the layout of a table they would be none.
+ */
 export class Table<Item> {
   readonly element: HTMLElement;
   readonly #columns: readonly Column<Item>[];
   readonly #keyOf: (item: Item) => string;
-  readonly #body = h("tbody");
+  readonly #body = h("tbody", { role: "rowgroup" });
   readonly #empty: HTMLElement;
   readonly #table: HTMLTableElement;
   readonly #rows = new Map<string, HTMLTableRowElement>();
@@ -52,12 +55,14 @@ export class Table<Item> {
   constructor(caption: string, columns: readonly Column<Item>[], keyOf: (item: Item) => string, empty: string) {
     this.#columns = columns;
     this.#keyOf = keyOf;
-    const heads = columns.map(({ title, kind }) => h("th", { scope: "col", class: kind ?? "" }, title));
+    const heads = columns.map(({ title, kind }) =>
+      h("th", { scope: "col", role: "columnheader", class: kind ?? "" }, title),
+    );
     this.#table = h(
       "table",
-      {},
+      { class: "rows", role: "table", "aria-label": caption },
       h("caption", { class: "hidden" }, caption),
-      h("thead", {}, h("tr", {}, ...heads)),
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads)),
       this.#body,
     );
     this.#empty = h("p", { class: "empty" }, empty);
@@ -97,9 +102,9 @@ export class Table<Item> {
     const known = this.#rows.get(key);
     if (known) return known;
     const cells = this.#columns.map(({ kind, node, title }) =>
-      h("td", { class: kind ?? "", "data-title": title }, node?.(item)),
+      h("td", { role: "cell", class: kind ?? "", "data-title": title }, node?.(item)),
     );
-    const row = h("tr", {}, ...cells);
+    const row = h("tr", { role: "row" }, ...cells);
     this.#rows.set(key, row);
     return row;
   }
