@@ -43,9 +43,9 @@ class Gears(redis.Redis):
         """Waits until no execution, event or call of a time event is pending."""
         self.execute_command("RG.IDLE", timeout_ms)
 
-    def fast_forward(self, ms):
+    def fast_forward(self, ms, timeout_ms=30_000):
         """Moves the clock of time events, durations of streams and expiry of keys."""
-        self.execute_command("RG.TIME", "FASTFORWARD", ms)
+        self.execute_command("RG.TIME", "FASTFORWARD", ms, timeout_ms)
 
     def reset(self):
         """Empties the server."""

@@ -35,13 +35,16 @@ export function idleCommands({ idle, connections, clock, moveEngine }: IdleComma
   } as const;
 
   /** The timers that are due on the way fire one after the other, and what each begins is done before the clock goes on. */
-  const fastForward = async (ms: number, movable: TestClock, signal: AbortSignal): Promise<void> => {
+  const fastForward = async (ms: number, limit: number, movable: TestClock, signal: AbortSignal): Promise<void> => {
     if (movable.isMoving) throw new ReplyError("ERR the clock is being moved already");
+    const end = performance.now() + limit;
     let steps = 0;
     await movable.move(ms, moveEngine, async () => {
       if (++steps > MOST_STEPS) throw new ReplyError(`ERR timers fire more than ${MOST_STEPS} times on the way`);
       await withConnection(connections, expireKeys);
-      await idle.wait(false, () => !signal.aborted);
+      const pending = await idle.wait(false, () => !signal.aborted && performance.now() < end);
+      if (pending !== undefined && !signal.aborted)
+        throw new ReplyError(`ERR the clock could not be moved on within ${limit} ms: ${pending}`);
       return !signal.aborted;
     });
   };
@@ -57,7 +60,7 @@ export function idleCommands({ idle, connections, clock, moveEngine }: IdleComma
       maxArgs: 1,
       syntax: "[timeout]",
       run: async ([timeout], { signal }) => {
-        const limit = timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds(timeout);
+        const limit = limitOf(timeout);
         const end = performance.now() + limit;
         const pending = await idle.wait(true, () => !signal.aborted && performance.now() < end);
         if (pending !== undefined) throw new ReplyError(`ERR not idle within ${limit} ms: ${pending}`);
@@ -68,21 +71,25 @@ export function idleCommands({ idle, connections, clock, moveEngine }: IdleComma
       ...common,
       name: "rg.time",
       summary:
-        "Moves the clock of time events, durations of streams and expiry of keys ahead, by milliseconds (see test-clock).",
+        "Moves the clock of time events, durations of streams and expiry of keys ahead, by milliseconds (see test-clock); an error when what is due on the way takes longer than the timeout.",
       access: "admin",
       minArgs: 2,
-      maxArgs: 2,
-      syntax: "FASTFORWARD ms",
-      run: async ([word, ms], { signal }) => {
+      maxArgs: 3,
+      syntax: "FASTFORWARD ms [timeout]",
+      run: async ([word, ms, timeout], { signal }) => {
         if (word?.toString("latin1").toUpperCase() !== "FASTFORWARD") throw new ReplyError("ERR syntax error");
         if (!clock)
           throw new ReplyError("ERR the clock can be moved only when the server was started with --test-clock");
-        await fastForward(milliseconds(ms as Buffer), clock, signal);
+        await fastForward(milliseconds(ms as Buffer), limitOf(timeout), clock, signal);
         return OK;
       },
     },
   ];
 }
+
+/** Milliseconds that may be waited. */
+const limitOf = (timeout: Buffer | undefined): number =>
+  timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds(timeout);
 
 function milliseconds(text: Buffer): number {
   const value = /^\d{1,15}$/.test(text.toString("latin1")) ? Number(text.toString("latin1")) : Number.NaN;

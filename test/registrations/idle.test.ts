@@ -92,6 +92,17 @@ describe("RG.TIME FASTFORWARD", () => {
     expect(await call("RG.IDLE", "60000")).toBe("OK");
   });
 
+  it("says what holds the clock up when its own time is over, and goes on afterwards", async () => {
+    const script = "import time\nGB('ShardsIDReader').map(lambda r: time.sleep(1000)).run()";
+    const id = String(await call("RG.PYEXECUTE", script, "UNBLOCKING"));
+    await expect(call("RG.TIME", "FASTFORWARD", "1000", "50")).rejects.toThrow(
+      "ERR the clock could not be moved on within 50 ms: 1 execution is unfinished",
+    );
+    await call("RG.ABORTEXECUTION", id);
+    expect(await call("RG.TIME", "FASTFORWARD", "1000", "60000")).toBe("OK");
+    await expect(call("RG.TIME", "FASTFORWARD", "1", "x")).rejects.toThrow("ERR milliseconds are a number");
+  });
+
   it("refuses what would take too long, or is wrong", async () => {
     await expect(call("RG.TIME", "REWIND", "1")).rejects.toThrow("ERR syntax error");
     await expect(call("RG.TIME", "FASTFORWARD", "-1")).rejects.toThrow("ERR milliseconds are a number");
