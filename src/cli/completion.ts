@@ -48,6 +48,11 @@ _regears() {
     case \${COMP_WORDS[at]} in ${commandNames.replaceAll(" ", "|")}) command=\${COMP_WORDS[at]}; break ;; esac
     [[ \${COMP_WORDS[at]} == -* ]] && break
   done
+  if [[ $command == exec ]]; then
+    for ((at++; at < COMP_CWORD; at++)); do
+      [[ \${COMP_WORDS[at]} == -- ]] && { _regears_command $((at + 1)); return; }
+    done
+  fi
   case $before in
     ${pathOptions()}) COMPREPLY=($(compgen -f -- "$word")); return ;;
 ${chosen()
@@ -59,6 +64,13 @@ ${COMMANDS.map(bashCommand).join("\n")}
     *) COMPREPLY=($(compgen -W "$([[ $COMP_CWORD == 1 ]] && echo "${commandNames}") ${ACTIONS} ${SERVER_OPTIONS}" -- "$word")) ;;
   esac
   [[ $COMP_CWORD == 1 && $word != -* ]] && COMPREPLY+=($(compgen -f -- "$word"))
+}
+# another command, which begins at a word: by its own completion where bash-completion is there
+_regears_command() {
+  if declare -F _command_offset > /dev/null; then _command_offset "$1"
+  elif ((COMP_CWORD == $1)); then COMPREPLY=($(compgen -c -- "$word"))
+  else COMPREPLY=($(compgen -f -- "$word"))
+  fi
 }
 complete -o filenames -F _regears regears
 `;

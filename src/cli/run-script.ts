@@ -1,6 +1,8 @@
 /** Sends a script and waits for what comes of it; it can be aborted meanwhile. */
 import type { EngineClient, EngineValue } from "../engine/engine-client.ts";
+import { ConfigError } from "../config.ts";
 import { ReplyError } from "../errors.ts";
+import { isText } from "../utf8.ts";
 import { connectTo } from "./server-client.ts";
 
 export interface ScriptCall {
@@ -32,6 +34,12 @@ export interface ScriptOutcome {
 
 const ID = /^\w{40}-\d+$/;
 const PROGRESS_MS = 200;
+
+/** The bytes of a script, which are text. @param path of its file @throws ConfigError when it is none */
+export function scriptOf(bytes: Buffer, path: string): Buffer {
+  if (!isText(bytes)) throw new ConfigError(`${path} is no text: a script must be UTF-8`);
+  return bytes;
+}
 
 /**
  * Runs a script. It runs UNBLOCKING, because only what has an id can be aborted.

@@ -7,7 +7,7 @@ import { ProgressLine } from "./progress-line.ts";
 import type { CommandArguments } from "./program-commands.ts";
 import { readableError, type ScriptText } from "./python-text.ts";
 import { type ResultForm, resultLine } from "./result-lines.ts";
-import { runScript, type ScriptOutcome } from "./run-script.ts";
+import { runScript, type ScriptOutcome, scriptOf } from "./run-script.ts";
 import { whenChanged } from "./watch.ts";
 import { checkServerOptions, withServer } from "./with-server.ts";
 
@@ -38,6 +38,8 @@ export async function run({ options, words, server, after }: CommandArguments): 
   checkServerOptions({ options, server });
   if (options.has("embedded") && options.has("url"))
     throw new ConfigError("there is a server by --url, or one that --embedded starts");
+  if (options.has("json") && options.has("raw"))
+    throw new ConfigError("results come as lines of JSON by --json, or as they are by --raw: not both");
   const watching = options.has("watch");
   if (watching && file === "-") throw new ConfigError("standard input can not be watched");
   // the script is read before a server is started for nothing
@@ -84,6 +86,10 @@ function requirementsOf(name: string): string[] {
 }
 
 function readScript(file: string): Buffer {
+  return scriptOf(scriptBytes(file), file === "-" ? "<stdin>" : file);
+}
+
+function scriptBytes(file: string): Buffer {
   try {
     if (file !== "-") return readFileSync(file);
     standardInput ??= readFileSync(0);

@@ -5,6 +5,8 @@ import { parseEngineUrl } from "../engine/url.ts";
 import { InternalError } from "../errors.ts";
 
 const CONNECT_TIMEOUT_MS = 5_000;
+/** What people call the other end. */
+const PEER = "the server";
 const LOCAL = "redis://127.0.0.1:6379";
 
 /** The server that is meant when none is named: the variable tells it to whatever `regears exec` runs. */
@@ -21,13 +23,10 @@ export class Unreachable extends InternalError {
  * @throws ConfigError for what is no URL, Unreachable when nobody answers there, ReplyError when the login is refused
  */
 export async function connectTo(url: string): Promise<EngineClient> {
-  const address = parseEngineUrl(url);
+  const address = parseEngineUrl(url, PEER);
   const down = `${address.description} can not be reached`;
-  const client = new EngineClient(
-    new UpstreamConnection(address, {}, CONNECT_TIMEOUT_MS, down),
-    undefined,
-    "the server",
-  );
+  const connection = new UpstreamConnection(address, {}, CONNECT_TIMEOUT_MS, down, PEER);
+  const client = new EngineClient(connection, undefined, PEER);
   try {
     await client.call("PING");
   } catch (error) {

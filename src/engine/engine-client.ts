@@ -30,10 +30,10 @@ class ReplyTooLong extends EngineClosed {
 }
 
 /**
- * A reply. Simple strings are Buffers like bulk strings, both kinds of nil are null, integers above 2^53 lose their last
- * digits (use {@link EngineClient.rawCall} where that matters).
+ * A reply. Simple strings are Buffers like bulk strings, both kinds of nil are null, integers that are no safe numbers
+ * (from 2^53 on) are bigints.
  */
-export type EngineValue = Buffer | number | null | EngineError | EngineValue[];
+export type EngineValue = Buffer | number | bigint | null | EngineError | EngineValue[];
 
 /** A connection of the server's own. */
 export interface DirectConnection extends EngineConnection {
@@ -112,6 +112,7 @@ export class EngineClient {
   #subscribed = false;
   readonly #arrived = new Fifo<Buffer>();
   readonly #maxReply: number;
+  readonly #peer: string;
 
   /**
    * Takes the connection over: nobody else may use it or set its callbacks.
@@ -120,9 +121,11 @@ export class EngineClient {
    */
   constructor(connection: DirectConnection, maxReply = MAX_REPLY, peer = "the engine") {
     this.#connection = connection;
+    this.#peer = peer;
     this.#maxReply = maxReply;
     this.#parser = new RedisParser({
       returnBuffers: true,
+      stringNumbers: true,
       returnReply: (reply) => this.#takeValue(toValue(reply)),
       returnError: (error) => this.#takeValue(toValue(error)),
       returnFatalError: (error) => this.#failUnreadable(error),
@@ -207,7 +210,7 @@ export class EngineClient {
   close(): void {
     if (this.#closed !== undefined) return;
     this.#connection.close();
-    this.#reject(new EngineClosed("the connection to the engine was closed"));
+    this.#reject(new EngineClosed(`the connection to ${this.#peer} was closed`));
   }
 
   async #request(bytes: Buffer, replies: number): Promise<EngineValue[]> {
@@ -274,7 +277,7 @@ export class EngineClient {
     } catch (error) {
       // The parser recurses; a script can answer arrays that are nested thousands of times.
       if (!(error instanceof RangeError)) throw error;
-      this.#fail(new EngineClosed("the engine's reply is nested too deeply", { cause: error }));
+      this.#fail(new EngineClosed(`${this.#peer}'s reply is nested too deeply`, { cause: error }));
     }
   }
 
@@ -319,7 +322,7 @@ export class EngineClient {
   }
 
   #failUnreadable(cause: Error): void {
-    this.#fail(new EngineClosed("the engine's reply is not RESP", { cause }));
+    this.#fail(new EngineClosed(`${this.#peer}'s reply is not RESP`, { cause }));
   }
 
   #fail(reason: EngineClosed): void {
@@ -338,6 +341,12 @@ export class EngineClient {
 function toValue(reply: unknown): EngineValue {
   if (Array.isArray(reply)) return reply.map(toValue);
   if (reply instanceof Error) return new EngineError(reply.message);
-  if (typeof reply === "number" || Buffer.isBuffer(reply)) return reply;
-  return null;
+  if (typeof reply === "string") return integerOf(reply);
+  return Buffer.isBuffer(reply) ? reply : null;
+}
+
+/** All bits of an integer: a number would lose the last ones of a large one. */
+function integerOf(digits: string): number | bigint {
+  const value = Number(digits);
+  return Number.isSafeInteger(value) ? value : BigInt(digits);
 }

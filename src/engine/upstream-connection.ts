@@ -34,6 +34,7 @@ export class UpstreamConnection implements EngineConnection {
   onEnd: () => void = () => {};
 
   readonly #socket: Socket | undefined;
+  readonly #peer: string;
   readonly #greeting: readonly (readonly CommandArgument[])[] = [];
   /** Puts the login's replies together. */
   readonly #collector = new FrameCollector();
@@ -48,8 +49,16 @@ export class UpstreamConnection implements EngineConnection {
    * @param address undefined when the server is known to be down: the connection then closes at once
    * @param timeoutMs how long connecting and logging in may take
    * @param down the reason for an unreachable server
+   * @param peer what people call that server
    */
-  constructor(address: EngineAddress | undefined, tls: UpstreamTls, timeoutMs: number, down: string) {
+  constructor(
+    address: EngineAddress | undefined,
+    tls: UpstreamTls,
+    timeoutMs: number,
+    down: string,
+    peer = "the engine",
+  ) {
+    this.#peer = peer;
     if (address === undefined) {
       setImmediate(() => this.#fail(new InternalError(down)));
       return;
@@ -122,7 +131,7 @@ export class UpstreamConnection implements EngineConnection {
     try {
       return this.#collector.read(bytes, 0);
     } catch (error) {
-      this.#fail(new InternalError("the engine's reply is not RESP", { cause: error }));
+      this.#fail(new InternalError(`${this.#peer}'s reply is not RESP`, { cause: error }));
       return -1;
     }
   }
@@ -134,7 +143,7 @@ export class UpstreamConnection implements EngineConnection {
     const [command] = this.#greeting[this.#replies++] ?? [];
     // a reply that nothing has asked for: the server refuses the connection, for instance because it has too many
     if (command === undefined) this.#fail(new InternalError(text));
-    else if (reply[0] === MINUS) this.#fail(new InternalError(`the engine refuses ${String(command)}: ${text}`));
+    else if (reply[0] === MINUS) this.#fail(new InternalError(`${this.#peer} refuses ${String(command)}: ${text}`));
     else if (this.#replies === this.#greeting.length) this.#ready();
   }
 

@@ -23,30 +23,34 @@ const URL_PARTS =
 /**
  * Reads `redis://[[user]:password@]host[:port][/db]`, `rediss://…` (TLS), `unix://[[user]:password@]/path[?db=0]`.
  * Parts with special characters are percent-encoded.
+ * @param peer what people call that server
  * @throws ConfigError when the URL is none of these; its text never holds the password
  */
-export function parseEngineUrl(text: string): EngineAddress {
+export function parseEngineUrl(text: string, peer = "the engine"): EngineAddress {
   const parts = URL_PARTS.exec(text)?.groups;
   if (parts === undefined) {
-    throw new ConfigError("the engine's URL must look like redis://host:6379/0, rediss://… or unix:///path?db=0");
+    throw new ConfigError(`${peer}'s URL must look like redis://host:6379/0, rediss://… or unix:///path?db=0`);
   }
   const scheme = (parts.scheme ?? "").toLowerCase();
-  const host = decoded(parts.host).replace(/^\[(.*)\]$/, "$1");
-  const path = decoded(parts.path);
+  const host = decoded(parts.host, peer).replace(/^\[(.*)\]$/, "$1");
+  const path = decoded(parts.path, peer);
   const query = new URLSearchParams(parts.query ?? "").get("db");
-  const credentials = { user: decoded(parts.user) || undefined, password: decoded(parts.password) || undefined };
+  const credentials = {
+    user: decoded(parts.user, peer) || undefined,
+    password: decoded(parts.password, peer) || undefined,
+  };
   const shownUser = credentials.user === undefined ? "" : `${parts.user}@`;
   if (scheme === "unix") {
     if (host !== "" || parts.port !== undefined || path.length < 2) {
-      throw new ConfigError("a unix:// URL of an engine needs an absolute path, like unix:///run/redis.sock");
+      throw new ConfigError("a unix:// URL needs an absolute path, like unix:///run/redis.sock");
     }
-    const database = databaseOf(query ?? "");
+    const database = databaseOf(query ?? "", peer);
     const description = `unix://${shownUser}${parts.path}${database === 0 ? "" : `?db=${database}`}`;
     return { ...credentials, connect: { path }, tls: false, database, description };
   }
   const port = parts.port === undefined ? DEFAULT_PORT : Number(parts.port);
-  if (port < 1 || port > 65_535) throw new ConfigError(`the engine's URL has no valid port: ${port}`);
-  const database = databaseOf(path.slice(1) || (query ?? ""));
+  if (port < 1 || port > 65_535) throw new ConfigError(`${peer}'s URL has no valid port: ${port}`);
+  const database = databaseOf(path.slice(1) || (query ?? ""), peer);
   const shownHost = host.includes(":") ? `[${host}]` : host || "127.0.0.1";
   return {
     ...credentials,
@@ -57,16 +61,16 @@ export function parseEngineUrl(text: string): EngineAddress {
   };
 }
 
-function decoded(text: string | undefined): string {
+function decoded(text: string | undefined, peer: string): string {
   try {
     return decodeURIComponent(text ?? "");
   } catch {
-    throw new ConfigError("the engine's URL has a % that is not followed by two hexadecimal digits");
+    throw new ConfigError(`${peer}'s URL has a % that is not followed by two hexadecimal digits`);
   }
 }
 
-function databaseOf(text: string): number {
+function databaseOf(text: string, peer: string): number {
   if (text === "") return 0;
-  if (!/^\d{1,9}$/.test(text)) throw new ConfigError("the engine's URL names no database: a number is expected");
+  if (!/^\d{1,9}$/.test(text)) throw new ConfigError(`${peer}'s URL names no database: a number is expected`);
   return Number(text);
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { loadCommands } from "../cli/load-commands.ts";
 import { readableError } from "../cli/python-text.ts";
-import { runScript } from "../cli/run-script.ts";
+import { runScript, scriptOf } from "../cli/run-script.ts";
 import { connectTo } from "../cli/server-client.ts";
 import type { EngineClient, EngineValue } from "../engine/engine-client.ts";
 import { ReplyError } from "../errors.ts";
@@ -17,8 +17,8 @@ export type TestServerOptions = Omit<ServerOptions, "log"> & {
   readonly log?: Logger;
 };
 
-/** A reply: texts (latin1 when they are no UTF-8), numbers, null, and lists of these; an error within a list is an Error. */
-export type ReplyValue = string | number | null | Error | readonly ReplyValue[];
+/** A reply: texts (latin1 when they are no UTF-8), numbers (from 2^53 on bigints), null, and lists of these; an error within a list is an Error. */
+export type ReplyValue = string | number | bigint | null | Error | readonly ReplyValue[];
 
 export interface TestServer extends AsyncDisposable {
   readonly url: string;
@@ -35,8 +35,8 @@ export interface TestServer extends AsyncDisposable {
   load(path: string): Promise<readonly ReplyValue[]>;
   /** Resolves when no execution, event or call of a time event is pending. @throws Error after `timeoutMs`, 30 seconds unless given */
   idle(timeoutMs?: number): Promise<void>;
-  /** Moves the clock of time events, durations of streams and expiry of keys, and waits for what was due on the way. */
-  fastForward(ms: number): Promise<void>;
+  /** Moves the clock of time events, durations of streams and expiry of keys, and waits for what was due on the way. @throws Error after `timeoutMs`, 30 seconds unless given */
+  fastForward(ms: number, timeoutMs?: number): Promise<void>;
   /** Empties it: no data, executions, sessions, registrations, time events, functions and logs; ids begin anew. */
   reset(): Promise<void>;
   close(): Promise<void>;
@@ -63,7 +63,8 @@ export async function startServer({ log, ...options }: TestServerOptions = {}): 
     call: async (...command) => shown(await client.call(...command.map(argument))),
     load: (path) => (path.endsWith(".py") ? loadScript(url, path) : loadCommands(client, path).then(() => [])),
     idle: async (timeoutMs = IDLE_MS) => void (await client.call("RG.IDLE", String(timeoutMs))),
-    fastForward: async (ms) => void (await client.call("RG.TIME", "FASTFORWARD", String(ms))),
+    fastForward: async (ms, timeoutMs = IDLE_MS) =>
+      void (await client.call("RG.TIME", "FASTFORWARD", String(ms), String(timeoutMs))),
     reset: async () => {
       await reset(client);
       logs.length = 0;
@@ -80,7 +81,7 @@ function shown(value: EngineValue): ReplyValue {
 }
 
 async function loadScript(url: string, path: string): Promise<readonly ReplyValue[]> {
-  const code = readFileSync(path);
+  const code = scriptOf(readFileSync(path), path);
   const { signal } = new AbortController();
   const { results, errors } = await runScript({ url, code, words: [], signal });
   const script = { path, lines: code.toString().split(/\r?\n/) };

@@ -6,6 +6,8 @@ declare module "redis-parser" {
       returnError(error: Error): void;
       returnFatalError?(error: Error): void;
       returnBuffers?: boolean;
+      /** Integers come as strings of their digits. */
+      stringNumbers?: boolean;
     });
     execute(bytes: Buffer): void;
   }

@@ -24,6 +24,9 @@ describe("completion", () => {
     expect(offered(out, "regears", "run", "examples/word")).toEqual(["examples/word_count.py"]);
     expect(offered(out, "regears", "run", "--load", "examples/word")).toEqual(["examples/word_count.py"]);
     expect(offered(out, "regears", "completion", "z")).toEqual(["zsh"]);
+    expect(offered(out, "regears", "exec", "--port", "0", "--", "prin")).toContain("printf");
+    expect(offered(out, "regears", "exec", "--", "cat", "examples/word")).toEqual(["examples/word_count.py"]);
+    expect(offered(out, "regears", "exec", "--tes")).toEqual(["--test-clock"]);
   });
 
   it.skipIf(!hasZsh)(`of zsh has no mistakes${hasZsh ? "" : " (skipped: no zsh)"}`, async () => {

@@ -42,6 +42,45 @@ describe("against a server", () => {
     expect(await executions(setting().client)).toEqual([]);
   });
 
+  it("shows all digits of integers of 64 bits, wherever they come from", async () => {
+    const script = file(
+      "large.py",
+      "def all():\n    yield 2**53 + 1\n    yield execute('INCRBY', 'large', 2**53 + 1)\n    yield [-(2**63), 2**63 - 1]\n" +
+        "GB('PythonReader').map(lambda x: x).run(all, convertToStr=False)\n",
+    );
+    const lines = "9007199254740993\n9007199254740993\n[-9223372036854775808,9223372036854775807]\n";
+    for (const form of [[], ["--json"], ["--raw"]]) {
+      await setting().client.call("DEL", "large");
+      expect(await run(script, ...form)).toEqual({ code: 0, out: lines, err: "" });
+    }
+    expect(await run(script, "--json", "--raw")).toMatchObject({ code: 2, err: expect.stringContaining("not both") });
+  });
+
+  it("says which files are no text, and writes no control characters to a terminal", async () => {
+    const wide = file("wide.py", Buffer.from("\ufeffGB('ShardsIDReader').run()\n", "utf16le"));
+    expect(await run(wide)).toMatchObject({
+      ...{ code: 2, err: expect.stringContaining(`${wide} is no text: a script must be UTF-8`) },
+    });
+    const binary = file("binary.bin", Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0, 1, 0x1b, 0x5b, 0x0a]));
+    expect(await run(WORD_COUNT, "--load", binary)).toMatchObject({
+      ...{ code: 2, err: expect.stringContaining(`${binary} is neither a dump nor a file of commands`) },
+    });
+    const colours = file("colours.txt", "\x1b[31mSET a b\n");
+    const { code, err } = await run(WORD_COUNT, "--load", colours);
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(`${colours}:1: ERR unknown command`) });
+    expect(err).not.toContain("\x1b");
+  });
+
+  it("calls the other end the server", async () => {
+    expect(await finish(["run", WORD_COUNT, "--url", "http://127.0.0.1"])).toMatchObject({
+      ...{ code: 2, err: expect.stringContaining("the server's URL must look like") },
+    });
+    const url = `redis://nobody:wrong@127.0.0.1:${setting().server.port}`;
+    expect(await finish(["run", WORD_COUNT, "--url", url])).toMatchObject({
+      ...{ code: 1, err: expect.stringContaining("the server refuses AUTH: WRONGPASS") },
+    });
+  });
+
   it("loads commands, and finds the server by REDIS_URL", async () => {
     const env = { REDIS_URL: `redis://127.0.0.1:${setting().server.port}` };
     expect(await finish(["run", WORD_COUNT, "--load", commands], { env })).toEqual({
