@@ -61,7 +61,7 @@ export class PythonUnderTest {
   static async start(): Promise<PythonUnderTest> {
     const pyodide = await loadPyodide({ stdout: () => {} });
     const sources: Record<string, string> = { regears_test: "" };
-    for (const file of readdirSync(RUNTIME).filter((name) => name.endsWith(".py") && name !== "loader.py")) {
+    for (const file of readdirSync(RUNTIME).filter((name) => name.endsWith(".py"))) {
       sources[file === "__init__.py" ? "regears" : `regears.${file.slice(0, -3)}`] = readFileSync(
         RUNTIME + file,
         "utf8",
