@@ -88,7 +88,7 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
       "calls.post('done', handle, [], 'done', [], 0, 0, [], [], False)\nwhile True: pass",
       "done of ",
     ],
-    ["results of the script itself", "calls.post('results', handle, ['x'])", "results of "],
+    ["results of the script itself", "calls.post('results', handle, ['x'], [])", "results of "],
     ["waiting of the script itself", "calls.post('waiting', handle, [])", "waiting of "],
     [
       "an end of the script that is none",
@@ -202,7 +202,7 @@ describe("a forged message ends its interpreter and touches nobody else", () => 
   it("whatever jobs of others it names", async () => {
     // that of the trigger that waits is among them; those that have ended are nobody's
     for (const post of [
-      "'results', n, ['x']",
+      "'results', n, ['x'], []",
       "'done', n, [], 'done', [], 0, 0, [], [], False",
       "'waiting', n, []",
       "'running', n",
