@@ -9,14 +9,14 @@ const MOST_STREAMS = 32;
 const REMEMBERED = 500;
 /** Bytes that may wait for a page that reads slowly: more lines are left out. */
 const MOST_WAITING = 1024 * 1024;
-/** Milliseconds of lines that are sent together: a script may log a thousand a second. */
+/** Milliseconds of lines that are sent together, and how many at most: nobody reads more, and each costs the server time. */
 const TOGETHER_MS = 100;
+const MOST_TOGETHER = 100;
 /** How often a sign of life is sent, and the right to read asked for anew. */
 const BEAT_MS = 10_000;
 
 export class LogStreams {
-  /** As they are sent. */
-  readonly #lines: string[] = [];
+  readonly #lines: LogLine[] = [];
   readonly #streams = new Set<Stream>();
   readonly #feed: LogFeed;
 
@@ -58,15 +58,14 @@ export class LogStreams {
       this.#streams.delete(stream);
     });
     stream.beat();
-    for (const line of this.#lines) stream.send(line);
+    stream.begin(this.#lines);
     return undefined;
   }
 
   #take(line: LogLine): void {
-    const event = eventOf(line);
-    this.#lines.push(event);
+    this.#lines.push(line);
     if (this.#lines.length > REMEMBERED) this.#lines.shift();
-    for (const stream of this.#streams) stream.send(event);
+    for (const stream of this.#streams) stream.send(line);
   }
 }
 
@@ -84,24 +83,38 @@ class Stream {
     this.#response = response;
   }
 
-  /** Sends an event soon, together with others that come meanwhile. */
-  send(event: string): void {
-    if (this.#response.writableLength + this.#size > MOST_WAITING) {
+  /** Sends the lines of before. */
+  begin(lines: readonly LogLine[]): void {
+    for (const line of lines) this.#add(line);
+  }
+
+  /** Sends a line soon, together with others that come meanwhile. */
+  send(line: LogLine): void {
+    if (this.#events.length >= MOST_TOGETHER || this.#isSlow) {
       this.#left++;
       return;
     }
-    if (this.#left > 0) {
-      this.#add(eventOf({ at: Date.now(), level: "warn", text: `${this.#left} lines are left out here` }));
-      this.#left = 0;
-    }
-    this.#add(event);
+    this.#tellLeft();
+    this.#add(line);
   }
 
   beat(): void {
     this.#response.write(": \n\n");
   }
 
-  #add(event: string): void {
+  /** Does the page read slower than lines come? */
+  get #isSlow(): boolean {
+    return this.#response.writableLength + this.#size > MOST_WAITING;
+  }
+
+  #tellLeft(): void {
+    if (this.#left === 0) return;
+    this.#add({ at: Date.now(), level: "warn", text: `${this.#left} lines are left out here` });
+    this.#left = 0;
+  }
+
+  #add(line: LogLine): void {
+    const event = eventOf(line);
     if (this.#events.length === 0) setTimeout(() => this.#flush(), TOGETHER_MS).unref();
     this.#events.push(event);
     this.#size += event.length;
@@ -112,6 +125,8 @@ class Stream {
     this.#events = [];
     this.#size = 0;
     // it may be over meanwhile
-    if (this.#response.writable) this.#response.write(text);
+    if (!this.#response.writable) return;
+    this.#response.write(text);
+    if (!this.#isSlow) this.#tellLeft();
   }
 }
