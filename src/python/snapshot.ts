@@ -9,7 +9,6 @@ import { fileURLToPath } from "node:url";
 import { closeSnapshot, obtainSnapshot, type SnapshotParts } from "./snapshot-cache.ts";
 import type { Preload } from "./python-session.ts";
 import type { PythonAssets } from "./started-worker.ts";
-import type { PyodideScripts } from "./worker.ts";
 import { readMapped } from "./mapped.ts";
 import { compile, WASM_PAGE, type WasmModule, withMemoryLimits } from "./wasm-memory.ts";
 
@@ -33,37 +32,52 @@ const here = dirname(fileURLToPath(import.meta.url));
 /** Reads everything and gets the snapshot: from the cache, or by booting Python once.
  * @param options.cacheDir the folder for the snapshot; by default in the user's cache folder.
  * @param options.runtimeDir the folder of the runtime package, for tests; `bridge.py` and `loader.py` always are the product's.
- * @param preload packages that are in the snapshot
  * @throws InternalError when Python can not be booted. A cache that can not be read or written is only logged.
  */
-export async function loadAssets(options: AssetsOptions, preload?: Preload): Promise<PythonAssets> {
+export const loadAssets = (options: AssetsOptions): Promise<PythonAssets> => assetsOf(readSources(options), options);
+
+/** What all snapshots are made of, read once. */
+interface Sources extends Pick<SnapshotParts, "scripts" | "stdlib" | "modules" | "version"> {
+  /** Reads it again when it was forgotten. */
+  wasm(): Uint8Array;
+  forgetWasm(): void;
+}
+
+function readSources({ runtimeDir }: AssetsOptions): Sources {
   const folder = dirname(createRequire(import.meta.url).resolve("pyodide/package.json"));
   const read = (name: string): Buffer => readMapped(join(folder, name));
-  const scripts: PyodideScripts = {
-    module: shareText(moduleScript(read("pyodide.asm.mjs").toString())),
-    loader: shareText(read("pyodide.js").toString()),
-  };
-  const stdlib = join(folder, "python_stdlib.zip");
-  const parts: SnapshotParts = {
-    wasm: read("pyodide.asm.wasm"),
-    scripts,
-    stdlib,
-    modules: readRuntime(options.runtimeDir ?? join(here, "runtime")),
+  let wasm: Uint8Array | undefined;
+  return {
+    scripts: {
+      module: shareText(moduleScript(read("pyodide.asm.mjs").toString())),
+      loader: shareText(read("pyodide.js").toString()),
+    },
+    stdlib: join(folder, "python_stdlib.zip"),
+    modules: readRuntime(runtimeDir ?? join(here, "runtime")),
     version: (JSON.parse(read("package.json").toString()) as { version: string }).version,
-    preload,
+    wasm() {
+      wasm ??= read("pyodide.asm.wasm");
+      return wasm;
+    },
+    forgetWasm() {
+      wasm = undefined;
+    },
   };
-  const snapshot = await obtainSnapshot(parts, options);
+}
+
+/** @param preload packages that are in the snapshot */
+async function assetsOf(sources: Sources, options: AssetsOptions, preload?: Preload): Promise<PythonAssets> {
+  const { scripts, stdlib, modules, version } = sources;
+  const snapshot = await obtainSnapshot({ wasm: sources.wasm(), scripts, stdlib, modules, version, preload }, options);
   const compiled = new Map<number, WasmModule>();
   const warmed = new Set<number>();
-  // Of these 10 MB V8 keeps a copy of its own, so they are read again for a further limit, of which there hardly ever is one.
-  let wasm: Uint8Array | undefined = parts.wasm;
   const assets: PythonAssets = {
     snapshot,
     scripts,
     stdlib,
     packs: preload?.packs ?? [],
     async withPackages(packages) {
-      const more = await loadAssets(options, packages);
+      const more = await assetsOf(sources, options, packages);
       const close = (): void => {
         more.close();
         assets.close();
@@ -76,8 +90,9 @@ export async function loadAssets(options: AssetsOptions, preload?: Preload): Pro
       const maximum = Math.max(minimum, Math.floor((limitMb * 1024 * 1024) / WASM_PAGE));
       const known = compiled.get(maximum);
       if (known !== undefined) return known;
-      const module = compile(withMemoryLimits(wasm ?? read("pyodide.asm.wasm"), { minimum, maximum }));
-      wasm = undefined;
+      const module = compile(withMemoryLimits(sources.wasm(), { minimum, maximum }));
+      // Of these 10 MB V8 keeps a copy of its own; hardly ever is there a further limit, or an interpreter without the packages.
+      sources.forgetWasm();
       compiled.set(maximum, module);
       return module;
     },
