@@ -118,22 +118,18 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
     const { count, chunks } = resultsToResp(items, prefixRule);
     if (count > 0) execution.append(count, ...chunks);
     Object.assign(execution, { totalMs, readMs, stepMs });
-    const isTooMuch = this.#maxResultBytes > 0 && execution.resultBytes > this.#maxResultBytes;
-    if (isTooMuch) execution.dropResults();
-    execution.finish(status, isTooMuch ? [this.#tooMuch] : errors);
-    const limit = this.#slow?.limitMs() ?? 0;
-    if (limit > 0 && totalMs >= limit)
-      this.#slow?.tell({
-        kind: "execution",
-        session,
-        registration: number,
-        execution: execution.id,
-        milliseconds: totalMs,
-      });
+    const overfull = this.#dropOverfull(execution);
+    execution.finish(status, overfull === undefined ? errors : [overfull]);
+    const { id } = execution;
+    this.#tellIfSlow({ kind: "execution", session, registration: number, execution: id, milliseconds: totalMs });
   }
 
-  get #tooMuch(): string {
-    return `Execution was stopped: it has more than ${this.#maxResultBytes} bytes of results (max-execution-results)`;
+  /** Drops the results of an execution that has too many. @returns its error; undefined when it has not */
+  #dropOverfull(execution: Execution): string | undefined {
+    const limit = this.#maxResultBytes;
+    if (limit === 0 || execution.resultBytes <= limit) return undefined;
+    execution.dropResults();
+    return `Execution was stopped: it has more than ${limit} bytes of results (max-execution-results)`;
   }
 
   /** @internal see {@link FlowKeeper} */
@@ -158,11 +154,10 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
 
   /** @internal see {@link FlowKeeper} */
   grew(flow: Flow): void {
-    const limit = this.#maxResultBytes;
-    if (limit === 0 || flow.execution.resultBytes <= limit) return;
+    const error = this.#dropOverfull(flow.execution);
+    if (error === undefined) return;
     flow.overfull = true;
-    flow.execution.dropResults();
-    flow.stop({ kind: "fault", error: this.#tooMuch });
+    flow.stop({ kind: "fault", error });
   }
 
   /** @internal see {@link FlowKeeper} */
@@ -276,10 +271,12 @@ export class ExecutionRunner implements FlowKeeper, Supervisor {
 
   /** Something has ended that began at `begun`. */
   tellSlow(begun: number | undefined, what: Omit<SlowExecution, "milliseconds">): void {
-    if (begun === undefined || !this.#slow) return;
-    const milliseconds = performance.now() - begun;
-    const limit = this.#slow.limitMs();
-    if (limit > 0 && milliseconds >= limit) this.#slow.tell({ ...what, milliseconds });
+    if (begun !== undefined) this.#tellIfSlow({ ...what, milliseconds: performance.now() - begun });
+  }
+
+  #tellIfSlow(ended: SlowExecution): void {
+    const limit = this.#slow?.limitMs() ?? 0;
+    if (limit > 0 && ended.milliseconds >= limit) this.#slow?.tell(ended);
   }
 
   /** Watches code that belongs to no execution, from its beginning to its end. */
