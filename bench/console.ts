@@ -7,6 +7,7 @@ import { type Browser, chromium } from "playwright-core";
 import { connectClient } from "../test/support/client.ts";
 import { freePort } from "../test/support/ports.ts";
 import { startRegears } from "../test/support/regears.ts";
+import { spread } from "./statistics.ts";
 
 const ROUNDS = Number(process.argv[2] ?? 7);
 /** Milliseconds of work at a time: the page asks every other second. */
@@ -59,8 +60,7 @@ async function work(): Promise<Figures> {
   return { cpuMs: ((await cpuMs()) - before) / done, perSecond: (done / ms) * 1000 };
 }
 
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const median = (values: readonly number[]): number => spread(values).median;
 const percent = (value: number): string => `${value >= 0 ? "+" : ""}${(value * 100).toFixed(1)} %`;
 
 try {

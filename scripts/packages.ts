@@ -6,11 +6,12 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { spread } from "../bench/statistics.ts";
 import { type Client, connectClient, type Value } from "../test/support/client.ts";
 import { figure } from "../test/support/figures.ts";
 import { removeFolders } from "../test/support/folders.ts";
+import { pidOf, residentMb } from "../test/support/processes.ts";
 import { type RunningRegears, startRegears } from "../test/support/regears.ts";
 import { debianWheel, emptyCache, wheel } from "../test/support/wheels.ts";
 import { measuredOn } from "./measured-on.ts";
@@ -70,10 +71,6 @@ const heapMb = async (client: Client): Promise<number> => {
   );
 };
 
-/** MB that the process has in memory. */
-const residentMb = ({ process: { pid } }: RunningRegears): number =>
-  Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1000;
-
 async function withServer<T>(
   args: readonly string[],
   act: (client: Client, server: RunningRegears) => Promise<T>,
@@ -95,11 +92,11 @@ async function round(): Promise<Round> {
   const startMs = await start();
   const first = await withServer(cache, async (client, server) => {
     await client.call("RG.PYEXECUTE", "pass");
-    const without = { heap: await heapMb(client), resident: residentMb(server) };
+    const without = { heap: await heapMb(client), resident: residentMb(pidOf(server)) };
     const [installMs] = await timed(() => client.call("RG.PYEXECUTE", "pass", ...ASKED));
     const [nextMs] = await timed(() => client.call("RG.PYEXECUTE", "pass", ...ASKED));
     const imported = await importMs(client, ...ASKED);
-    return { without, installMs, nextMs, imported, heap: await heapMb(client), resident: residentMb(server) };
+    return { without, installMs, nextMs, imported, heap: await heapMb(client), resident: residentMb(pidOf(server)) };
   });
   const restartMs = await withServer(
     cache,
@@ -110,7 +107,7 @@ async function round(): Promise<Round> {
   const preloadedMs = await start("--preload", "SQLAlchemy");
   const preloaded = await withServer(preload, async (client, server) => {
     const imported = await importMs(client);
-    return { imported, heap: await heapMb(client), resident: residentMb(server) };
+    return { imported, heap: await heapMb(client), resident: residentMb(pidOf(server)) };
   });
   return {
     ...{ startMs, installMs: first.installMs, nextMs: first.nextMs, restartMs, importMs: first.imported },
@@ -130,8 +127,7 @@ for (let n = 0; n < ROUNDS; n++) rounds.push(await round());
 index.close();
 
 /** The median of all rounds. */
-const median = (what: string): number =>
-  rounds.map((one) => one[what] ?? 0).toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0;
+const median = (what: string): number => spread(rounds.map((one) => one[what] ?? 0)).median;
 const ms = (what: string): string =>
   median(what) < 1 ? `${median(what).toFixed(3)} ms` : `${Math.round(median(what))} ms`;
 const mb = (what: string): string => `${Math.round(median(what))} MB`;

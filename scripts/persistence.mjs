@@ -6,13 +6,17 @@
 //
 // Each part takes less than 150 seconds. With --add the kills are added to those of earlier runs.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { spread } from "../bench/statistics.ts";
+import { callOnce } from "../test/support/client.ts";
 import { figure as note } from "../test/support/figures.ts";
+import { newFolder, removeFolders } from "../test/support/folders.ts";
+import { pingsDuring } from "../test/support/ping-probe.ts";
+import { freePort } from "../test/support/ports.ts";
+import { residentMb } from "../test/support/processes.ts";
 import { findValkeyServer } from "../test/support/valkey-server.ts";
 
 const { values: options } = parseArgs({
@@ -25,67 +29,22 @@ const KEYS = Number(process.env.KEYS ?? 1_000_000);
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
 /** Keys that one script makes: longer ones would be stopped. */
 const AT_ONCE = 50_000;
-const folders = [];
 
 const regears = (...args) => ["node", join(root, "bin/regears.js"), ...args];
 const redis = (...args) => ["redis-server", "--loglevel", "warning", ...args];
 
-const newFolder = () => {
-  const folder = mkdtempSync(join(tmpdir(), "regears-persistence-"));
-  folders.push(folder);
-  return folder;
-};
-
-const freePort = () =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-
-/** One command and the first lines of its reply. */
-const askLong = (port, ...words) =>
-  new Promise((resolve, reject) => {
-    const socket = connect({ port, host: "127.0.0.1" });
-    socket.once("error", reject);
-    socket.once("data", (bytes) => {
-      socket.destroy();
-      resolve(bytes.toString());
-    });
-    socket.write(`*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`);
-  });
-const ask = async (...args) => (await askLong(...args)).split("\r\n")[0];
 const info = async (port, section, field) =>
-  new RegExp(`^${field}:(.*)\r$`, "m").exec(await askLong(port, "INFO", section))?.[1];
+  new RegExp(`^${field}:(.*)\r$`, "m").exec(await callOnce(port, "INFO", section))?.[1];
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Sends PING on one connection all the time. @returns what `act` took and the longest waits for a reply, in milliseconds */
+/** Sends PINGs meanwhile. @returns what `act` took and the longest waits for a reply, in milliseconds */
 async function withPings(port, act) {
-  const socket = connect({ port, host: "127.0.0.1" });
-  const waits = [];
-  let asked = performance.now();
-  let ends = false;
-  const send = () => {
-    asked = performance.now();
-    socket.write("*1\r\n$4\r\nPING\r\n");
-  };
-  const ended = new Promise((resolve) => {
-    socket.on("data", () => {
-      waits.push(performance.now() - asked);
-      if (ends) resolve();
-      else setTimeout(send, 1);
-    });
+  const { result: took, pings } = await pingsDuring(port, async () => {
+    const begun = performance.now();
+    await act();
+    return performance.now() - begun;
   });
-  const begun = performance.now();
-  send();
-  await act();
-  const took = performance.now() - begun;
-  ends = true;
-  await ended;
-  socket.destroy();
-  const [longest, second] = waits.toSorted((a, b) => b - a);
-  return { took, longest, second };
+  return { took, longest: pings.slowestMs, second: pings.secondMs };
 }
 
 /** Starts a server and waits until it answers. */
@@ -94,8 +53,8 @@ async function start([program, ...args], folder) {
   const begun = performance.now();
   const child = spawn(program, [...args, "--port", String(port), "--dir", folder], { stdio: "ignore" });
   for (;;) {
-    const answer = await ask(port, "PING").catch(() => undefined);
-    if (answer === "+PONG") break;
+    const answer = await callOnce(port, "PING").catch(() => undefined);
+    if (answer === "PONG") break;
     await pause(10);
   }
   const stop = () =>
@@ -103,8 +62,7 @@ async function start([program, ...args], folder) {
       child.once("exit", resolve);
       child.kill("SIGKILL");
     });
-  const rss = () => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]) / 1024;
-  return { port, startMs: performance.now() - begun, stop, rss };
+  return { port, startMs: performance.now() - begun, stop, rss: () => residentMb(child.pid) };
 }
 
 /** Thousands of commands a second. */
@@ -115,7 +73,7 @@ function benchmark(port, ...args) {
   return Number(/"SET","([\d.]+)"/.exec(output)?.[1]) / 1000;
 }
 
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+const median = (values) => spread(values).median;
 
 /** The median of several rounds, each server on its own and in turns. */
 async function compare(commands, ...args) {
@@ -139,7 +97,7 @@ const milliseconds = (ms) => `${ms.toFixed(0)} ms`;
 async function filled(folder) {
   const server = await start(regears("--save", ""), folder);
   for (let from = 1; from <= KEYS; from += AT_ONCE)
-    await ask(
+    await callOnce(
       server.port,
       "EVAL",
       `for i = ${from}, ${Math.min(KEYS, from + AT_ONCE - 1)} do redis.call('SET', 'key:' .. i, 'value:' .. i) end`,
@@ -154,8 +112,8 @@ async function keys() {
   const saves = [];
   for (let round = 0; round < ROUNDS; round++) {
     const begun = performance.now();
-    const answer = await ask(server.port, "SAVE");
-    if (answer !== "+OK") throw new Error(answer);
+    const answer = await callOnce(server.port, "SAVE");
+    if (answer !== "OK") throw new Error(answer);
     saves.push(performance.now() - begun);
   }
   const background = [];
@@ -171,8 +129,8 @@ async function keys() {
   for (let round = 0; round < ROUNDS; round++) {
     server = await start(regears("--save", ""), folder);
     starts.push(server.startMs);
-    const answer = await ask(server.port, "DBSIZE");
-    if (answer !== `:${KEYS}`) throw new Error(answer);
+    const answer = await callOnce(server.port, "DBSIZE");
+    if (answer !== KEYS) throw new Error(String(answer));
     await server.stop();
   }
   const megabytes = (statSync(join(folder, "dump.rdb")).size / 1e6).toFixed(0);
@@ -191,8 +149,8 @@ async function keys() {
 }
 
 async function savedInBackground(port) {
-  const answer = await ask(port, "BGSAVE");
-  if (!answer.startsWith("+Background")) throw new Error(answer);
+  const answer = await callOnce(port, "BGSAVE");
+  if (!answer.startsWith("Background")) throw new Error(answer);
   while ((await info(port, "persistence", "rdb_bgsave_in_progress")) === "1") await pause(20);
   const status = await info(port, "persistence", "rdb_last_bgsave_status");
   if (status !== "ok") throw new Error(`the save has ended with ${status}`);
@@ -238,19 +196,19 @@ async function replica() {
   if (command === undefined) throw new Error(`there is no valkey-server${skipped}`);
   const there = await start([...command, "--save", ""], newFolder());
   const { took, longest, second } = await withPings(server.port, async () => {
-    await ask(there.port, "REPLICAOF", "127.0.0.1", String(server.port));
+    await callOnce(there.port, "REPLICAOF", "127.0.0.1", String(server.port));
     while ((await info(there.port, "replication", "master_link_status")) !== "up") await pause(20);
   });
   clearInterval(watching);
-  const copied = await ask(there.port, "DBSIZE");
-  if (copied !== `:${KEYS}`) throw new Error(copied);
+  const copied = await callOnce(there.port, "DBSIZE");
+  if (copied !== KEYS) throw new Error(String(copied));
   const fork = Number(await info(server.port, "stats", "latest_fork_usec")) / 1000;
   await there.stop();
   await server.stop();
   figure(
     "9-replica-large",
     `a valkey-server 9.1 as a replica of ${KEYS} small keys, until it has loaded them`,
-    `${seconds(took)}, of which the server stood still for ${milliseconds(fork)}; the longest \`PING\` took ${milliseconds(longest)}, the longest but one ${milliseconds(second)}; ${(most - before).toFixed(0)} MB more memory meanwhile`,
+    `${seconds(took)}, of which the server stood still for ${milliseconds(fork)}; the longest \`PING\` took ${milliseconds(longest)}, the longest but one ${milliseconds(second)}; ${most - before} MB more memory meanwhile`,
   );
 }
 /** Runs tests that tell figures. */
@@ -294,7 +252,7 @@ if (unknown.length > 0) throw new Error(`there are no parts ${unknown}, but ${Ob
 try {
   for (const name of wanted) await PARTS[name]();
 } finally {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  removeFolders();
 }
 spawnSync(process.execPath, [join(root, "node_modules/tsx/dist/cli.mjs"), "scripts/docs.ts"], {
   cwd: root,

@@ -54,6 +54,7 @@ process.on("message", () => {
   if (sentAt > 0) note();
   times.sort((one, other) => one - other);
   const p99Ms = times[Math.floor((times.length - 1) * 0.99)];
-  process.send({ kind: "result", slowestMs: times.at(-1), p99Ms, heldMs, count: times.length });
+  const [slowestMs, secondMs = 0] = times.slice(-2).reverse();
+  process.send({ kind: "result", slowestMs, secondMs, p99Ms, heldMs, count: times.length });
   process.exit(0);
 });

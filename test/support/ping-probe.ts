@@ -7,6 +7,8 @@ const CHILD = fileURLToPath(new URL("./ping-probe.mjs", import.meta.url));
 export interface Pings {
   /** The longest time from a PING to its answer, in milliseconds. */
   readonly slowestMs: number;
+  /** The longest time but one; 0 when there was one PING only. */
+  readonly secondMs: number;
   /** That which 99 of 100 stay below. */
   readonly p99Ms: number;
   /**
