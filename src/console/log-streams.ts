@@ -99,7 +99,7 @@ class Stream {
   }
 
   beat(): void {
-    this.#response.write(": \n\n");
+    this.#write(": \n\n");
   }
 
   /** Does the page read slower than lines come? */
@@ -124,9 +124,12 @@ class Stream {
     const text = this.#events.join("");
     this.#events = [];
     this.#size = 0;
-    // it may be over meanwhile
-    if (!this.#response.writable) return;
-    this.#response.write(text);
+    this.#write(text);
     if (!this.#isSlow) this.#tellLeft();
+  }
+
+  /** A response that has ended is there until the page has read it, and a write would be an error that nobody deals with. */
+  #write(text: string): void {
+    if (!this.#response.writableEnded) this.#response.write(text);
   }
 }

@@ -7,6 +7,7 @@ import { LogStreams } from "../../src/console/log-streams.ts";
 describe("a stream of lines", () => {
   const sent: string[] = [];
   let log: (text: string) => void;
+  let login: AbortController;
 
   beforeEach(() => {
     vi.useFakeTimers();
@@ -19,7 +20,8 @@ describe("a stream of lines", () => {
     streams.start();
     const response = new ServerResponse(new IncomingMessage(new Socket()));
     vi.spyOn(response, "write").mockImplementation((text: string) => sent.push(text) > 0);
-    streams.open(response, new AbortController().signal, async () => undefined);
+    login = new AbortController();
+    streams.open(response, login.signal, async () => undefined);
   });
   afterEach(() => vi.useRealTimers());
 
@@ -40,5 +42,14 @@ describe("a stream of lines", () => {
     log("the next one");
     vi.advanceTimersByTime(100);
     expect(texts().at(-1)).toBe("the next one");
+  });
+
+  it("has nothing more when the login is over, though the page has not read all of it yet", () => {
+    log("a line that waits");
+    login.abort();
+    const before = sent.length;
+    log("a line of after");
+    vi.advanceTimersByTime(60_000);
+    expect(sent.slice(before)).toEqual([]);
   });
 });
