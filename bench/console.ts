@@ -77,10 +77,8 @@ try {
     }
     const cost = median(rounds.map(({ closed, open }) => open.cpuMs / closed.cpuMs - 1));
     const rate = median(rounds.map(({ closed, open }) => open.perSecond / closed.perSecond - 1));
-    const [each, many] = [
-      median(rounds.map(({ closed }) => closed.cpuMs)),
-      median(rounds.map(({ closed }) => closed.perSecond)),
-    ];
+    const each = median(rounds.map(({ closed }) => closed.cpuMs));
+    const many = median(rounds.map(({ closed }) => closed.perSecond));
     console.log(
       `${view}: processor time of an operation ${percent(cost)} (${each.toFixed(3)} ms without the page), ` +
         `operations a second ${percent(rate)} (${Math.round(many)} without)`,

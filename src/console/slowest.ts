@@ -27,12 +27,12 @@ export class Slowest {
     // nearly always it ends here
     if (last && last.elapsedMs >= elapsedMs && last.endedAt >= endedAt - LATE_MS) return;
     const others = this.all.filter(({ elapsedMs: other }) => other >= elapsedMs);
-    this.#all = [...others, described(execution), ...this.#all.slice(others.length)].slice(0, MOST);
+    this.#all = [...others, described(execution, elapsedMs), ...this.#all.slice(others.length)].slice(0, MOST);
   }
 }
 
-const described = ({ startedAt, endedAt, ...one }: Execution): SlowOne => ({
-  ...{ id: one.id, status: one.status, startedAt, endedAt, elapsedMs: endedAt - startedAt, kept: one.kept },
+const described = (one: Execution, elapsedMs: number): SlowOne => ({
+  ...{ id: one.id, status: one.status, startedAt: one.startedAt, endedAt: one.endedAt, elapsedMs, kept: one.kept },
   session: one.session?.id ?? "",
   description: one.session?.description ?? "",
   registration: one.registration === undefined ? "" : idOf(one.registration),

@@ -65,11 +65,14 @@ function progress(reply: Reply): Progress {
 
 export const isOver = ({ status }: Progress): boolean => status === "done" || status === "aborted";
 
+/** What a list says of the state of an execution that has ended. */
+export const endOf = ({ status, errors }: Pick<Progress, "status" | "errors">): string =>
+  status === "done" && errors > 0 ? "failed" : status;
+
 /** What a list says of an execution's state. */
-export function stateOf({ status, place, errors }: Progress): string {
-  if (status === "done") return errors > 0 ? "failed" : "done";
-  if (status === "aborted") return status;
-  return place === "nested" || place === "resumed" ? "running" : place;
+export function stateOf(one: Progress): string {
+  if (isOver(one)) return endOf(one);
+  return one.place === "nested" || one.place === "resumed" ? "running" : one.place;
 }
 
 /** The step whose code runs just now, and with several how many there are. */

@@ -2,7 +2,7 @@
 import { history, NotLoggedIn, stay } from "./api.ts";
 import { h, setText } from "./dom.ts";
 import { tracebackText } from "./traceback.ts";
-import type { View } from "./view.ts";
+import { messageOf, type View } from "./view.ts";
 import { shortId, time } from "./shown-values.ts";
 
 interface Line {
@@ -58,7 +58,7 @@ export function logView(): View {
       setText(state, "The log comes again in a moment.");
     } catch (error) {
       if (error instanceof NotLoggedIn) return;
-      setText(state, error instanceof Error ? error.message : String(error));
+      setText(state, messageOf(error));
     }
     if (!closed) timer = setTimeout(open, RETRY_MS);
   };

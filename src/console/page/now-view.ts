@@ -2,7 +2,7 @@
 import { history, run, type Sample, type SlowOne, slowest } from "./api.ts";
 import { BYTES, Chart, COUNTS, type Line } from "./charts.ts";
 import { type Column, h, setText, Table } from "./dom.ts";
-import { nameOf, type Progress, stateOf, stepOf, top } from "./executions.ts";
+import { endOf, nameOf, type Progress, stateOf, stepOf, top } from "./executions.ts";
 import { Notice, repeat, sureButton, type View } from "./view.ts";
 import { bytes, count, duration, shortId, time } from "./shown-values.ts";
 
@@ -169,7 +169,7 @@ const slowTable = (): Table<SlowOne> =>
         node: ({ id, kept }) => (kept ? h("a", { href: `#/execution/${id}` }, shortId(id)) : shortId(id)),
       },
       { title: "Session", kind: "wide", text: nameOf },
-      { title: "State", text: ended, state: (one) => `state ${ended(one)}` },
+      { title: "State", text: endOf, state: (one) => `state ${endOf(one)}` },
       { title: "Began", text: ({ startedAt }) => time(startedAt) },
       { title: "Elapsed", kind: "number", text: ({ elapsedMs }) => duration(elapsedMs) },
       ...FIGURES,
@@ -177,8 +177,6 @@ const slowTable = (): Table<SlowOne> =>
     ({ id }) => id,
     "None has ended.",
   );
-
-const ended = ({ status, errors }: SlowOne): string => (status === "done" && errors > 0 ? "failed" : status);
 
 async function infoLines(): Promise<ReadonlyMap<string, string>> {
   const lines = String(await run("RG.INFO")).split("\r\n");

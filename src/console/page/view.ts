@@ -41,7 +41,7 @@ export class Notice {
   }
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** What takes long is done less often: it may take this part of the time. */
 const PART_OF_TIME = 1 / 25;
