@@ -1,15 +1,12 @@
 /** `regears exec -- COMMAND`: a server for as long as another program runs. */
 import { spawn } from "node:child_process";
-import { constants } from "node:os";
 import { ConfigError } from "../config.ts";
 import { startEmbedded } from "./embedded-server.ts";
+import { statusOf, whileTold } from "./ending-signals.ts";
 import type { CommandArguments } from "./program-commands.ts";
 
-const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** What shells say of a command that is not there. */
 const NOT_FOUND = 127;
-/** What they add to the number of the signal that ended a command. */
-const BY_SIGNAL = 128;
 
 /** Runs the command. @returns its exit status. @throws when the server does not start */
 export async function exec({ options, words, server, after }: CommandArguments): Promise<number> {
@@ -28,21 +25,18 @@ export async function exec({ options, words, server, after }: CommandArguments):
 }
 
 function runProgram(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
-  return new Promise((resolve) => {
-    const child = spawn(program, args, { stdio: "inherit", env });
-    const pass = (signal: NodeJS.Signals): void => {
-      // a terminal sends it to the command, too
-      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
-    };
-    for (const signal of FORWARDED) process.on(signal, pass);
-    const end = (status: number): void => {
-      for (const signal of FORWARDED) process.off(signal, pass);
-      resolve(status);
-    };
-    child.once("error", (error) => {
-      process.stderr.write(`regears: ${program} can not be run: ${error.message}\n`);
-      end(NOT_FOUND);
+  const child = spawn(program, args, { stdio: "inherit", env });
+  const pass = (signal: NodeJS.Signals): void => {
+    // a terminal sends it to the command, too
+    if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+  };
+  const ended = (): Promise<number> =>
+    new Promise((resolve) => {
+      child.once("error", (error) => {
+        process.stderr.write(`regears: ${program} can not be run: ${error.message}\n`);
+        resolve(NOT_FOUND);
+      });
+      child.once("close", (code, signal) => resolve(signal === null ? Number(code) : statusOf(signal)));
     });
-    child.once("close", (code, signal) => end(code ?? BY_SIGNAL + (signal === null ? 0 : constants.signals[signal])));
-  });
+  return whileTold(pass, ended);
 }

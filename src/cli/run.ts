@@ -1,8 +1,8 @@
 /** `regears run FILE [ARG …]`. */
 import { existsSync, readFileSync } from "node:fs";
-import { constants } from "node:os";
 import { basename } from "node:path";
 import { ConfigError } from "../config.ts";
+import { statusOf, whileTold } from "./ending-signals.ts";
 import { ProgressLine } from "./progress-line.ts";
 import type { CommandArguments } from "./program-commands.ts";
 import { readableError, type ScriptText } from "./python-text.ts";
@@ -10,12 +10,6 @@ import { type ResultForm, resultLine } from "./result-lines.ts";
 import { runScript, type ScriptOutcome, scriptOf } from "./run-script.ts";
 import { whenChanged } from "./watch.ts";
 import { checkServerOptions, withServer } from "./with-server.ts";
-
-/** What asks a run to end: Ctrl-C, whoever manages the process, a terminal that is closed. */
-const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
-/** The exit status of what a signal has ended, in the way of shells. */
-const statusOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];
 
 /** The program is deaf to this signal by itself, for a server takes it for something else. */
 const hangUp = (): never => process.exit(statusOf("SIGHUP"));
@@ -116,21 +110,15 @@ async function once(task: Run): Promise<number> {
     process.stderr.write("aborting the execution\n");
     abort.abort();
   };
-  for (const signal of ENDING) process.on(signal, interrupt);
-  try {
-    const failed = await execute(task, abort.signal);
-    return status || (failed ? 1 : 0);
-  } finally {
-    for (const signal of ENDING) process.off(signal, interrupt);
-  }
+  const failed = await whileTold(interrupt, () => execute(task, abort.signal));
+  return status || (failed ? 1 : 0);
 }
 
 /** Runs it again and again, until Ctrl-C. */
 async function watch(task: Run): Promise<number> {
   const end = new AbortController();
   const interrupt = (): void => end.abort();
-  for (const signal of ENDING) process.on(signal, interrupt);
-  try {
+  return whileTold(interrupt, async () => {
     while (!end.signal.aborted) {
       const changed = whenChanged(task.file, end.signal);
       await execute(task, end.signal).catch(tellOnly);
@@ -138,9 +126,7 @@ async function watch(task: Run): Promise<number> {
       await changed;
     }
     return 0;
-  } finally {
-    for (const signal of ENDING) process.off(signal, interrupt);
-  }
+  });
 }
 
 /** The file may be gone for a moment, or the server restarted: the next change is another chance. */
