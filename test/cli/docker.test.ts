@@ -154,6 +154,9 @@ describe("the entrypoint", () => {
 describe("the Dockerfile", () => {
   const text = readFileSync(`${root}Dockerfile`, "utf8");
   const ignore = readFileSync(`${root}.dockerignore`, "utf8").split("\n");
+  /** What steps of it copy out of the context. */
+  const copiedBy = (steps: string): string[] =>
+    [...steps.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(([, words = ""]) => words.split(" "));
 
   it("has the programs under the names of Redis and of Valkey", () => {
     const links = [...text.matchAll(/ln -s \/app\/(\S+) \/usr\/local\/bin\/(\S+)/g)].map(([, to = "", name]) => [
@@ -171,8 +174,8 @@ describe("the Dockerfile", () => {
   });
 
   it("has all that the build needs", { timeout: 120_000 }, async () => {
-    const [first = ""] = text.split(/^FROM (?=.*\n(?!.*AS build))/m).filter((stage) => stage.includes("npm run build"));
-    const copied = [...first.matchAll(/^COPY (.*) \S+$/gm)].flatMap(([, words = ""]) => words.split(" "));
+    const stage = text.split(/^FROM /m).find((one) => one.includes("npm run build"));
+    const copied = copiedBy(stage ?? "");
     expect(copied).toContain("src");
     const folder = newFolder();
     for (const name of copied) cpSync(`${root}${name}`, join(folder, name), { recursive: true });
@@ -183,7 +186,7 @@ describe("the Dockerfile", () => {
   });
 
   it("copies only what is in its context", () => {
-    const copied = [...text.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(([, words = ""]) => words.split(" "));
+    const copied = copiedBy(text);
     expect(copied.length).toBeGreaterThan(5);
     expect(copied.filter((name) => !ignore.includes(`!${name}`))).toEqual([]);
   });

@@ -6,6 +6,9 @@ import { until } from "../support/waiting.ts";
 const setting = useServer();
 const top = async (...options: string[]): Promise<Record<string, Value>[]> =>
   ((await setting().client.call("RG.TOP", ...options)) as Value[]).map(fields);
+/** Begins an execution. @returns its id */
+const begin = async (script: string): Promise<string> =>
+  String(await setting().client.call("RG.PYEXECUTE", script, "UNBLOCKING"));
 
 describe("RG.TOP", () => {
   it("shows what runs, longest first, with what it belongs to", async () => {
@@ -13,7 +16,7 @@ describe("RG.TOP", () => {
     const script = "import time\nGB('ShardsIDReader').map(lambda r: time.sleep(60)).filter(lambda r: r).run()";
     const first = await client.call("RG.PYEXECUTE", script, "UNBLOCKING", "ID", "sleeper", "DESCRIPTION", "sleeps");
     await until(async () => (await top()).some(({ place }) => place === "running"));
-    const second = await client.call("RG.PYEXECUTE", script, "UNBLOCKING");
+    const second = await begin(script);
     await until(async () => (await top()).length === 2);
     const [one, two] = await top();
     expect([one?.executionId, two?.executionId]).toEqual([first, second]);
@@ -31,11 +34,7 @@ describe("RG.TOP", () => {
 
   it("counts the time on, and stops at the end", async () => {
     const { client } = setting();
-    const id = (await client.call(
-      "RG.PYEXECUTE",
-      "import time\nGB('ShardsIDReader').map(lambda r: time.sleep(60)).run()",
-      "UNBLOCKING",
-    )) as string;
+    const id = await begin("import time\nGB('ShardsIDReader').map(lambda r: time.sleep(60)).run()");
     const elapsed = async (): Promise<number> => Number((await top("ID", id))[0]?.elapsed_ms);
     await until(async () => (await elapsed()) > 20);
     await client.call("RG.ABORTEXECUTION", id);
@@ -81,13 +80,11 @@ describe("RG.TOP", () => {
       "    while n < r * 10_000_000:",
       "        n += 1",
       "    return n",
-      "GB('PythonReader').map(lambda r: int(r)).map(spin).run(lambda: iter(()))",
+      "def generate():",
+      "    yield 100",
+      "GB('PythonReader').map(lambda r: int(r)).map(spin).run(generate)",
     ].join("\n");
-    const id = (await client.call(
-      "RG.PYEXECUTE",
-      script.replace("lambda: iter(())", "generate").replace("GB", "def generate():\n    yield 100\nGB"),
-      "UNBLOCKING",
-    )) as string;
+    const id = await begin(script);
     const seen = await until(async () => {
       const [one] = await top("ID", id);
       return typeof one?.stack === "string" && one.stack.includes("in spin") ? one : undefined;
@@ -103,14 +100,10 @@ describe("RG.TOP", () => {
 
   it("shows the stack of code that sleeps, waits for the engine, or runs in the body of a script", async () => {
     const { client } = setting();
-    const slept = (await client.call(
-      "RG.PYEXECUTE",
-      "import time\ndef nap(r):\n    time.sleep(60)\nGB('ShardsIDReader').foreach(nap).run()",
-      "UNBLOCKING",
-    )) as string;
+    const slept = await begin("import time\ndef nap(r):\n    time.sleep(60)\nGB('ShardsIDReader').foreach(nap).run()");
     await until(async () => String((await top("ID", slept))[0]?.stack).includes("line 3, in nap"));
     await client.call("RG.ABORTEXECUTION", slept);
-    const body = (await client.call("RG.PYEXECUTE", "while True:\n    execute('GET', 'k')", "UNBLOCKING")) as string;
+    const body = await begin("while True:\n    execute('GET', 'k')");
     await until(async () => String((await top("ID", body))[0]?.stack).includes('File "<string>", line 2, in <module>'));
     await client.call("RG.ABORTEXECUTION", body);
   });
@@ -118,11 +111,9 @@ describe("RG.TOP", () => {
   it("changes nothing of what runs, however often it is asked", async () => {
     const { client, connect } = setting();
     const other = await connect();
-    const script =
-      "GB('PythonReader').map(lambda r: execute('INCR', 'n')).filter(lambda r: r % 1000 == 0).run(lambda: [(yield n) for n in range(0)])";
     const counting =
       "def all():\n    for n in range(20000):\n        yield n\n" +
-      script.replace("lambda: [(yield n) for n in range(0)]", "all");
+      "GB('PythonReader').map(lambda r: execute('INCR', 'n')).filter(lambda r: r % 1000 == 0).run(all)";
     const running = client.call("RG.PYEXECUTE", counting);
     let over = false;
     void running.then(() => {
@@ -137,11 +128,9 @@ describe("RG.TOP", () => {
 
   it("tells how many records were read also when the interpreter sends so many results that it can not be asked", async () => {
     const { client } = setting();
-    const id = (await client.call(
-      "RG.PYEXECUTE",
+    const id = await begin(
       "def many():\n    n = 0\n    while n < 1000000:\n        yield n\n        n += 1\nGB('PythonReader').map(lambda n: n).run(many)",
-      "UNBLOCKING",
-    )) as string;
+    );
     const counted: Record<string, Value>[] = [];
     for (let seen: Record<string, Value> | undefined; seen?.place !== "ended"; ) {
       [seen] = await top("NOSTACK", "ID", id);
@@ -167,44 +156,38 @@ describe("RG.TOP", () => {
       await client.call("XADD", "stream", "*", "n", String(n));
     }
     const script = `import time\nnapped = [0]\ndef numbers():\n    for n in range(300): yield n\ndef nap(r):\n    napped[0] += 1\n    if napped[0] == 270: time.sleep(60)\n    return 1\n${flow}`;
-    const id = (await client.call("RG.PYEXECUTE", script, "UNBLOCKING")) as string;
+    const id = await begin(script);
     const running = await until(async () => (await top("ID", id)).find(({ records }) => Number(records) >= 270));
     expect(running).toMatchObject({ records: 270, counts: [270], steps: ["map", "text", "collect"], step: 1 });
     await client.call("RG.ABORTEXECUTION", id);
-    const whole = (await client.call("RG.PYEXECUTE", script.replace("== 270", "< 0"), "UNBLOCKING")) as string;
+    const whole = await begin(script.replace("== 270", "< 0"));
     await client.call("RG.GETRESULTSBLOCKING", whole);
     expect((await top("ID", whole))[0]).toMatchObject({ records: 300, counts: [300] });
-    await client.call("FLUSHALL");
   });
 
   it("counts the records of a count, of one that waits, and none of errors", async () => {
     const { client } = setting();
     for (let n = 0; n < 10; n++) await client.call("SET", `key:${n}`, "x");
-    const run = async (script: string): Promise<string> =>
-      (await client.call("RG.PYEXECUTE", script, "UNBLOCKING")) as string;
-    const counted = await run("GB().count().run()");
+    const counted = await begin("GB().count().run()");
     await client.call("RG.GETRESULTSBLOCKING", counted);
     expect((await top("ID", counted))[0]?.records).toBe(10);
-    const wrong = await run("def all():\n    yield 1\n    yield 2\n    1 / 0\nGB('PythonReader').run(all)");
+    const wrong = await begin("def all():\n    yield 1\n    yield 2\n    1 / 0\nGB('PythonReader').run(all)");
     await client.call("RG.GETRESULTSBLOCKING", wrong);
     expect((await top("ID", wrong))[0]).toMatchObject({ records: 2, errors: 1 });
-    const waits = await run(
+    const waits = await begin(
       "import asyncio\nasync def wait(r):\n    await asyncio.sleep(60)\nGB().map(wait).run('key:*')",
     );
     const waiting = await until(async () => (await top("ID", waits)).find(({ place }) => place === "waiting"));
     expect(waiting.records).toBeGreaterThan(0);
     await client.call("RG.ABORTEXECUTION", waits);
-    await client.call("FLUSHALL");
   });
 
   it("with profiling counts the records of each step", async () => {
     const { client } = setting();
     await client.call("RG.CONFIGSET", "ProfileExecutions", "1");
-    const id = (await client.call(
-      "RG.PYEXECUTE",
+    const id = await begin(
       "def all():\n    for n in range(10):\n        yield n\nGB('PythonReader').filter(lambda r: r % 2).flatmap(lambda r: [r, r]).count().run(all)",
-      "UNBLOCKING",
-    )) as string;
+    );
     await client.call("RG.GETRESULTSBLOCKING", id);
     await client.call("RG.CONFIGSET", "ProfileExecutions", "0");
     const [one] = await top("ID", id);
