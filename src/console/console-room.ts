@@ -9,7 +9,7 @@ import { type ConsoleOptions, ConsoleServer } from "./console-server.ts";
 import { History } from "./history.ts";
 import type { Figures } from "./page/wire.ts";
 import { LogStreams } from "./log-streams.ts";
-import { Monitoring } from "./monitoring.ts";
+import { Monitoring, type Shown } from "./monitoring.ts";
 import { Slowest } from "./slowest.ts";
 import { consoleTls } from "./console-tls.ts";
 
@@ -19,12 +19,6 @@ interface Serving {
   readonly protects: boolean;
   readonly authRequired: boolean;
   isLocal: ConsoleOptions["isLocal"];
-}
-
-/** What monitoring asks for. */
-interface Shown {
-  prometheus(): string;
-  problem(): string | undefined;
 }
 
 /** What a request has besides a script: the other options, and JSON's escapes. */
@@ -67,7 +61,7 @@ export function consoleRoom(
     history: new History(figures),
     logs: new LogStreams(scriptLog),
     slowest,
-    monitoring: new Monitoring({ metrics: () => shown.prometheus(), problem: () => shown.problem(), authRequired }),
+    monitoring: new Monitoring(shown, authRequired),
     isLocal: (socket) => serving.isLocal(socket),
     protects: () => serving.protects,
     authRequired,

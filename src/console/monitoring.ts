@@ -3,32 +3,34 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Refusal } from "./guard.ts";
 import type { Logins } from "./logins.ts";
 
-interface MonitoringOptions {
-  /** All figures, in the format of Prometheus. */
-  readonly metrics: () => string;
-  /** Why not everything is answered; undefined when it is. */
-  readonly problem: () => string | undefined;
-  /** Is there a password? */
-  readonly authRequired: () => boolean;
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly text: string;
 }
 
-const TEXT = "text/plain; charset=utf-8";
-const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+/** What is answered at `metrics-port`. */
+export interface Shown {
+  health(): Answer;
+  metrics(): Answer;
+}
 
 export class Monitoring {
-  readonly #options: MonitoringOptions;
+  readonly #shown: Shown;
+  readonly #authRequired: () => boolean;
 
-  constructor(options: MonitoringOptions) {
-    this.#options = options;
+  /** @param authRequired is there a password? */
+  constructor(shown: Shown, authRequired: () => boolean) {
+    this.#shown = shown;
+    this.#authRequired = authRequired;
   }
 
   health(response: ServerResponse): void {
-    const problem = this.#options.problem();
-    response.writeHead(problem === undefined ? 200 : 503, { "content-type": TEXT }).end(`${problem ?? "ready"}\n`);
+    send(response, this.#shown.health());
   }
 
   figures(response: ServerResponse): void {
-    response.writeHead(200, { "content-type": PROMETHEUS_TYPE }).end(this.#options.metrics());
+    send(response, this.#shown.metrics());
   }
 
   /** Who asks, by what a program sends with each request (`basic_auth` of Prometheus). */
@@ -39,10 +41,14 @@ export class Monitoring {
   /** Why somebody without a cookie gets no figures; undefined: they get them. */
   async refusal(request: IncomingMessage, logins: Logins): Promise<Refusal | undefined> {
     const given = credentialsOf(request);
-    if (!given) return this.#options.authRequired() ? UNKNOWN : undefined;
+    if (!given) return this.#authRequired() ? UNKNOWN : undefined;
     const text = await logins.refusal(given.user, given.password, request.socket.remoteAddress ?? "");
     return text === undefined ? undefined : { status: 401, text };
   }
+}
+
+function send(response: ServerResponse, { status, type, text }: Answer): void {
+  response.writeHead(status, { "content-type": type }).end(text);
 }
 
 const UNKNOWN: Refusal = { status: 401, text: "NOAUTH send user and password (basic authentication)" };

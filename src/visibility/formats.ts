@@ -1,6 +1,7 @@
 /** The figures as texts: for Prometheus, and as a section of INFO. */
 import type { Metric, Sample } from "./metrics.ts";
 
+export const TEXT_TYPE = "text/plain; charset=utf-8";
 export const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 /** Prometheus' text format, https://prometheus.io/docs/instrumenting/exposition_formats/ */

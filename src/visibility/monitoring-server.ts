@@ -1,14 +1,20 @@
 /** The HTTP port for monitoring: `/metrics` and `/healthz`, and nothing else. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { listening } from "../listening.ts";
-import { PROMETHEUS_TYPE } from "./formats.ts";
+import { TEXT_TYPE } from "./formats.ts";
+
+/** What is answered to `/metrics` and `/healthz`, here and at the port of the console. */
+export interface MonitoringAnswer {
+  readonly status: number;
+  readonly type: string;
+  readonly text: string;
+}
 
 interface MonitoringOptions {
   readonly port: number;
   readonly bind: string;
-  readonly metrics: () => string;
-  /** Undefined when the server is ready, else why it is not. */
-  readonly problem: () => string | undefined;
+  readonly metrics: () => MonitoringAnswer;
+  readonly health: () => MonitoringAnswer;
 }
 
 /** Whoever is here asks small questions and reads the answer. */
@@ -46,25 +52,23 @@ export class MonitoringServer {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
-    const send = (status: number, text: string, type = "text/plain; charset=utf-8"): void => {
+    const send = ({ status, type, text }: MonitoringAnswer): void => {
       response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(text);
     };
     if (request.method !== "GET" && request.method !== "HEAD") {
       response.setHeader("allow", "GET, HEAD");
-      send(405, "only GET\n");
+      send({ status: 405, type: TEXT_TYPE, text: "only GET\n" });
       return;
     }
     switch (request.url?.split("?")[0]) {
       case "/metrics":
-        send(200, this.#options.metrics(), PROMETHEUS_TYPE);
+        send(this.#options.metrics());
         break;
-      case "/healthz": {
-        const problem = this.#options.problem();
-        send(problem === undefined ? 200 : 503, `${problem ?? "ready"}\n`);
+      case "/healthz":
+        send(this.#options.health());
         break;
-      }
       default:
-        send(404, "there are /metrics and /healthz\n");
+        send({ status: 404, type: TEXT_TYPE, text: "there are /metrics and /healthz\n" });
     }
   }
 }

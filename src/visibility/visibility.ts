@@ -3,8 +3,8 @@ import type { Engine } from "../engine/engine.ts";
 import { NODE_ID } from "../executions/ids.ts";
 import type { SlowExecution } from "../executions/supervisor.ts";
 import type { Logger } from "../log.ts";
-import { infoLines, prometheusText } from "./formats.ts";
-import { MonitoringServer } from "./monitoring-server.ts";
+import { infoLines, PROMETHEUS_TYPE, prometheusText, TEXT_TYPE } from "./formats.ts";
+import { type MonitoringAnswer, MonitoringServer } from "./monitoring-server.ts";
 import { collectMetrics, collectTotals, type MetricSources } from "./metrics.ts";
 
 interface VisibilityOptions extends Omit<MetricSources, "problem" | "engineUp" | "slowExecutions" | "engine"> {
@@ -30,15 +30,15 @@ export class Visibility {
     this.#sources = {
       ...options,
       engine: engine.description,
-      problem: () => this.problem(),
+      problem: () => this.#problem(),
       engineUp: () => this.#engineUp,
       slowExecutions: () => slow.count,
     };
     this.#http = new MonitoringServer({
       port: options.port,
       bind: options.bind,
-      metrics: () => this.prometheus(),
-      problem: () => this.problem(),
+      metrics: () => this.metrics(),
+      health: () => this.health(),
     });
   }
 
@@ -52,7 +52,7 @@ export class Visibility {
   }
 
   /** Why not everything is answered; undefined when it is. */
-  problem(): string | undefined {
+  #problem(): string | undefined {
     if (this.phase !== "ready") return `the server is ${this.phase}`;
     if (!this.#engineUp) return "the engine is not reachable";
     const { interpreters } = this.#options.interpreters();
@@ -60,15 +60,21 @@ export class Visibility {
     return undefined;
   }
 
+  /** Whether everything is answered, for `/healthz`. */
+  health(): MonitoringAnswer {
+    const problem = this.#problem();
+    return { status: problem === undefined ? 200 : 503, type: TEXT_TYPE, text: `${problem ?? "ready"}\n` };
+  }
+
   /** All figures, in the format of Prometheus. */
-  prometheus(): string {
-    return prometheusText(collectMetrics(this.#sources));
+  metrics(): MonitoringAnswer {
+    return { status: 200, type: PROMETHEUS_TYPE, text: prometheusText(collectMetrics(this.#sources)) };
   }
 
   /** The lines of the section `regears` of INFO. */
   infoLines(): string[] {
     const { version, engine, engineHolder } = this.#sources;
-    const state = this.problem() ?? "ready";
+    const state = this.#problem() ?? "ready";
     const holder = engineHolder()?.name ?? "nobody";
     const first = [`version:${version}`, `engine:${engine}`, `state:${state}`, `engine_holder:${holder}`];
     return [...first, ...infoLines(collectTotals(this.#sources))];
