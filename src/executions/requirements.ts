@@ -86,10 +86,9 @@ export class Requirements {
   }
 
   #prepare(session: Session, force: boolean): Promise<void> | undefined {
-    const { packages } = this.#options;
     const { requirements } = session;
     session.installationNeeded = requirements.some((name) => force || !this.find(name));
-    const wanted = requirements.filter((name) => packages.mayReplaceBuiltIn || !packages.isBuiltIn(name));
+    const wanted = this.#options.packages.toInstall(requirements);
     return wanted.length === 0 ? undefined : this.#install(session, wanted, force);
   }
 

@@ -34,7 +34,7 @@ export class Packages {
   }
 
   /** Is there a place that the operator has named where the real packages may be of what comes with the server? */
-  get mayReplaceBuiltIn(): boolean {
+  get #mayReplaceBuiltIn(): boolean {
     const { packagesDir, pyodidePackages, indexUrl } = this.#options.settings;
     return packagesDir !== "" || [pyodidePackages, indexUrl].some((one) => one !== "" && one !== "no");
   }
@@ -46,13 +46,18 @@ export class Packages {
     return name !== undefined && BUILT_IN.has(name.toLowerCase().replaceAll(/[._-]+/g, "-"));
   }
 
+  /** Those of these requirements that something has to be installed for. */
+  toInstall(requirements: readonly string[]): string[] {
+    return requirements.filter((one) => this.#mayReplaceBuiltIn || !this.isBuiltIn(one));
+  }
+
   /**
    * Installs what `preload` names.
    * @returns undefined when it names nothing that has to be installed
    * @throws InternalError when it can not be had
    */
   async preload(): Promise<Preload | undefined> {
-    const wanted = this.#options.settings.preload.filter((one) => this.mayReplaceBuiltIn || !this.isBuiltIn(one));
+    const wanted = this.toInstall(this.#options.settings.preload);
     if (wanted.length === 0) return undefined;
     try {
       return await (await this.#ready()).preload(wanted);
