@@ -12,6 +12,7 @@ import { clientLibraries } from "../test/connections/support.ts";
 import type { Client } from "../test/support/client.ts";
 import { figure } from "../test/support/figures.ts";
 import { removeFolders } from "../test/support/folders.ts";
+import { until } from "../test/support/waiting.ts";
 import { measuredOn } from "./measured-on.ts";
 
 const MESSAGES = 10_000;
@@ -30,7 +31,7 @@ async function seconds(client: Client, driver: string, batch: number): Promise<n
   const begun = performance.now();
   const script = EXAMPLE.replace("batch=1000", `batch=${batch}`);
   await client.call("RG.PYEXECUTE", script, "ID", `b${batch}`, "REQUIREMENTS", driver);
-  while ((await client.call("XLEN", "payments")) !== 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until(async () => (await client.call("XLEN", "payments")) === 0, "the stream is empty");
   return (performance.now() - begun) / 1000;
 }
 
