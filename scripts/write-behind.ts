@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
+import { spread } from "../bench/statistics.ts";
 import { KINDS, startBeside } from "../test/connections/databases.ts";
 import { clientLibraries } from "../test/connections/support.ts";
 import type { Client } from "../test/support/client.ts";
@@ -35,6 +36,8 @@ async function seconds(client: Client, driver: string, batch: number): Promise<n
   return (performance.now() - begun) / 1000;
 }
 
+const shown = (rate: number): string => Math.round(rate).toLocaleString("en");
+
 process.env.REGEARS_FIGURES ??= fileURLToPath(new URL("../bench/results/write-behind", import.meta.url));
 process.on("exit", removeFolders);
 const { wheels, missing } = clientLibraries();
@@ -55,11 +58,12 @@ for (const { name, scheme, driver, program, start } of KINDS) {
     for (const batch of [100, 1000]) {
       const rates = [];
       for (let round = 0; round < ROUNDS; round++) rates.push(MESSAGES / (await seconds(client, driver, batch)));
-      const [least, middle, most] = rates
-        .toSorted((a, b) => a - b)
-        .map((rate) => Math.round(rate).toLocaleString("en"));
       const what = `${MESSAGES} messages of a stream to ${name} by ${driver}, in batches of ${batch}`;
-      figure(`${driver}-${batch}`, what, `${middle} a second (${least}–${most} in ${ROUNDS} rounds)`);
+      figure(
+        `${driver}-${batch}`,
+        what,
+        `${shown(spread(rates).median)} a second (${shown(Math.min(...rates))}–${shown(Math.max(...rates))} in ${ROUNDS} rounds)`,
+      );
     }
   } finally {
     client.close();
