@@ -1,11 +1,12 @@
 /** The server as a part of other programs, and files that are named relative to where a program was started. */
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
+import { hasOpenssl, selfSigned, withoutOpenssl } from "../support/certificates.ts";
 import { freePort } from "../support/ports.ts";
 import { newFolder } from "../support/folders.ts";
 
@@ -100,21 +101,9 @@ describe("createServer", () => {
   });
 });
 
-const hasOpenssl = ((): boolean => {
-  try {
-    execFileSync("openssl", ["version"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-})();
-
-describe.skipIf(!hasOpenssl)(`relative certificates${hasOpenssl ? "" : " (skipped: no openssl)"}`, () => {
+describe.skipIf(!hasOpenssl)(`relative certificates${withoutOpenssl}`, () => {
   beforeAll(() => {
-    const words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
-    execFileSync("openssl", [...words.split(" "), "-keyout", "key.pem", "-out", "cert.pem"], {
-      ...{ cwd: folder, stdio: "ignore" },
-    });
+    selfSigned(folder);
     mkdirSync(join(folder, "data"), { recursive: true });
   });
 

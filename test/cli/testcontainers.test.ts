@@ -8,12 +8,13 @@
  *   Python  testcontainers 4           redis-server --requirepass …; waits for redis-cli ping
  *   .NET    Testcontainers.Redis 4     waits for redis-cli ping; runs scripts by redis-cli --eval
  */
-import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { selfSigned } from "../support/certificates.ts";
 import { freePort } from "../support/ports.ts";
 import { newFolder } from "../support/folders.ts";
 
@@ -102,10 +103,7 @@ describe.skipIf(process.platform === "win32")("the image under Testcontainers", 
   it("for Go and .NET: a configuration file, a level of the log, snapshots, TLS; scripts", async () => {
     const file = join(image, "redis.conf");
     writeFileSync(file, "bind 0.0.0.0\nprotected-mode no\nmaxmemory 256mb\nmaxmemory-policy allkeys-lru\n");
-    const words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
-    execFileSync("openssl", [...words.split(" "), "-keyout", "key.pem", "-out", "cert.pem"], {
-      ...{ cwd: image, stdio: "ignore" },
-    });
+    selfSigned(image);
     const tlsPort = String(await freePort());
     const certificates = ["cert", "key", "ca-cert"].flatMap((name) => [
       `--tls-${name}-file`,

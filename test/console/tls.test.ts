@@ -1,29 +1,17 @@
 /** The console's port with TLS. */
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { request } from "node:https";
-import { join } from "node:path";
 import { expect, it } from "vitest";
+import { hasOpenssl, selfSigned, withoutOpenssl } from "../support/certificates.ts";
 import { newFolder } from "../support/folders.ts";
 import { freePort } from "../support/ports.ts";
 import { runRegears, startRegears } from "../support/regears.ts";
 
-const folder = newFolder();
-const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-execFileSync(
-  "openssl",
-  [
-    ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2"],
-    ...["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
-  ],
-  { stdio: "ignore" },
-);
-
-const ask = (port: number, path: string, body?: string) =>
+const ask = (port: number, ca: Buffer, path: string, body?: string) =>
   new Promise<{ status: number | undefined; text: string; cookie: string }>((resolve, reject) => {
     const headers = { origin: `https://127.0.0.1:${port}`, "content-type": "application/json" };
     const asked = request(
-      { host: "127.0.0.1", port, path, method: body === undefined ? "GET" : "POST", headers, ca: readFileSync(cert) },
+      { host: "127.0.0.1", port, path, method: body === undefined ? "GET" : "POST", headers, ca },
       (response) => {
         let text = "";
         response.on("data", (bytes: Buffer) => {
@@ -36,14 +24,16 @@ const ask = (port: number, path: string, body?: string) =>
     asked.on("error", reject).end(body);
   });
 
-it("serves the page by TLS, with a cookie that goes no other way", async () => {
+it.skipIf(!hasOpenssl)(`serves the page by TLS, with a cookie that goes no other way${withoutOpenssl}`, async () => {
+  const { key, cert } = selfSigned(newFolder());
+  const ca = readFileSync(cert);
   const port = await freePort();
   const server = await startRegears([
     ...["--http-port", String(port), "--http-tls", "yes", "--tls-cert-file", cert, "--tls-key-file", key],
   ]);
   try {
-    expect((await ask(port, "/")).text).toContain("<title>Regears</title>");
-    const { status, cookie } = await ask(port, "/api/login", "{}");
+    expect((await ask(port, ca, "/")).text).toContain("<title>Regears</title>");
+    const { status, cookie } = await ask(port, ca, "/api/login", "{}");
     expect(status).toBe(200);
     expect(cookie).toMatch(/; HttpOnly; SameSite=Strict; Path=\/; Secure$/);
     await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toThrow();

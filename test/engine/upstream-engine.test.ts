@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
@@ -11,6 +10,7 @@ import { findRedisServer, type RedisServer, startRedisServer } from "../support/
 import { newFolder } from "../support/folders.ts";
 import { engineCases, plain } from "./engine.cases.ts";
 import { RawConnection } from "./raw-connection.ts";
+import { hasOpenssl, selfSigned, withoutOpenssl } from "../support/certificates.ts";
 import { freePort } from "../support/ports.ts";
 
 const redis = findRedisServer();
@@ -260,10 +260,7 @@ describe.skipIf(tools !== "")(`UpstreamEngine by TLS${tools}`, () => {
 
   beforeAll(async () => {
     folder = newFolder();
-    const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-    const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
-    const files = ["-keyout", key, "-out", cert, "-days", "2", "-nodes"];
-    execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", ...files, ...subject], { stdio: "ignore" });
+    const { key, cert } = selfSigned(folder);
     ca = readFileSync(cert, "utf8");
     tlsPort = await freePort();
     const files2 = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert];
@@ -304,11 +301,7 @@ describe.skipIf(tools !== "")(`UpstreamEngine by TLS${tools}`, () => {
 /** Why TLS can not be tested here, as the end of a title; empty when it can. */
 function findTlsTools(): string {
   if (!redis.path) return redis.skipped;
-  try {
-    execFileSync("openssl", ["version"], { stdio: "ignore" });
-  } catch {
-    return " (skipped: no openssl)";
-  }
+  if (!hasOpenssl) return withoutOpenssl;
   // The options exist only in a program that was built with TLS.
   return readFileSync(redis.path).includes("tls-auth-clients") ? "" : " (skipped: this redis-server has no TLS)";
 }
