@@ -1,7 +1,7 @@
 /** What a server takes that has nothing to do. The bounds are wide: they are to find copies that somebody has kept. */
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { callOnce } from "../support/client.ts";
+import { pidOf, residentBytes } from "../support/processes.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 
 const REST_MB = 225;
@@ -16,10 +16,7 @@ describe.skipIf(process.platform !== "linux")("memory at rest", () => {
   });
   afterAll(() => server.stop());
 
-  const resident = (): number => {
-    const [, kilobytes] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${server.process.pid}/status`, "utf8")) ?? [];
-    return Number(kilobytes) / 1024;
-  };
+  const resident = (): number => residentBytes(pidOf(server)) / 1024 / 1024;
   it("is small, and grows by little for each further interpreter", async () => {
     await vi.waitFor(() => expect(resident()).toBeLessThan(REST_MB), { timeout: 30_000, interval: 250 });
     for (const name of ["a", "b", "c"]) {

@@ -1,10 +1,10 @@
 /** Clients and scripts that make the server hold more than it should: what it holds, and how long others wait meanwhile. */
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Client, connectClient } from "../support/client.ts";
 import { until } from "../support/waiting.ts";
 import { pingsDuring } from "../support/ping-probe.ts";
 import { connectPlain, request } from "../support/plain-client.ts";
+import { pidOf, residentBytes } from "../support/processes.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 
 const MB = 1024 * 1024;
@@ -23,8 +23,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 /** What the server's process holds, in bytes. */
-const memory = (): number =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.process.pid}/status`, "utf8"))?.[1]) * 1024;
+const memory = (): number => residentBytes(pidOf(server));
 
 /** Waits until the engine carries out none of these commands any more, though it does others 500 times in between. */
 async function untilNothingIsDone(names: readonly string[]): Promise<void> {

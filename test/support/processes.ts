@@ -29,8 +29,11 @@ export function sockets(pid: number): number {
   return kinds.filter((kind) => kind.startsWith("socket:")).length;
 }
 
-/** Memory of a process now, in MB. */
-export function residentMb(pid: number): number {
+/** Memory of a process now, in bytes. */
+export function residentBytes(pid: number): number {
   const [, kb] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1")) ?? [];
-  return Math.round(Number(kb) / 1024);
+  return Number(kb) * 1024;
 }
+
+/** The same in MB. */
+export const residentMb = (pid: number): number => Math.round(residentBytes(pid) / 1024 / 1024);
