@@ -7,7 +7,7 @@
  * users with all rights pass, and the user whose rights the server acts with anyway.
  */
 import { andThen, type Maybe } from "../maybe.ts";
-import { isError, scalarText, splitAggregate } from "../resp/frames.ts";
+import { fieldsOf, isError, scalarText, splitAggregate } from "../resp/frames.ts";
 import { EngineClosed, type EngineClient, encodeCommand } from "./engine-client.ts";
 import { ENGINE_DOWN } from "./engine.ts";
 import { LastingClient } from "./lasting-client.ts";
@@ -146,9 +146,9 @@ export class UserRights {
 
   #judge(user: string, reply: Buffer): Standing {
     if (!isError(reply)) {
-      const fields = splitAggregate(reply)?.children;
-      if (!fields || fields.length === 0) return { refused: `NOPERM User '${user}' does not exist` };
-      return hasAllRights(fields) ? "all" : "some";
+      const { children } = splitAggregate(reply) ?? {};
+      if (!children || children.length === 0) return { refused: `NOPERM User '${user}' does not exist` };
+      return hasAllRights(reply) ? "all" : "some";
     }
     // an engine without users at all
     if (/^ERR unknown command/i.test(scalarText(reply))) return "all";
@@ -195,18 +195,17 @@ const word = (bytes: Uint8Array | undefined): string =>
     .toLowerCase();
 
 /** Reads ACL GETUSER. What was a list before Redis 7 is a text since then. */
-function hasAllRights(reply: readonly Buffer[]): boolean {
-  const fields = new Map<string, Buffer>();
-  for (let at = 0; at + 1 < reply.length; at += 2) fields.set(scalarText(reply[at]), reply[at + 1] ?? Buffer.alloc(0));
+function hasAllRights(reply: Buffer): boolean {
+  const field = fieldsOf(reply);
   const is = (name: string, ...accepted: readonly string[]): boolean => {
-    const value = fields.get(name);
+    const value = field(name);
     // an older engine does not limit what it does not know
     if (value === undefined) return true;
     const words = splitAggregate(value)?.children.map((child) => scalarText(child)) ?? [scalarText(value)];
     return accepted.includes(words.join(" "));
   };
   return (
-    fields.has("commands") &&
+    field("commands") !== undefined &&
     is("commands", "+@all") &&
     is("keys", "~*", "*") &&
     is("channels", "&*", "*") &&
