@@ -6,7 +6,7 @@ import { AtomicBlocks, type AtomicBlocksOptions } from "./atomic-blocks.ts";
 import { okReply } from "./call-reply.ts";
 import type { DirectAccess } from "./direct-access.ts";
 import type { Job } from "./job.ts";
-import { KeyWalks } from "./key-walks.ts";
+import { KeyWalks, type WalkRequest } from "./key-walks.ts";
 import type { CallArgs, PostArgs } from "./messages.ts";
 import { type Asking, ownerOf, PythonCommands, type PythonCommandsOptions } from "./python-commands.ts";
 import type { CallContext, CallReply, Handlers } from "./python-host.ts";
@@ -37,7 +37,7 @@ export class PythonCalls {
       this.#atomics.leave(caller.home, job);
       return okReply(null);
     },
-    keys_open: (caller, { job, ...request }) => this.#walks.open({ caller, job: caller.job(job) }, request),
+    keys_open: (caller, { job, ...request }) => this.#openWalk({ caller, job: caller.job(job) }, job, request),
     keys_next: ({ home }, { cursor }) => this.#walks.next(home, cursor),
     keys_close: ({ home }, { cursor }) => this.#walks.close(home, cursor),
     config_get: (_caller, { key }) => okReply(this.#options.option(key)?.toString("utf8") ?? null),
@@ -75,6 +75,12 @@ export class PythonCalls {
     const reply = this.commands.run(asking, args, true);
     this.#options.direct?.consider(caller, ownerOf(asking), job);
     return reply;
+  }
+
+  /** The next one may read its keys in its own thread, if they are few. */
+  #openWalk(asking: Asking, job: number, request: WalkRequest): Promise<CallReply> {
+    this.#options.direct?.consider(asking.caller, ownerOf(asking), job);
+    return this.#walks.open(asking, request);
   }
 
   #log(caller: CallContext, { level, text, job, session }: PostArgs<"log">): void {

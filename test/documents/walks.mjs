@@ -45,7 +45,11 @@ const walks = {
     ["RG.TRIGGER", "get"],
   ],
   set: [["SET", "key", "1"]],
-  flow: [script("GB().map(lambda r: r['value']).run('key')")],
+  flow: [
+    // few keys would be read in Python's own thread
+    ["MSET", ...Array.from({ length: 200 }, (_, number) => [`many:${number}`, ""]).flat()],
+    script("GB().map(lambda r: r['value']).run('many:*')"),
+  ],
   event: [script("GB().foreach(lambda r: 1).register('key', mode='sync')"), ["SET", "key", "2"]],
   // the one before wants the value
   chunk: [

@@ -3,7 +3,7 @@
 import time
 from types import GeneratorType
 
-from . import calls
+from . import calls, few_keys
 from .convert import word
 from .errors import GearsError, bare_text, plain
 from .execute import execute
@@ -60,6 +60,16 @@ class KeysSource:
             yield count
 
     def _chunks(self, flow, read_value):
+        started = time.perf_counter()
+        try:
+            few = few_keys.read(flow.sender, self.pattern, self.no_scan, read_value)
+        except BaseException as error:
+            few = flow.failed(error), None, None
+        if few is not None:
+            flow.read_seconds += time.perf_counter() - started
+            yield few
+            yield _PAUSE
+            return
         reader, more, op, args = None, True, "keys_open", (self.pattern, self.no_scan, read_value, flow.handle)
         try:
             while more:
