@@ -166,7 +166,7 @@ export class Home implements CallContext, JobHome {
       state: this.ready ? (this.idle ? "idle" : "busy") : "booting",
       heapBytes: this.worker.heapBytes,
       sessions: this.sessions.size,
-      tasks: this.jobs.size,
+      jobs: this.jobs.size,
     };
   }
 

@@ -34,7 +34,7 @@ export interface InterpreterFigures {
     readonly heapBytes: number;
     /** Sessions with registrations that live in it. */
     readonly sessions: number;
-    readonly tasks: number;
+    readonly jobs: number;
   }[];
   /** Most interpreters at a time. */
   readonly limit: number;

@@ -125,9 +125,9 @@ function interpreterMetrics(figures: InterpreterFigures): Metric[] {
       each((one) => one.sessions),
     ),
     gauge(
-      "interpreter_tasks",
+      "interpreter_jobs",
       "Scripts and executions in an interpreter, waiting ones too",
-      each((one) => one.tasks),
+      each((one) => one.jobs),
     ),
     counter(
       "interpreter_restarts_total",
