@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { connectClient } from "../support/client.ts";
 import { pingsDuring } from "../support/ping-probe.ts";
+import { pidOf } from "../support/processes.ts";
 import { startRegears } from "../support/regears.ts";
 import { type Client, executions, useServer, type Value } from "../support/use-server.ts";
 import { errorOf } from "../support/errors.ts";
@@ -145,21 +146,25 @@ describe("UNBLOCKING", () => {
     const { client, server, connect } = setting();
     const other = await connect();
     let took = 0;
-    const { result: id, pings } = await pingsDuring(server.port, async () => {
-      const started = performance.now();
-      // what the same client has sent behind it keeps its place
-      const [first, echo] = await Promise.all([
-        unblocking(client, `${LONG}raise ValueError('late')`),
-        client.call("ECHO", "next"),
-      ]);
-      took = performance.now() - started;
-      expect(echo).toBe("next");
-      return first;
-    });
+    const { result: id, pings } = await pingsDuring(
+      server.port,
+      async () => {
+        const started = performance.now();
+        // what the same client has sent behind it keeps its place
+        const [first, echo] = await Promise.all([
+          unblocking(client, `${LONG}raise ValueError('late')`),
+          client.call("ECHO", "next"),
+        ]);
+        took = performance.now() - started;
+        expect(echo).toBe("next");
+        return first;
+      },
+      pidOf(server),
+    );
     expect(await errorOf(other.call("RG.GETRESULTS", id))).toBe("execution is still running");
     await other.call("SET", "go", "1");
     expect(await errorOf(other.call("RG.GETRESULTSBLOCKING", id))).toContain("ValueError: late");
-    expect(pings.slowestMs).toBeLessThan(100);
+    expect(pings.heldMs).toBeLessThan(100);
     expect(took).toBeGreaterThan(190);
   });
 

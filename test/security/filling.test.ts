@@ -8,8 +8,11 @@ import { pidOf, residentBytes } from "../support/processes.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 
 const MB = 1024 * 1024;
-/** Most milliseconds for a PING, unless this machine is so busy that ordinary commands make it wait longer: then some times that. */
-const PATIENCE_MS = Number(process.env.REGEARS_PING_LIMIT_MS ?? 100);
+/**
+ * Most milliseconds for a PING, without those in which other processes had the core. With nothing else on the machine it is
+ * less than 100; memory is slower when others use it, too. What these tests are about would take seconds.
+ */
+const PATIENCE_MS = Number(process.env.REGEARS_PING_LIMIT_MS ?? 500);
 
 let server: RunningRegears;
 let client: Client;
@@ -41,26 +44,15 @@ async function untilNothingIsDone(names: readonly string[]): Promise<void> {
   });
 }
 
-/** Ordinary commands of another client, as many as the server can carry out. */
-async function work(ms: number): Promise<void> {
-  const other = await connectClient(server.port);
-  for (const end = Date.now() + ms; Date.now() < end; ) {
-    await Promise.all(Array.from({ length: 200 }, () => other.call("INCR", "n")));
-  }
-  other.close();
-}
-
 /** Lets PINGs and the memory be watched while something happens; its pause is the time in which harm would be done. */
-async function watched(harm: () => Promise<void>): Promise<{ grown: number; slowestMs: number; limitMs: number }> {
-  const ordinary = await pingsDuring(server.port, () => work(2000));
+async function watched(harm: () => Promise<void>): Promise<{ grown: number; heldMs: number }> {
   const before = memory();
   let most = before;
   const timer = setInterval(() => {
     most = Math.max(most, memory());
   }, 5);
-  const { pings } = await pingsDuring(server.port, harm).finally(() => clearInterval(timer));
-  const limitMs = Math.max(PATIENCE_MS, 12 * ordinary.pings.slowestMs);
-  return { grown: most - before, slowestMs: pings.slowestMs, limitMs };
+  const { pings } = await pingsDuring(server.port, harm, pidOf(server)).finally(() => clearInterval(timer));
+  return { grown: most - before, heldMs: pings.heldMs };
 }
 
 describe.skipIf(process.platform !== "linux")("a client that does not read", () => {
@@ -72,13 +64,13 @@ describe.skipIf(process.platform !== "linux")("a client that does not read", () 
     async (_what, count, key) => {
       const reader = await connectPlain(server.port);
       reader.socket.pause();
-      const { grown, slowestMs, limitMs } = await watched(async () => {
+      const { grown, heldMs } = await watched(async () => {
         reader.write(Buffer.concat(Array.from({ length: count }, () => request("GET", key))));
         await untilNothingIsDone(["get"]);
       });
       reader.destroy();
       expect(grown).toBeLessThan(128 * MB);
-      expect(slowestMs).toBeLessThan(limitMs);
+      expect(heldMs).toBeLessThan(PATIENCE_MS);
     },
     60_000,
   );
@@ -118,15 +110,19 @@ it("a client that sends slow commands behind cheap ones in one piece does not ke
   const both = Buffer.concat([cheap.subarray(0, cheap.length / 5), ...Array.from({ length: 600 }, () => slow)]);
   sender.write(cheap);
   await sender.until(() => sender.pending.length === 5_000 * "$-1\r\n".length);
-  const { pings, result: allMs } = await pingsDuring(server.port, async () => {
-    const began = performance.now();
-    sender.write(both);
-    await sender.until(() => sender.pending.length === (6_000 + 600) * "$-1\r\n".length, 60_000);
-    return performance.now() - began;
-  });
+  const { pings, result: allMs } = await pingsDuring(
+    server.port,
+    async () => {
+      const began = performance.now();
+      sender.write(both);
+      await sender.until(() => sender.pending.length === (6_000 + 600) * "$-1\r\n".length, 60_000);
+      return performance.now() - began;
+    },
+    pidOf(server),
+  );
   sender.destroy();
   // a step holds fifty of them at most, and all of them would be in one; a busy machine makes all of it slower
-  expect(pings.slowestMs).toBeLessThan(PATIENCE_MS + 0.4 * allMs);
+  expect(pings.heldMs).toBeLessThan(PATIENCE_MS + 0.4 * allMs);
 });
 
 describe("a reply of several GB", () => {
@@ -134,7 +130,7 @@ describe("a reply of several GB", () => {
     const reader = await connectPlain(server.port);
     reader.socket.removeAllListeners("data");
     let bytes = 0;
-    const { grown, slowestMs, limitMs } = await watched(async () => {
+    const { grown, heldMs } = await watched(async () => {
       reader.socket.on("data", (chunk: Buffer) => {
         bytes += chunk.length;
       });
@@ -143,7 +139,7 @@ describe("a reply of several GB", () => {
     });
     reader.destroy();
     expect(grown).toBeLessThan(256 * MB);
-    expect(slowestMs).toBeLessThan(limitMs);
+    expect(heldMs).toBeLessThan(PATIENCE_MS);
     expect(await client.call("PING")).toBe("PONG");
   }, 120_000);
 
@@ -155,13 +151,13 @@ def ask(_):
     except Exception as error:
         return type(error).__name__ + ' ' + str(error).strip()
 GB('ShardsIDReader').map(ask).map(lambda told: [told, execute('STRLEN', 'million')]).run()`;
-    const { slowestMs, limitMs } = await watched(async () => {
+    const { heldMs } = await watched(async () => {
       expect(await client.call("RG.PYEXECUTE", script)).toEqual([
         [expect.stringMatching(/^\['error ERR the reply is longer than \d+ bytes', 1000000\]$/)],
         [],
       ]);
     });
-    expect(slowestMs).toBeLessThan(limitMs);
+    expect(heldMs).toBeLessThan(PATIENCE_MS);
   }, 120_000);
 
   it("that has to be held whole is an error for the client", async () => {
