@@ -170,20 +170,14 @@ export class AttachedEngine {
    * @throws whatever went wrong inside Valkey, which must not be used any more then
    */
   execute(request: Uint8Array, size: number, who: number): Outcome {
-    this.#lock.take();
-    try {
+    return this.#inside<Outcome>("closed", () => {
       const mine = this.#mine;
-      if (!mine.open || mine.loss !== Loss.none) return "closed";
+      if (mine.loss !== Loss.none) return "closed";
       const { only } = mine;
       if (only !== 0 && only !== Math.abs(who)) return "closed";
       if (mine.withoutBodies && (who < 0 || this.#owesMuch())) return "closed";
       return this.#run(request, size);
-    } catch (error) {
-      noteBroken(this.#words);
-      throw error;
-    } finally {
-      this.#lock.give();
-    }
+    });
   }
 
   /**
@@ -202,15 +196,9 @@ export class AttachedEngine {
     told: Told,
     [mayRun, onRun]: readonly [() => boolean, () => void],
   ): ChunkOutcome {
-    return this.#inside("closed", () => {
-      if (!this.#mine.open || !mayRun()) return "closed";
-      const internals = this.#internals;
-      const limit = internals.outputLimit;
-      this.#begin(descriptor, request, start, end);
-      internals.outputLimit = outputLimit;
-      const { connection, client } = internals.clientOf(descriptor);
-      while (this.#inputAt < end && !this.#closed) this.#functions.readQueryFromClient(connection);
-      internals.outputLimit = limit;
+    return this.#inside<ChunkOutcome>("closed", () => {
+      if (!mayRun()) return "closed";
+      const client = this.#carryOut(descriptor, request, start, end, outputLimit);
       this.#tell(listener, told);
       onRun();
       if (this.#closed || told.isCut) return "full";
@@ -225,7 +213,7 @@ export class AttachedEngine {
    */
   tell(listener: number, told: Told, [mayTell, onTold]: readonly [() => boolean, () => void]): void {
     this.#inside(undefined, () => {
-      if (!this.#mine.open || !mayTell()) return;
+      if (!mayTell()) return;
       this.#tell(listener, told);
       onTold();
     });
@@ -249,11 +237,11 @@ export class AttachedEngine {
     this.#told = undefined;
   }
 
-  /** @param otherwise what is given when this thread may not get in any more */
+  /** @param otherwise what is given when the way is not open */
   #inside<T>(otherwise: T, act: () => T): T {
     this.#lock.take();
     try {
-      return this.#mine.isRevoked ? otherwise : act();
+      return this.#mine.open ? act() : otherwise;
     } catch (error) {
       noteBroken(this.#words);
       throw error;
@@ -262,7 +250,14 @@ export class AttachedEngine {
     }
   }
 
-  #begin(descriptor: number, request: Uint8Array, start: number, end: number): void {
+  /**
+   * Has Valkey read a command from a connection, and carry it out.
+   * @param outputLimit most bytes of replies that it may hold for the connection meanwhile; 0: no limit
+   * @returns where Valkey has the connection's client
+   */
+  #carryOut(descriptor: number, request: Uint8Array, start: number, end: number, outputLimit: number): number {
+    const internals = this.#internals;
+    const limit = internals.outputLimit;
     this.#reading = descriptor;
     this.#input = request;
     this.#inputAt = start;
@@ -270,27 +265,26 @@ export class AttachedEngine {
     this.#size = 0;
     if (this.#pieces.length > 0) this.#pieces = [];
     this.#closed = false;
+    internals.outputLimit = outputLimit;
+    const { connection, client } = internals.clientOf(descriptor);
+    while (this.#inputAt < end && !this.#closed) this.#functions.readQueryFromClient(connection);
+    internals.outputLimit = limit;
+    return client;
   }
 
   #run(request: Uint8Array, size: number): Outcome {
-    const internals = this.#internals;
-    const limit = internals.outputLimit;
-    this.#begin(this.#mine.descriptor, request, 0, size);
-    internals.outputLimit = OWN_OUTPUT_LIMIT;
-    const { connection, client } = internals.clientOf(this.#mine.descriptor);
-    while (this.#inputAt < this.#inputEnd && !this.#closed) this.#functions.readQueryFromClient(connection);
+    const client = this.#carryOut(this.#mine.descriptor, request, 0, size, OWN_OUTPUT_LIMIT);
     for (let written = WRITTEN_AT_ONCE; written >= WRITTEN_AT_ONCE && !this.#closed; ) {
       const before = this.#size;
       this.#functions.writeToClient(client);
       written = this.#size - before;
     }
-    internals.outputLimit = limit;
     if (this.#closed || this.#size === 0) {
       this.#mine.loss = this.#closed ? Loss.closed : Loss.other;
       return "lost";
     }
     // this client itself stays in Valkey's list until the main thread lets its event loop turn
-    this.#othersWait = internals.pendingWrites > 1;
+    this.#othersWait = this.#internals.pendingWrites > 1;
     if (this.#othersWait) noteOwed(this.#words, true);
     return this.#size > this.#maxReply ? "too long" : "replied";
   }
