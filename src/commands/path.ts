@@ -134,6 +134,8 @@ export function after(settle: (reply: Buffer, caller: Caller) => Maybe<Reply | u
   };
 }
 
+const isAsked = ({ active, always }: Middleware, name: string): boolean => active || always?.includes(name) === true;
+
 const NEVER = new AbortController().signal;
 
 export class Path {
@@ -208,7 +210,7 @@ export class Path {
   find(name: string, request: RequestView, caller: Asking): Handling | undefined {
     let outer: Handling | undefined;
     for (const middleware of this.#of[caller.kind]) {
-      if (!middleware.active && !middleware.always?.includes(name)) continue;
+      if (!isAsked(middleware, name)) continue;
       const found = middleware.handle(name, request, caller);
       if (!found) continue;
       if (!outer && found.way !== "after") return found;
@@ -220,13 +222,16 @@ export class Path {
   /** Who carries out this command of a client together with others; undefined: nobody, or others have to do with it. */
   chunkOf(name: string, request: RequestView, caller: Asking): ChunkRunner | undefined {
     let runner: ChunkRunner | undefined;
-    for (const middleware of this.#of.client) {
-      if (!middleware.active && !middleware.always?.includes(name)) continue;
-      const found = middleware.chunkOf?.(name, request, caller);
-      if (found) runner = found;
-      else if (middleware.handle(name, request, caller)) return undefined;
-    }
-    return runner;
+    // mostly there is none, and the others need not be asked here
+    const by = this.#of.client.find((one) => {
+      runner = isAsked(one, name) ? one.chunkOf?.(name, request, caller) : undefined;
+      return runner !== undefined;
+    });
+    if (!by) return undefined;
+    const isOthers = this.#of.client.some(
+      (one) => one !== by && isAsked(one, name) && one.handle(name, request, caller) !== undefined,
+    );
+    return isOthers ? undefined : runner;
   }
 
   /** Have only those to do with clients' commands now that carry them out together? */
