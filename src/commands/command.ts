@@ -23,8 +23,9 @@ export interface CommandContext {
 
 /** Carries out several calls of one client who can wait, where that is less work than one after the other. */
 export interface CallsTogether {
-  /** So many calls may be worth while; 0: none now. */
+  /** So many calls may be worth while, of so many bytes at most; 0: none now. */
   readonly most: number;
+  readonly mostBytes: number;
   /**
    * @param all the arguments of each, of which there are enough and not too many
    * @param onReply is given one reply after the other, and how long the call ran, in milliseconds

@@ -57,8 +57,9 @@ export type Asking = Pick<Caller, "kind" | "links" | "local">;
 
 /** Carries out commands of one client that follow one another, together with what they cause. */
 export interface ChunkRunner {
-  /** So many commands may be worth while together: fewer than can be carried out, or not many more. */
+  /** So many commands together can be carried out and may be worth while, of so many bytes at most. */
   readonly most: number;
+  readonly mostBytes: number;
   /**
    * @param ends where each of the commands ends
    * @returns how many of them were carried out. Their replies are in the engine then

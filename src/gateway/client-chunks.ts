@@ -15,10 +15,6 @@ import type { EngineLink } from "./engine-link.ts";
 import type { Replies } from "./replies.ts";
 import type { Router } from "./router.ts";
 
-/** Most commands, and most of their bytes; as in `chunk-memory.ts`. */
-const MOST_COMMANDS = 512;
-const MOST_BYTES = 64 * 1024;
-
 /** Gives a client the reply of a command of ours. @param ms how long the command ran, in milliseconds */
 type OwnAnswer = (reply: Reply, args: readonly Buffer[], ms: number) => void;
 
@@ -46,19 +42,9 @@ export class ClientChunks {
 
   /** Takes the decoder's present request together with those after it, if that is possible. @returns whether it is */
   take(): boolean {
-    if (this.#wasFutile) {
-      this.#wasFutile = false;
-      return false;
-    }
-    const { decoder, turn } = this.#options;
-    const runner = this.#isSimple ? this.#runner : undefined;
-    const row = runner && decoder.takeRow(Math.min(runner.most, MOST_COMMANDS), MOST_BYTES, this.#accepting(runner));
-    if (!row) return false;
-    let isNow = true;
-    // what comes later is looked at again: who has a say in these commands may have changed
-    turn.exclusive(() => (isNow ? this.#run(runner, row) : decoder.giveBack(row.bytes)));
-    isNow = false;
-    return true;
+    const runner = this.#mayTry() ? this.#runner : undefined;
+    const row = runner && this.#options.decoder.takeRow(runner.most, runner.mostBytes, this.#accepting(runner));
+    return runner && row ? this.#exclusively(row, () => this.#run(runner, row)) : false;
   }
 
   /**
@@ -66,9 +52,8 @@ export class ClientChunks {
    * @param answer gives a reply of the command with these arguments, which ran for so many milliseconds
    */
   takeOwn(row: CommandRow, together: CallsTogether, answer: OwnAnswer): boolean {
-    const { decoder, turn } = this.#options;
-    const most = this.#wasFutile || !this.#isSimple ? 0 : Math.min(together.most, MOST_COMMANDS);
-    this.#wasFutile = false;
+    const { decoder } = this.#options;
+    const most = this.#mayTry() ? together.most : 0;
     if (most < 2) return false;
     const all: Buffer[][] = [decoder.copy(1)];
     const name = Buffer.from(decoder.view(0));
@@ -81,29 +66,35 @@ export class ClientChunks {
     };
     const [first = []] = all;
     const isFine = first.length >= row.minArgs && first.length <= row.maxArgs;
-    const taken = isFine ? decoder.takeRow(most, MOST_BYTES, accepts) : undefined;
+    const taken = isFine ? decoder.takeRow(most, together.mostBytes, accepts) : undefined;
     if (!taken) return false;
+    const calls = all.slice(0, taken.ends.length);
+    return this.#exclusively(taken, () => {
+      let at = 0;
+      return together.run(calls, (reply, ms) => answer(reply, calls[at++] as Buffer[], ms));
+    });
+  }
+
+  /** Is it worth a try with the present request? */
+  #mayTry(): boolean {
+    const wasFutile = this.#wasFutile;
+    this.#wasFutile = false;
+    return !wasFutile && this.#isSimple;
+  }
+
+  /** Carries commands out, and has those decoded again that were not. @param run gives how many were @returns true */
+  #exclusively({ bytes, ends }: TakenRow, run: () => Maybe<number>): true {
+    const { decoder, turn } = this.#options;
+    const carryOut = (): Maybe<void> =>
+      andThen(run(), (count) => {
+        this.#wasFutile = count === 0;
+        decoder.giveBack(bytes.subarray(count === 0 ? 0 : ends[count - 1]));
+      });
     let isNow = true;
-    turn.exclusive(() => (isNow ? this.#runOwn(together, all, taken, answer) : decoder.giveBack(taken.bytes)));
+    // what comes later is looked at again: who has a say in these commands may have changed
+    turn.exclusive(() => (isNow ? carryOut() : decoder.giveBack(bytes)));
     isNow = false;
     return true;
-  }
-
-  #runOwn(
-    together: CallsTogether,
-    all: readonly (readonly Buffer[])[],
-    { bytes, ends }: TakenRow,
-    answer: OwnAnswer,
-  ): Maybe<void> {
-    let at = 0;
-    const done = together.run(all.slice(0, ends.length), (reply, ms) => answer(reply, all[at++] as Buffer[], ms));
-    return andThen(done, (count) => this.#giveBack(count, bytes, ends));
-  }
-
-  /** What was not carried out is decoded again. */
-  #giveBack(count: number, bytes: Buffer, ends: readonly number[]): void {
-    this.#wasFutile = count === 0;
-    this.#options.decoder.giveBack(bytes.subarray(count === 0 ? 0 : ends[count - 1]));
   }
 
   /** Has nobody anything to do with the present request, which is one of ours? */
@@ -145,7 +136,8 @@ export class ClientChunks {
     return router.find(decoder) ? undefined : path.chunkOf(wordOf(decoder.view(0)), decoder, asking);
   }
 
-  #run(runner: ChunkRunner, { bytes, ends }: TakenRow): Maybe<void> {
+  /** @returns how many were carried out */
+  #run(runner: ChunkRunner, { bytes, ends }: TakenRow): Maybe<number> {
     const { engine, replies, caller } = this.#options;
     let count = 0;
     const lent = engine.lend(
@@ -155,6 +147,6 @@ export class ClientChunks {
         for (let at = 0; at < done; at++) replies.expect();
       },
     );
-    return andThen(lent, () => this.#giveBack(count, bytes, ends));
+    return andThen(lent, () => count);
   }
 }

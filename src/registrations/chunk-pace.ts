@@ -1,4 +1,5 @@
 /** When chunks are worth a try, and how long they may be: as the last ones were. */
+import { MOST_COMMANDS } from "../python/chunk-memory.ts";
 
 /** As many are always tried. */
 const LEAST = 16;
@@ -23,7 +24,7 @@ export class ChunkPace {
 
   /** A chunk has ended with so many carried out. */
   note(done: number): void {
-    this.#most = Math.max(LEAST, done * 2);
+    this.#most = Math.min(Math.max(LEAST, done * 2), MOST_COMMANDS);
     if (done > 1) {
       this.#pauseMs = PAUSE_MS.first;
       return;

@@ -12,7 +12,7 @@ import type { ChunkRunner } from "../commands/path.ts";
 import type { HeldConnection } from "../engine/engine.ts";
 import { InternalError } from "../errors.ts";
 import { andAfterwards, andThen, type Maybe } from "../maybe.ts";
-import type { ChunkRow } from "../python/chunk-memory.ts";
+import { type ChunkRow, MOST_COMMAND_BYTES } from "../python/chunk-memory.ts";
 import type { PostArgs } from "../python/messages.ts";
 import type { ChunkEnd, ChunkSink, PythonHost } from "../python/python-host.ts";
 import { ChunkPace } from "./chunk-pace.ts";
@@ -34,6 +34,7 @@ interface EventChunksOptions {
 const MOST_ROWS = 64;
 
 export class EventChunks implements ChunkRunner {
+  readonly mostBytes = MOST_COMMAND_BYTES;
   readonly #options: EventChunksOptions;
   readonly #tables = new WeakMap<object, { readonly key: string; readonly rows: readonly ChunkRow[] }>();
   #isRunning = false;

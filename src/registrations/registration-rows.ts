@@ -8,6 +8,7 @@ import { andThen, type Maybe } from "../maybe.ts";
 import type { Registration } from "./registration.ts";
 import type { RegistrationRegistry } from "./registration-registry.ts";
 import type { Execution } from "../executions/execution.ts";
+import { MOST_COMMAND_BYTES } from "../python/chunk-memory.ts";
 import type { Triggers } from "./triggers.ts";
 import { array, bulk, error, integer, nil, type Reply, status, text } from "../resp/reply.ts";
 import type { CallsTogether, CommandContext, CommandRow } from "../commands/command.ts";
@@ -173,6 +174,7 @@ function together({ triggers }: RegistrationCommandsOptions): CallsTogether {
     get most() {
       return triggers.most;
     },
+    mostBytes: MOST_COMMAND_BYTES,
     run: (all, onReply) => triggers.fireAll(all, (execution) => onReply(resultOf(execution), execution.totalMs)),
   };
 }
