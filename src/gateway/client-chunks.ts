@@ -79,7 +79,7 @@ export class ClientChunks {
   #mayTry(): boolean {
     const wasFutile = this.#wasFutile;
     this.#wasFutile = false;
-    return !wasFutile && this.#isSimple;
+    return !wasFutile && this.#options.decoder.hasMore && this.#isSimple;
   }
 
   /** Carries commands out, and has those decoded again that were not. @param run gives how many were @returns true */

@@ -89,6 +89,11 @@ export class RequestDecoder {
     return this.#filled - this.#start;
   }
 
+  /** Does anything lie here after the present command? */
+  get hasMore(): boolean {
+    return this.#position < this.#filled;
+  }
+
   /** Argument `index` of the present command, as a view of the decoder's buffer: copy what is kept. */
   view(index: number): Buffer {
     if (this.#inline) return this.#inline[index] ?? EMPTY;
