@@ -19,6 +19,7 @@ import { ChunkPace } from "./chunk-pace.ts";
 import { type EventStarter, type Holdable, KEPT } from "./event-starter.ts";
 import type { HeldListener, KeyEvents } from "./key-events.ts";
 import type { KeysRegistrations } from "./keys-registrations.ts";
+import type { Registration } from "./registration.ts";
 import type { SyncEvent, SyncEvents } from "./sync-events.ts";
 
 interface EventChunksOptions {
@@ -74,10 +75,10 @@ export class EventChunks implements ChunkRunner {
     ends: readonly number[],
   ): Maybe<number> {
     const { host, events, keys, sync, starter } = this.#options;
-    const { first } = keys.syncRegistrations;
+    const [first] = keys.syncRegistrations;
     const listener = first && events.holdBack();
     if (!first || !listener) return 0;
-    const { session } = first;
+    const { session } = first.registration;
     const chunk = new EventChunk({ keys, sync, starter, listener, owner });
     this.#isRunning = true;
     const run = (): Maybe<number> => {
@@ -101,30 +102,32 @@ export class EventChunks implements ChunkRunner {
 
   /** Whom the interpreter has to tell of which events; the same object as long as that does not change. */
   #rowsFor(home: object | undefined): readonly ChunkRow[] {
-    const { keys } = this.#options;
-    const all = keys.syncRegistrations.all.map(({ registration, events }) => {
-      const { spec, session, number } = registration;
-      const isSimple = !spec.readValue && !spec.keyTypes && !spec.commands && session.missing === undefined;
-      return {
-        registration: number,
-        prefix: spec.prefix.toString("latin1"),
-        events: events && [...events],
-        isHere: isSimple && registration.active && session.home === home,
-      };
-    });
-    const key = all.map(({ registration, isHere }) => `${registration}${isHere ? "+" : "-"}`).join();
+    const all = this.#options.keys.syncRegistrations;
+    const key = all.map(({ registration }) => `${registration.number}${isHere(registration, home) ? "+" : "-"}`).join();
     const known = home && this.#tables.get(home);
     if (known?.key === key) return known.rows;
-    if (home) this.#tables.set(home, { key, rows: all });
-    return all;
+    const rows = all.map(({ registration, events }) => ({
+      registration: registration.number,
+      prefix: registration.spec.prefix.toString("latin1"),
+      events: events && [...events],
+      isHere: isHere(registration, home),
+    }));
+    if (home) this.#tables.set(home, { key, rows });
+    return rows;
   }
 
   /** May it be tried now? */
   get isPossible(): boolean {
-    const { all, first } = this.#options.keys.syncRegistrations;
-    const isSimple = first !== undefined && all.length <= MOST_ROWS && this.#options.events.hasOneListener;
+    const { keys, events } = this.#options;
+    const isSimple = keys.syncCount > 0 && keys.syncCount <= MOST_ROWS && events.hasOneListener;
     return isSimple && this.#pace.isFine;
   }
+}
+
+/** Can the interpreter run the registration's executions by itself? */
+function isHere({ spec, session, active }: Registration, home: object | undefined): boolean {
+  const isSimple = !spec.readValue && !spec.keyTypes && !spec.commands && session.missing === undefined;
+  return isSimple && active && session.home === home;
 }
 
 interface EventChunkOptions {

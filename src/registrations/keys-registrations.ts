@@ -59,8 +59,7 @@ export class KeysRegistrations implements ReaderSide {
   readonly #events = new Words();
   #all = 0;
   #wanted: Wanted = new Set();
-  #syncCount = 0;
-  #sync: KeysRegistrations["syncRegistrations"] = { all: [], first: undefined };
+  #sync: readonly Filtered[] = [];
   #gaps = 0;
   #askingTypes = 0;
   /** `sync` executions that hold the engine: what changes meanwhile fires nothing here. */
@@ -81,7 +80,7 @@ export class KeysRegistrations implements ReaderSide {
 
   /** How many registrations are in mode `sync`. */
   get syncCount(): number {
-    return this.#syncCount;
+    return this.#sync.length;
   }
 
   /**
@@ -107,8 +106,8 @@ export class KeysRegistrations implements ReaderSide {
     }
   }
 
-  /** Those in mode `sync`, and the first of them that takes effect. */
-  get syncRegistrations(): { readonly all: readonly Filtered[]; readonly first: Registration | undefined } {
+  /** Those in mode `sync`, oldest first. */
+  get syncRegistrations(): readonly Filtered[] {
     return this.#sync;
   }
 
@@ -141,6 +140,7 @@ export class KeysRegistrations implements ReaderSide {
     };
     this.#filtered.set(registration, filtered);
     this.#byKey.add(prefix, filtered, registration.number);
+    if (mode === "sync") this.#sync = [...this.#sync, filtered];
     this.#count(filtered, 1);
   }
 
@@ -149,6 +149,7 @@ export class KeysRegistrations implements ReaderSide {
     if (filtered) {
       this.#filtered.delete(registration);
       this.#byKey.remove(registration.spec.prefix, filtered);
+      if (registration.spec.mode === "sync") this.#sync = this.#sync.filter((one) => one !== filtered);
       this.#count(filtered, -1);
     }
     this.#options.starter.retire(registration, abortPending);
@@ -161,12 +162,7 @@ export class KeysRegistrations implements ReaderSide {
   }
 
   /** There is one more registration, or one less. */
-  #count({ registration, events, commands, asksTypes }: Filtered, by: 1 | -1): void {
-    if (registration.spec.mode === "sync") {
-      this.#syncCount += by;
-      const all = [...this.#filtered.values()].filter((one) => one.registration.spec.mode === "sync");
-      this.#sync = { all, first: all[0]?.registration };
-    }
+  #count({ events, commands, asksTypes }: Filtered, by: 1 | -1): void {
     if (asksTypes) this.#askingTypes += by;
     if (!events) this.#all += by;
     const verb = by === 1 ? "add" : "remove";
