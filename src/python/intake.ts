@@ -80,7 +80,7 @@ export class Intake {
    * @param isAwake false: the worker has just been woken, and may need this core
    * @param inOneGo others do not have their turn before that time is up
    */
-  await(isDone: () => boolean, patienceMs: number, isAwake: boolean, inOneGo = false): void {
+  await(isDone: () => boolean, patienceMs: number, isAwake: boolean, inOneGo: boolean): void {
     const end = performance.now() + patienceMs;
     let spins = isAwake;
     while (!isDone() && this.#next === undefined) {

@@ -165,14 +165,7 @@ export class PythonWorker {
 
   /** Takes its messages within the call until `isDone`, for so many milliseconds at most. Not from within the delivery of a message. */
   awaitMessages(isDone: () => boolean, milliseconds: number): void {
-    if (this.#delivering || this.#gone) return;
-    const { words } = this.#shared;
-    if (!this.#lingering) Atomics.store(words, Word.mainPolls, 1);
-    this.#intake.await(isDone, milliseconds, !this.#hasWoken, true);
-    if (this.#lingering) return;
-    Atomics.store(words, Word.mainPolls, 0);
-    // the worker may have sent something before it could see that
-    this.#intake.run();
+    if (!this.#delivering && !this.#gone) this.#await(isDone, milliseconds, true);
   }
 
   /** Calls of `execute()` that it has answered itself. */
@@ -230,15 +223,26 @@ export class PythonWorker {
     }
     // others have their turn
     if (now - this.#awaitsSince > AWAITING_MS || !this.#awaiting.worthwhile) return;
+    if (this.#await(isDone, PATIENCE_MS, false)) this.#awaiting.won();
+    else this.#awaiting.lost();
+  }
+
+  /**
+   * Takes what comes meanwhile, for which the worker need not ring.
+   * @param inOneGo see {@link Intake.await}
+   * @returns whether `isDone` was true in time
+   */
+  #await(isDone: () => boolean, milliseconds: number, inOneGo: boolean): boolean {
     const { words } = this.#shared;
     if (!this.#lingering) Atomics.store(words, Word.mainPolls, 1);
-    this.#intake.await(isDone, PATIENCE_MS, !this.#hasWoken);
-    if (isDone()) this.#awaiting.won();
-    else this.#awaiting.lost();
-    if (this.#lingering) return;
-    Atomics.store(words, Word.mainPolls, 0);
-    // the worker may have sent something before it could see that
-    this.#intake.run();
+    this.#intake.await(isDone, milliseconds, !this.#hasWoken, inOneGo);
+    const isInTime = isDone();
+    if (!this.#lingering) {
+      Atomics.store(words, Word.mainPolls, 0);
+      // the worker may have sent something before it could see that
+      this.#intake.run();
+    }
+    return isInTime;
   }
 
   /**
