@@ -42,6 +42,8 @@ export class Chunk {
   #isStopped = false;
   #end: ChunkEnd | undefined;
   #onEnd: (end: ChunkEnd) => void = () => {};
+  /** Has it ended, or has its execution become a job, after which it ends? */
+  readonly #isOver = (): boolean => this.#end !== undefined || this.#isAdopted;
 
   /** @param handle of its first execution; there are {@link MOST_EXECUTIONS} for it */
   constructor(home: ChunkHome, offer: ChunkOffer, handle: number) {
@@ -61,8 +63,8 @@ export class Chunk {
     };
     worker.chunk.offer(terms, commands, ends);
     this.#home.post(["chunk", flags]);
-    worker.awaitMessages(() => this.#end !== undefined || this.#isAdopted, PATIENCE_MS);
-    if (this.#end === undefined && !this.#isAdopted) this.#stop();
+    worker.awaitMessages(this.#isOver, PATIENCE_MS);
+    if (!this.#isOver()) this.#stop();
     if (this.#end !== undefined) return this.#end;
     return new Promise((resolve) => {
       this.#onEnd = resolve;
@@ -136,14 +138,13 @@ export class Chunk {
   /** It takes long: nothing further of the chunk is to begin. */
   #stop(): void {
     const { worker } = this.#home;
-    const isOver = (): boolean => this.#end !== undefined || this.#isAdopted;
     if (worker.chunk.move(ChunkState.offered, ChunkState.none)) this.#ended(0);
     else if (worker.chunk.stop()) {
       this.#isStopped = true;
       this.#adoptLast();
       // what has begun may not have been told yet; it may also be told later than that
-      if (!isOver()) worker.awaitMessages(isOver, LAST_COMMAND_MS);
-    } else worker.awaitMessages(isOver, LAST_COMMAND_MS);
+      if (!this.#isOver()) worker.awaitMessages(this.#isOver, LAST_COMMAND_MS);
+    } else worker.awaitMessages(this.#isOver, LAST_COMMAND_MS);
   }
 
   /** The execution in whose code the interpreter was when the chunk was stopped becomes a job, if it was told that it has begun. */
