@@ -7,7 +7,7 @@ from operator import length_hint
 
 from . import abort, atomics, bridge, calls, profiler, waits
 from .context import CONTEXT, Context
-from .convert import MAX_ELEMENTS, messages, shortened, to_replies, to_reply
+from .convert import MAX_ELEMENTS, messages, shortened, to_replies
 from .errors import FlowAborted, GearsForceStopped, error_text, stopped_text
 from .loop import note_garbage
 from .records import BREATH, Mark, Stage, lines_of
@@ -274,13 +274,10 @@ class Flow(Context):
             return []
         if self._kept is not None:
             self._kept += results
-        if len(results) == 1 and not self.inner and self._kept is None:
-            reply = to_reply(results[0])
-            if type(reply) is not list:
-                results.clear()
-                return [reply]
         replies = [] if self.inner else to_replies(results)
         results.clear()
+        if len(replies) == 1 and type(replies[0]) is not list:
+            return replies
         last = []
         for batch in messages(replies):
             if batch is None:
