@@ -3,6 +3,7 @@
  * each is dealt with as if it had come alone.
  */
 import { describe, expect, it } from "vitest";
+import { HOW, inChunks } from "../support/chunks.ts";
 import { errorOf } from "../support/errors.ts";
 import { connectPlain } from "../support/plain-client.ts";
 import { onlyRegistration, registrations, useServer, type Value } from "../support/use-server.ts";
@@ -11,20 +12,12 @@ import { until } from "../support/waiting.ts";
 const setting = useServer(["--script-time-limit", "1000"]);
 const COUNT = 100;
 
-/** Notes by which way the code has come that runs: `how:chunk` or `how:alone`. */
-const HOW = [
-  "import asyncio, sys, time",
-  "def how():",
-  "    frame, names = sys._getframe(), set()",
-  "    while frame: names.add(frame.f_code.co_name); frame = frame.f_back",
-  "    execute('INCR', 'how:chunk' if '_run_in_chunk' in names else 'how:alone')",
-  "def log(*words): execute('RPUSH', 'log', ' '.join(str(word) for word in words))",
-];
+const HEAD = [...HOW, "def log(*words): execute('RPUSH', 'log', ' '.join(str(word) for word in words))"];
 const REGISTER = ".register('p:*', mode='sync', readValue=False, eventTypes=['set'])";
 
 /** Registers a function `f` of the record `r`, whose number is `n`. */
 async function register(...body: string[]): Promise<void> {
-  const code = [...HOW, "def f(r):", "    how()", "    n = int(r['key'].split(':')[1])"];
+  const code = [...HEAD, "def f(r):", "    how()", "    n = int(r['key'].split(':')[1])"];
   code.push(...body.map((line) => `    ${line}`), `GB('KeysReader').foreach(f)${REGISTER}`);
   expect(await setting().client.call("RG.PYEXECUTE", code.join("\n"))).toBe("OK");
 }
@@ -43,9 +36,6 @@ const numbers = (count = COUNT): string[] => Array.from({ length: count }, (_, n
 const executions = async (client = setting().client): Promise<string[][]> =>
   (await client.call("RG.DUMPEXECUTIONS")) as string[][];
 
-/** How many executions have come in a chunk. */
-const inChunks = async (): Promise<number> => Number(await setting().client.call("GET", "how:chunk"));
-
 describe("commands of a pipeline", () => {
   it("find what the events of those before them have done, and have their replies in order", async () => {
     await register("execute('SET', 'copy', execute('GET', r['key']))", "log(n)");
@@ -56,7 +46,7 @@ describe("commands of a pipeline", () => {
       expect(replies.slice(at, at + 3)).toEqual(["OK", `v${n}`, broken]);
     }
     expect(await log()).toEqual(numbers());
-    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+    expect(await inChunks(setting().client)).toBeGreaterThan(COUNT / 4);
   });
 
   it("are executions as others: in order, listed, counted, with results", async () => {
@@ -73,7 +63,7 @@ describe("commands of a pipeline", () => {
       ["{'event': 'set', 'key': 'p:7'}"],
       [],
     ]);
-    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+    expect(await inChunks(setting().client)).toBeGreaterThan(COUNT / 4);
   });
 
   it("fail each for itself", async () => {
@@ -84,7 +74,7 @@ describe("commands of a pipeline", () => {
     expect([numSuccess, numFailures]).toEqual([COUNT * 0.9, COUNT * 0.1]);
     const failed = (await executions())[33]?.[1] ?? "";
     expect(String(await setting().client.call("RG.GETRESULTS", failed))).toContain("no 33");
-    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+    expect(await inChunks(setting().client)).toBeGreaterThan(COUNT / 4);
   });
 
   it("are refused by the engine as ever, and cause nothing then", async () => {
@@ -100,7 +90,7 @@ describe("commands of a pipeline", () => {
     for (const n of numbers())
       expect(String(replies[Number(n)])).toMatch(n.endsWith("5") ? /NOPERM No permissions to access a key/ : /^OK$/);
     expect(await log()).toEqual(numbers().filter((n) => !n.endsWith("5")));
-    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+    expect(await inChunks(setting().client)).toBeGreaterThan(COUNT / 4);
     await client.call("ACL", "DELUSER", "few");
   });
 
@@ -154,7 +144,7 @@ describe("events of a pipeline", () => {
   it("go to all registrations in their order, also to such as come alone", async () => {
     const step = (name: string): string => `GB().foreach(lambda r: log('${name}', r['key']))`;
     const code = [
-      ...HOW,
+      ...HEAD,
       `${step("a")}.register('p:*', mode='sync', readValue=False)`,
       `GB().foreach(lambda r: log('b', r['key'], r['value'])).register('p:7*', mode='sync', eventTypes=['set'])`,
       `${step("c")}.register('p:*', mode='sync', readValue=False)`,
@@ -174,14 +164,14 @@ describe("events of a pipeline", () => {
     await pipeline(sets());
     await until(async () => (await setting().client.call("GET", "background")) === String(COUNT), "all seen");
     expect(await log()).toEqual(numbers());
-    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+    expect(await inChunks(setting().client)).toBeGreaterThan(COUNT / 4);
   });
 
   it("fire nothing by what their code does, but for keys that expire under it", async () => {
     await register("log(n)", "execute('SET', f'p:{n + 1000}', 'x')", "if n == 50: execute('GET', 'gone')");
     const expired =
       "GB().foreach(lambda r: log('expired')).register('gone', mode='sync', readValue=False, eventTypes=['expired'])";
-    await setting().client.call("RG.PYEXECUTE", [...HOW, expired].join("\n"));
+    await setting().client.call("RG.PYEXECUTE", [...HEAD, expired].join("\n"));
     const { client } = setting();
     await client.call("SET", "gone", "x", "PX", "1");
     const before = await client.call("TIME");
@@ -196,11 +186,11 @@ describe("events of a pipeline", () => {
     await register("log('begin', n)", "if n == 40: execute('EVAL', 'return 1', '0')", "log('end', n)");
     await pipeline([...sets(40), ["MSET", "p:40", "x", "p:41", "y", "p:42", "z"], ...sets(60).slice(43)]);
     expect(await log()).toEqual(numbers(60).flatMap((n) => [`begin ${n}`, `end ${n}`]));
-    expect(await inChunks()).toBeGreaterThan(10);
+    expect(await inChunks(setting().client)).toBeGreaterThan(10);
   });
 
   it("have keys of any bytes", async () => {
-    const code = [...HOW, `GB().foreach(lambda r: (how(), log(repr(r['key']))))${REGISTER}`];
+    const code = [...HEAD, `GB().foreach(lambda r: (how(), log(repr(r['key']))))${REGISTER}`];
     expect(await setting().client.call("RG.PYEXECUTE", code.join("\n"))).toBe("OK");
     const { client } = setting();
     const keys = Array.from({ length: 40 }, (_, n) => Buffer.from([0x70, 0x3a, 0x80 + n]));
@@ -212,7 +202,7 @@ describe("events of a pipeline", () => {
 describe("an execution in the middle of a pipeline", () => {
   it("may wait for a coroutine: what comes after does not", async () => {
     const code = [
-      ...HOW,
+      ...HEAD,
       "async def f(r):",
       "    n = int(r['key'][2:])",
       "    if n == 20:",
@@ -238,7 +228,7 @@ describe("an execution in the middle of a pipeline", () => {
     await pipeline(sets());
     expect(await log()).toEqual(["21 ['done', 'running']", "asked"]);
     expect(await executions()).toHaveLength(COUNT);
-    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+    expect(await inChunks(setting().client)).toBeGreaterThan(COUNT / 4);
   });
 
   it("that takes long lets others in, keeps its client waiting, and can be aborted", async () => {

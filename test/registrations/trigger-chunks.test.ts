@@ -1,19 +1,11 @@
 /** Calls of `sync` triggers in pipelines, which an interpreter gets together: each is dealt with as if it had come alone. */
 import { describe, expect, it } from "vitest";
+import { HOW, inChunks } from "../support/chunks.ts";
 import { onlyRegistration, useServer, type Value } from "../support/use-server.ts";
 import { until } from "../support/waiting.ts";
 
 const setting = useServer(["--script-time-limit", "1000"]);
 const COUNT = 100;
-
-/** Notes by which way the code has come that runs. */
-const HOW = [
-  "import asyncio, sys, time",
-  "def how():",
-  "    frame, names = sys._getframe(), set()",
-  "    while frame: names.add(frame.f_code.co_name); frame = frame.f_back",
-  "    execute('INCR', 'how:chunk' if '_run_in_chunk' in names else 'how:alone')",
-];
 
 /** Registers a trigger `t` that gives what the function's body returns for the word `w`, the number `n`. */
 async function register(...body: string[]): Promise<void> {
@@ -39,13 +31,12 @@ async function pipeline(commands: readonly (readonly [string, ...string[]])[]): 
 
 const calls = (count = COUNT): [string, string, string][] =>
   Array.from({ length: count }, (_, n) => ["RG.TRIGGER", "t", String(n)]);
-const inChunks = async (): Promise<number> => Number(await setting().client.call("GET", "how:chunk"));
 
 describe("calls of a trigger in a pipeline", () => {
   it("answer each what its execution gives, in order", async () => {
     await register("return [w, execute('INCR', 'count')]");
     expect(await pipeline(calls())).toEqual(calls().map((_, n) => [`['${n}', ${n + 1}]`]));
-    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+    expect(await inChunks(setting().client)).toBeGreaterThan(COUNT / 4);
     const { numTriggered, numSuccess, numFailures } = await onlyRegistration(setting().client);
     expect([numTriggered, numSuccess, numFailures]).toEqual([COUNT, COUNT, 0]);
     // executions of triggers are not kept
@@ -65,7 +56,7 @@ describe("calls of a trigger in a pipeline", () => {
     }
     const { numSuccess, numFailures } = await onlyRegistration(setting().client);
     expect([numSuccess, numFailures]).toEqual([COUNT * 0.9, COUNT * 0.1]);
-    expect(await inChunks()).toBeGreaterThan(COUNT / 4);
+    expect(await inChunks(setting().client)).toBeGreaterThan(COUNT / 4);
   });
 
   it("are among commands of other kinds, of other triggers, and wrong ones", async () => {
@@ -99,7 +90,7 @@ describe("calls of a trigger in a pipeline", () => {
     const replies = await Promise.all(words.map((word) => client.call("RG.TRIGGER", "t", word)));
     const wanted = words.map(({ length }, n) => [`${n % 2 && length > 0 ? "bytearray" : "str"} ${length}`]);
     expect(replies).toEqual(wanted);
-    expect(await inChunks()).toBeGreaterThan(2);
+    expect(await inChunks(setting().client)).toBeGreaterThan(2);
   });
 
   it("may wait for a coroutine", async () => {
