@@ -55,11 +55,13 @@ export class EventChunks implements ChunkRunner {
   }
 
   run({ owner }: Caller, client: HeldConnection, commands: Uint8Array, ends: readonly number[]): Maybe<number> {
-    const { gate, starter } = this.#options;
+    const { gate, starter, sync } = this.#options;
     const holder = (): string => starter.running ?? "commands and the events that they cause";
     if (!gate.holdNow(owner, holder)) return 0;
+    // To hold it the engine makes its steps, in which keys expire: what is told of then comes before all that a chunk is told of.
     const count = andAfterwards(
-      () => this.#runHolding(owner, client, commands, ends),
+      () =>
+        andThen(sync.settle(owner, true), () => (sync.isIdle ? this.#runHolding(owner, client, commands, ends) : 0)),
       () => gate.release(owner),
     );
     return andThen(count, (done) => {
@@ -143,8 +145,11 @@ class EventChunk implements ChunkSink {
   readonly #options: EventChunkOptions;
   /** Executions that go on, until they have ended or wait. */
   readonly #left: Promise<void>[] = [];
-  /** Events after the one whose execution goes on: what its code sends to the engine must not be taken for their cause. */
-  #later: SyncEvent[] = [];
+  /**
+   * What the interpreter has told of and nobody has dealt with. It has a list of its own: what comes by any other way is not
+   * in the interpreter's order, and what the code of an execution sends must not be taken for the cause of these.
+   */
+  readonly #due: SyncEvent[] = [];
   #isHeld = true;
 
   constructor(options: EventChunkOptions) {
@@ -152,11 +157,12 @@ class EventChunk implements ChunkSink {
   }
 
   onTold(bytes: Buffer): void {
-    this.#options.listener.take(bytes);
+    const { sync, listener } = this.#options;
+    this.#due.push(...sync.collect(() => listener.take(bytes)));
   }
 
   onOwn(bytes: Buffer): void {
-    this.#options.keys.suppressed(() => this.#options.listener.take(bytes));
+    this.#options.keys.suppressed(() => this.onTold(bytes));
   }
 
   onEnded(number: number, done: PostArgs<"done">): void {
@@ -164,9 +170,7 @@ class EventChunk implements ChunkSink {
   }
 
   onBegun(number: number, handle: number, isAlone: boolean): void {
-    const event = this.#next(number);
-    this.#later.push(...this.#options.sync.takeAll());
-    const left = event.run(this.#options.owner, handle);
+    const left = this.#next(number).run(this.#options.owner, handle);
     if (left) this.#left.push(left);
     if (isAlone) this.letGo();
   }
@@ -178,7 +182,7 @@ class EventChunk implements ChunkSink {
     const left = this.#left.length > 0 ? Promise.all(this.#left).then(() => {}) : undefined;
     return andThen(left, () => {
       const { sync, owner } = this.#options;
-      sync.putBack(this.#later.splice(0));
+      sync.putFirst(this.#due.splice(0));
       return sync.settle(owner, true);
     });
   }
@@ -192,7 +196,7 @@ class EventChunk implements ChunkSink {
 
   /** What comes next has to be what the interpreter says. */
   #next(number: number): SyncEvent {
-    const event = this.#later.shift() ?? this.#options.sync.next();
+    const event = this.#due.shift();
     if (event?.registration.number !== number)
       throw new InternalError(`an event of registration ${number} that is not due`);
     return event;

@@ -33,6 +33,8 @@ export class SyncEvents {
   /** Drains that have taken events and not finished them, by their owners. */
   readonly #draining: object[] = [];
   #scheduled = false;
+  /** Where events are added instead, while somebody collects them. */
+  #collected: SyncEvent[] | undefined;
 
   constructor(options: SyncEventsOptions) {
     this.#options = options;
@@ -45,6 +47,10 @@ export class SyncEvents {
 
   /** Adds an event. */
   add(event: SyncEvent): void {
+    if (this.#collected) {
+      this.#collected.push(event);
+      return;
+    }
     this.#events.push(event);
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -55,18 +61,20 @@ export class SyncEvents {
     });
   }
 
-  /** Takes the next one, which the caller deals with. */
-  next(): SyncEvent | undefined {
-    return this.#events.shift();
+  /** Gives the events that `act` adds, which the caller deals with. */
+  collect(act: () => void): readonly SyncEvent[] {
+    const collected: SyncEvent[] = [];
+    this.#collected = collected;
+    try {
+      act();
+    } finally {
+      this.#collected = undefined;
+    }
+    return collected;
   }
 
-  /** Takes all that wait, so that nobody else deals with them before the caller does. */
-  takeAll(): SyncEvent[] {
-    return this.#events.splice(0);
-  }
-
-  /** Puts events back that were taken, before all others. */
-  putBack(events: readonly SyncEvent[]): void {
+  /** Adds events that were collected, before all others. */
+  putFirst(events: readonly SyncEvent[]): void {
     this.#events.unshift(...events);
   }
 

@@ -186,6 +186,23 @@ describe("events of a pipeline", () => {
     expect(seen.filter((line) => line === "expired")).toHaveLength(1);
   });
 
+  it("come after those of keys that have expired by themselves", async () => {
+    await register("log(n)");
+    const expired =
+      "GB().foreach(lambda r: execute('INCR', 'expired')).register('gone:*', mode='sync', readValue=False, eventTypes=['expired'])";
+    const { client } = setting();
+    await client.call("RG.PYEXECUTE", expired);
+    const keys = Array.from({ length: 400 }, (_, n) => ["SET", `gone:${n}`, "x", "PX", String(n + 1)] as const);
+    await pipeline(keys.map((set) => [...set]));
+    const logged: string[] = [];
+    do {
+      await client.call("DEL", "log");
+      await pipeline(sets(20));
+      logged.push(((await log()) as string[]).join());
+    } while (Number(await client.call("GET", "expired")) < keys.length);
+    expect(new Set(logged)).toEqual(new Set([numbers(20).join()]));
+  });
+
   it("of one command come one after the other, also when the code of one asks the server for something", async () => {
     await register("log('begin', n)", "if n == 40: execute('EVAL', 'return 1', '0')", "log('end', n)");
     await pipeline([...sets(40), ["MSET", "p:40", "x", "p:41", "y", "p:42", "z"], ...sets(60).slice(43)]);
