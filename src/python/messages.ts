@@ -328,7 +328,8 @@ export const POSTS = {
   log: { level: oneOf("debug", "verbose", "notice", "warning"), text: text(MAX_LOG_BYTES), job, session: natural },
   /** Answers to what was asked: of a session, of a time event, and whether one was made again. */
   answer: { number: natural, outcome, text: error },
-  timer: { number: natural, outcome, text: error },
+  /** `again`: it could not be called, or its end is unknown, and that is not its fault. */
+  timer: { number: natural, outcome: oneOf("ok", "error", "again"), text: error },
   restored: { number: natural, outcome, text: error },
   timer_restored: { number: natural, outcome, text: error },
   /** The bytecode of a module, as a file of it would hold it; null when it does not compile. */

@@ -50,6 +50,8 @@ export interface KeptTimer {
 /** A call of its function, from when its interpreter was told of it. */
 interface TimerCall extends Interruptible {
   begun: boolean;
+  /** Why it was told to stop. */
+  stopReason: string | undefined;
 }
 
 interface TimeEvent {
@@ -64,8 +66,6 @@ interface TimeEvent {
   /** The call that runs or is to run, and who watches it. */
   call: TimerCall | undefined;
   watch: { end(): void } | undefined;
-  /** Why it was told to stop. */
-  stopReason: string | undefined;
 }
 
 /** What stands in a time event's key: whose it is, for people who look at it, and after a restart for us. */
@@ -84,7 +84,7 @@ const INTERPRETER_SOON_MS = 100;
 /** Time events that are named in the log when they end together. */
 const SHOWN_LOST = 10;
 
-const IDLE = { timer: undefined, holder: undefined, call: undefined, watch: undefined, stopReason: undefined } as const;
+const IDLE = { timer: undefined, holder: undefined, call: undefined, watch: undefined } as const;
 
 export class TimeEvents {
   /** Called after each time event with a key that came or went. */
@@ -193,13 +193,13 @@ export class TimeEvents {
     let lost = 0;
     for (const event of [...this.#events.values()]) {
       if (event.session.home !== home && event.holder !== home) continue;
-      const running = event.call !== undefined;
+      const { call } = event;
       this.#letGo(event);
-      if (event.stopReason !== undefined) this.#end(event, event.stopReason);
+      if (call?.stopReason !== undefined) this.#end(event, call.stopReason);
       else if (event.kept === undefined) {
         this.#end(event, lost < SHOWN_LOST ? "its interpreter died" : undefined);
         lost++;
-      } else if (running) this.#schedule(event);
+      } else if (call) this.#schedule(event);
     }
     const more = lost - SHOWN_LOST;
     if (more > 0) this.#options.log.warn(`GEARS: ${more} more time events were stopped: their interpreter died`);
@@ -312,7 +312,7 @@ export class TimeEvents {
       return;
     }
     const name = `a time event of session ${event.session.id}`;
-    const call = { handle: host.nextHandle(), session: event.session, name, begun: false };
+    const call = { handle: host.nextHandle(), session: event.session, name, begun: false, stopReason: undefined };
     event.call = call;
     host.runCallback(call, ["timer", event.number, call.handle]);
   }
@@ -343,7 +343,7 @@ export class TimeEvents {
       return okReply(false);
     }
     event.holder = holder;
-    event.watch = this.#watch(event, call);
+    event.watch = this.#watch(call);
     return okReply(true);
   }
 
@@ -373,10 +373,11 @@ export class TimeEvents {
 
   #ended({ number, outcome, text }: PostArgs<"timer">): void {
     const event = this.#events.get(number);
-    if (!event?.call) return;
+    const call = event?.call;
+    if (!event || !call) return;
     this.#letGo(event);
-    if (outcome === "ok") this.#schedule(event);
-    else this.#end(event, event.stopReason ?? `it failed: ${text}`);
+    if (outcome === "ok" || (outcome === "again" && call.stopReason === undefined)) this.#schedule(event);
+    else this.#end(event, call.stopReason ?? `it failed: ${text}`);
   }
 
   #restored({ number, outcome, text }: PostArgs<"timer_restored">): void {
@@ -397,10 +398,10 @@ export class TimeEvents {
   }
 
   /** All clients wait for it. */
-  #watch(event: TimeEvent, call: Interruptible): { end(): void } {
+  #watch(call: TimerCall): { end(): void } {
     const { limitMs, watchCall, host } = this.#options;
     const stop = (reason: string): void => {
-      event.stopReason ??= reason;
+      call.stopReason ??= reason;
       host.stopCallback(call);
     };
     return watchCall({

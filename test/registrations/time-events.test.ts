@@ -6,6 +6,7 @@ import { EngineGate } from "../../src/engine/engine-gate.ts";
 import { Session, SessionRegistry } from "../../src/executions/session.ts";
 import { TimeEvents } from "../../src/registrations/time-events.ts";
 import { FakeHost } from "../support/fake-host.ts";
+import { turns } from "../support/waiting.ts";
 import { FakeClock } from "./set-up.ts";
 
 const setting = useServer();
@@ -66,41 +67,132 @@ describe("many time events", () => {
   });
 });
 
+/** Time events with the test in the place of clock, interpreters and engine. */
+function timersAlone() {
+  const called: unknown[] = [];
+  const warnings: string[] = [];
+  const exists: (() => Promise<number>)[] = [];
+  const limits: (() => void)[] = [];
+  const host = Object.assign(new FakeHost(), {
+    runCallback: (_call: unknown, message: unknown) => called.push(message),
+  });
+  const clock = new FakeClock();
+  const gate = new EngineGate();
+  const client = { call: async () => exists.shift()?.() ?? 1, close: () => {} };
+  const timers = new TimeEvents({
+    connections: { open: () => client } as never,
+    ...{ gate, host, clock, sessions: new SessionRegistry() },
+    refusal: () => undefined,
+    limitMs: 5_000,
+    watchCall: ({ onLimit }) => {
+      limits.push(onLimit);
+      return { end: () => {} };
+    },
+    max: 10,
+    log: { warn: (...args: unknown[]) => void warnings.push(String(args.at(-1))) },
+  });
+  const session = new Session("session");
+  const home = {};
+  session.home = home;
+  const restore = (number: number, seconds: number): void =>
+    timers.restore(session, { number, seconds, key: `k${number}`, blob: Buffer.alloc(0) });
+  /** Its time has come. @returns how often functions were called so far */
+  const forward = async (ms: number): Promise<number> => {
+    clock.forward(ms);
+    await turns();
+    return called.length;
+  };
+  const begin = (number = 1): unknown => timers.handlers.timer_begin({ home: session.home } as never, { number });
+  const end = (outcome: "ok" | "error" | "again", number = 1): void =>
+    timers.handlers.timer({} as never, { number, outcome, text: "text" });
+  return { timers, session, home, gate, called, warnings, exists, limits, restore, forward, begin, end };
+}
+
 describe("a time event's clock", () => {
   it("calls it when its time has come, and not when it was stopped before", async () => {
-    const called: unknown[] = [];
-    const host = Object.assign(new FakeHost(), {
-      runCallback: (_call: unknown, message: unknown) => called.push(message),
-    });
-    const clock = new FakeClock();
-    const client = { call: async () => 1, close: () => {} };
-    const timers = new TimeEvents({
-      connections: { open: () => client } as never,
-      ...{ gate: new EngineGate(), host, clock, sessions: new SessionRegistry() },
-      ...{
-        refusal: () => undefined,
-        limitMs: 0,
-        watchCall: () => ({ end: () => {} }),
-        max: 10,
-        log: { warn: () => {} },
-      },
-    });
-    const session = new Session(undefined);
-    session.home = {};
-    for (const [number, seconds] of [
-      [1, 60],
-      [2, 3_600],
-    ] as const)
-      timers.restore(session, { number, seconds, key: `k${number}`, blob: Buffer.alloc(0) });
-    clock.forward(59_999);
-    await new Promise(setImmediate);
-    expect(called).toEqual([]);
-    clock.forward(1);
-    await expect.poll(() => called.length).toBe(1);
+    const { timers, called, restore, forward } = timersAlone();
+    restore(1, 60);
+    restore(2, 3_600);
+    expect(await forward(59_999)).toBe(0);
+    expect(await forward(1)).toBe(1);
     expect(called).toEqual([["timer", 1, expect.any(Number)]]);
     timers.stop();
-    clock.forward(10_000_000);
-    await new Promise(setImmediate);
-    expect(called).toHaveLength(1);
+    expect(await forward(10_000_000)).toBe(1);
+  });
+});
+
+describe("a time event goes on", () => {
+  it("when its session has no interpreter yet, as soon as it has one", async () => {
+    const { session, home, restore, forward } = timersAlone();
+    session.home = undefined;
+    restore(1, 60);
+    expect(await forward(60_000)).toBe(0);
+    expect(await forward(100)).toBe(0);
+    session.home = home;
+    expect(await forward(100)).toBe(1);
+  });
+
+  it("when the engine could not tell whether its key is there", async () => {
+    const { exists, warnings, restore, forward } = timersAlone();
+    restore(1, 1);
+    exists.push(() => Promise.reject(new Error("LOADING")));
+    expect(await forward(1_000)).toBe(0);
+    expect(warnings).toEqual(["a time event could not look for its key; it tries again"]);
+    expect(await forward(1_000)).toBe(1);
+  });
+
+  it.each(["asks for its key", "waits for the engine", "is called", "has begun"])(
+    "when its interpreter ends while it %s",
+    async (state) => {
+      const { timers, session, home, gate, exists, restore, forward, begin, end } = timersAlone();
+      restore(1, 1);
+      let tell = (): void => {};
+      const told = new Promise<number>((resolve) => {
+        tell = () => resolve(1);
+      });
+      const other = {};
+      if (state === "asks for its key") exists.push(() => told);
+      if (state === "waits for the engine") await gate.hold(other);
+      const before = await forward(1_000);
+      if (state === "has begun") await begin();
+      timers.onGone(home);
+      session.home = undefined;
+      tell();
+      gate.release(other);
+      await turns();
+      expect(gate.held).toBe(false);
+      session.home = {};
+      expect(await forward(1_000)).toBe(before + 1);
+      await begin();
+      end("ok");
+      expect(await forward(1_000)).toBe(before + 2);
+    },
+  );
+
+  it("when it could not be called, and ends when it was told to stop before that", async () => {
+    const { gate, warnings, limits, restore, forward, begin, end } = timersAlone();
+    restore(1, 1);
+    await forward(1_000);
+    await begin();
+    end("again");
+    expect(gate.held).toBe(false);
+    expect(await forward(1_000)).toBe(2);
+    await begin();
+    limits.at(-1)?.();
+    end("again");
+    expect(warnings).toEqual([expect.stringMatching(/was stopped: it ran longer than script-time-limit/)]);
+    expect(await forward(10_000)).toBe(2);
+  });
+
+  it("when it was told to stop and had just ended", async () => {
+    const { timers, home, warnings, limits, restore, forward, begin, end } = timersAlone();
+    restore(1, 1);
+    await forward(1_000);
+    await begin();
+    limits.at(-1)?.();
+    end("ok");
+    await forward(1_000);
+    timers.onGone(home);
+    expect([await forward(1_000), warnings]).toEqual([3, []]);
   });
 });

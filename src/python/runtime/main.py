@@ -79,6 +79,8 @@ def give_up(job, text):
         calls.post("script", job[1], shortened(text), 0, None, False)
     elif job[0] in ("start", "event"):
         _end(job[1], "done", [shortened(text)])
+    elif job[0] == "timer":
+        calls.post("timer", job[1], "again", shortened(text))
 
 
 def _end(handle, status, errors):
@@ -99,6 +101,9 @@ def _start(handle, flags):
 
 
 def _event(handle, number, records, flags):
+    # what is beneath may wait for its end
+    if ("restored", number) in _to_make and waits.is_shallow():
+        _make("restored", number)
     if not _held_back("restored", number, ("event", handle, number, records, flags)):
         _run_event(handle, number, records, flags, 0.0)
 
@@ -188,20 +193,54 @@ def _restore_timer(key, number, blob):
     _remade(key, "timer_restored", number, lambda session: timers.restore(session, number, blob))
 
 
-# What is being made again just now, and the jobs that have come for it: users' code, which runs then, can be interrupted by them.
+# What is being made again or is to be, with the jobs that have come for it: users' code runs while something is made, and can be
+# interrupted by what comes next.
 _being_made = {}
+# Those that have not begun: session's key, and what makes them. One is made after the other. Each would run on top of the one
+# before, if that was interrupted, and a hundred of them are more than fit on Python's stack.
+_to_make = {}
+# Sessions of what is being made, by their keys: nothing else holds them until the first thing of them is there.
+_sessions = {}
+_is_making = False
 
 
 def _remade(key, op, number, remake):
-    held = _being_made[op, number] = []
+    _being_made[op, number] = []
+    _to_make[op, number] = key, remake
+    if waits.is_shallow():
+        _make_all()
+    else:
+        waits.jobs.append(_make_all)
+
+
+def _make_all():
+    global _is_making
+    if _is_making:
+        return
+    _is_making = True
     try:
-        remake(session_of(key) or scripts.Session(key))
+        while _to_make:
+            _make(*next(iter(_to_make)))
+    finally:
+        _is_making = False
+        _sessions.clear()
+        if _to_make:
+            waits.jobs.append(_make_all)
+
+
+def _make(op, number):
+    key, remake = _to_make.pop((op, number))
+    session = session_of(key) or _sessions.get(key)
+    if session is None:
+        session = _sessions[key] = scripts.Session(key)
+    try:
+        remake(session)
     except BaseException as error:
         calls.post(op, number, "error", shortened(error_text(error, False)))
     else:
         calls.post(op, number, "ok", "")
     finally:
-        del _being_made[op, number]
+        held = _being_made.pop((op, number))
     for job in held:
         waits.run_nested(job)
 

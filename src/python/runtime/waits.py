@@ -31,7 +31,7 @@ _early = {}
 # Jobs inside jobs; more would not fit on Python's stack. Half of them may be such that run while others wait.
 MAX_NESTED = 16
 _MAX_ON_TOP = MAX_NESTED // 2
-# Frames of Python below which a wait is open: what runs on top has the rest of the stack.
+# Frames of Python below which a wait is open, and time events are called on top: what runs there has the rest of the stack.
 _MAX_FRAMES = 300
 # Seconds of the shortest wait that is open, and for which one of unknown length is not.
 _SHORTEST = 0.01
@@ -171,10 +171,11 @@ def _lets_in(context):
     """May others run on top of code that waits?"""
     if context is None or not context.shares or context.handle == 0 or context.atomic or context.credit < 0:
         return False
-    return _nested == 0 and len(_waits) < _MAX_ON_TOP and _is_shallow()
+    return _nested == 0 and len(_waits) < _MAX_ON_TOP and is_shallow()
 
 
-def _is_shallow():
+def is_shallow():
+    """Is there room on the stack for what runs on top?"""
     frame = sys._getframe(1)
     for _ in range(_MAX_FRAMES):
         frame = frame.f_back
@@ -300,7 +301,7 @@ class _Wait:
 def _handle_of(job):
     """The handle of a job that may run on top of others; 0 for other jobs."""
     if callable(job):
-        return job.__self__.handle
+        return getattr(getattr(job, "__self__", None), "handle", 0)
     return job[1] if job[0] in _WORK else 0
 
 
@@ -313,12 +314,13 @@ def _may_run_on_top(job):
 def run_nested(message):
     """Runs a job on top of other code."""
     global _nested
-    if _inside >= MAX_NESTED:
-        if message[0] in _WORK:
-            _give_up(message, "ERR executions inside executions are nested too deeply")
-        else:
-            # nobody waits for a time event inside what it would be nested in: many may just be due at once
+    if message[0] not in _WORK:
+        # nobody waits for a time event inside what it would be nested in: many may just be due at once
+        if _inside >= MAX_NESTED or not is_shallow():
             jobs.append(message)
+            return
+    elif _inside >= MAX_NESTED:
+        _give_up(message, "ERR executions inside executions are nested too deeply")
         return
     _nested += 1
     try:

@@ -220,6 +220,142 @@ seen
   ]);
 });
 
+describe("many things that are made again", () => {
+  test("are made one after the other, however often each is interrupted, and called when they are there", () => {
+    const [depth, called, ...posts] = python.json(`
+import sys
+from regears import main as runtime, serialise, timers, waits
+COUNT = 200
+depths, called, sessions = [], [], set()
+def depth():
+    frame, deep = sys._getframe(), 0
+    while frame is not None:
+        frame, deep = frame.f_back, deep + 1
+    return deep
+def unpack(session, blob):
+    number = int(blob)
+    depths.append(depth())
+    sessions.add(session)
+    # as an interrupt lets in what has come while users' code runs
+    waits.serve_nested()
+    return lambda: called.append(number)
+usual, serialise.unpack_function = serialise.unpack_function, unpack
+try:
+    posts = len(main.posts)
+    for number in range(1, COUNT + 1):
+        main.put(["restore_timer", f"{number // 2}:many", number, str(number).encode()])
+    for number in range(1, COUNT + 1):
+        main.put(["nested", ["timer", number, 0]])
+    main.serve(lambda: len(called) == COUNT)
+    for number in range(1, COUNT + 1):
+        timers.drop(number)
+finally:
+    serialise.unpack_function = usual
+[max(depths) - min(depths), sorted(called) == list(range(1, COUNT + 1)), len(sessions)] + sorted({(post[0], post[2]) for post in main.posts[posts:]})
+`) as [number, boolean, ...unknown[]];
+    expect(depth).toBeLessThan(50);
+    expect(called).toBe(true);
+    expect(posts).toEqual([101, ["timer", "ok"], ["timer_restored", "ok"]]);
+  });
+
+  test("are made later when they come where little is left of the stack", () => {
+    expect(
+      python.json(`
+from regears import serialise, timers, waits
+seen = []
+def deep(left):
+    if left > 0:
+        return deep(left - 1)
+    waits.accept(["restore_timer", "1:deep", 8, b"x"])
+    waits.accept(["nested", ["timer", 8, 0]])
+    seen.append("goes on")
+usual, serialise.unpack_function = serialise.unpack_function, lambda *_: seen.append("made") or (lambda: seen.append("called"))
+try:
+    deep(400)
+    main.serve(lambda: not waits.jobs)
+    timers.drop(8)
+finally:
+    serialise.unpack_function = usual
+seen
+`),
+    ).toEqual(["goes on", "made", "called"]);
+  });
+
+  test("are made at once when an event comes for them, which what is beneath may wait for", () => {
+    expect(
+      python.json(`
+from regears import main as runtime, registrations, waits
+from regears.scripts import Session
+made = []
+class Registration:
+    plain = ()
+    def __init__(self, session): self.session, self.steps = session, ()
+def restore(session, number, blob):
+    if number == 50:
+        waits.accept(["restore", "1:event", 51, b""])
+        main.flows[900] = {"results": [], "done": None}
+        waits.accept(["nested", ["event", 900, 51, [["a"]], main.flags]])
+        made.append(main.flows[900]["done"] is not None)
+    made.append(number)
+    registrations.registrations.add(number, session, Registration(session))
+usual, registrations.restore = registrations.restore, restore
+try:
+    runtime.perform(("restore", "1:event", 50, b""))
+    made.append(registrations.registrations.get(50).session is registrations.registrations.get(51).session)
+finally:
+    registrations.restore = usual
+    for number in (50, 51): registrations.registrations.pop(number)
+[made, main.flows[900]["done"][:2]]
+`),
+    ).toEqual([
+      [51, true, 50, true],
+      ["done", []],
+    ]);
+  });
+});
+
+describe("a time event that is due while code runs", () => {
+  test("is called on top of it, but waits where that has left little of the stack", () => {
+    expect(
+      python.json(`
+from regears import main as runtime, timers, waits
+from regears.scripts import Session
+called = []
+timers._add(8, Session("1:deep"), lambda: called.append("called"))
+def deep(left):
+    if left > 0:
+        return deep(left - 1)
+    waits.accept(["nested", ["timer", 8, 0]])
+    called.append("goes on")
+for frames in (10, 400):
+    deep(frames)
+    called.append("ends")
+main.serve(lambda: not waits.jobs)
+timers.drop(8)
+called
+`),
+    ).toEqual(["called", "goes on", "ends", "goes on", "ends", "called"]);
+  });
+
+  test("is called again later when it could not be called", () => {
+    expect(
+      python.json(`
+from regears import main as runtime, timers
+from regears.scripts import Session
+def call_timer_begin(number): raise MemoryError()
+timers._add(8, Session("1:again"), lambda: None)
+main.call_timer_begin = call_timer_begin
+logs, posts = len(main.logs), len(main.posts)
+runtime.perform(("timer", 8, 0))
+del main.call_timer_begin
+runtime.perform(("timer", 8, 0))
+timers.drop(8)
+[["MemoryError" in text for _, text in main.logs[logs:]]] + [list(post[:3]) for post in main.posts[posts:] if post[0] == "timer"]
+`),
+    ).toEqual([[true], ["timer", 8, "again"], ["timer", 8, "ok"]]);
+  });
+});
+
 describe("sessions", () => {
   test("are known by their keys as long as they have registrations or time events", () => {
     expect(
