@@ -7,6 +7,7 @@ import { FrameError, FrameSplitter } from "../resp/frames.ts";
 import { type CommandArgument, encodeCommand, encodeCommands } from "./encode.ts";
 import { type EngineConnection, MAX_REPLY, replyTooLong } from "./engine.ts";
 import type { LentConnection } from "./engine-threads.ts";
+import { PatternMessages } from "./pattern-messages.ts";
 import { traitsOf } from "./traits.ts";
 
 export { type CommandArgument, encodeCommand, encodeCommands };
@@ -111,6 +112,7 @@ export class EngineClient {
   #closed: EngineClosed | undefined;
   #subscribed = false;
   readonly #arrived = new Fifo<Buffer>();
+  readonly #patterns = new PatternMessages();
   readonly #maxReply: number;
   readonly #peer: string;
 
@@ -255,6 +257,13 @@ export class EngineClient {
   #split(bytes: Buffer): void {
     let start = 0;
     while (start < bytes.length && this.#closed === undefined) {
+      const pushed = this.#subscribed && !this.#ends.inside ? this.#patterns.take(bytes, start) : -1;
+      if (pushed >= 0) {
+        start = pushed;
+        const { pattern, channel, payload } = this.#patterns;
+        this.onPush("pmessage", [pattern, channel, payload]);
+        continue;
+      }
       const waiting = this.#queue.first;
       if (waiting !== undefined && waiting.size + bytes.length - start > this.#maxReply) {
         // the bytes of later replies in this piece are counted, too; they are few
@@ -302,6 +311,9 @@ export class EngineClient {
     if (this.#subscribed && Array.isArray(value)) {
       const kind = String(value[0]);
       if (MESSAGES.has(kind)) {
+        const [, pattern, channel] = value;
+        if (kind === "pmessage" && Buffer.isBuffer(pattern) && Buffer.isBuffer(channel))
+          this.#patterns.learn(pattern, channel);
         this.onPush(kind, value.slice(1));
         return;
       }

@@ -25,6 +25,12 @@ import { OwnMisses } from "./own-misses.ts";
 
 type KeyEventListener = (event: string, key: Buffer, database: number) => void;
 
+/** What a channel of the engine stands for. */
+interface KnownChannel {
+  readonly database: number;
+  readonly event: string;
+}
+
 /** Which events a listener wants, by name; `all` for every one. */
 export type Wanted = ReadonlySet<string> | "all";
 
@@ -92,7 +98,9 @@ export class KeyEvents {
   #held: Promise<void> | undefined;
   readonly #holder = {};
   #closed = false;
-  readonly #channels = new Map<string, { readonly database: number; readonly event: string }>();
+  readonly #channels = new Map<string, KnownChannel>();
+  /** The channel of the last event: that of the next one is mostly the same object. */
+  #last: { readonly channel: Buffer; readonly known: KnownChannel } | undefined;
 
   constructor(options: KeyEventsOptions) {
     this.#options = options;
@@ -431,6 +439,13 @@ export class KeyEvents {
   #onMessage(channel: EngineValue | undefined, key: EngineValue | undefined): void {
     if (!Buffer.isBuffer(channel) || !Buffer.isBuffer(key)) return;
     this.#silent = 0;
+    const known = channel === this.#last?.channel ? this.#last.known : this.#known(channel);
+    if (known.event === NEW_KEY) return;
+    if (known.event === MISS && known.database === 0 && this.misses.take(key)) return;
+    this.#deliver(known.event, key, known.database);
+  }
+
+  #known(channel: Buffer): KnownChannel {
     const name = channel.toString("latin1");
     let known = this.#channels.get(name);
     if (!known) {
@@ -439,9 +454,8 @@ export class KeyEvents {
       known = { database: Number(name.slice(11, at)), event: channel.toString("utf8", at + 3) };
       if (this.#channels.size < 10_000) this.#channels.set(name, known);
     }
-    if (known.event === NEW_KEY) return;
-    if (known.event === MISS && known.database === 0 && this.misses.take(key)) return;
-    this.#deliver(known.event, key, known.database);
+    this.#last = { channel, known };
+    return known;
   }
 
   #deliver(event: string, key: Buffer, database: number): void {
