@@ -8,8 +8,10 @@ const register =
     void (await client.must("RG.PYEXECUTE", script));
 const TRIGGER = "GB('CommandReader').map(lambda x: x[1]).register(trigger='bench', mode='sync')";
 
-const keyEvents = (mode: string): string =>
-  `GB('KeysReader').foreach(lambda x: execute('INCR', 'seen')).register(prefix='ev:*', eventTypes=['set'], mode='${mode}', readValue=False)`;
+/** @param more further arguments of `register`; none: the record has the key's value */
+const keyEvents = (mode: string, more = ""): string =>
+  `GB('KeysReader').foreach(lambda x: execute('INCR', 'seen')).register(prefix='ev:*', eventTypes=['set'], mode='${mode}'${more})`;
+const WITHOUT_VALUE = ", readValue=False";
 const STREAM =
   "GB('StreamReader').count().foreach(lambda n: execute('INCRBY', 'seen', str(n))).register(prefix='st', batch=100, duration=100, mode='async_local')";
 
@@ -21,10 +23,10 @@ async function untilSeen({ client }: Bench, count: number, act: () => Promise<vo
   await until(async () => (await seen()) >= before + count);
 }
 
-const sets = (name: string, mode: string, count: number, pipeline: number): Workload => ({
+const sets = (name: string, script: string, count: number, pipeline: number): Workload => ({
   name,
   unit: "ms",
-  prepare: register(keyEvents(mode)),
+  prepare: register(script),
   run: (bench) =>
     untilSeen(bench, bench.n(count), () =>
       inPipelines(bench.client, bench.n(count), pipeline, (i) => ["SET", `ev:${i}`, 1]),
@@ -58,9 +60,10 @@ export const events: readonly Workload[] = [
       for (const client of clients) client.close();
     },
   },
-  sets("5 000 SETs, KeysReader async_local", "async_local", 5000, 500),
-  sets("5 000 SETs, KeysReader sync", "sync", 5000, 500),
-  sets("1 000 events in flight at once, KeysReader async_local", "async_local", 1000, 1000),
+  sets("5 000 SETs, KeysReader async_local", keyEvents("async_local", WITHOUT_VALUE), 5000, 500),
+  sets("5 000 SETs, KeysReader sync", keyEvents("sync", WITHOUT_VALUE), 5000, 500),
+  sets("5 000 SETs, KeysReader sync that reads the values", keyEvents("sync"), 5000, 500),
+  sets("1 000 events in flight at once, KeysReader async_local", keyEvents("async_local", WITHOUT_VALUE), 1000, 1000),
   {
     name: "20 000 stream messages in batches of 100",
     unit: "ms",

@@ -115,6 +115,7 @@ export class AttachedEngine {
   #pieces: Buffer[] = [];
   #size = 0;
   #closed = false;
+  #hasClosed = false;
   #othersWait = false;
   #owing = 0;
 
@@ -176,7 +177,11 @@ export class AttachedEngine {
       const { only } = mine;
       if (only !== 0 && only !== Math.abs(who)) return "closed";
       if (mine.withoutBodies && (who < 0 || this.#owesMuch())) return "closed";
-      return this.#run(request, size);
+      const outcome = this.#run(request, size);
+      // this client itself stays in Valkey's list until the main thread lets its event loop turn
+      this.#othersWait = outcome !== "lost" && this.#internals.pendingWrites > 1;
+      if (this.#othersWait) noteOwed(this.#words, true);
+      return outcome;
     });
   }
 
@@ -199,9 +204,10 @@ export class AttachedEngine {
     return this.#inside<ChunkOutcome>("closed", () => {
       if (!mayRun()) return "closed";
       const client = this.#carryOut(descriptor, request, start, end, outputLimit);
+      this.#hasClosed = this.#closed;
       this.#tell(listener, told);
       onRun();
-      if (this.#closed || told.isCut) return "full";
+      if (this.#hasClosed || told.isCut) return "full";
       return this.#functions.getClientOutputBufferMemoryUsage(client) > MUCH_OUTPUT ? "full" : "done";
     });
   }
@@ -219,14 +225,30 @@ export class AttachedEngine {
     });
   }
 
+  /**
+   * Calls `act` inside the lock, where {@link ask} may be used.
+   * @returns what `act` gives; false when this way is not open
+   */
+  inside(act: () => boolean): boolean {
+    return this.#inside(false, act);
+  }
+
+  /**
+   * Carries commands of the server's own out. To be called inside the lock: in `onRun` or {@link inside}.
+   * @returns whether the replies are {@link reply}
+   */
+  ask(requests: Uint8Array): boolean {
+    return this.#mine.loss === Loss.none && this.#run(requests, requests.length) === "replied";
+  }
+
   /** Says which job of this thread may use the engine from now on; see {@link EngineThread.open}. */
   set only(job: number) {
     this.#mine.only = job;
   }
 
-  /** Has Valkey closed the connection that has sent the last command? */
+  /** Has Valkey closed the connection whose command {@link executeFor} has carried out? */
   get hasClosed(): boolean {
-    return this.#closed;
+    return this.#hasClosed;
   }
 
   #tell(listener: number, told: Told): void {
@@ -283,9 +305,6 @@ export class AttachedEngine {
       this.#mine.loss = this.#closed ? Loss.closed : Loss.other;
       return "lost";
     }
-    // this client itself stays in Valkey's list until the main thread lets its event loop turn
-    this.#othersWait = this.#internals.pendingWrites > 1;
-    if (this.#othersWait) noteOwed(this.#words, true);
     return this.#size > this.#maxReply ? "too long" : "replied";
   }
 

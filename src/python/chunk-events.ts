@@ -4,17 +4,18 @@
  */
 import type { ChunkRow } from "./chunk-memory.ts";
 import { KeyIndex } from "./key-index.ts";
+import { typeAt } from "./key-reading.ts";
 
 export interface ChunkEvent {
   readonly registration: number;
+  readonly readValue: boolean;
   readonly event: string;
   readonly key: Buffer;
 }
 
-interface Row {
-  readonly registration: number;
+interface Row extends Pick<ChunkRow, "registration" | "readValue" | "isHere"> {
   readonly events: ReadonlySet<string> | undefined;
-  readonly isHere: boolean;
+  readonly types: ReadonlySet<string> | undefined;
 }
 
 const [DOLLAR, CR] = [0x24, 0x0d];
@@ -34,12 +35,10 @@ export class ChunkEvents {
 
   set table(rows: readonly ChunkRow[]) {
     this.#index = new KeyIndex<Row>();
-    for (const { registration, prefix, events, isHere } of rows)
-      this.#index.add(
-        Buffer.from(prefix, "latin1"),
-        { registration, events: events && new Set(events), isHere },
-        registration,
-      );
+    for (const { prefix, events, types, ...row } of rows) {
+      const filters = { events: events && new Set(events), types: types && new Set(types) };
+      this.#index.add(Buffer.from(prefix, "latin1"), { ...row, ...filters }, row.registration);
+    }
   }
 
   /** How many wait. */
@@ -66,10 +65,13 @@ export class ChunkEvents {
   take(messages: Buffer): boolean {
     return eachEvent(messages, (event, key) => {
       if (event === NEW_KEY) return true;
-      for (const { registration, events, isHere } of this.#index.find(key)) {
+      for (const { registration, readValue, events, types, isHere } of this.#index.find(key)) {
         if (events && !events.has(event)) continue;
-        if (!isHere) return false;
-        this.#events.push({ registration, event, key: Buffer.from(key) });
+        const type = types && typeAt(event);
+        if (type !== undefined && types?.has(type) === false) continue;
+        // where the event does not tell the type, the engine has to be asked
+        if (!isHere || (types && type === undefined)) return false;
+        this.#events.push({ registration, readValue, event, key: Buffer.from(key) });
       }
       return true;
     });

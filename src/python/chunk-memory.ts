@@ -55,6 +55,10 @@ export interface ChunkRow {
   readonly prefix: string;
   /** Undefined: all events. */
   readonly events?: readonly string[] | undefined;
+  /** Undefined: keys of all types. */
+  readonly types?: readonly string[] | undefined;
+  /** The record has the key's value. */
+  readonly readValue: boolean;
   /** The worker can run it by itself. Otherwise the chunk ends at its first event. */
   readonly isHere: boolean;
 }

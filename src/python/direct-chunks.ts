@@ -6,17 +6,21 @@
  * Each command is told the main thread in the moment in which it is carried out, inside the engine's lock, so that nothing of
  * it is lost if this thread is ended. Whatever is not quite simple ends the chunk: then the main thread goes on in its way.
  */
-import { isUtf8 } from "node:buffer";
 import type { AttachedEngine, Told } from "../engine/attached-engine.ts";
+import { encodeCommands } from "../engine/encode.ts";
 import { type Sender, type Shared, Word } from "./channel.ts";
 import { ChunkMemory, ChunkState, type ChunkTerms, EndFlag, ENTRY_HEAD, Entry, writeEntry } from "./chunk-memory.ts";
 import { ChunkEvents, type ChunkEvent } from "./chunk-events.ts";
 import type { AnswerPlace } from "./direct-calls.ts";
-import { MarshalWriter } from "./marshal.ts";
+import { KeyReading, RECORD_HEAD, writeRecord } from "./key-reading.ts";
+import { type Encoded, MarshalWriter } from "./marshal.ts";
 import { JobFlag } from "./protocol.ts";
+import { RespReader } from "./transcode.ts";
 
 /** Room for what one command tells the listener. */
 const MOST_TOLD = 48 * 1024;
+/** Bytes of an event around its record, as Python gets it. */
+const AROUND_RECORD = 20;
 /** Room in the ring that a command has to find: for what it tells, and for what Python may add. */
 const NEEDED_ROOM = 60 * 1024;
 
@@ -52,12 +56,17 @@ export class DirectChunks {
   /** No further command follows. */
   #isLast = false;
   #isHandling = false;
+  /** What was read for the event that has begun. */
+  #record: Encoded | undefined;
+  /** Room for an event in Python's memory. */
+  #room = 0;
   /** How many commands the thread's own code had sent when the present execution began. */
   #ownBefore = 0;
   #endFlags = 0;
   readonly #mayRun = (): boolean => Atomics.load(this.#words, Word.chunk) === ChunkState.running;
   readonly #onRun = (): void => this.#wasRun();
   readonly #onOwn = (): void => this.#tellOwn();
+  readonly #beginInside = (): boolean => this.#mayRun() && this.#beginNext(this.#running as Running);
 
   constructor(options: DirectChunksOptions) {
     this.#options = options;
@@ -76,9 +85,10 @@ export class DirectChunks {
     const running = this.#running ?? this.#begin();
     if (running === undefined) return 0;
     if (this.#isHandling) this.#ended(running);
+    this.#room = place.size;
     for (;;) {
       if (this.#isHandling) return this.#give(running, heap, place);
-      if (this.#events.length > 0 && this.#beginHandling(running)) this.#tell(Entry.begun, running);
+      if (this.#events.length > 0 && this.#beginFurther(running)) this.#tell(Entry.begun, running);
       else if (!this.#carryOut(running)) {
         this.end();
         return 0;
@@ -113,6 +123,7 @@ export class DirectChunks {
     this.#handles = 0;
     this.#isLast = engine === undefined && terms.events === 0;
     this.#isHandling = false;
+    this.#record = undefined;
     this.#learn();
     // without an engine nothing is done, and the main thread is told so
     const until = performance.now() + terms.milliseconds;
@@ -162,12 +173,49 @@ export class DirectChunks {
     const { bytes, size, isCut } = this.#told;
     if (size === 0) return;
     const isSimple = this.#events.take(bytes.subarray(0, size)) && !isCut;
-    if (!isSimple) {
-      this.#events.clear();
-      this.#isLast = true;
-    }
-    const begins = this.#events.length > 0 && this.#beginHandling(running);
+    if (!isSimple) this.#endEarly();
+    const begins = this.#events.length > 0 && this.#beginNext(running);
     this.#tell(begins ? Entry.begun : Entry.told, running);
+  }
+
+  /** Begins the next event of a command that has caused several. @returns false when the chunk is to end */
+  #beginFurther(running: Running): boolean {
+    const begins =
+      this.#events.first.readValue && running.engine
+        ? running.engine.inside(this.#beginInside)
+        : this.#beginNext(running);
+    if (!begins) this.#endEarly();
+    return begins;
+  }
+
+  /** The next event is to be dealt with: inside the lock if its key is to be read. @returns false when the chunk is to end */
+  #beginNext(running: Running): boolean {
+    const { event, key, readValue } = this.#events.first;
+    if (!this.#beginHandling(running)) return false;
+    if (!readValue || this.#read(new KeyReading(event, key, true), running)) return true;
+    // nobody is told that it has begun
+    this.#isHandling = false;
+    this.#record = undefined;
+    this.#endEarly();
+    return false;
+  }
+
+  /** @returns false when the record can not be read here, or is too long */
+  #read(reading: KeyReading, { engine }: Running): boolean {
+    // a key that expires under it is told of when the event is over
+    this.#endFlags |= EndFlag.ownCut;
+    while (reading.record === undefined) {
+      if (engine?.ask(encodeCommands(reading.commands)) !== true) return false;
+      reading.take(new RespReader(engine.reply.subarray(0, engine.replySize)));
+    }
+    this.#record = reading.record;
+    return this.#record.bytes.length + AROUND_RECORD < this.#room;
+  }
+
+  /** What is left is the main thread's. */
+  #endEarly(): void {
+    this.#events.clear();
+    this.#isLast = true;
   }
 
   /** The next event is to be dealt with. @returns false when the chunk is to end */
@@ -177,8 +225,7 @@ export class DirectChunks {
     Atomics.store(this.#words, Word.chunkHandle, handle);
     const isAllowed = this.#handles < terms.handles && this.#move(ChunkState.running, ChunkState.handling);
     if (!isAllowed) {
-      this.#events.clear();
-      this.#isLast = true;
+      this.#endEarly();
       return false;
     }
     this.#isHandling = true;
@@ -192,11 +239,12 @@ export class DirectChunks {
   #ended({ engine, terms }: Running): void {
     this.#isHandling = false;
     const goesOn = this.#move(ChunkState.handling, ChunkState.running);
+    const isTold = this.#record === undefined && Atomics.load(this.#words, Word.directCalls) === this.#ownBefore;
+    this.#record = undefined;
     if (!goesOn) {
-      this.#events.clear();
-      this.#isLast = true;
+      this.#endEarly();
       this.#endFlags |= EndFlag.ownCut;
-    } else if (engine && terms.events === 0 && Atomics.load(this.#words, Word.directCalls) !== this.#ownBefore) {
+    } else if (engine && terms.events === 0 && !isTold) {
       this.#resetTold();
       // cut off until it is told
       this.#endFlags |= EndFlag.ownCut;
@@ -214,9 +262,7 @@ export class DirectChunks {
     const { bytes, size, isCut } = this.#told;
     if (!isCut) this.#endFlags &= ~EndFlag.ownCut;
     if (size > 0) this.#tell(Entry.own, this.#running as Running);
-    if (!isCut && (size === 0 || !ChunkEvents.hasExpired(bytes.subarray(0, size)))) return;
-    this.#events.clear();
-    this.#isLast = true;
+    if (isCut || (size > 0 && ChunkEvents.hasExpired(bytes.subarray(0, size)))) this.#endEarly();
   }
 
   /** Tells the main thread what the listener is told, and which execution begins with that. */
@@ -233,7 +279,7 @@ export class DirectChunks {
   #give({ terms }: Running, heap: Uint8Array, place: AnswerPlace): number {
     const { commands } = this.#memory;
     const ready = this.#next - 1;
-    if (terms.events === 0) writeEvent(this.#events.shift() as ChunkEvent, heap, place.start);
+    if (terms.events === 0) heap.set(encodedEvent(this.#events.shift() as ChunkEvent, this.#record), place.start);
     else heap.set(commands.subarray(this.#memory.endOf(ready - 1), this.#memory.endOf(ready)), place.start);
     return terms.handle + this.#handles - 1;
   }
@@ -248,12 +294,11 @@ export class DirectChunks {
   }
 }
 
-function writeEvent({ registration, event, key }: ChunkEvent, heap: Uint8Array, start: number): void {
-  const isText = isUtf8(key);
-  const out = new MarshalWriter(128 + key.length).tuple(3).int(registration).list(1).dict().text("event").text(event);
-  out.text("key");
-  if (isText) out.textBytes(key, 0, key.length);
-  else out.bytes(key);
-  out.dictEnd().int(isText ? 0 : JobFlag.bytes);
-  heap.set(out.finish(), start);
+/** @param record undefined: the key is not read */
+function encodedEvent({ registration, event, key }: ChunkEvent, record: Encoded | undefined): Buffer {
+  const size = AROUND_RECORD + (record?.bytes.length ?? RECORD_HEAD + key.length);
+  const out = new MarshalWriter(size).tuple(3).int(registration).list(1);
+  const { hasBytes } = record ?? writeRecord(out, event, key).valueFrom(0);
+  if (record) out.encoded(record.bytes);
+  return out.int(hasBytes ? JobFlag.bytes : 0).finish();
 }

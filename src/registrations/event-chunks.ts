@@ -77,7 +77,7 @@ export class EventChunks implements ChunkRunner {
     ends: readonly number[],
   ): Maybe<number> {
     const { host, events, keys, sync, starter } = this.#options;
-    const [first] = keys.syncRegistrations;
+    const first = keys.syncRegistrations.find(mayFire) ?? keys.syncRegistrations[0];
     const listener = first && events.holdBack();
     if (!first || !listener) return 0;
     const { session } = first.registration;
@@ -104,14 +104,16 @@ export class EventChunks implements ChunkRunner {
 
   /** Whom the interpreter has to tell of which events; the same object as long as that does not change. */
   #rowsFor(home: object | undefined): readonly ChunkRow[] {
-    const all = this.#options.keys.syncRegistrations;
+    const all = this.#options.keys.syncRegistrations.filter(mayFire);
     const key = all.map(({ registration }) => `${registration.number}${isHere(registration, home) ? "+" : "-"}`).join();
     const known = home && this.#tables.get(home);
     if (known?.key === key) return known.rows;
-    const rows = all.map(({ registration, events }) => ({
+    const rows = all.map(({ registration, events, types }) => ({
       registration: registration.number,
       prefix: registration.spec.prefix.toString("latin1"),
       events: events && [...events],
+      types: types && [...types],
+      readValue: registration.spec.readValue,
       isHere: isHere(registration, home),
     }));
     if (home) this.#tables.set(home, { key, rows });
@@ -126,11 +128,12 @@ export class EventChunks implements ChunkRunner {
   }
 }
 
+/** May it be told of events of commands that no registration names? */
+const mayFire = ({ commands }: { readonly commands: unknown }): boolean => commands === undefined;
+
 /** Can the interpreter run the registration's executions by itself? */
-function isHere({ spec, session, active }: Registration, home: object | undefined): boolean {
-  const isSimple = !spec.readValue && !spec.keyTypes && !spec.commands && session.missing === undefined;
-  return isSimple && active && session.home === home;
-}
+const isHere = ({ session, active }: Registration, home: object | undefined): boolean =>
+  active && session.missing === undefined && session.home === home;
 
 interface EventChunkOptions {
   readonly keys: KeysRegistrations;

@@ -1,20 +1,10 @@
 /** Random conversations, once with a server directly and once through the gateway: every byte must be the same. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connectPlain } from "../support/plain-client.ts";
+import { random } from "../support/random.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { findRedisServer, type RedisServer, startRedisServer } from "../support/redis-server.ts";
 import { TcpEngine } from "../support/tcp-engine.ts";
-
-/** Mulberry32: small, seeded, good enough. */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 const ANYWHERE = [
   ...[
