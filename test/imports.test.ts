@@ -55,6 +55,7 @@ const PYTHON = [
   "call-reply.ts",
   "chunk-memory.ts",
   "key-index.ts",
+  "key-reading.ts",
   "python-room.ts",
 ].map((file) => `python/${file}`);
 const PACKAGES = ["packages.ts", "packages-room.ts", "package-errors.ts", "transfer.ts"].map(
@@ -96,10 +97,17 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   [
     "python/direct-chunks.ts",
     [
-      "engine/attached-engine.ts",
-      ...["channel", "chunk-events", "chunk-memory", "direct-calls", "marshal", "protocol"].map(
-        (name) => `python/${name}.ts`,
-      ),
+      ...["engine/attached-engine.ts", "engine/encode.ts"],
+      ...[
+        "channel",
+        "chunk-events",
+        "chunk-memory",
+        "direct-calls",
+        "key-reading",
+        "marshal",
+        "protocol",
+        "transcode",
+      ].map((name) => `python/${name}.ts`),
     ],
   ],
   ["python/", ["engine/", "resp/", ...COMMANDS]],
@@ -158,7 +166,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
 const ROOTS = ["server.ts", "cli.ts", "index.ts", "testing.ts", "healthcheck.ts"];
 /** The worker's side runs where there is neither configuration nor log. */
 const WORKER_SIDE =
-  /^python\/(worker\.ts|direct-calls\.ts|direct-chunks\.ts|chunk-events\.ts|chunk-memory\.ts|key-index\.ts|command-names\.ts|realm\/)/;
+  /^python\/(worker\.ts|direct-calls\.ts|direct-chunks\.ts|chunk-events\.ts|chunk-memory\.ts|key-index\.ts|key-reading\.ts|command-names\.ts|realm\/)/;
 
 /** The files of src that a file imports, dynamic imports and re-exports included. */
 function importsOf(file: string): string[] {
