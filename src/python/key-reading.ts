@@ -19,7 +19,9 @@ const TYPES = new Set(["string", "hash", "list", "set", "zset", "stream"]);
 
 /** Guesses from an event what the key is, so that its value is read together with its type. A wrong guess costs a call. */
 const GUESS_BY_EVENT: ReadonlyMap<string, string> = new Map([
-  ...["set", "incrby", "incrbyfloat", "append", "setrange", "setbit", "expire"].map((name) => [name, "string"] as const),
+  ...["set", "incrby", "incrbyfloat", "append", "setrange", "setbit", "expire"].map(
+    (name) => [name, "string"] as const,
+  ),
   ...["hset", "hincrby", "hincrbyfloat", "hdel"].map((name) => [name, "hash"] as const),
   ...["lpush", "rpush", "lpop", "rpop", "lset", "linsert", "lrem", "ltrim"].map((name) => [name, "list"] as const),
 ]);

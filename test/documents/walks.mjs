@@ -51,10 +51,7 @@ const walks = {
     script("GB().map(lambda r: r['value']).run('many:*')"),
   ],
   event: [script("GB().foreach(lambda r: 1).register('key', mode='sync')"), ["SET", "key", "2"]],
-  // the one before wants the value
   chunk: [
-    ["RG.UNREGISTERALL"],
-    script("GB().foreach(lambda r: 1).register('key', mode='sync', readValue=False)"),
     // on a connection that the engine knows
     ["SET", "other", "2"],
     Array.from({ length: 50 }, (_, number) => ["SET", "key", String(number)]),
