@@ -49,6 +49,8 @@ export interface KeptTimer {
 
 /** A call of its function, from when its interpreter was told of it. */
 interface TimerCall extends Interruptible {
+  /** The interpreter. */
+  readonly home: object;
   begun: boolean;
   /** Why it was told to stop. */
   stopReason: string | undefined;
@@ -104,6 +106,8 @@ export class TimeEvents {
   /** The one that waits for the engine, and those after it. */
   #firing: TimeEvent | undefined;
   readonly #due = new Fifo<() => void>();
+  /** The interpreters in which one is being called, or is to be, and those that are called there next. */
+  readonly #lines = new Map<object, Fifo<TimeEvent>>();
   #last = 0;
   #stopped = false;
   readonly handlers: Pick<Handlers, "time_event" | "timer_begin" | "timer" | "timer_restored"> = {
@@ -139,6 +143,7 @@ export class TimeEvents {
 
   /** Ends all, as the end of the server would. Those that outlive it can be made again. */
   forgetAll(): void {
+    this.#lines.clear();
     for (const event of this.#events.values()) {
       event.timer?.cancel();
       this.#letGo(event);
@@ -191,6 +196,9 @@ export class TimeEvents {
   /** An interpreter died: what it held is free again, and what can not be made again has ended. */
   onGone(home: object): void {
     let lost = 0;
+    const line = this.#lines.get(home)?.clear() ?? [];
+    this.#lines.delete(home);
+    for (const event of line) this.#schedule(event, INTERPRETER_SOON_MS);
     for (const event of [...this.#events.values()]) {
       if (event.session.home !== home && event.holder !== home) continue;
       const { call } = event;
@@ -281,19 +289,50 @@ export class TimeEvents {
   }
 
   #schedule(event: TimeEvent, ms = event.seconds * 1000): void {
-    if (this.#stopped || !this.#events.has(event.number)) return;
+    if (this.#stopped || !this.#isThere(event)) return;
     event.timer?.cancel();
-    event.timer = this.#clock.after(Math.max(ms, 1), () => void this.#fire(event));
+    event.timer = this.#clock.after(Math.max(ms, 1), () => this.#fire(event));
   }
 
-  async #fire(event: TimeEvent): Promise<void> {
+  /** Has it not ended? */
+  #isThere(event: TimeEvent): boolean {
+    return this.#events.get(event.number) === event;
+  }
+
+  /**
+   * In each interpreter one is called after the other. Those that are sent there run on top of each other, the last one first:
+   * when they are due faster than they can be called, the first ones would never have their turn.
+   */
+  #fire(event: TimeEvent): void {
+    const { home } = event.session;
+    const line = home && this.#lines.get(home);
+    if (line) {
+      line.push(event);
+      return;
+    }
+    if (home) this.#lines.set(home, new Fifo());
+    void this.#call(event, home);
+  }
+
+  /** The one that was called in an interpreter has ended. */
+  #goOn(home: object): void {
+    const next = this.#lines.get(home)?.shift();
+    if (next) void this.#call(next, home);
+    else this.#lines.delete(home);
+  }
+
+  async #call(event: TimeEvent, home: object | undefined): Promise<void> {
     await this.#turn(event);
-    await this.#tell(event).finally(() => this.#endTurn(event));
+    await this.#tell(event, home).finally(() => {
+      this.#endTurn(event);
+      if (home && !event.call) this.#goOn(home);
+    });
   }
 
   /** Has its function called when nobody holds the engine. */
-  async #tell(event: TimeEvent): Promise<void> {
+  async #tell(event: TimeEvent, home: object | undefined): Promise<void> {
     const { host, gate, log } = this.#options;
+    if (!this.#isThere(event)) return;
     try {
       if (event.kept && (await this.#ask("EXISTS", event.kept.key)) !== 1) {
         host.tell(event.session, ["timer_drop", event.number]);
@@ -305,14 +344,13 @@ export class TimeEvents {
       this.#schedule(event);
       return;
     }
-    const { home } = event.session;
     if (home) await new Promise<void>((resolve) => gate.whenOpen(home, resolve));
-    if (!home || this.#stopped || event.session.home !== home || !this.#events.has(event.number)) {
+    if (!home || this.#stopped || event.session.home !== home || !this.#isThere(event)) {
       this.#schedule(event, event.session.missing === undefined ? INTERPRETER_SOON_MS : undefined);
       return;
     }
     const name = `a time event of session ${event.session.id}`;
-    const call = { handle: host.nextHandle(), session: event.session, name, begun: false, stopReason: undefined };
+    const call = { handle: host.nextHandle(), session: event.session, name, home, begun: false, stopReason: undefined };
     event.call = call;
     host.runCallback(call, ["timer", event.number, call.handle]);
   }
@@ -333,7 +371,7 @@ export class TimeEvents {
     const own = caller.owners?.() ?? [];
     if (!gate.isOpenFor(holder) && own.some((owner) => gate.isOpenFor(owner))) {
       this.#letGo(event);
-      void this.#fire(event);
+      this.#fire(event);
       return okReply(false);
     }
     call.begun = true;
@@ -389,12 +427,12 @@ export class TimeEvents {
 
   #letGo(event: TimeEvent): void {
     const { gate, host } = this.#options;
+    const { call, holder } = event;
     event.watch?.end();
-    event.watch = undefined;
-    if (event.call) host.callbackEnded(event.call);
-    event.call = undefined;
-    if (event.holder) gate.release(event.holder);
-    event.holder = undefined;
+    event.watch = event.call = event.holder = undefined;
+    if (call) host.callbackEnded(call);
+    if (holder) gate.release(holder);
+    if (call) this.#goOn(call.home);
   }
 
   /** All clients wait for it. */

@@ -6,7 +6,7 @@ import { EngineGate } from "../../src/engine/engine-gate.ts";
 import { Session, SessionRegistry } from "../../src/executions/session.ts";
 import { TimeEvents } from "../../src/registrations/time-events.ts";
 import { FakeHost } from "../support/fake-host.ts";
-import { turns } from "../support/waiting.ts";
+import { turns, until } from "../support/waiting.ts";
 import { FakeClock } from "./set-up.ts";
 
 const setting = useServer();
@@ -65,6 +65,25 @@ describe("many time events", () => {
       Math.min(...(await Promise.all(Array.from({ length: 40 }, (_, n) => count(`many:${n}`)))));
     await expect.poll(least, { timeout: 30_000 }).toBeGreaterThan(1);
   });
+
+  it("that take more time than there is are called in turn", async () => {
+    await script(`
+import time
+def make(n):
+    def tick():
+        end = time.monotonic() + 0.08
+        while time.monotonic() < end: pass
+        execute('INCR', f'busy:{n}')
+    return tick
+for n in range(24): registerTE(1, make(n), f'busy event:{n}')`);
+    const keys = Array.from({ length: 24 }, (_, n) => `busy:${n}`);
+    const counts = async (): Promise<number[]> => ((await ask("MGET", ...keys)) as Value[]).map(Number);
+    const all = await until(async () => {
+      const now = await counts();
+      return Math.max(...now) >= 4 ? now : undefined;
+    }, "they are called");
+    expect(Math.min(...all)).toBeGreaterThanOrEqual(3);
+  });
 });
 
 /** Time events with the test in the place of clock, interpreters and engine. */
@@ -118,6 +137,38 @@ describe("a time event's clock", () => {
     expect(called).toEqual([["timer", 1, expect.any(Number)]]);
     timers.stop();
     expect(await forward(10_000_000)).toBe(1);
+  });
+});
+
+describe("time events of one interpreter", () => {
+  it("are called one after the other, in the order in which they are due", async () => {
+    const { session, called, restore, forward, begin, end } = timersAlone();
+    const numbers = (): unknown[] => (called as unknown[][]).map(([, number]) => number);
+    for (const number of [1, 2, 3]) restore(number, 1);
+    await forward(1_000);
+    expect(numbers()).toEqual([1]);
+    await begin(1);
+    end("ok", 1);
+    // it is due again before the others were called, which does not take their turns
+    await forward(1_000);
+    await begin(2);
+    end("ok", 2);
+    await turns();
+    await begin(3);
+    end("ok", 3);
+    expect(await forward(0)).toBe(4);
+    expect(numbers()).toEqual([1, 2, 3, 1]);
+    expect(session.timers.size).toBe(3);
+  });
+
+  it("that wait for each other are called in the next one when it ends", async () => {
+    const { timers, session, home, called, restore, forward } = timersAlone();
+    for (const number of [1, 2, 3]) restore(number, 60);
+    await forward(60_000);
+    timers.onGone(home);
+    session.home = {};
+    expect(await forward(100)).toBe(2);
+    expect(called.at(-1)).toEqual(["timer", 2, expect.any(Number)]);
   });
 });
 

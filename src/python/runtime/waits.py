@@ -48,6 +48,8 @@ _waits = []
 # Waits that were claimed and whose jobs are on their way, and the jobs that have come.
 _claimed = 0
 _arrived = deque()
+# Time events for which there was no room on the stack.
+_put_off = deque()
 # Functions of main.py and abort.py: the first runs a job at once, the second ends a job that can not be run, the third has the code
 # of a context stop when it goes on.
 _perform = _give_up = _stop = None
@@ -97,6 +99,7 @@ def turn(timeout, is_main):
 
 def serve_nested():
     """Takes all messages that have come, and so runs the nested jobs among them."""
+    _call_put_off()
     message = bridge.receive(0)
     while message is not None:
         accept(message)
@@ -153,6 +156,8 @@ def _wait(deadline, is_over, opens_after):
 def _wait_alone(context, deadline, is_over, begun):
     """Waits with nothing on top but nested jobs."""
     while is_over is None or not is_over():
+        if _call_put_off():
+            continue
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             break
@@ -230,6 +235,8 @@ class _Wait:
 
     def _step(self, now):
         """Runs a job, or waits for the next message."""
+        if not self._is_open and _call_put_off():
+            return
         may = now >= self._opens and all(wait.admits(now) for wait in _waits)
         has_job = may and bool(jobs) and _may_run_on_top(jobs[0])
         if self._is_open and (has_job or not may) and not self._close():
@@ -313,18 +320,37 @@ def _may_run_on_top(job):
 
 def run_nested(message):
     """Runs a job on top of other code."""
+    if message[0] in _WORK:
+        if _inside < MAX_NESTED:
+            _nest(message)
+        else:
+            _give_up(message, "ERR executions inside executions are nested too deeply")
+    elif _has_room():
+        _nest(message)
+    else:
+        # nobody waits for a time event inside what it would be nested in
+        _put_off.append(message)
+        jobs.append(_call_put_off)
+
+
+def _has_room():
+    return _inside < MAX_NESTED and is_shallow()
+
+
+def _call_put_off():
+    """Calls the time events that were put off, if there is room now. False if it has called none."""
+    called = False
+    while _put_off and _has_room():
+        _nest(_put_off.popleft())
+        called = True
+    return called
+
+
+def _nest(job):
     global _nested
-    if message[0] not in _WORK:
-        # nobody waits for a time event inside what it would be nested in: many may just be due at once
-        if _inside >= MAX_NESTED or not is_shallow():
-            jobs.append(message)
-            return
-    elif _inside >= MAX_NESTED:
-        _give_up(message, "ERR executions inside executions are nested too deeply")
-        return
     _nested += 1
     try:
-        _run_inside(message)
+        _run_inside(job)
     finally:
         _nested -= 1
 

@@ -337,6 +337,30 @@ called
     ).toEqual(["called", "goes on", "ends", "goes on", "ends", "called"]);
   });
 
+  test("is called as soon as there is room on the stack, however long the code goes on", () => {
+    expect(
+      python.json(`
+from regears import timers, waits
+from regears.scripts import Session
+called = []
+timers._add(8, Session("1:room"), lambda: called.append("called"))
+def deep(left):
+    if left > 0:
+        return deep(left - 1)
+    waits.accept(["nested", ["timer", 8, 0]])
+# by the next interrupt, or while something is waited for
+for go_on in (waits.serve_nested, lambda: waits.until(0)):
+    deep(400)
+    called.append("goes on")
+    go_on()
+    called.append("ends")
+main.serve(lambda: not waits.jobs)
+timers.drop(8)
+called
+`),
+    ).toEqual(["goes on", "called", "ends", "goes on", "called", "ends"]);
+  });
+
   test("is called again later when it could not be called", () => {
     expect(
       python.json(`
