@@ -123,7 +123,7 @@ export class EventChunks implements ChunkRunner {
   /** May it be tried now? */
   get isPossible(): boolean {
     const { keys, events } = this.#options;
-    const isSimple = keys.syncCount > 0 && keys.syncCount <= MOST_ROWS && events.hasOneListener;
+    const isSimple = keys.syncCount > 0 && keys.syncCount <= MOST_ROWS && events.misses.isIdle;
     return isSimple && this.#pace.isFine;
   }
 }

@@ -88,8 +88,9 @@ export class EventMiddleware implements Middleware {
   }
 
   chunkOf(name: string, { count }: RequestView, { links }: Pick<Caller, "links">): ChunkRunner | undefined {
-    const { chunks, keys, takes } = this.#options;
+    const { chunks, keys, streams, takes } = this.#options;
     if (!chunks?.isPossible || !takes?.(name, count) || keys.asksTypes || this.backlogged) return undefined;
+    if (streams.syncCount > 0) return undefined;
     return links && keys.linkedNames.has(name) ? undefined : chunks;
   }
 

@@ -75,8 +75,6 @@ export class KeyEvents {
   readonly #listeners: { readonly listener: KeyEventListener; wanted: Wanted }[] = [];
   #listening: EngineClient | undefined;
   #patterns: ReadonlySet<string> = new Set();
-  /** How many listeners want something. */
-  #wanting = 0;
   /** The users' own setting; undefined until the engine was asked for it. */
   #userFlags: string | undefined;
   /** The engine's present setting. */
@@ -133,11 +131,6 @@ export class KeyEvents {
     );
   }
 
-  /** Does nobody but one listener want anything, and is no event expected that is nobody's? */
-  get hasOneListener(): boolean {
-    return this.#wanting === 1 && this.misses.isIdle;
-  }
-
   /**
    * The engine keeps what it tells until somebody lets go of it, so that another thread can take that.
    * @returns undefined when that is not possible now
@@ -192,7 +185,6 @@ export class KeyEvents {
 
   #refresh(): void {
     const patterns = this.#wantedPatterns();
-    this.#wanting = this.#listeners.filter(({ wanted }) => wanted === "all" || wanted.size > 0).length;
     const [before, now] = [this.#patterns, patterns];
     const added = [...now].filter((pattern) => !before.has(pattern));
     const removed = [...before].filter((pattern) => !now.has(pattern));

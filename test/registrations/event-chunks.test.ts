@@ -167,6 +167,29 @@ describe("events of a pipeline", () => {
     expect(await inChunks(setting().client)).toBeGreaterThan(COUNT / 4);
   });
 
+  it("go to StreamReaders in the background, too, also those that their code causes", async () => {
+    await register("log(n)", "execute('XADD', 'st', '*', 'n', n)");
+    const code =
+      "GB('StreamReader').foreach(lambda r: execute('INCR', 'messages')).register('st*', mode='async_local', batch=7, duration=1)";
+    await setting().client.call("RG.PYEXECUTE", code);
+    const commands = sets().flatMap((set): [string, ...string[]][] => [set, ["XADD", "st2", "*", "key", set[1]]]);
+    await pipeline(commands);
+    await until(async () => (await setting().client.call("GET", "messages")) === String(2 * COUNT), "all seen");
+    expect(await log()).toEqual(numbers());
+    expect(await inChunks(setting().client)).toBeGreaterThan(COUNT / 4);
+  });
+
+  it("come one by one while a StreamReader has to be told of each message", async () => {
+    await register("log(n)");
+    const code = [
+      ...HEAD,
+      "GB('StreamReader').foreach(lambda r: log('message', r['key'])).register('st', mode='sync')",
+    ];
+    await setting().client.call("RG.PYEXECUTE", code.join("\n"));
+    await pipeline(sets(30).flatMap((set): [string, ...string[]][] => [set, ["XADD", "st", "*", "f", "v"]]));
+    expect(await log()).toEqual(numbers(30).flatMap((n) => [n, "message st"]));
+  });
+
   it("fire nothing by what their code does, but for keys that expire under it", async () => {
     await register("log(n)", "execute('SET', f'p:{n + 1000}', 'x')", "if n == 50: execute('GET', 'gone')");
     const expired =
