@@ -124,6 +124,7 @@ export async function startServer(config: Config, log: Logger, begun?: BegunPyth
       version: version(),
       clients: () => listener,
       eventGaps: () => events.keys.gaps,
+      timeEvents: () => timers.figures,
       waitingExecutions: () => runner.waitingCount,
       engineHolder: () => gate.holder,
       interpreters: () => host.figures(),

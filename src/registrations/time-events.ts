@@ -30,6 +30,12 @@ interface TimeEventsOptions {
   readonly clock?: Clock;
 }
 
+export interface TimeEventFigures {
+  /** `due`: its time has come, and its function is not called yet. */
+  readonly states: { readonly waiting: number; readonly due: number; readonly running: number };
+  readonly calls: number;
+}
+
 /** What is needed to make a time event again. Time events without a key end with their interpreter. */
 export interface TimeEventSpec {
   readonly number: number;
@@ -109,6 +115,7 @@ export class TimeEvents {
   /** The interpreters in which one is being called, or is to be, and those that are called there next. */
   readonly #lines = new Map<object, Fifo<TimeEvent>>();
   #last = 0;
+  #calls = 0;
   #stopped = false;
   readonly handlers: Pick<Handlers, "time_event" | "timer_begin" | "timer" | "timer_restored"> = {
     time_event: (caller, args) => this.#create(caller, args),
@@ -126,6 +133,14 @@ export class TimeEvents {
   keeps(session: object): boolean {
     for (const event of this.#events.values()) if (event.session === session) return true;
     return false;
+  }
+
+  /** How many there are, by how far they are, and how often functions were called. */
+  get figures(): TimeEventFigures {
+    const states = { waiting: 0, due: 0, running: 0 };
+    for (const { timer, call } of this.#events.values())
+      states[call?.begun ? "running" : timer === undefined ? "due" : "waiting"]++;
+    return { states, calls: this.#calls };
   }
 
   /** Is one being called, or due? */
@@ -304,6 +319,7 @@ export class TimeEvents {
    * when they are due faster than they can be called, the first ones would never have their turn.
    */
   #fire(event: TimeEvent): void {
+    event.timer = undefined;
     const { home } = event.session;
     const line = home && this.#lines.get(home);
     if (line) {
@@ -380,6 +396,7 @@ export class TimeEvents {
       gate.release(holder);
       return okReply(false);
     }
+    this.#calls++;
     event.holder = holder;
     event.watch = this.#watch(call);
     return okReply(true);

@@ -9,6 +9,7 @@ import type { SessionRegistry } from "../executions/session.ts";
 import type { InterpreterFigures } from "../python/python-host.ts";
 import type { Registration } from "../registrations/registration.ts";
 import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
+import type { TimeEventFigures } from "../registrations/time-events.ts";
 
 export interface Sample {
   /** Behind the name, of a histogram. */
@@ -42,6 +43,7 @@ export interface MetricSources {
   readonly slowExecutions: () => number;
   /** How often key events may have been missed. */
   readonly eventGaps: () => number;
+  readonly timeEvents: () => TimeEventFigures;
   readonly sessions: SessionRegistry;
   readonly registrations: RegistrationRegistry;
   readonly interpreters: () => InterpreterFigures;
@@ -62,6 +64,7 @@ export function collectTotals(sources: MetricSources): Metric[] {
     ...interpreterMetrics(sources.interpreters()),
     ...connectionMetrics(sources.connections()),
     ...registrationTotals(sources),
+    ...timeEventMetrics(sources.timeEvents()),
   ];
 }
 
@@ -177,6 +180,15 @@ function registrationTotals({ registrations, eventGaps }: MetricSources): Metric
     ),
   ];
 }
+
+const timeEventMetrics = ({ states, calls }: TimeEventFigures): Metric[] => [
+  gauge(
+    "time_events",
+    "Time events, by state: due is one whose time has come and that is not called yet",
+    labelled("state", states),
+  ),
+  counter("time_event_calls_total", "Calls of time events' functions", calls),
+];
 
 /** Those of each registration. */
 function registrationDetails({ registrations }: MetricSources): Metric[] {

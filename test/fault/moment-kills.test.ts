@@ -2,6 +2,8 @@
  * A server with a log of changes that is killed while its clients register what works on the data: registrations, time
  * events and data are of one moment afterwards, also when that is not the last one.
  */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Client, connectClient, type Value } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
@@ -104,21 +106,49 @@ class Worker {
 const registrations = async (client: Client): Promise<Record<string, Value>[]> =>
   ((await client.call("RG.DUMPREGISTRATIONS")) as Value[]).map(fields);
 
-/** Each key of a time event has one that is called. */
-async function allTick(client: Client): Promise<number> {
+/** Each key of a time event has one that is called. @throws Error that says of those which are not what there is to know */
+async function allTick(server: RunningRegears, client: Client, folder: string): Promise<number> {
   const names = ((await client.call("KEYS", "event:*")) as string[]).map((key) => key.slice("event:".length));
   const ticks = async (name: string): Promise<number> => Number(await client.call("GET", `ticks:${name}`));
-  const before = await Promise.all(names.map(ticks));
-  for (const [at, name] of names.entries())
-    await until(async () => (await ticks(name)) > (before[at] ?? 0), `the time event ${name} is called`);
+  const before = new Map(await Promise.all(names.map(async (name) => [name, await ticks(name)] as const)));
+  const still = async (): Promise<string[]> => {
+    const now = await Promise.all(names.map(ticks));
+    return names.filter((name, at) => (now[at] ?? 0) <= (before.get(name) ?? 0));
+  };
+  await until(async () => (await still()).length === 0, "all time events are called").catch(async (error: Error) => {
+    const silent = await still();
+    const keys = await Promise.all(
+      silent.map(async (name) => `${name}: ${await client.call("GET", `event:${name}`)} (${before.get(name)} calls)`),
+    );
+    throw new Error(
+      [
+        `${error.message}; of ${names.length} these were not: ${keys.join("; ")}`,
+        `in the log of changes: ${keptEvents(folder).join(" ")}`,
+        String(await client.call("RG.INFO")),
+        ...(await Promise.all(
+          ["RG.DUMPEXECUTIONS", "RG.DUMPREGISTRATIONS"].map(async (name) => JSON.stringify(await client.call(name))),
+        )),
+        server.output(),
+      ].join("\n"),
+    );
+  });
   return names.length;
+}
+
+/** The libraries of time events that the log of changes has, with those that were deleted. */
+function keptEvents(folder: string): string[] {
+  const files = readdirSync(join(folder, "appendonlydir")).map((file) =>
+    readFileSync(join(folder, "appendonlydir", file), "latin1"),
+  );
+  return files.flatMap((text) => text.match(/(?:DELETE\r\n\$\d+\r\n|name=)__regears_timer_\d+/g) ?? []);
 }
 
 const limit = { timeout: 60_000 + KILLS * 60_000 };
 
 describe("a server whose clients register, and which is killed", () => {
   it.each(["always", "everysec"])(`${KILLS} times has all of one moment, with appendfsync %s`, limit, async (mode) => {
-    const args = ["--dir", newFolder(), "--save", "", "--appendonly", "yes", "--appendfsync", mode];
+    const folder = newFolder();
+    const args = ["--dir", folder, "--save", "", "--appendonly", "yes", "--appendfsync", mode];
     const start = (): Promise<RunningRegears> => startRegears(args);
     const worker = new Worker();
     let server = await start();
@@ -142,9 +172,7 @@ describe("a server whose clients register, and which is killed", () => {
         client.close();
       }
       const client = await connectClient(server.port);
-      events = await allTick(client).catch((error) => {
-        throw new Error(`${error.message}: ${server.output()}`);
-      });
+      events = await allTick(server, client, folder);
       client.close();
     } finally {
       await server.stop("SIGKILL");

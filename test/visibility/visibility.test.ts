@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Client, callOnce, connectClient } from "../support/client.ts";
 import { type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
 import { freePort } from "../support/ports.ts";
+import { until } from "../support/waiting.ts";
 
 /** The lines of RG.INFO by name. */
 async function info(client: Client): Promise<Map<string, string>> {
@@ -121,6 +122,18 @@ describe("a server with a monitoring port", () => {
     expect((await info(client)).get("executions_running")).toBe("3");
     for (const id of ids) await client.call("RG.ABORTEXECUTION", id);
     expect((await info(client)).get("executions_waiting")).toBe("0");
+  });
+
+  it("counts time events by how far they are, and their calls", async () => {
+    const before = await info(client);
+    await client.call("RG.PYEXECUTE", "registerTE(3600, lambda: 1, 'later')\nregisterTE(1, lambda: 1, 'soon')");
+    const after = await info(client);
+    const more = (name: string, now: Map<string, string>): number => Number(now.get(name)) - Number(before.get(name));
+    expect([more("time_events_waiting", after), more("time_event_calls_total", after)]).toEqual([2, 0]);
+    await until(async () => more("time_event_calls_total", await info(client)) > 0);
+    await client.call("DEL", "later", "soon");
+    await until(async () => more("time_events_waiting", await info(client)) === 1);
+    expect((await page()).values.get('regears_time_events{state="running"}')).toBe(0);
   });
 
   it("counts the calls of Python by operation", async () => {
