@@ -1,40 +1,57 @@
 /**
- * What an open page of the console costs the server: `npm run bench:console [-- ROUNDS]`. The same work is done in turns with a page
- * open in Chromium and without one; what is compared is the server's processor time for each operation, since the browser takes time
- * of the same processors, and the operations a second are told besides.
+ * What an open page of the console costs: `npm run bench:console [-- ROUNDS [VIEW…]]`. In turns with and without it are measured
+ * the processor time of the server, for a process that only reads what the page reads (bench/console-reader.ts) while so much is done
+ * each second; and how much is done, with the page in Chromium, which takes time of the same processors.
  */
-import { type Browser, chromium } from "playwright-core";
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
 import { connectClient } from "../test/support/client.ts";
+import { newFolder, removeFolders } from "../test/support/folders.ts";
 import { freePort } from "../test/support/ports.ts";
-import { startRegears } from "../test/support/regears.ts";
+import { runRegears } from "../test/support/regears.ts";
+import { until } from "../test/support/waiting.ts";
+import type { Order } from "./console-reader.ts";
 import { spread } from "./statistics.ts";
 
-const ROUNDS = Number(process.argv[2] ?? 7);
+const VIEWS = ["now", "registrations", "log"];
+const [rounds = "7", ...views] = process.argv.slice(2);
 /** Milliseconds of work at a time: the page asks every other second. */
 const WORK_MS = 4_000;
+const TICK_MS = 10;
+const SETTLE_MS = 2_000;
 const AT_ONCE = 50;
-const VIEWS = ["now", "registrations", "log"];
 const SCRIPT = `
 GB('CommandReader').map(lambda c: execute('INCRBY', 'total', c[1])).register(trigger='add')
 GB('KeysReader').foreach(lambda r: execute('INCR', 'events')).register('key:*', eventTypes=['set'])
 def say(c):
-    log('a line of the log')
+    for n in range(int(c[1])): log('a line of the log')
     return 1
 GB('CommandReader').map(say).register(trigger='say')`;
-
-interface Figures {
-  readonly cpuMs: number;
-  readonly perSecond: number;
-}
+/** Some registrations that nobody causes, since a view of three would cost nothing. */
+const MORE = "for n in range(200): GB('CommandReader').map(lambda c: 1).register(trigger='other-%d' % n)";
 
 const port = await freePort();
-const server = await startRegears(["--http-port", String(port)]);
-const client = await connectClient(server.port);
-const browser: Browser = await chromium.launch({
+const origin = `http://127.0.0.1:${port}`;
+const serverPort = await freePort();
+const options = ["--port", String(serverPort), "--http-port", String(port), "--script-log-rate", "0"];
+const server = runRegears([...options, "--logfile", join(newFolder(), "log")]);
+const client = await until(() => connectClient(serverPort).catch(() => undefined));
+const reader = fork(fileURLToPath(new URL("./console-reader.ts", import.meta.url)));
+const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox"],
 });
 const page = await browser.newPage();
+
+async function read(view: string): Promise<void> {
+  const order: Order = { origin, view };
+  reader.send(order);
+  await once(reader, "message");
+}
 
 /** Processor time of the server's process, in milliseconds. */
 async function cpuMs(): Promise<number> {
@@ -42,50 +59,90 @@ async function cpuMs(): Promise<number> {
   return Number(/^cpu_seconds_total:(.*)$/m.exec(info)?.[1]) * 1000;
 }
 
-async function work(): Promise<Figures> {
-  const [began, before] = [performance.now(), await cpuMs()];
-  let done = 0;
-  while (performance.now() - began < WORK_MS) {
-    const calls = Array.from({ length: AT_ONCE }, (_, n) =>
-      n === 0
-        ? client.call("RG.TRIGGER", "say")
-        : n % 2
-          ? client.call("RG.TRIGGER", "add", "1")
-          : client.call("SET", `key:${n}`, "x"),
-    );
-    await Promise.all(calls);
-    done += calls.length;
-  }
-  const ms = performance.now() - began;
-  return { cpuMs: ((await cpuMs()) - before) / done, perSecond: (done / ms) * 1000 };
+/** One operation of the work: each of them logs ten lines where the log is looked at, else one of fifty logs a line. */
+function operation(view: string, n: number): Promise<unknown> {
+  if (view === "log") return client.call("RG.TRIGGER", "say", "10");
+  if (n === 0) return client.call("RG.TRIGGER", "say", "1");
+  return n % 2 ? client.call("RG.TRIGGER", "add", "1") : client.call("SET", `key:${n}`, "x");
 }
 
-const median = (values: readonly number[]): number => spread(values).median;
-const percent = (value: number): string => `${value >= 0 ? "+" : ""}${(value * 100).toFixed(1)} %`;
+const operations = (view: string, count: number): Promise<unknown> =>
+  Promise.all(Array.from({ length: count }, (_, n) => operation(view, n)));
+
+/** A thousand operations a second where the log is looked at, which log ten thousand lines, else five thousand. */
+async function pacedCpu(view: string): Promise<number> {
+  const [began, before] = [performance.now(), await cpuMs()];
+  for (let tick = 1; performance.now() - began < WORK_MS; tick++) {
+    await operations(view, view === "log" ? TICK_MS : 5 * TICK_MS);
+    await setTimeout(began + tick * TICK_MS - performance.now());
+  }
+  return (((await cpuMs()) - before) / (performance.now() - began)) * 1000;
+}
+
+/** As many operations a second as it can. */
+async function perSecond(view: string): Promise<number> {
+  const began = performance.now();
+  let done = 0;
+  for (; performance.now() - began < WORK_MS; done += AT_ONCE) await operations(view, AT_ONCE);
+  return (done / (performance.now() - began)) * 1000;
+}
+
+async function show(view: string): Promise<void> {
+  await page.goto(view === "" ? "about:blank" : `${origin}/#/${view}`);
+  if (view === "") return;
+  await page.locator("h1").waitFor();
+  // an open page is measured, and not one that is being opened
+  await setTimeout(SETTLE_MS);
+}
+
+interface Turn {
+  readonly closed: number;
+  readonly open: number;
+}
+
+/** @param open opens a view, or closes what is open: "" */
+async function turns(
+  view: string,
+  open: (view: string) => Promise<void>,
+  measure: (view: string) => Promise<number>,
+): Promise<Turn[]> {
+  const all: Turn[] = [];
+  for (let round = 0; round < Number(rounds); round++) {
+    const closed = await measure(view);
+    await open(view);
+    all.push({ closed, open: await measure(view) });
+    await open("");
+  }
+  return all;
+}
+
+/** The median of what was measured, and its quartiles. */
+function told(values: readonly number[], unit: string): string {
+  const shown = (value: number): string => `${value >= 0 ? "+" : ""}${value.toFixed(1)}`;
+  const { median, lower, upper } = spread(values);
+  return `${shown(median)} ${unit} (${shown(lower)} to ${shown(upper)})`;
+}
+
+const closedOf = (all: readonly Turn[]): string => spread(all.map(({ closed }) => closed)).median.toFixed(0);
 
 try {
   await client.call("RG.PYEXECUTE", SCRIPT);
-  await work();
-  for (const view of VIEWS) {
-    const rounds: { closed: Figures; open: Figures }[] = [];
-    for (let round = 0; round < ROUNDS; round++) {
-      await page.goto("about:blank");
-      const closed = await work();
-      await page.goto(`http://127.0.0.1:${port}/#/${view}`);
-      await page.locator("h1").waitFor();
-      rounds.push({ closed, open: await work() });
-    }
-    const cost = median(rounds.map(({ closed, open }) => open.cpuMs / closed.cpuMs - 1));
-    const rate = median(rounds.map(({ closed, open }) => open.perSecond / closed.perSecond - 1));
-    const each = median(rounds.map(({ closed }) => closed.cpuMs));
-    const many = median(rounds.map(({ closed }) => closed.perSecond));
-    console.log(
-      `${view}: processor time of an operation ${percent(cost)} (${each.toFixed(3)} ms without the page), ` +
-        `operations a second ${percent(rate)} (${Math.round(many)} without)`,
-    );
+  await client.call("RG.PYEXECUTE", MORE, "ID", "more");
+  await perSecond("now");
+  for (const view of VIEWS.filter((one) => views.length === 0 || views.includes(one))) {
+    await pacedCpu(view);
+    const cost = await turns(view, read, pacedCpu);
+    const more = cost.map(({ closed, open }) => open - closed);
+    console.log(`${view}, the server alone: ${told(more, "ms of processor time a second")}, beside ${closedOf(cost)}`);
+    const rates = await turns(view, show, perSecond);
+    const lost = rates.map(({ closed, open }) => (open / closed - 1) * 100);
+    console.log(`${view}, in Chromium: ${told(lost, "% operations a second")}, of ${closedOf(rates)}`);
   }
 } finally {
+  reader.disconnect();
   await browser.close();
   client.close();
-  await server.stop();
+  server.child.kill();
+  await server.exited;
+  removeFolders();
 }

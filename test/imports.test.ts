@@ -41,9 +41,15 @@ const ENGINE = [
   ],
   ...["traits.ts", "engine-room.ts"],
 ].map((file) => `engine/${file}`);
-const COMMANDS = ["caller.ts", "command.ts", "command-rights.ts", "path.ts", "table.ts", "command-room.ts"].map(
-  (file) => `commands/${file}`,
-);
+const COMMANDS = [
+  "caller.ts",
+  "command.ts",
+  "command-rights.ts",
+  "listed.ts",
+  "path.ts",
+  "table.ts",
+  "command-room.ts",
+].map((file) => `commands/${file}`);
 const PYTHON = [
   "python-host.ts",
   "python-session.ts",

@@ -17,6 +17,8 @@ export interface CommandContext {
   readonly typedName: string;
   /** The caller wants to see how far it is, also if that takes time: records are counted at each step. */
   readonly observed?: boolean;
+  /** Which elements of a long list the caller looks at; undefined: all. The others may be nil. */
+  readonly looked?: { readonly from: number; readonly most: number } | undefined;
   /** Is told how long it ran, by commands that may be slow: what waits for its turn does not run. */
   readonly ran?: (ms: number) => void;
 }

@@ -1,5 +1,5 @@
 /** The commands of the page: those of Regears, carried out for the user who is logged in as for any client of that user. */
-import type { CommandTable } from "../commands/command.ts";
+import type { CommandContext, CommandTable } from "../commands/command.ts";
 import type { Path } from "../commands/path.ts";
 import { EngineClient, encodeCommand } from "../engine/engine-client.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -13,6 +13,13 @@ export interface ConsoleCommandsOptions {
   readonly table: CommandTable;
   readonly path: Pick<Path, "refusal">;
   readonly gate: Pick<EngineGate, "whenOpen">;
+}
+
+/** What is known of a command besides its words. */
+interface ConsoleCall extends Pick<CommandContext, "looked"> {
+  /** Fires when nobody waits for the reply any more. */
+  readonly gone: AbortSignal;
+  readonly local: boolean;
 }
 
 /** Commands of one login at a time. */
@@ -44,9 +51,8 @@ export class ConsoleCommands {
   /**
    * Carries a command out.
    * @param args the command's name first
-   * @param gone fires when nobody waits for the reply any more
    */
-  async run(login: Login, args: readonly Buffer[], gone: AbortSignal, local: boolean): Promise<Reply> {
+  async run(login: Login, args: readonly Buffer[], { gone, local, looked }: ConsoleCall): Promise<Reply> {
     const [typed = Buffer.alloc(0), ...rest] = args;
     const typedName = typed.toString("utf8");
     const { table, gate } = this.#options;
@@ -61,7 +67,7 @@ export class ConsoleCommands {
       const owner = {};
       if (!row.passesGate) await new Promise<void>((go) => gate.whenOpen(owner, go));
       const caller = { kind: "client", user: login.user, owner, canWait: true, links: false, local } as const;
-      return await table.run(row, rest, { caller, signal: gone, clientId: 0, typedName, observed: true });
+      return await table.run(row, rest, { caller, signal: gone, clientId: 0, typedName, observed: true, looked });
     } finally {
       login.running--;
     }

@@ -158,13 +158,11 @@ export class ConsoleServer {
     const { monitoring, commands } = this.#options;
     const foreign = isForeignSite(request.headers);
     if (foreign) return refuse(response, foreign);
-    const login = this.#loginOf(request);
-    const refusal = login ? undefined : await monitoring.refusal(request, this.#logins);
-    if (refusal) {
+    const user = this.#loginOf(request)?.user ?? (await monitoring.userOf(request, this.#logins));
+    if (typeof user !== "string") {
       response.setHeader("www-authenticate", 'Basic realm="regears"');
-      return refuse(response, refusal);
+      return refuse(response, user);
     }
-    const user = login?.user ?? monitoring.userOf(request);
     const refused = await commands.refusal(user, [Buffer.from("rg.info")]);
     if (refused !== undefined) return refuse(response, { status: 403, text: refused });
     monitoring.figures(response);
@@ -225,13 +223,19 @@ export class ConsoleServer {
   async #run({ request, response, login }: Exchange): Promise<void> {
     const body = await bodyOf(request, this.#options.maxBody);
     if (body === undefined) return refuse(response, { status: 413, text: "too long" });
-    const { args, part } = asObject(body);
+    const { args, part: asked } = asObject(body);
     if (!isTexts(args)) return refuse(response, { status: 400, text: "args is a list of texts" });
     const gone = new AbortController();
     response.once("close", () => gone.abort());
     const words = args.map((arg) => Buffer.from(arg));
-    const reply = await this.#options.commands.run(login, words, gone.signal, this.#options.isLocal(request.socket));
-    send(response, 200, { reply: replyJson(reply, partOf(part)) });
+    const part = partOf(asked);
+    const reply = await this.#options.commands.run(login, words, {
+      gone: gone.signal,
+      local: this.#options.isLocal(request.socket),
+      // who looks for a text looks at all of them
+      looked: part?.match === "" ? part : undefined,
+    });
+    send(response, 200, { reply: replyJson(reply, part) });
   }
 
   /** What has no command of its own needs the right to read, as RG.DUMPEXECUTIONS does. */

@@ -33,17 +33,12 @@ export class Monitoring {
     send(response, this.#shown.metrics());
   }
 
-  /** Who asks, by what a program sends with each request (`basic_auth` of Prometheus). */
-  userOf(request: IncomingMessage): string {
-    return credentialsOf(request)?.user ?? "default";
-  }
-
-  /** Why somebody without a cookie gets no figures; undefined: they get them. */
-  async refusal(request: IncomingMessage, logins: Logins): Promise<Refusal | undefined> {
+  /** Who asks without a cookie, by what a program sends with each request (`basic_auth` of Prometheus), or why they get nothing. */
+  async userOf(request: IncomingMessage, logins: Logins): Promise<string | Refusal> {
     const given = credentialsOf(request);
-    if (!given) return this.#authRequired() ? UNKNOWN : undefined;
+    if (!given) return this.#authRequired() ? UNKNOWN : "default";
     const text = await logins.refusal(given.user, given.password, request.socket.remoteAddress ?? "");
-    return text === undefined ? undefined : { status: 401, text };
+    return text === undefined ? given.user : { status: 401, text };
   }
 }
 

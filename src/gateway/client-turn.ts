@@ -75,7 +75,7 @@ export class ClientTurn {
   }
 
   /** What the handler of the command that is about to run may know of the client. */
-  contextOf(of: Omit<Required<CommandContext>, "signal" | "observed">, gone: boolean): CommandContext {
+  contextOf(of: Omit<Required<CommandContext>, "signal" | "observed" | "looked">, gone: boolean): CommandContext {
     const context = new ClientContext(of, gone);
     this.#turn = { at: "running", context };
     return context;
@@ -148,7 +148,7 @@ class ClientContext implements CommandContext {
   #gone: boolean;
 
   /** @param gone the client has gone already */
-  constructor(of: Omit<Required<CommandContext>, "signal" | "observed">, gone: boolean) {
+  constructor(of: Omit<Required<CommandContext>, "signal" | "observed" | "looked">, gone: boolean) {
     this.caller = of.caller;
     this.clientId = of.clientId;
     this.typedName = of.typedName;

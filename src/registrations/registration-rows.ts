@@ -3,7 +3,6 @@ import { ReplyError } from "../errors.ts";
 import { NODE_ID } from "../executions/ids.ts";
 import type { ExecutionRunner } from "../executions/execution-runner.ts";
 import type { Session } from "../executions/session.ts";
-import { inTurns } from "../in-turns.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import type { Registration } from "./registration.ts";
 import type { RegistrationRegistry } from "./registration-registry.ts";
@@ -12,6 +11,7 @@ import { MOST_COMMAND_BYTES } from "../python/chunk-memory.ts";
 import type { Triggers } from "./triggers.ts";
 import { array, bulk, error, integer, nil, type Reply, status, text } from "../resp/reply.ts";
 import type { CallsTogether, CommandContext, CommandRow } from "../commands/command.ts";
+import { listed } from "../commands/listed.ts";
 import { blockingRefusal } from "../commands/table.ts";
 
 interface RegistrationCommandsOptions {
@@ -56,12 +56,12 @@ export function registrationCommands(options: RegistrationCommandsOptions): Comm
       minArgs: 0,
       maxArgs: MANY,
       syntax: "",
-      run: async () => {
+      run: (_args, { looked }) => {
         const sessions = new Map<Session, string>();
         const { compat } = options;
-        const describe = (registration: Registration): Reply =>
-          describeRegistration(registration, { compat, sessions });
-        return array(await inTurns(registrations.list(), describe));
+        return listed(registrations.list(), looked, (registration) =>
+          describeRegistration(registration, { compat, sessions }),
+        );
       },
     },
     {

@@ -6,7 +6,8 @@ import type { Session, SessionRegistry } from "../executions/session.ts";
 import { inTurns } from "../in-turns.ts";
 import type { RegistrationRegistry } from "./registration-registry.ts";
 import { array, integer, nil, type Reply, status, text } from "../resp/reply.ts";
-import type { CommandRow } from "../commands/command.ts";
+import type { CommandContext, CommandRow } from "../commands/command.ts";
+import { listed } from "../commands/listed.ts";
 import { describeRequirement } from "../executions/requirement-rows.ts";
 import { describeRegistration, type GearsCompat } from "./registration-rows.ts";
 
@@ -32,7 +33,7 @@ export function sessionCommands(options: SessionCommandsOptions): CommandRow[] {
       minArgs: 0,
       maxArgs: MANY,
       syntax: "[VERBOSE] [DEAD] [SESSIONS id [id ...]]",
-      run: (args) => dumpSessions(args, options),
+      run: (args, { looked }) => dumpSessions(args, looked, options),
     },
     {
       ...common,
@@ -47,10 +48,17 @@ export function sessionCommands(options: SessionCommandsOptions): CommandRow[] {
   ];
 }
 
-async function dumpSessions(args: readonly Buffer[], options: SessionCommandsOptions): Promise<Reply> {
+async function dumpSessions(
+  args: readonly Buffer[],
+  looked: CommandContext["looked"],
+  options: SessionCommandsOptions,
+): Promise<Reply> {
   const { sessions } = options;
   let verbose = false;
   let dead = false;
+  /** Of an id that is none of a session it is told that it is none. */
+  const describe = (one: Session | string): Reply | Promise<Reply> =>
+    typeof one === "string" ? text(`Session ${one} does not exists`) : describeSession(one, verbose, options);
   for (let at = 0; at < args.length; at++) {
     const word = (args[at] as Buffer).toString("utf8");
     switch (word.toUpperCase()) {
@@ -61,28 +69,16 @@ async function dumpSessions(args: readonly Buffer[], options: SessionCommandsOpt
         dead = true;
         break;
       case "SESSIONS":
-        return describeAll(
+        return listed(
           args.slice(at + 1).map((id) => sessions.find(id.toString("utf8")) ?? id.toString("utf8")),
-          verbose,
-          options,
+          looked,
+          describe,
         );
       default:
         throw new ReplyError(`Unknown option ${word}`);
     }
   }
-  const listed = dead ? sessions.dead() : sessions.live();
-  return describeAll(listed, verbose, options);
-}
-
-/** @param all sessions, and ids that are none of a session */
-async function describeAll(
-  all: readonly (Session | string)[],
-  verbose: boolean,
-  options: SessionCommandsOptions,
-): Promise<Reply> {
-  const describe = (one: Session | string): Reply | Promise<Reply> =>
-    typeof one === "string" ? text(`Session ${one} does not exists`) : describeSession(one, verbose, options);
-  return array(await inTurns(all, describe));
+  return listed(dead ? sessions.dead() : sessions.live(), looked, describe);
 }
 
 async function describeSession(session: Session, verbose: boolean, options: SessionCommandsOptions): Promise<Reply> {

@@ -28,7 +28,6 @@ export class Chart {
   readonly #shown: (value: number) => string;
   readonly #place = h("div", { class: "plot" });
   readonly #now = h("p", { class: "latest" });
-  readonly #title: string;
   readonly #steps: readonly number[] | undefined;
   readonly #values: readonly HTMLElement[];
   readonly #watch: ResizeObserver;
@@ -38,7 +37,6 @@ export class Chart {
 
   /** @param steps how far apart the lines of the grid may be; undefined: anything */
   constructor(title: string, lines: readonly Line[], shown: (value: number) => string, steps?: readonly number[]) {
-    this.#title = title;
     this.#lines = lines;
     this.#shown = shown;
     this.#steps = steps;
@@ -121,10 +119,6 @@ export class Chart {
       this.#place,
     );
   };
-
-  get title(): string {
-    return this.#title;
-  }
 
   #resize(): void {
     const width = this.#place.clientWidth;

@@ -1,7 +1,7 @@
 /** One execution: its flow as a picture, its results and errors, and where it is while it runs. */
-import { list, leftOut, type Reply, Refused, run } from "./api.ts";
+import { leftOut, Refused, run } from "./api.ts";
 import { h, setText } from "./dom.ts";
-import { isOver, type Progress, stateOf, top } from "./executions.ts";
+import { isOver, outcomeOf, type Progress, stateOf, top } from "./executions.ts";
 import { fieldsOfPlan, FlowPicture } from "./flow-picture.ts";
 import { resultTable } from "./result-table.ts";
 import { traceback, withSource } from "./traceback.ts";
@@ -87,12 +87,10 @@ export function executionView(id: string): View {
   };
 }
 
-/** Results as they are in the reply, and errors. What a script answers that ran no flow is its only result. */
-async function resultsOf(id: string): Promise<[results: Reply, errors: string[]]> {
+/** What came of it. An execution of which there are no results has the reason as its error. */
+async function resultsOf(id: string): Promise<ReturnType<typeof outcomeOf>> {
   try {
-    const reply = await run("RG.GETRESULTS", id);
-    const [results, errors] = list(reply);
-    return Array.isArray(results) ? [results, list(errors).map(String)] : [[reply], []];
+    return outcomeOf(await run("RG.GETRESULTS", id));
   } catch (error) {
     if (error instanceof Refused) return [[], [error.message]];
     throw error;

@@ -63,6 +63,12 @@ function progress(reply: Reply): Progress {
   };
 }
 
+/** Results as they are in the reply of RG.GETRESULTS, and errors. What a script answers that ran no flow is its only result. */
+export function outcomeOf(reply: Reply): [results: Reply, errors: readonly string[]] {
+  const [results, errors] = list(reply);
+  return Array.isArray(results) ? [results, list(errors).map(String)] : [[reply], []];
+}
+
 export const isOver = ({ status }: Progress): boolean => status === "done" || status === "aborted";
 
 /** What a list says of the state of an execution that has ended. */

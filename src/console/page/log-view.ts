@@ -13,7 +13,7 @@ interface Line {
 }
 
 /** Lines that are shown; older ones go. */
-const MOST = 1_000;
+const MOST = 500;
 /** Milliseconds before the next try. */
 const RETRY_MS = 2_000;
 /** What the server's log marks the lines of scripts with: here there are no others. */
@@ -42,10 +42,10 @@ export function logView(): View {
     };
     source.onerror = (): void => void retry();
     source.onmessage = ({ data }: MessageEvent<string>): void => {
-      const element = lineElement(JSON.parse(data) as Line);
-      element.hidden = !matches(element);
-      lines.append(element);
-      if (lines.childElementCount > MOST) lines.firstElementChild?.remove();
+      const more = (JSON.parse(data) as readonly Line[]).map(lineElement);
+      if (filter.value !== "") for (const element of more) element.hidden = !matches(element);
+      lines.append(...more);
+      while (lines.childElementCount > MOST) lines.firstElementChild?.remove();
       if (follow.checked) lines.scrollTop = lines.scrollHeight;
     };
   };

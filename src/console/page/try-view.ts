@@ -1,9 +1,9 @@
 /** A place to try scripts: an editor, results, and what was run before. */
-import { list, leftOut, Refused, type Reply, run } from "./api.ts";
+import { list, leftOut, Refused, run } from "./api.ts";
 import { h } from "./dom.ts";
 import type { Editor } from "./editor.ts";
 import { EXAMPLES } from "./examples.ts";
-import { isOver, top } from "./executions.ts";
+import { isOver, outcomeOf, top } from "./executions.ts";
 import { draft, keepDraft, remember, remembered } from "./past.ts";
 import { resultTable } from "./result-table.ts";
 import { traceback } from "./traceback.ts";
@@ -103,7 +103,7 @@ export function tryView(upgraded: string): View {
     if (closed) return;
     const link = h("a", { href: `#/execution/${id}` }, `Execution ${shortId(id)}`);
     const reply = await run("RG.GETRESULTS", id);
-    const [results, errors] = parts(reply);
+    const [results, errors] = outcomeOf(reply);
     outcome.replaceChildren(
       ...errors.map((error) => traceback(error, code)),
       h("h2", {}, `${count(list(results).length + leftOut(results))} results`),
@@ -168,10 +168,4 @@ export function tryView(upgraded: string): View {
       editor?.close();
     },
   };
-}
-
-/** Results and errors; what a script answers that ran no flow is its only result. */
-function parts(reply: Reply): [results: Reply, errors: readonly string[]] {
-  const [results, errors] = list(reply);
-  return Array.isArray(results) ? [results, list(errors).map(String)] : [[reply], []];
 }

@@ -44,7 +44,9 @@ export class Notice {
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** What takes long is done less often: it may take this part of the time. */
-const PART_OF_TIME = 1 / 25;
+const PART_OF_TIME = 1 / 50;
+/** Milliseconds after which it is done again at most: it may have taken long because the server was just being started. */
+const LONGEST_MS = 15_000;
 
 /** Does something again and again while somebody looks. @returns ends it */
 export function repeat(everyMs: number, act: () => Promise<void>): () => void {
@@ -56,7 +58,7 @@ export function repeat(everyMs: number, act: () => Promise<void>): () => void {
     if (document.visibilityState === "visible") await act();
     const took = performance.now() - began;
     clearTimeout(timer);
-    if (!ended) timer = setTimeout(() => void turn(), Math.max(everyMs, took / PART_OF_TIME));
+    if (!ended) timer = setTimeout(() => void turn(), Math.max(everyMs, Math.min(took / PART_OF_TIME, LONGEST_MS)));
   };
   const look = (): void => {
     if (document.visibilityState === "visible") void turn();
