@@ -13,6 +13,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimes,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -75,6 +76,9 @@ const STALE_MS = 30 * 24 * 3600 * 1000;
 const BUILD_TIMEOUT_MS = 180_000;
 /** How often it is looked whether another process has made the snapshot. */
 const LOOK_MS = 50;
+/** How often the one that makes it says so, and how long a silence means that it does not any more. */
+const BEAT_MS = 1_000;
+const SILENT_MS = 15_000;
 
 /** Takes the snapshot from its file, or makes it and writes the file. Trouble with the file is only logged. */
 export async function obtainSnapshot(
@@ -105,19 +109,8 @@ export async function obtainSnapshot(
  * @returns what the other one has made, or what is to be called when this one has made it
  */
 async function whileNobodyElse(mark: string, look: () => Snapshot | undefined): Promise<Snapshot | (() => void)> {
-  const end = performance.now() + BUILD_TIMEOUT_MS;
   for (;;) {
-    let done: (() => void) | undefined;
-    try {
-      makeFolder(dirname(mark), 0o700);
-      writeFileSync(mark, String(process.pid), { flag: "wx", mode: 0o600 });
-      done = () => rmSync(mark, { force: true });
-    } catch (error) {
-      // without the folder there is nothing to share
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") return () => {};
-      if (performance.now() > end || !isMakerAlive(mark)) rmSync(mark, { force: true });
-      else await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    }
+    const done = claim(mark);
     // also with the mark: somebody else may have written the snapshot, and taken its mark away, since it was looked for last
     const found = look();
     if (found) {
@@ -125,18 +118,40 @@ async function whileNobodyElse(mark: string, look: () => Snapshot | undefined): 
       return found;
     }
     if (done) return done;
+    if (isAbandoned(mark)) rmSync(mark, { force: true });
+    else await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }
 
-function isMakerAlive(mark: string): boolean {
+/** Sets the mark, and keeps it young. @returns what takes it away; undefined when somebody else has it */
+function claim(mark: string): (() => void) | undefined {
   try {
-    process.kill(Number(readFileSync(mark, "latin1")), 0);
-    return true;
+    makeFolder(dirname(mark), 0o700);
+    writeFileSync(mark, String(process.pid), { flag: "wx", mode: 0o600 });
   } catch (error) {
-    // It may be another user's; one that is just being written names nobody yet. A mark that is gone is not to be removed: the
-    // next one may be there already.
-    const { code } = error as NodeJS.ErrnoException;
-    return code === "EPERM" || code === "ENOENT";
+    // without the folder there is nothing to share
+    return (error as NodeJS.ErrnoException).code === "EEXIST" ? undefined : () => {};
+  }
+  const beating = setInterval(() => utimes(mark, new Date(), new Date(), () => {}), BEAT_MS).unref();
+  return () => {
+    clearInterval(beating);
+    rmSync(mark, { force: true });
+  };
+}
+
+/**
+ * Has its process ended, or does it say nothing any more? The number alone does not tell: another process may have it by now, or
+ * the process may be in another container; and who is killed while it sets the mark leaves no number. Who is taken for dead by
+ * mistake makes a snapshot that is made twice, no more.
+ */
+function isAbandoned(mark: string): boolean {
+  try {
+    if (Date.now() - statSync(mark).mtimeMs > SILENT_MS) return true;
+    process.kill(Number(readFileSync(mark, "latin1")), 0);
+    return false;
+  } catch (error) {
+    // A mark that is gone is not to be removed: the next one may be there already.
+    return (error as NodeJS.ErrnoException).code === "ESRCH";
   }
 }
 

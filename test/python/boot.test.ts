@@ -1,5 +1,17 @@
 /** Booting: with and without a cached snapshot, from a damaged one, without a place to keep it. */
-import { chownSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  chownSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join, parse } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { loadAssets } from "../../src/python/python-worker.ts";
@@ -92,6 +104,34 @@ describe("the snapshot", () => {
       for (const line of logged) expect(line).toMatch(reason);
     },
   );
+
+  it.each([
+    ["that has ended", () => String(spawnSync("true").pid), 0],
+    ["whose number another one has", () => String(process.pid), 60],
+    ["that was killed before it could write its number", () => "", 60],
+  ])("is made by who comes next when a process has left its mark %s", async (_name, text, age) => {
+    const [name = ""] = snapshots();
+    const folder = newFolder();
+    const mark = join(folder, `${parse(name).name}.making`);
+    writeFileSync(mark, text());
+    utimesSync(mark, Date.now() / 1000 - age, Date.now() / 1000 - age);
+    (await loadAssets({ cacheDir: folder, runtimeDir, log })).close();
+    expect(readdirSync(folder)).toEqual([name]);
+  });
+
+  it("is waited for as long as the process that makes it says so", async () => {
+    const slow = newFolder();
+    const main = readFileSync(join(runtimeDir, "main.py"), "utf8");
+    writeFileSync(join(slow, "main.py"), `${main}\nimport time\ntime.sleep(3)\n`);
+    const folder = newFolder();
+    const making = loadAssets({ cacheDir: folder, runtimeDir: slow, log });
+    const mark = (): string | undefined => readdirSync(folder).find((name) => name.endsWith(".making"));
+    const path = join(folder, await until(mark));
+    utimesSync(path, 0, 0);
+    await until(() => existsSync(path) && statSync(path).mtimeMs > 0, "the mark is young again");
+    (await making).close();
+    expect(readdirSync(folder)).toEqual([expect.stringMatching(/\.snapshot$/)]);
+  });
 
   it("is made each time where nothing can be written", async () => {
     const file = join(cacheDir, "file");
