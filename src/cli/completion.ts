@@ -105,6 +105,14 @@ ${optionEntries.map(zshOption).join("\n")}
     _files
     return
   fi
+  # another command, which begins after the dashes
+  local -i dashes=\${words[(i)--]}
+  if [[ $words[2] == exec ]] && (( dashes < CURRENT )); then
+    shift $dashes words
+    (( CURRENT -= dashes ))
+    _normal
+    return
+  fi
   case $words[2] in
 ${COMMANDS.map(zshCommand).join("\n")}
     *) _arguments '--help' '--version' '--healthcheck' '--snapshot' '--config[configuration file]:file:_files' $server '*:file:_files' ;;

@@ -1,6 +1,10 @@
 /** `regears completion`: the shells themselves say what they would offer. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { describe, expect, it } from "vitest";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, it } from "vitest";
+import { newFolder } from "../support/folders.ts";
 import { finish } from "./program.ts";
 
 /** What bash offers for a line of words, of which the last is being typed. */
@@ -10,6 +14,8 @@ function offered(script: string, ...words: string[]): string[] {
   return execFileSync("bash", ["-c", code], { encoding: "utf8" }).trim().split("\n");
 }
 
+/** Says what zsh offers: its completion needs a terminal. */
+const OFFERED = fileURLToPath(new URL("offered.zsh", import.meta.url));
 const hasZsh = spawnSync("zsh", ["-c", "true"]).status === 0;
 
 describe("completion", () => {
@@ -29,10 +35,37 @@ describe("completion", () => {
     expect(offered(out, "regears", "exec", "--tes")).toEqual(["--test-clock"]);
   });
 
-  it.skipIf(!hasZsh)(`of zsh has no mistakes${hasZsh ? "" : " (skipped: no zsh)"}`, async () => {
-    const { out } = await finish(["completion", "zsh"]);
-    const { status, stderr } = spawnSync("zsh", ["-n", "-c", out], { encoding: "utf8" });
-    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  describe.skipIf(!hasZsh)(`of zsh${hasZsh ? "" : " (skipped: there is no zsh)"}`, () => {
+    const folder = newFolder();
+    /** What it offers for a line. */
+    const inZsh = (line: string): string[] =>
+      execFileSync("zsh", ["-f", OFFERED, folder, line], { encoding: "utf8" }).split("\n").filter(Boolean);
+    beforeAll(async () => {
+      const { code, out } = await finish(["completion", "zsh"]);
+      expect(code).toBe(0);
+      writeFileSync(join(folder, "_regears"), out);
+    });
+
+    it.each([
+      ["regears comp", ["completion"]],
+      ["regears --isol", ["--isolation"]],
+      ["regears --isolation ", ["shared", "session"]],
+      ["regears --appendonly ", ["yes", "no"]],
+      ["regears run --unb", ["--unblocking"]],
+      // the folder stands in the line already
+      ["regears run examples/word", ["word_count.py"]],
+      ["regears run --load examples/word", ["word_count.py"]],
+      ["regears completion z", ["zsh"]],
+      ["regears exec --tes", ["--test-clock"]],
+      ["regears exec --port 0 -- cat examples/word", ["word_count.py"]],
+      ["regears nothing-of-this-name", []],
+    ])("%s", (line, words) => {
+      expect(inZsh(line)).toEqual(words);
+    });
+
+    it("completes the command of exec", () => {
+      expect(inZsh("regears exec -- prin")).toContain("printf");
+    });
   });
 
   it("of another shell there is none", async () => {
