@@ -1,9 +1,10 @@
 /** The program: command line and environment to a running server, signals to a clean stop, failures to exit codes. */
 import { existsSync } from "node:fs";
+import { endWithTerminal } from "./cli/ending-signals.ts";
 import { COMMANDS, commandHelp, findCommand, type ProgramCommand, readCommand } from "./cli/program-commands.ts";
 import { type Config, ConfigError, didYouMean, helpText, loadStart, type Start } from "./config.ts";
 import { findOption } from "./config/options.ts";
-import { InternalError, ReplyError } from "./errors.ts";
+import { InternalError, ReplyError, textOf } from "./errors.ts";
 import { garbageCollector } from "./garbage.ts";
 import { ping } from "./healthcheck.ts";
 import { type Logger, openLog } from "./log.ts";
@@ -74,6 +75,7 @@ async function packages(word: "install" | "packages", args: readonly string[]): 
 
 /** What the program does besides serving. Its parts are loaded only here. */
 async function runCommand(command: ProgramCommand, args: readonly string[]): Promise<number> {
+  endWithTerminal();
   const own = args.indexOf("--");
   if (args.slice(0, own < 0 ? args.length : own).includes("--help")) {
     process.stdout.write(commandHelp(command));
@@ -153,7 +155,7 @@ function reopenLog(log: Logger, reopen: () => void): void {
     reopen();
     log.info("SIGHUP: the log file was opened anew");
   } catch (error) {
-    log.warn(`SIGHUP: the log file can not be opened anew: ${error instanceof Error ? error.message : error}`);
+    log.warn(`SIGHUP: the log file can not be opened anew: ${textOf(error)}`);
   }
 }
 
@@ -174,7 +176,7 @@ async function healthcheck(config: Config): Promise<ExitCode> {
     await ping({ host, port, unixsocket: useSocket, timeoutMs: HEALTHCHECK_TIMEOUT_MS });
     return 0;
   } catch (error) {
-    process.stderr.write(`regears: ${error instanceof Error ? error.message : error}\n`);
+    process.stderr.write(`regears: ${textOf(error)}\n`);
     return 1;
   }
 }
@@ -197,7 +199,7 @@ async function migrate([path, ...surplus]: readonly string[]): Promise<ExitCode>
     process.stdout.write(`${(lines.length === 0 ? ["there are no data of modules"] : lines).join("\n")}\n`);
     return 0;
   } catch (error) {
-    process.stderr.write(`regears: ${path} can not be read: ${error instanceof Error ? error.message : error}\n`);
+    process.stderr.write(`regears: ${path} can not be read: ${textOf(error)}\n`);
     return 1;
   }
 }

@@ -16,3 +16,6 @@ export class InternalError extends Error {
 /** The standard arity error of Redis, for a command's lower-case name. */
 export const arityError = (command: string): ReplyError =>
   new ReplyError(`ERR wrong number of arguments for '${command}' command`);
+
+/** What went wrong, in words. */
+export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -4,6 +4,7 @@ import { type DestinationStream, destination, type Logger as PinoLogger, levels,
 import { PinoPretty } from "pino-pretty";
 import { ConfigError } from "./config.ts";
 import { makeFolder } from "./folder.ts";
+import { textOf } from "./errors.ts";
 
 /**
  * What the other parts need of a log. Redis' `debug`, `verbose`, `notice` and `warning` are `trace`, `debug`, `info` and
@@ -91,7 +92,7 @@ function openOutput(file: string): Output {
     // the name has to mean the same file when it is opened again
     return destination({ ...common, dest: resolve(file) });
   } catch (error) {
-    throw new ConfigError(`option 'logfile': ${error instanceof Error ? error.message : error}`);
+    throw new ConfigError(`option 'logfile': ${textOf(error)}`);
   }
 }
 

@@ -7,6 +7,7 @@ import type { Logger } from "../log.ts";
 import type { RegearsServer } from "../running.ts";
 import { connectTo } from "./server-client.ts";
 import { loadCommands } from "./load-commands.ts";
+import { textOf } from "../errors.ts";
 
 export interface EmbeddedServer extends Pick<RegearsServer, "url" | "port" | "stopped"> {
   close(): Promise<void>;
@@ -83,7 +84,7 @@ function isDump(path: string): boolean {
     readSync(file, head);
     closeSync(file);
   } catch (error) {
-    throw new ConfigError(`option '--load': ${error instanceof Error ? error.message : error}`);
+    throw new ConfigError(`option '--load': ${textOf(error)}`);
   }
   return MAGIC.test(head.toString("latin1"));
 }

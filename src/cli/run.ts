@@ -10,9 +10,7 @@ import { type ResultForm, resultLine } from "./result-lines.ts";
 import { runScript, type ScriptOutcome, scriptOf } from "./run-script.ts";
 import { whenChanged } from "./watch.ts";
 import { checkServerOptions, withServer } from "./with-server.ts";
-
-/** The program is deaf to this signal by itself, for a server takes it for something else. */
-const hangUp = (): never => process.exit(statusOf("SIGHUP"));
+import { textOf } from "../errors.ts";
 
 /** Milliseconds within which two signals come of one press. */
 const ONE_PRESS_MS = 500;
@@ -38,9 +36,7 @@ export async function run({ options, words, server, after }: CommandArguments): 
   if (watching && file === "-") throw new ConfigError("standard input can not be watched");
   // the script is read before a server is started for nothing
   readScript(file);
-  process.on("SIGHUP", hangUp);
   return withServer({ options, server }, (url) => {
-    process.off("SIGHUP", hangUp);
     const task: Run = {
       ...{ file, url, unblocking: options.has("unblocking") },
       words: scriptWords(file, args, options, watching),
@@ -89,7 +85,7 @@ function scriptBytes(file: string): Buffer {
     standardInput ??= readFileSync(0);
     return standardInput;
   } catch (error) {
-    throw new ConfigError(`the script can not be read: ${error instanceof Error ? error.message : error}`);
+    throw new ConfigError(`the script can not be read: ${textOf(error)}`);
   }
 }
 
@@ -131,7 +127,7 @@ async function watch(task: Run): Promise<number> {
 
 /** The file may be gone for a moment, or the server restarted: the next change is another chance. */
 function tellOnly(error: unknown): void {
-  process.stderr.write(`regears: ${error instanceof Error ? error.message : error}\n`);
+  process.stderr.write(`regears: ${textOf(error)}\n`);
 }
 
 /** @returns whether it failed */

@@ -7,6 +7,7 @@ import { v4 as uuid } from "uuid";
 import { ConfigError } from "../config.ts";
 import type { EngineClient, EngineValue } from "../engine/engine-client.ts";
 import { InternalError, ReplyError } from "../errors.ts";
+import { statusOf, whileTold } from "./ending-signals.ts";
 import type { CommandArguments } from "./program-commands.ts";
 import { connectTo } from "./server-client.ts";
 import { checkServerOptions, withServer } from "./with-server.ts";
@@ -153,14 +154,23 @@ async function converse(evaluator: Evaluator): Promise<number> {
   }
   const input = new Input(evaluator, lines, isTerminal);
   lines.on("SIGINT", () => void input.interrupt());
-  input.prompt();
-  for await (const line of lines) {
-    await input.take(line);
+  let status = 0;
+  const end = (signal: NodeJS.Signals): void => {
+    status = statusOf(signal);
+    lines.close();
+    void input.abort();
+  };
+  await whileTold(end, async () => {
     input.prompt();
-  }
-  await input.end();
+    for await (const line of lines) {
+      if (status !== 0) break;
+      await input.take(line);
+      input.prompt();
+    }
+    if (status === 0) await input.end();
+  });
   if (isTerminal) process.stdout.write("\n");
-  return input.failed && !isTerminal ? 1 : 0;
+  return status || (input.failed && !isTerminal ? 1 : 0);
 }
 
 /** Lines until they are something to evaluate. */
@@ -221,13 +231,19 @@ class Input {
     if (this.#pending.length > 0) await this.#evaluate("");
   }
 
+  /** Aborts the input that runs, if one does. */
+  async abort(): Promise<void> {
+    if (!this.#running) return;
+    await this.#evaluator.abort().catch((error: unknown) => {
+      if (!(error instanceof ReplyError)) throw error;
+      process.stderr.write(`${error.message}\n`);
+    });
+  }
+
   /** Ctrl-C: the input that runs is aborted, or what was typed is forgotten. */
   async interrupt(): Promise<void> {
     if (this.#running) {
-      await this.#evaluator.abort().catch((error: unknown) => {
-        if (!(error instanceof ReplyError)) throw error;
-        process.stderr.write(`${error.message}\n`);
-      });
+      await this.abort();
       return;
     }
     this.#pending = [];

@@ -5,6 +5,7 @@ import { ConfigError } from "./config-error.ts";
 import { type Config, camelCase, OPTIONS, type OptionSpec, type OptionValue } from "./options.ts";
 import { type CommandLine, type Layer, readArguments, readEnvironment, readFileText } from "./sources.ts";
 import { completeConfig, formatValue, parseValue } from "./values.ts";
+import { textOf } from "../errors.ts";
 
 /** What a command line, with the environment and the file it names, asks for. */
 export interface Start {
@@ -84,6 +85,6 @@ function readConfigFile(path: string): string {
   try {
     return readFileSync(path === "-" ? 0 : path, "utf8");
   } catch (error) {
-    throw new ConfigError(`can not read the configuration file: ${error instanceof Error ? error.message : error}`);
+    throw new ConfigError(`can not read the configuration file: ${textOf(error)}`);
   }
 }

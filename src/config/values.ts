@@ -6,6 +6,7 @@ import { ConfigError } from "./config-error.ts";
 import { type Config, camelCase, findOption, type OptionSpec, type OptionValue, optionEntries } from "./options.ts";
 import { judgeRedisDirective } from "./redis.ts";
 import { parseUserLines } from "./users.ts";
+import { textOf } from "../errors.ts";
 
 /** The directory in which the program was started: the server changes to `dir` afterwards. */
 const START_DIRECTORY = process.cwd();
@@ -15,7 +16,7 @@ export function readOptionFile(option: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new ConfigError(`${option} can not be read: ${error instanceof Error ? error.message : error}`);
+    throw new ConfigError(`${option} can not be read: ${textOf(error)}`);
   }
 }
 

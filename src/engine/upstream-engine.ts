@@ -1,5 +1,5 @@
 /** The engine by URL: a server compatible with Redis, reached by TCP, TLS or a unix socket. */
-import { InternalError } from "../errors.ts";
+import { InternalError, textOf } from "../errors.ts";
 import { EngineClient, EngineError } from "./engine-client.ts";
 import type { EngineLog } from "./engine-output.ts";
 import { deadline } from "./deadline.ts";
@@ -53,7 +53,7 @@ export class UpstreamEngine implements Engine {
       await this.#check();
     } catch (error) {
       await this.stop();
-      const text = error instanceof Error ? error.message : String(error);
+      const text = textOf(error);
       throw new InternalError(`the engine ${this.description} can not be used: ${text}`, { cause: error });
     }
     this.#up = true;
@@ -160,7 +160,7 @@ export class UpstreamEngine implements Engine {
   }
 
   #warn(error: unknown): void {
-    const text = error instanceof Error ? error.message : String(error);
+    const text = textOf(error);
     this.#options.log?.warn(`the engine ${this.description} went away: ${text}`);
   }
 

@@ -1,5 +1,5 @@
 /** Requirements of scripts: packages that come with the server are there, others are installed. */
-import { ReplyError } from "../errors.ts";
+import { ReplyError, textOf } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { InstallError } from "../packages/package-errors.ts";
 import type { Packages } from "../packages/packages.ts";
@@ -222,6 +222,6 @@ export class Requirements {
 
 /** On one line, as an error reply is one. */
 function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = textOf(error);
   return text.replaceAll(/\s+/g, " ").slice(0, MAX_REASON);
 }

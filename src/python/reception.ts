@@ -1,5 +1,5 @@
 /** What interpreters send: each message is decoded, and handed to whom it concerns. */
-import { InternalError, ReplyError } from "../errors.ts";
+import { InternalError, ReplyError, textOf } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { errorReply } from "./call-reply.ts";
 import type { Home } from "./home.ts";
@@ -96,7 +96,7 @@ export class Reception {
       return;
     }
     if (!(error instanceof ReplyError)) this.#options.log.error({ err: error, op }, "a call from Python failed");
-    home.reply(seq, errorReply(error instanceof Error ? error.message : String(error)));
+    home.reply(seq, errorReply(textOf(error)));
   }
 
   #post(home: Home, message: PostMessage): void {

@@ -10,7 +10,8 @@ import { withConnection } from "../engine/internal-connections.ts";
 import { wordOf } from "../engine/traits.ts";
 import type { Logger } from "../log.ts";
 import { error, type Reply, status } from "../resp/reply.ts";
-import { DISK, type FileSystem, reasonOf, replaceFile, textOf } from "./disk.ts";
+import { textOf } from "../errors.ts";
+import { DISK, type FileSystem, reasonOf, replaceFile } from "./disk.ts";
 
 interface ConfigFileOptions {
   /** The file; empty: the server was started without one. */

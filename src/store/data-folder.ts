@@ -3,19 +3,9 @@
  * `appendonly` a log of several files that a manifest names.
  */
 import { join } from "node:path";
-import { InternalError } from "../errors.ts";
+import { InternalError, textOf } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import {
-  codeOf,
-  DISK,
-  type File,
-  type FileSystem,
-  keepCopy,
-  REPAIR_HINT,
-  replaceFile,
-  setAside,
-  textOf,
-} from "./disk.ts";
+import { codeOf, DISK, type File, type FileSystem, keepCopy, REPAIR_HINT, replaceFile, setAside } from "./disk.ts";
 import { isOfGears, readLoggedCommands } from "./rdb/logged-commands.ts";
 import { copyRanges, copyWithout, type ModuleData, readModuleData } from "./rdb/module-data.ts";
 import { gearsLines, otherLines } from "./rdb/module-report.ts";

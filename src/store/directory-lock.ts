@@ -12,9 +12,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { connect, createServer, type Server } from "node:net";
 import { hostname } from "node:os";
 import { join, relative, resolve } from "node:path";
-import { InternalError } from "../errors.ts";
+import { InternalError, textOf } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { codeOf, DISK, type FileSystem, textOf } from "./disk.ts";
+import { codeOf, DISK, type FileSystem } from "./disk.ts";
 
 const SIGN = "regears.lock-";
 /** What file systems answer that have no sockets, and what we say when the path is too long for one. */

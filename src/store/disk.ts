@@ -2,7 +2,7 @@
 import * as promises from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { getSystemErrorMap } from "node:util";
-import { InternalError } from "../errors.ts";
+import { InternalError, textOf } from "../errors.ts";
 
 /** The part of `node:fs/promises` that is used; tests put faults in. */
 export type FileSystem = Pick<
@@ -97,9 +97,6 @@ const asideOf = (path: string, why: string, now: Date): string =>
 /** The system's code of an error, such as `ENOENT`. */
 export const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
-
-/** What went wrong, for the log. */
-export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** What went wrong, for clients: the system's errors without the paths and names that they end with. */
 export function reasonOf(error: unknown): string {

@@ -1,7 +1,7 @@
 /** The store in a directory: one file, a log to which changes are appended, written anew when half of it is of the past. */
 import { constants } from "node:fs";
 import { join } from "node:path";
-import { InternalError } from "../errors.ts";
+import { InternalError, textOf } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import {
   codeOf,
@@ -13,7 +13,6 @@ import {
   REPAIR_HINT,
   replaceFile,
   setAside,
-  textOf,
 } from "./disk.ts";
 import { decodeLog, encodeChange, encodeLine, ForeignFile, headerOf, type LogContent } from "./log-format.ts";
 import { additionOf, HEAD, headRecordOf, nameOf, removalOf } from "./record.ts";

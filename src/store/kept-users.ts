@@ -10,19 +10,9 @@ import { ConfigError, type UserLine } from "../config.ts";
 import { type CommandArgument, EngineError, type EngineValue } from "../engine/engine-client.ts";
 import { INTERNAL_USER, type InternalConnections, withConnection } from "../engine/internal-connections.ts";
 import { DEFAULT_USER } from "../engine/user-rights.ts";
-import { InternalError, ReplyError } from "../errors.ts";
+import { InternalError, ReplyError, textOf } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import {
-  codeOf,
-  DISK,
-  type FileSystem,
-  prepareFor,
-  REPAIR_HINT,
-  reasonOf,
-  replaceFile,
-  setAside,
-  textOf,
-} from "./disk.ts";
+import { codeOf, DISK, type FileSystem, prepareFor, REPAIR_HINT, reasonOf, replaceFile, setAside } from "./disk.ts";
 import {
   decodeKeptUsers,
   encodeKeptUsers,

@@ -12,6 +12,7 @@
 import { crc32 } from "node:zlib";
 import { type Entry, entryOf } from "./record.ts";
 import type { Versions } from "./store.ts";
+import { textOf } from "../errors.ts";
 
 const FORMAT = 2;
 
@@ -122,7 +123,7 @@ class LogReader {
       this.#change.push({ text, entry: number === 0 ? this.#header(text) : entryOf(text) });
     } catch (error) {
       if (error instanceof ForeignFile) throw error;
-      this.#lose(number, error instanceof Error ? error.message : String(error));
+      this.#lose(number, textOf(error));
     }
     if (mark === ".") this.#apply();
   }

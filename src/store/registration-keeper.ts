@@ -2,7 +2,7 @@
  * Between the registrations and time events that there are and the store: what comes and goes is written, and made again
  * after a restart. What can not be written is taken back, so that nobody relies on what a restart would not bring back.
  */
-import { ReplyError } from "../errors.ts";
+import { ReplyError, textOf } from "../errors.ts";
 import type { Ids } from "../executions/ids.ts";
 import { Session } from "../executions/session.ts";
 import type { Logger } from "../log.ts";
@@ -11,7 +11,7 @@ import type { Registration } from "../registrations/registration.ts";
 import type { RegistrationRegistry } from "../registrations/registration-registry.ts";
 import type { KeptTimer, TimeEvents } from "../registrations/time-events.ts";
 import { Delta } from "./delta.ts";
-import { reasonOf, textOf } from "./disk.ts";
+import { reasonOf } from "./disk.ts";
 import type { Store, StoredChange, StoredItem, StoredSession, StoredState } from "./store.ts";
 
 interface KeeperOptions {

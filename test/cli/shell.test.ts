@@ -41,6 +41,20 @@ describe("regears shell", () => {
     expect(await type(...typed, "[", "5,", "]")).toEqual({ code: 0, out: "8\n2\n[5]\n", err: "" });
   });
 
+  it.each([
+    ["SIGHUP", 129],
+    ["SIGTERM", 143],
+  ] as const)("%s ends it, and what runs, and leaves nothing behind", async (signal, status) => {
+    const shell = spawn(process.execPath, [PROGRAM, "shell", "--url", `redis://127.0.0.1:${setting().server.port}`]);
+    const ended = new Promise((resolve) => shell.once("close", resolve));
+    shell.stdin.write("import time\ntime.sleep(1000)\n");
+    await until(async () => (await executions(setting().client)).some(({ status: now }) => now === "running"));
+    shell.kill(signal);
+    expect(await ended).toBe(status);
+    expect(await registrations(setting().client)).toEqual([]);
+    expect(await executions(setting().client)).toEqual([]);
+  });
+
   it("shows errors with the lines that were typed, and goes on", async () => {
     const { code, out, err } = await type("def fail():", "    return 1 / 0", "", "fail()", "x x", "'still here'");
     expect({ code, out }).toEqual({ code: 1, out: "'still here'\n" });

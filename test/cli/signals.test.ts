@@ -1,13 +1,15 @@
 /** What the program does with signals, and with outputs that nobody reads. */
-import { mkdtempSync, readFileSync, renameSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Client, connectClient } from "../support/client.ts";
 import { newFolder } from "../support/folders.ts";
 import { type RunningRegears, runRegears, startRegears } from "../support/regears.ts";
 import { freePort } from "../support/ports.ts";
 import { until } from "../support/waiting.ts";
+import { start as startProgram } from "./program.ts";
 
 const folder = newFolder();
 
@@ -123,6 +125,21 @@ describe.skipIf(process.platform === "win32")("signals", () => {
     server.process.kill("SIGINT");
     expect(await server.exited).toBe(1);
     expect(server.output()).toContain("SIGINT again");
+  });
+});
+
+describe.skipIf(process.platform === "win32")("SIGHUP while a server is started for a command", () => {
+  it.each([
+    ["exec", ["--", "true"]],
+    ["shell", ["--embedded"]],
+    ["run", [fileURLToPath(new URL("../../examples/word_count.py", import.meta.url)), "--embedded"]],
+  ])("ends %s", async (command, words) => {
+    // the image of Python is made first, which takes long enough
+    const cache = newFolder();
+    const { child, ended } = startProgram([command, ...words], { env: { REGEARS_CACHE_DIR: cache } });
+    await until(() => readdirSync(cache).some((name) => name.endsWith(".making")));
+    child.kill("SIGHUP");
+    expect(await ended).toMatchObject({ code: 129, out: "" });
   });
 });
 

@@ -9,6 +9,7 @@ import { wasm } from "../wasm.ts";
 import { type ChildCalls, childCalls } from "./child-calls.ts";
 import { Copy, End, type CopyJob, CopyWord } from "./copy-job.ts";
 import { ServerState } from "./server-state.ts";
+import { textOf } from "../../errors.ts";
 
 export interface ForkedEngineOptions {
   readonly module: object;
@@ -99,7 +100,7 @@ function work(options: ForkedEngineOptions, job: CopyJob, memory: object): strin
   files.close();
   if (status === 0) return undefined;
   const failure = files.takeFailure() ?? problems[0] ?? "the engine could not write it";
-  return failure instanceof Error ? failure.message : String(failure);
+  return textOf(failure);
 }
 
 const none = (): number => -1;
