@@ -225,6 +225,11 @@ export class AttachedEngine {
     });
   }
 
+  /** The same, to be called inside the lock: in `onRun` or {@link inside}. */
+  tellInside(listener: number, told: Told): void {
+    this.#tell(listener, told);
+  }
+
   /**
    * Calls `act` inside the lock, where {@link ask} may be used.
    * @returns what `act` gives; false when this way is not open

@@ -60,17 +60,21 @@ export class ChunkEvents {
 
   /**
    * Finds what messages of key events cause.
+   * @param askType gives the type of a key where the event does not tell it; undefined when that is not possible
    * @returns false when there is something among it that the main thread has to deal with; then nothing of it is to be done here
    */
-  take(messages: Buffer): boolean {
+  take(messages: Buffer, askType: (key: Buffer) => string | undefined): boolean {
     return eachEvent(messages, (event, key) => {
       if (event === NEW_KEY) return true;
+      let type = typeAt(event);
       for (const { registration, readValue, events, types, isHere } of this.#index.find(key)) {
         if (events && !events.has(event)) continue;
-        const type = types && typeAt(event);
-        if (type !== undefined && types?.has(type) === false) continue;
-        // where the event does not tell the type, the engine has to be asked
-        if (!isHere || (types && type === undefined)) return false;
+        if (types) {
+          type ??= askType(key);
+          if (type === undefined) return false;
+          if (!types.has(type)) continue;
+        }
+        if (!isHere) return false;
         this.#events.push({ registration, readValue, event, key: Buffer.from(key) });
       }
       return true;

@@ -184,23 +184,30 @@ export const EndFlag = {
 
 /** Bytes of an entry before what the listener is told. */
 export const ENTRY_HEAD = 12;
+/** Most types that an entry may have at its end: those of keys for which the worker has asked, in that order. */
+export const MOST_TYPES = 255;
 
-/** @param entry as long as its head, at least */
-export function writeEntry(entry: Buffer, kind: number, first: number, second: number): void {
+/** @param entry has room for its head, what the listener is told, and the types */
+export function writeEntry(entry: Buffer, kind: number, first: number, second: number, types: readonly number[]): void {
   entry[0] = BEGINS_ENTRY;
   entry[1] = kind;
+  entry[2] = types.length;
   entry.writeInt32LE(first, 4);
   entry.writeInt32LE(second, 8);
+  for (let at = 0; at < types.length; at++) entry[entry.length - types.length + at] = types[at] as number;
 }
 
 export const isEntry = (message: Uint8Array): boolean => message[0] === BEGINS_ENTRY;
 
 /** @returns what stands in an entry */
-export function readEntry(entry: Buffer): { kind: number; first: number; second: number; told: Buffer } {
+export function readEntry(entry: Buffer) {
+  const typesAt = entry.length - (entry[2] as number);
   return {
     kind: entry[1] as number,
     first: entry.readInt32LE(4),
     second: entry.readInt32LE(8),
-    told: entry.subarray(ENTRY_HEAD),
+    told: entry.subarray(ENTRY_HEAD, typesAt),
+    /** The places of types in `TYPE_NAMES`. */
+    types: entry.subarray(typesAt),
   };
 }

@@ -78,14 +78,14 @@ export class Chunk {
 
   /** Takes what the interpreter's JavaScript tells. @throws BadMessage when Python has left something out */
   tell(bytes: Buffer): void {
-    const { kind, first, second, told } = readEntry(bytes);
+    const { kind, first, second, told, types } = readEntry(bytes);
     const { sink } = this.#offer;
     if (kind === Entry.own) {
       sink.onOwn(told);
       return;
     }
     if (this.#begun !== undefined && !this.#isAdopted) throw new BadMessage("chunk: an execution has no end");
-    if (told.length > 0) sink.onTold(told);
+    if (told.length > 0) sink.onTold(told, types);
     if (kind === Entry.begun) {
       this.#begun = { handle: first, registration: second };
       this.#isAdopted = false;

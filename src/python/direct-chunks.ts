@@ -9,16 +9,27 @@
 import type { AttachedEngine, Told } from "../engine/attached-engine.ts";
 import { encodeCommands } from "../engine/encode.ts";
 import { type Sender, type Shared, Word } from "./channel.ts";
-import { ChunkMemory, ChunkState, type ChunkTerms, EndFlag, ENTRY_HEAD, Entry, writeEntry } from "./chunk-memory.ts";
+import {
+  ChunkMemory,
+  ChunkState,
+  type ChunkTerms,
+  EndFlag,
+  ENTRY_HEAD,
+  Entry,
+  MOST_TYPES,
+  writeEntry,
+} from "./chunk-memory.ts";
 import { ChunkEvents, type ChunkEvent } from "./chunk-events.ts";
 import type { AnswerPlace } from "./direct-calls.ts";
-import { KeyReading, RECORD_HEAD, writeRecord } from "./key-reading.ts";
+import { KeyReading, RECORD_HEAD, TYPE_NAMES, typeName, writeRecord } from "./key-reading.ts";
 import { type Encoded, MarshalWriter } from "./marshal.ts";
 import { JobFlag } from "./protocol.ts";
 import { RespReader } from "./transcode.ts";
 
 /** Room for what one command tells the listener. */
 const MOST_TOLD = 48 * 1024;
+/** The engine is asked for types only if the listener is told no more: what the questions cause has to fit, too. */
+const MOST_ASKED_ABOUT = 8 * 1024;
 /** Bytes of an event around its record, as Python gets it. */
 const AROUND_RECORD = 20;
 /** Room in the ring that a command has to find: for what it tells, and for what Python may add. */
@@ -45,8 +56,8 @@ export class DirectChunks {
   readonly #words: Shared["words"];
   readonly #options: DirectChunksOptions;
   readonly #memory: ChunkMemory;
-  readonly #entry = Buffer.allocUnsafeSlow(ENTRY_HEAD + MOST_TOLD);
-  readonly #told: Told = { bytes: this.#entry.subarray(ENTRY_HEAD), size: 0, isCut: false };
+  readonly #entry = Buffer.allocUnsafeSlow(ENTRY_HEAD + MOST_TOLD + MOST_TYPES);
+  readonly #told: Told = { bytes: this.#entry.subarray(ENTRY_HEAD, ENTRY_HEAD + MOST_TOLD), size: 0, isCut: false };
   readonly #events = new ChunkEvents();
   #version = -1;
   #running: Running | undefined;
@@ -56,16 +67,21 @@ export class DirectChunks {
   /** No further command follows. */
   #isLast = false;
   #isHandling = false;
-  /** What was read for the event that has begun. */
+  /** The event that has begun. */
+  #present: ChunkEvent | undefined;
+  /** What was read for it. */
   #record: Encoded | undefined;
   /** Room for an event in Python's memory. */
   #room = 0;
+  /** Types for which the engine was asked, of keys of what the listener is told. */
+  readonly #types: number[] = [];
   /** How many commands the thread's own code had sent when the present execution began. */
   #ownBefore = 0;
   #endFlags = 0;
   readonly #mayRun = (): boolean => Atomics.load(this.#words, Word.chunk) === ChunkState.running;
   readonly #onRun = (): void => this.#wasRun();
   readonly #onOwn = (): void => this.#tellOwn();
+  readonly #askType = (key: Buffer): string | undefined => this.#ask(key);
   readonly #beginInside = (): boolean => this.#mayRun() && this.#beginNext(this.#running as Running);
 
   constructor(options: DirectChunksOptions) {
@@ -88,6 +104,7 @@ export class DirectChunks {
     this.#room = place.size;
     for (;;) {
       if (this.#isHandling) return this.#give(running, heap, place);
+      if (!this.#hasRoom) this.#endEarly();
       if (this.#events.length > 0 && this.#beginFurther(running)) this.#tell(Entry.begun, running);
       else if (!this.#carryOut(running)) {
         this.end();
@@ -104,7 +121,7 @@ export class DirectChunks {
     this.#isHandling = false;
     this.#events.clear();
     const entry = this.#entry.subarray(0, ENTRY_HEAD);
-    writeEntry(entry, Entry.end, this.#endFlags, 0);
+    writeEntry(entry, Entry.end, this.#endFlags, 0, []);
     Atomics.store(this.#words, Word.chunk, ChunkState.none);
     if (sender.fits(entry.length)) sender.sendByRing(entry);
     else {
@@ -123,6 +140,7 @@ export class DirectChunks {
     this.#handles = 0;
     this.#isLast = engine === undefined && terms.events === 0;
     this.#isHandling = false;
+    this.#present = undefined;
     this.#record = undefined;
     this.#learn();
     // without an engine nothing is done, and the main thread is told so
@@ -142,7 +160,6 @@ export class DirectChunks {
   #carryOut({ engine, terms, count, until }: Running): boolean {
     const command = this.#next;
     if (this.#isLast || command >= count || this.#handles >= terms.handles || performance.now() > until) return false;
-    if (!this.#options.sender.fits(NEEDED_ROOM)) return false;
     if (terms.events > 0 || engine === undefined) return this.#beginReady();
     const span = [this.#memory.endOf(command - 1), this.#memory.endOf(command)] as const;
     this.#resetTold();
@@ -172,10 +189,26 @@ export class DirectChunks {
     Atomics.add(this.#words, Word.chunkDone, 1);
     const { bytes, size, isCut } = this.#told;
     if (size === 0) return;
-    const isSimple = this.#events.take(bytes.subarray(0, size)) && !isCut;
+    const isSimple = !isCut && this.#events.take(bytes.subarray(0, size), this.#askType);
     if (!isSimple) this.#endEarly();
+    const hasAsked = this.#types.length > 0;
     const begins = this.#events.length > 0 && this.#beginNext(running);
     this.#tell(begins ? Entry.begun : Entry.told, running);
+    if (!hasAsked) return;
+    // what the questions have caused is told apart from what the next command causes
+    running.engine?.tellInside(running.terms.listener, this.#told);
+    this.#tellOwn();
+  }
+
+  /** Gives the type of a key in the words of `keyTypes`; undefined when the engine can not be asked. */
+  #ask(key: Buffer): string | undefined {
+    const engine = this.#running?.engine;
+    this.#endFlags |= EndFlag.ownCut;
+    if (this.#types.length === MOST_TYPES || this.#told.size > MOST_ASKED_ABOUT) return undefined;
+    if (engine?.ask(encodeCommands([["TYPE", key]])) !== true) return undefined;
+    const type = typeName(new RespReader(engine.reply.subarray(0, engine.replySize)).line());
+    this.#types.push(TYPE_NAMES.indexOf(type));
+    return type;
   }
 
   /** Begins the next event of a command that has caused several. @returns false when the chunk is to end */
@@ -192,7 +225,10 @@ export class DirectChunks {
   #beginNext(running: Running): boolean {
     const { event, key, readValue } = this.#events.first;
     if (!this.#beginHandling(running)) return false;
-    if (!readValue || this.#read(new KeyReading(event, key, true), running)) return true;
+    if (!readValue || this.#read(new KeyReading(event, key, true), running)) {
+      this.#present = this.#events.shift();
+      return true;
+    }
     // nobody is told that it has begun
     this.#isHandling = false;
     this.#record = undefined;
@@ -244,13 +280,19 @@ export class DirectChunks {
     if (!goesOn) {
       this.#endEarly();
       this.#endFlags |= EndFlag.ownCut;
-    } else if (engine && terms.events === 0 && !isTold) {
+    } else if (!this.#hasRoom) this.#endFlags |= EndFlag.ownCut;
+    else if (engine && terms.events === 0 && !isTold) {
       this.#resetTold();
       // cut off until it is told
       this.#endFlags |= EndFlag.ownCut;
       engine.tell(terms.listener, this.#told, [this.#mayRun, this.#onOwn]);
       if (this.#hasOwnCut) this.#isLast = true;
     }
+  }
+
+  /** May the main thread be told more by the ring, behind what it was told by Python? Then all that one command needs fits. */
+  get #hasRoom(): boolean {
+    return this.#options.sender.fits(NEEDED_ROOM);
   }
 
   get #hasOwnCut(): boolean {
@@ -267,11 +309,12 @@ export class DirectChunks {
 
   /** Tells the main thread what the listener is told, and which execution begins with that. */
   #tell(kind: number, { terms }: Running): void {
-    const entry = this.#entry.subarray(0, ENTRY_HEAD + this.#told.size);
-    const registration = kind === Entry.begun ? terms.events || this.#events.first.registration : 0;
-    writeEntry(entry, kind, terms.handle + this.#handles - 1, registration);
+    const entry = this.#entry.subarray(0, ENTRY_HEAD + this.#told.size + this.#types.length);
+    const registration = kind === Entry.begun ? (this.#present?.registration ?? terms.events) : 0;
+    writeEntry(entry, kind, terms.handle + this.#handles - 1, registration, this.#types);
     this.#options.sender.sendByRing(entry);
     this.#told.size = 0;
+    this.#types.length = 0;
     this.#options.ring();
   }
 
@@ -279,7 +322,7 @@ export class DirectChunks {
   #give({ terms }: Running, heap: Uint8Array, place: AnswerPlace): number {
     const { commands } = this.#memory;
     const ready = this.#next - 1;
-    if (terms.events === 0) heap.set(encodedEvent(this.#events.shift() as ChunkEvent, this.#record), place.start);
+    if (this.#present) heap.set(encodedEvent(this.#present, this.#record), place.start);
     else heap.set(commands.subarray(this.#memory.endOf(ready - 1), this.#memory.endOf(ready)), place.start);
     return terms.handle + this.#handles - 1;
   }

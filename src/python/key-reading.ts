@@ -14,8 +14,10 @@ const READ_BY_TYPE: Readonly<Record<string, (key: Buffer) => Command>> = {
   list: (key) => ["LRANGE", key, "0", "-1"],
 };
 
+/** The words of `keyTypes`. */
+export const TYPE_NAMES: readonly string[] = ["empty", "string", "hash", "list", "set", "zset", "stream", "module"];
 /** Types of the engine; every other one is a module's. */
-const TYPES = new Set(["string", "hash", "list", "set", "zset", "stream"]);
+const TYPES: ReadonlySet<string> = new Set(TYPE_NAMES.slice(1, -1));
 
 /** Guesses from an event what the key is, so that its value is read together with its type. A wrong guess costs a call. */
 const GUESS_BY_EVENT: ReadonlyMap<string, string> = new Map([

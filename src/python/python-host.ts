@@ -80,8 +80,11 @@ export interface ChunkOffer {
 
 /** Is told what happens in a chunk, in that order. */
 export interface ChunkSink {
-  /** Commands have told the listener this. */
-  onTold(bytes: Buffer): void;
+  /**
+   * Commands have told the listener this.
+   * @param types of keys for which the interpreter has asked then, one after the other, by their places in `TYPE_NAMES`
+   */
+  onTold(bytes: Buffer, types: Uint8Array): void;
   /** The code of the present execution has told it this. */
   onOwn(bytes: Buffer): void;
   /** An execution has begun and ended: the first one of those that were caused. */

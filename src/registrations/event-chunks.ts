@@ -159,13 +159,12 @@ class EventChunk implements ChunkSink {
     this.#options = options;
   }
 
-  onTold(bytes: Buffer): void {
-    const { sync, listener } = this.#options;
-    this.#due.push(...sync.collect(() => listener.take(bytes)));
+  onTold(bytes: Buffer, types: Uint8Array): void {
+    this.#options.keys.withTypes(types, () => this.#take(bytes));
   }
 
   onOwn(bytes: Buffer): void {
-    this.#options.keys.suppressed(() => this.onTold(bytes));
+    this.#options.keys.suppressed(() => this.#take(bytes));
   }
 
   onEnded(number: number, done: PostArgs<"done">): void {
@@ -195,6 +194,11 @@ class EventChunk implements ChunkSink {
     if (!this.#isHeld) return;
     this.#isHeld = false;
     this.#options.listener.letGo();
+  }
+
+  #take(bytes: Buffer): void {
+    const { sync, listener } = this.#options;
+    this.#due.push(...sync.collect(() => listener.take(bytes)));
   }
 
   /** What comes next has to be what the interpreter says. */

@@ -8,7 +8,7 @@ import { checkCommands } from "./hookable.ts";
 import type { LinkedCommand } from "./linked-command.ts";
 import { type EventSource, type EventStarter, KEPT } from "./event-starter.ts";
 import { KeyIndex } from "../python/key-index.ts";
-import { typeAt } from "../python/key-reading.ts";
+import { TYPE_NAMES, typeAt } from "../python/key-reading.ts";
 import type { KeyRecords } from "./key-records.ts";
 import type { KeyEvents, Wanted } from "./key-events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
@@ -25,6 +25,8 @@ interface KeysRegistrationsOptions {
   /** What the users may do who registered; undefined: everything. */
   readonly rights?: Pick<UserRights, "isFree" | "mayRead">;
 }
+
+const NO_TYPES = new Uint8Array(0);
 
 /** A registration with its filters made ready. */
 interface Filtered {
@@ -65,6 +67,8 @@ export class KeysRegistrations implements ReaderSide {
   #askingTypes = 0;
   /** `sync` executions that hold the engine: what changes meanwhile fires nothing here. */
   #suppressing = 0;
+  /** Types that others have asked for, of the keys of the events that come now; see {@link withTypes}. */
+  #knownTypes: Uint8Array = NO_TYPES;
   /** Events that wait for the type of an earlier one's key; undefined while nothing is asked for. */
   #stalled: Fifo<KeyEvent> | undefined;
   #onFlowing: (() => void)[] = [];
@@ -104,6 +108,19 @@ export class KeysRegistrations implements ReaderSide {
       act();
     } finally {
       this.#suppressing--;
+    }
+  }
+
+  /**
+   * Does `act`, in which events come of whose keys somebody has asked for the types already: at the times of the events.
+   * @param types by their places in {@link TYPE_NAMES}; if that are fewer than are needed, the engine is asked for the rest
+   */
+  withTypes(types: Uint8Array, act: () => void): void {
+    this.#knownTypes = types;
+    try {
+      act();
+    } finally {
+      this.#knownTypes = NO_TYPES;
     }
   }
 
@@ -204,14 +221,20 @@ export class KeysRegistrations implements ReaderSide {
 
   /** @returns false when the answer comes later; then `goOn` is called */
   #askType(event: KeyEvent, goOn: () => void): boolean {
+    const [known] = this.#knownTypes;
+    if (known !== undefined) {
+      event.type = TYPE_NAMES[known];
+      this.#knownTypes = this.#knownTypes.subarray(1);
+      return true;
+    }
     const type = this.#options.reader.type(event.key);
     if (!(type instanceof Promise)) {
       event.type = type;
       return true;
     }
     this.#stalled ??= new Fifo();
-    void type.then((known) => {
-      event.type = known;
+    void type.then((told) => {
+      event.type = told;
       goOn();
     });
     return false;

@@ -7,6 +7,8 @@ import type { ChunkOffer, ChunkSink } from "../../src/python/python-host.ts";
 import { callerOf } from "../support/path.ts";
 import { type TestClient, useWorld, type World } from "./set-up.ts";
 
+const NO_TYPES = new Uint8Array(0);
+
 let world: World;
 let client: TestClient;
 
@@ -51,7 +53,7 @@ describe("a chunk", () => {
     world.admin.flush();
     const count = await runChunk((sink) => {
       log.push("begun");
-      sink.onTold(told("set", "p"));
+      sink.onTold(told("set", "p"), NO_TYPES);
       sink.onEnded(set.number, done());
     });
     expect([count, log]).toEqual([1, ["expired", "begun"]]);
@@ -66,7 +68,7 @@ describe("a chunk", () => {
     await client.line("SET subscribed x");
     await runChunk((sink) => {
       world.readers.sync.add({ registration: other, run: () => void log.push("other") });
-      sink.onTold(Buffer.concat([told("set", "p1"), told("set", "p2")]));
+      sink.onTold(Buffer.concat([told("set", "p1"), told("set", "p2")]), NO_TYPES);
       sink.onEnded(first.number, done());
     });
     expect(log).toEqual(["second", "other"]);

@@ -226,6 +226,33 @@ describe("events of a pipeline", () => {
     expect(new Set(logged)).toEqual(new Set([numbers(20).join()]));
   });
 
+  it("have results of any length, and tell all that their code causes", async () => {
+    const code = [
+      ...HEAD,
+      "def f(r):",
+      "    how()",
+      "    execute('XADD', 'st', '*', 'n', 1)",
+      "    return 'x' * [1, 1_000, 60_000, 70_000, 300_000][int(r['key'][2:]) % 5]",
+      `GB().map(f)${REGISTER}`,
+      "def message(r): execute('INCR', 'messages')",
+      "GB('StreamReader').filter(message).register('st', mode='async_local', batch=7, duration=1)",
+    ];
+    const { client } = setting();
+    expect(await client.call("RG.PYEXECUTE", code.join("\n"))).toBe("OK");
+    await pipeline(sets());
+    await until(async () => (await client.call("GET", "messages")) === String(COUNT), "all seen");
+    const lengths = await Promise.all(
+      (await executions()).map(async ([, id = ""]) => {
+        const [results] = (await client.call("RG.GETRESULTS", id)) as Value[][];
+        return String(results).length;
+      }),
+    );
+    expect(lengths.filter((length) => length > 0)).toEqual(
+      numbers().map((n) => [1, 1_000, 60_000, 70_000, 300_000][Number(n) % 5]),
+    );
+    expect(await inChunks(client)).toBeGreaterThan(0);
+  });
+
   it("of one command come one after the other, also when the code of one asks the server for something", async () => {
     await register("log('begin', n)", "if n == 40: execute('EVAL', 'return 1', '0')", "log('end', n)");
     await pipeline([...sets(40), ["MSET", "p:40", "x", "p:41", "y", "p:42", "z"], ...sets(60).slice(43)]);
