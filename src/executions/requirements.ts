@@ -202,9 +202,12 @@ export class Requirements {
     }
   }
 
+  #sessions(): Session[] {
+    return [...this.#options.sessions.live(), ...this.#options.sessions.dead()];
+  }
+
   #users(name: string): Session[] {
-    const all = [...this.#options.sessions.live(), ...this.#options.sessions.dead()];
-    return all.filter(({ requirements }) => requirements.includes(name));
+    return this.#sessions().filter(({ requirements }) => requirements.includes(name));
   }
 
   /** The session was replaced: what nobody else uses is dropped. */
@@ -212,12 +215,24 @@ export class Requirements {
     for (const name of session.requirements) {
       if (!this.#users(name).every((user) => user === session)) continue;
       this.#known.delete(name);
-      if (!this.#installed.delete(name)) continue;
-      this.#options.packages
-        .forget(name)
-        .catch((error: unknown) => this.#options.log.error({ err: error }, `${name} is not forgotten`));
+      if (this.#installed.delete(name)) this.#forgetTogether([name]);
     }
+    const { requirements } = session;
+    const isAsked = this.#sessions().some((other) => other !== session && hasSame(other.requirements, requirements));
+    if (requirements.length > 1 && !isAsked) this.#forgetTogether(requirements);
   }
+
+  #forgetTogether(names: readonly string[]): void {
+    this.#options.packages
+      .forget(names)
+      .catch((error: unknown) => this.#options.log.error({ err: error }, `${names.join(", ")} is not forgotten`));
+  }
+}
+
+/** The same texts, in whatever order? */
+function hasSame(some: readonly string[], others: readonly string[]): boolean {
+  const [one, other] = [new Set(some), new Set(others)];
+  return one.size === other.size && [...one].every((text) => other.has(text));
 }
 
 /** On one line, as an error reply is one. */

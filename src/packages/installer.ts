@@ -8,6 +8,7 @@ import { isPack, openPack } from "../python/pack.ts";
 import type { CompileModules } from "../python/python-host.ts";
 import type { Preload, SessionPackages } from "../python/python-session.ts";
 import { PackageCache, sha256Of } from "./package-cache.ts";
+import { ANY, type Choice, Choices, type KeptWheel, OWN } from "./choices.ts";
 import { type Budget, Downloader } from "./downloader.ts";
 import { InstallError, PackageError, Unreachable } from "./package-errors.ts";
 import { FolderSource, type FolderSourceOptions } from "./folder-source.ts";
@@ -21,7 +22,6 @@ import { type Chosen, PackageResolver } from "./package-resolver.ts";
 import type { CachedWheel, Candidate, Source } from "./source.ts";
 import { readTransfer, type SentRequirement, writeTransfer } from "./transfer.ts";
 import { makePack, type UnpackLimits, wheelMetadata } from "./wheel.ts";
-import { remember } from "../newest.ts";
 
 interface InstallerOptions {
   readonly settings: PackageSettings;
@@ -32,9 +32,6 @@ interface InstallerOptions {
   readonly builtIn: ReadonlySet<string>;
   readonly log: Logger;
 }
-
-/** A wheel by which a requirement was met. */
-type KeptWheel = Pick<CachedWheel, "fileName" | "sha256">;
 
 /** What one package was unpacked to. */
 interface Pack {
@@ -50,9 +47,6 @@ interface Outcome extends Installed {
 const MODULE = /^(?!tests?\/)(?:([A-Za-z]\w*)\/__init__\.py|([A-Za-z]\w*)(?:\.py|\.(?:cpython-|abi3\.)[\w.-]*so))$/;
 /** The source of wheels that are named by their address. */
 const BY_ADDRESS = "its address";
-/** Places in the names by which a choice is kept: with the present options, with any. */
-const OWN = 0;
-const ANY = 1;
 /** To be raised when packs are made in another way. */
 const PACK_FORMAT = 1;
 /** Milliseconds that all downloads of an installation may take together. */
@@ -60,9 +54,6 @@ const MAX_DOWNLOAD_MS = 30 * 60_000;
 /** How much larger than `max-packages-size` packages may be when they are unpacked. */
 const UNPACKED = 4;
 const MAX_FILES = 50_000;
-/** Milliseconds until a requirement for which nothing was to be installed is looked at again. */
-const WITHOUT_MS = 10_000;
-const MOST_WITHOUT = 1_000;
 /** Servers of one user share the cache: each tells so often what it uses, though it may not have looked at it. */
 const TELL_USED_MS = 20 * 60_000;
 
@@ -70,14 +61,13 @@ export class Installer {
   readonly #options: InstallerOptions;
   readonly #interpreter: Interpreter;
   readonly #cache: PackageCache;
+  readonly #choices: Choices;
   readonly #limits: UnpackLimits;
   /** Installations in progress, by what they install; and their parts. */
   readonly #installing = new Map<string, Promise<Outcome>>();
   readonly #downloads = new Map<string, Promise<CachedWheel>>();
   readonly #packing = new Map<string, Promise<string>>();
   readonly #telling: NodeJS.Timeout;
-  /** Requirements for which nothing was installed, and until when that counts. */
-  readonly #without = new Map<string, number>();
   /** Packs that every interpreter has, by the names of the packages. */
   #preloaded: ReadonlyMap<string, string> = new Map();
   /** What sessions were given, by its key. */
@@ -88,6 +78,7 @@ export class Installer {
     this.#options = options;
     this.#interpreter = readInterpreter();
     this.#cache = new PackageCache(options.settings.cacheDir);
+    this.#choices = new Choices({ cache: this.#cache, settings: options.settings });
     this.#limits = { files: MAX_FILES, bytes: options.settings.maxBytes * UNPACKED };
     void this.#cache.removeStale(options.log).then(() => this.#limitCache());
     this.#telling = setInterval(() => void this.#tellUsed(), TELL_USED_MS).unref();
@@ -170,14 +161,14 @@ export class Installer {
     return present ?? made;
   }
 
-  /** Nobody needs it any more: the next time it is chosen anew. */
-  async forget(text: string): Promise<void> {
-    for (const name of this.#keptNames(text)) await this.#cache.forget(name);
+  /** Nobody needs these together any more: the next time they are chosen anew. */
+  forget(texts: readonly string[]): Promise<void> {
+    return this.#choices.forget([...new Set(texts)]);
   }
 
   /** A requirement that was installed, in chunks. @returns undefined when it was not */
   async exported(text: string): Promise<Buffer[] | undefined> {
-    const kept = (await this.#kept(text, OWN)) ?? (await this.#kept(text, ANY));
+    const kept = await this.#choices.exported(text);
     if (!kept) return undefined;
     const wheels = await Promise.all(
       kept.map(async (wheel) => ({ ...wheel, bytes: await readFile(this.#cache.wheelPath(wheel)) })),
@@ -195,7 +186,7 @@ export class Installer {
     const wheels: CachedWheel[] = [];
     for (const wheel of sent.wheels) wheels.push(await this.#importWheel(wheel));
     await this.#packAll(wheels, false);
-    await this.#keep(sent.text, wheels);
+    await this.#choices.keep(new Map([[sent.text, wheels]]));
     void this.#limitCache();
     return sent.text;
   }
@@ -232,39 +223,35 @@ export class Installer {
     const { chosen, wheels } = await this.#choose(requirements);
     log.info(`chosen for ${texts.join(", ")}: ${listed(chosen)}`);
     const packs = await this.#packAll(wheels.values(), force);
-    const wheelsOf = new Map<string, string[]>();
-    for (const { text, name } of requirements) {
-      const own = closure(name, chosen).flatMap((one) => wheels.get(one) ?? []);
-      if (own.length > 0) await this.#keep(text, own);
-      else this.#noteThatNothingIsNeeded(text);
-      wheelsOf.set(text, fileNames(own));
-    }
+    const choice = new Map(
+      requirements.map(({ text, name }) => [text, closure(name, chosen).flatMap((one) => wheels.get(one) ?? [])]),
+    );
+    await this.#choices.keep(choice);
     log.info(`installed ${texts.join(", ")} in ${Math.round(performance.now() - start)} ms`);
     const packages = this.#give(packs);
     void this.#limitCache();
-    return { packages, wheelsOf, packs };
+    return { packages, wheelsOf: fileNames(choice), packs };
   }
 
   /**
-   * What was chosen before for each of these texts, if that goes together and is still there.
+   * What was chosen before for these texts, if that goes together and is still there.
    * @param by with these options, or with any
    */
   async #known(texts: readonly string[], by: typeof OWN | typeof ANY): Promise<Outcome | undefined> {
+    const found = await this.#choices.find(texts, by);
+    if (!found) return undefined;
+    const { choice, isTogether } = found;
     const wheels = new Map<string, CachedWheel>();
-    const wheelsOf = new Map<string, string[]>();
-    for (const text of texts) {
-      const kept = this.#needsNothing(text) ? [] : await this.#kept(text, by);
-      if (!kept) return undefined;
-      wheelsOf.set(text, fileNames(kept));
-      for (const one of kept) {
-        const wheel = await this.#cache.wheel(one);
-        const name = packageOf(one);
-        if (!wheel || (wheels.get(name)?.sha256 ?? one.sha256) !== one.sha256) return undefined;
-        wheels.set(name, wheel);
-      }
+    for (const one of [...choice.values()].flat()) {
+      const wheel = await this.#cache.wheel(one);
+      const name = packageOf(one);
+      if (!wheel || (wheels.get(name)?.sha256 ?? one.sha256) !== one.sha256) return undefined;
+      wheels.set(name, wheel);
     }
     const packs = await this.#packAll(wheels.values(), false);
-    return { packages: this.#give(packs), wheelsOf, packs };
+    // what is chosen for one of them alone may change
+    if (by === OWN && !isTogether) await this.#choices.keep(choice);
+    return { packages: this.#give(packs), wheelsOf: fileNames(choice), packs };
   }
 
   /** Chooses packages and gets their wheels. A source that does not give what it has is passed over. */
@@ -380,31 +367,6 @@ export class Installer {
     this.#packing.set(name, packing);
     return packing;
   }
-
-  /** Clients can send ever new texts, so that only the latest are kept. */
-  #noteThatNothingIsNeeded(text: string): void {
-    remember(this.#without, text, performance.now() + WITHOUT_MS, MOST_WITHOUT);
-  }
-
-  #needsNothing(text: string): boolean {
-    return (this.#without.get(text) ?? 0) > performance.now();
-  }
-
-  async #kept(text: string, by: typeof OWN | typeof ANY): Promise<KeptWheel[] | undefined> {
-    const kept = await this.#cache.read(this.#keptNames(text)[by]);
-    return Array.isArray(kept) ? (kept as KeptWheel[]) : undefined;
-  }
-
-  async #keep(text: string, wheels: readonly KeptWheel[]): Promise<void> {
-    const kept = wheels.map(({ fileName, sha256 }) => ({ fileName, sha256 }));
-    for (const name of this.#keptNames(text)) await this.#cache.keep(name, kept);
-  }
-
-  /** Servers of one user share the cache: what was chosen with other options is not what these options choose. */
-  #keptNames(text: string): [own: string, any: string] {
-    const { packagesDir, pyodidePackages, indexUrl } = this.#options.settings;
-    return [`requirement ${JSON.stringify([packagesDir, pyodidePackages, indexUrl])} ${text}`, `requirement ${text}`];
-  }
 }
 
 function isFileOf(folder: string, url: URL): boolean {
@@ -416,7 +378,8 @@ function isFileOf(folder: string, url: URL): boolean {
   }
 }
 
-const fileNames = (wheels: readonly KeptWheel[]): string[] => wheels.map(({ fileName }) => fileName);
+const fileNames = (choice: Choice): ReadonlyMap<string, readonly string[]> =>
+  new Map([...choice].map(([text, wheels]) => [text, wheels.map(({ fileName }) => fileName)]));
 
 /** Two wheels of one package can not be used together. */
 const packageOf = ({ fileName }: KeptWheel): string => parseWheelName(fileName)?.name ?? fileName;

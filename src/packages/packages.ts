@@ -77,11 +77,11 @@ export class Packages {
     return installer.install(requirements, force);
   }
 
-  /** Nobody needs this requirement any more: what is installed for it from now on is chosen anew. */
-  forget(requirement: string): Promise<void> {
+  /** Nobody needs these requirements together any more: what is installed for them from now on is chosen anew. */
+  forget(requirements: readonly string[]): Promise<void> {
     const installer = this.#installer;
     if (!installer) return Promise.resolve();
-    const forgetting = installer.then((ready) => ready.forget(requirement));
+    const forgetting = installer.then((ready) => ready.forget(this.toInstall(requirements)));
     // whoever called is told of an error
     this.#forgetting = Promise.allSettled([this.#forgetting, forgetting]);
     return forgetting;

@@ -150,6 +150,47 @@ describe("an index", () => {
     expect(asked.slice(before)).toEqual(["/simple/apple/", "/simple/pear/"]);
   });
 
+  it("is not asked again for what was installed beside what comes with the server", async () => {
+    const { url, asked } = await index([APPLE, ...PEARS]);
+    const cacheDir = folder();
+    const texts = ["cloudpickle", "apple"];
+    expect(await wheelsOf(installer({ indexUrl: url, cacheDir }), ...texts)).toEqual([[], APPLE_AND_PEAR]);
+    const before = asked.length;
+    expect(await wheelsOf(installer({ indexUrl: url, cacheDir }), ...texts.toReversed())).toEqual([APPLE_AND_PEAR, []]);
+    expect(asked).toHaveLength(before);
+  });
+
+  it("means the same by a requirement whatever others ask for beside it", async () => {
+    const { url } = await index([APPLE, ...PEARS]);
+    const cacheDir = folder();
+    const pear = (version: string): string[] => [`pear-${version}.0-py3-none-any.whl`];
+    const one = installer({ indexUrl: url, cacheDir });
+    expect(await wheelsOf(one, "pear<2", "pear")).toEqual([pear("1"), pear("1")]);
+    expect(await wheelsOf(one, "pear")).toEqual([pear("2")]);
+    expect(await wheelsOf(one, "pear==1.*", "pear")).toEqual([pear("1"), pear("1")]);
+    await one.install(["pear!=2", "pear"], true);
+    for (const again of [one, installer({ indexUrl: url, cacheDir })]) {
+      expect(await wheelsOf(again, "pear")).toEqual([pear("2")]);
+      expect(await wheelsOf(again, "pear", "pear<2")).toEqual([pear("1"), pear("1")]);
+    }
+  });
+
+  it("has a choice of several requirements stay as it was when one of them alone is chosen anew", async () => {
+    const cacheDir = folder();
+    const served = [...PEARS, { name: "plum", version: "1.0" }];
+    const first = await index(served.slice(0, 1).concat(served.slice(-1)));
+    const both = installer({ indexUrl: first.url, cacheDir });
+    for (const text of ["pear", "plum"]) await both.install([text], false);
+    const chosen = await wheelsOf(both, "pear", "plum");
+    expect(chosen[0]).toEqual(["pear-1.0-py3-none-any.whl"]);
+    served.push({ name: "plum", version: "2.0" });
+    await both.install(["plum"], true);
+    await both.forget(["plum"]);
+    expect(await wheelsOf(both, "pear", "plum")).toEqual(chosen);
+    await both.forget(["plum", "pear"]);
+    await expect(both.install(["grape"], false)).rejects.toThrow("no source has it");
+  });
+
   it("is asked by a server with other options than those with which something was installed, and not missed when it is gone", async () => {
     const cacheDir = folder();
     const first = await index([{ name: "pear", version: "1.0" }]);
@@ -161,7 +202,7 @@ describe("an index", () => {
     const third = installer({ indexUrl: "http://127.0.0.1:1/simple", cacheDir });
     expect(await wheelsOf(third, "pear")).toEqual([["pear-2.0-py3-none-any.whl"]]);
     expect(third.lines.join("\n")).toContain("with other options is used");
-    await third.forget("pear");
+    await third.forget(["pear"]);
     await expect(third.install(["pear"], false)).rejects.toThrow("can not be had");
   });
 
