@@ -25,6 +25,8 @@ type Kept = Pick<KnownRequirement, "wheels" | "path">;
 
 const UNSATISFIED = "Could not satisfy requirements (look at redis log file for more information)";
 const NOT_INSTALLED = "Failed installing requirements on shard, please check shard logs for more details.";
+/** Most requirements of one script: reading each takes its time, and so does looking who else has named it. */
+const MAX_REQUIREMENTS = 500;
 /** Longest reason that a client is told. */
 const MAX_REASON = 1000;
 /** Milliseconds until packages that sessions of an earlier run miss are looked for again. */
@@ -87,6 +89,10 @@ export class Requirements {
 
   #prepare(session: Session, force: boolean): Promise<void> | undefined {
     const { requirements } = session;
+    if (requirements.length > MAX_REQUIREMENTS) {
+      const reason = `there are ${requirements.length} requirements, at most ${MAX_REQUIREMENTS} are allowed`;
+      return Promise.reject(new ReplyError(`${UNSATISFIED}: ${reason}`));
+    }
     session.installationNeeded = requirements.some((name) => force || !this.find(name));
     const wanted = this.#options.packages.toInstall(requirements);
     return wanted.length === 0 ? undefined : this.#install(session, wanted, force);

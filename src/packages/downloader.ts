@@ -6,7 +6,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "../log.ts";
 import type { PackageCache } from "./package-cache.ts";
-import { PackageError, Unreachable } from "./package-errors.ts";
+import { InstallError, PackageError, Unreachable } from "./package-errors.ts";
 import type { CachedWheel } from "./source.ts";
 
 interface DownloaderOptions {
@@ -14,6 +14,8 @@ interface DownloaderOptions {
   /** Milliseconds without progress after which a download is given up. */
   readonly idleMs: () => number;
   readonly budget: Budget;
+  /** The server stops: nothing is got any more. */
+  readonly ending: AbortSignal;
   /** Downloads in progress, by address and hash: several who want the same share one. */
   readonly running: Map<string, Promise<CachedWheel>>;
   readonly log: Pick<Logger, "info">;
@@ -38,7 +40,7 @@ interface Wanted {
 const STEP_BYTES = 16 * 1024 * 1024;
 const MAX_REDIRECTS = 5;
 /** Most bytes of a page of an index, or of a METADATA file. */
-const MAX_PAGE_BYTES = 64 * 1024 * 1024;
+const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 
 export class Downloader {
   readonly #options: DownloaderOptions;
@@ -69,7 +71,7 @@ export class Downloader {
 
   /** A text of a server, with its type and the address that it came from. @throws PackageError when it can not be had */
   async page(wanted: Wanted): Promise<{ body: Buffer; type: string; url: string } | undefined> {
-    const idle = new IdleLimit(this.#options.idleMs());
+    const idle = this.#limit();
     try {
       const response = await request(wanted, idle);
       if (response.status === 404) return undefined;
@@ -94,7 +96,7 @@ export class Downloader {
     const { cache, log } = this.#options;
     const wanted = { url, what: fileName };
     const temporary = cache.temporary();
-    const idle = new IdleLimit(this.#options.idleMs());
+    const idle = this.#limit();
     const start = performance.now();
     try {
       const { hash, bytes } = await this.#write(wanted, temporary, idle);
@@ -115,7 +117,7 @@ export class Downloader {
   async #write(wanted: Wanted, path: string, idle: IdleLimit): Promise<{ hash: string; bytes: number }> {
     const { log } = this.#options;
     const hash = createHash("sha256");
-    const file = await open(path, "wx", 0o600);
+    const file = await open(path, "wx", 0o600).catch(notKept);
     let bytes = 0;
     try {
       for await (const piece of await this.#pieces(wanted, idle)) {
@@ -123,7 +125,7 @@ export class Downloader {
         bytes += piece.length;
         this.#take(piece.length, wanted);
         hash.update(piece);
-        await file.appendFile(piece);
+        await file.appendFile(piece).catch(notKept);
         if (Math.floor(bytes / STEP_BYTES) > Math.floor(before / STEP_BYTES))
           log.info(`${wanted.what}: ${bytes} bytes`);
       }
@@ -131,6 +133,10 @@ export class Downloader {
       await file.close();
     }
     return { hash: hash.digest("hex"), bytes };
+  }
+
+  #limit(): IdleLimit {
+    return new IdleLimit(this.#options.idleMs(), this.#options.ending);
   }
 
   #take(bytes: number, { what }: Wanted): void {
@@ -148,19 +154,29 @@ export class Downloader {
   }
 }
 
-/** Ends a request when nothing comes for too long. */
+/** Ends a request when nothing comes for too long, or the server stops. */
 class IdleLimit {
   readonly #controller = new AbortController();
   readonly #ms: number;
+  readonly #ending: AbortSignal;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(ms: number) {
+  constructor(ms: number, ending: AbortSignal) {
     this.#ms = ms;
+    this.#ending = ending;
     this.progress();
   }
 
   get signal(): AbortSignal {
-    return this.#controller.signal;
+    return AbortSignal.any([this.#controller.signal, this.#ending]);
+  }
+
+  /** Why it was ended; undefined: it was not. */
+  get reason(): string | undefined {
+    if (this.#ending.aborted) return "the server stops";
+    return this.#controller.signal.aborted
+      ? `nothing came for ${this.#ms} ms (PythonInstallReqMaxIdleTime)`
+      : undefined;
   }
 
   progress(): void {
@@ -170,10 +186,6 @@ class IdleLimit {
 
   end(): void {
     clearTimeout(this.#timer);
-  }
-
-  get text(): string {
-    return `nothing came for ${this.#ms} ms (PythonInstallReqMaxIdleTime)`;
   }
 }
 
@@ -219,9 +231,14 @@ function checkStatus({ status }: Response, { what, url }: Wanted): void {
   if (status !== 200) throw new Unreachable(`${what} can not be had: ${hostOf(url)} answers ${status}`);
 }
 
+/** What was got can not be written: no other source would help. */
+function notKept(error: NodeJS.ErrnoException): never {
+  throw new InstallError(`packages can not be kept: ${error.message}`);
+}
+
 function failure(error: unknown, { what, url }: Wanted, idle: IdleLimit): PackageError {
   if (error instanceof PackageError) return error;
-  if (idle.signal.aborted) return new Unreachable(`${what} can not be had from ${hostOf(url)}: ${idle.text}`);
+  if (idle.reason !== undefined) return new Unreachable(`${what} can not be had from ${hostOf(url)}: ${idle.reason}`);
   const { cause, message } = error as Error;
   const reason = cause instanceof Error && cause.message !== "" ? cause.message : message;
   const code = (cause as { code?: unknown } | undefined)?.code;

@@ -39,7 +39,7 @@ export async function fillFolder(requirements: readonly string[], config: Config
   } catch (error) {
     throw error instanceof PackageError ? new InternalError(error.message) : error;
   } finally {
-    installer.close();
+    await installer.close();
   }
 }
 

@@ -4,6 +4,7 @@ import { sha256Of } from "./package-cache.ts";
 import type { Downloader } from "./downloader.ts";
 import { PackageError } from "./package-errors.ts";
 import type { Interpreter } from "./interpreter.ts";
+import { Slices } from "../in-turns.ts";
 import { type Metadata, parseMetadata } from "./metadata.ts";
 import { isWanted } from "./requirement.ts";
 import { type Candidate, choose, type Found, NOTHING, type Source } from "./source.ts";
@@ -30,6 +31,8 @@ interface IndexFile {
 }
 
 const ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
+/** Most files of a package that an index may list: the largest real ones have some ten thousand. */
+const MAX_FILES = 50_000;
 const HASH = /^[0-9a-f]{64}$/;
 /** Attributes may have what ends the tag in quotes. Takes time in proportion to the page, whatever stands there. */
 const LINK = /<a\s((?:[^"'<>]|"[^"]*"|'[^']*')*)>([^<]*)<\/a>/gi;
@@ -51,10 +54,9 @@ export class IndexSource implements Source {
     });
     if (!page) return NOTHING;
     const text = page.body.toString("utf8");
-    const files = page.type.includes("json") ? readJson(text, page.url, name) : readHtml(text, page.url);
-    const fitting = files.filter(
-      ({ requiresPython }) => requiresPython === undefined || fits(interpreter, requiresPython),
-    );
+    const listed = page.type.includes("json") ? readJson(text, page.url, name) : readHtml(text, page.url);
+    const fitting = await fittingFiles(listed, interpreter);
+    if (!fitting) throw new PackageError(`the index's page of ${name} has more than ${MAX_FILES} files`);
     return choose(name, fitting, interpreter, (file, version) => this.#candidate(name, version, file));
   }
 
@@ -96,6 +98,22 @@ export class IndexSource implements Source {
   }
 }
 
+/** Those that do not ask for another Python; undefined: they are too many. */
+async function fittingFiles(listed: Iterable<IndexFile>, interpreter: Interpreter): Promise<IndexFile[] | undefined> {
+  const slices = new Slices();
+  const answers = new Map<string, boolean>();
+  const fitting: IndexFile[] = [];
+  for (const file of listed) {
+    const wanted = file.requiresPython ?? "";
+    const answer = answers.get(wanted) ?? (wanted === "" || fits(interpreter, wanted));
+    answers.set(wanted, answer);
+    if (answer) fitting.push(file);
+    if (fitting.length > MAX_FILES) return undefined;
+    await slices.next();
+  }
+  return fitting;
+}
+
 function fits({ python }: Interpreter, requiresPython: string): boolean {
   try {
     return isWanted(python, requiresPython);
@@ -114,7 +132,7 @@ interface JsonFile {
   readonly "dist-info-metadata"?: unknown;
 }
 
-function readJson(text: string, base: string, name: string): IndexFile[] {
+function* readJson(text: string, base: string, name: string): Generator<IndexFile, void> {
   let files: unknown;
   try {
     files = (JSON.parse(text) as { files?: unknown } | null)?.files;
@@ -122,43 +140,50 @@ function readJson(text: string, base: string, name: string): IndexFile[] {
     files = undefined;
   }
   if (!Array.isArray(files)) throw new PackageError(`the index's page of ${name} can not be read`);
-  return files.flatMap((one: JsonFile | null): IndexFile[] => {
+  for (const one of files as readonly (JsonFile | null)[]) {
     const url = typeof one?.url === "string" ? addressOf(one.url, base) : undefined;
-    if (url === undefined || typeof one?.filename !== "string") return [];
+    if (url === undefined || typeof one?.filename !== "string") continue;
     const metadata = one["core-metadata"] ?? one["dist-info-metadata"] ?? false;
-    return [
-      {
-        ...{ fileName: one.filename, url },
-        sha256: hashOf(one.hashes?.sha256),
-        requiresPython: typeof one["requires-python"] === "string" ? one["requires-python"] : undefined,
-        yanked: one.yanked !== undefined && one.yanked !== false,
-        metadata:
-          hashOf((metadata as { sha256?: unknown }).sha256) ?? (metadata === true || typeof metadata === "object"),
-      },
-    ];
-  });
+    yield {
+      ...{ fileName: one.filename, url },
+      sha256: hashOf(one.hashes?.sha256),
+      requiresPython: typeof one["requires-python"] === "string" ? one["requires-python"] : undefined,
+      yanked: one.yanked !== undefined && one.yanked !== false,
+      metadata:
+        hashOf((metadata as { sha256?: unknown }).sha256) ?? (metadata === true || typeof metadata === "object"),
+    };
+  }
+}
+
+/** Made once: a page may have many thousand links. */
+const PATTERNS = new Map<string, RegExp>();
+
+/** An attribute, with or without its value. */
+function patternOf(name: string): RegExp {
+  const pattern =
+    PATTERNS.get(name) ?? new RegExp(`(?:^|\\s)${name}(?:\\s*=\\s*(?:"([^"]*)"|'([^']*)'))?(?=\\s|$)`, "i");
+  PATTERNS.set(name, pattern);
+  return pattern;
 }
 
 /** The page as PEP 503 has it: links, whose attributes tell the rest. */
-function readHtml(text: string, base: string): IndexFile[] {
-  return [...text.matchAll(LINK)].flatMap(([, attributes = "", label = ""]): IndexFile[] => {
+function* readHtml(text: string, base: string): Generator<IndexFile, void> {
+  for (const [, attributes = "", label = ""] of text.matchAll(LINK)) {
     const value = (name: string): string | undefined => {
-      const found = new RegExp(`(?:^|\\s)${name}(?:\\s*=\\s*(?:"([^"]*)"|'([^']*)'))?(?=\\s|$)`, "i").exec(attributes);
+      const found = patternOf(name).exec(attributes);
       return found ? unescaped(found[1] ?? found[2] ?? "") : undefined;
     };
     const url = addressOf(value("href") ?? "", base);
-    if (url === undefined) return [];
+    if (url === undefined) continue;
     const metadata = value("data-core-metadata") ?? value("data-dist-info-metadata");
-    return [
-      {
-        ...{ fileName: unescaped(label.trim()), url: url.replace(/#.*$/, "") },
-        sha256: hashOf(/#.*\bsha256=([0-9a-f]{64})/i.exec(url)?.[1]),
-        requiresPython: value("data-requires-python") || undefined,
-        yanked: value("data-yanked") !== undefined,
-        metadata: hashOf(metadata?.replace(/^sha256=/, "")) ?? metadata === "true",
-      },
-    ];
-  });
+    yield {
+      ...{ fileName: unescaped(label.trim()), url: url.replace(/#.*$/, "") },
+      sha256: hashOf(/#.*\bsha256=([0-9a-f]{64})/i.exec(url)?.[1]),
+      requiresPython: value("data-requires-python") || undefined,
+      yanked: value("data-yanked") !== undefined,
+      metadata: hashOf(metadata?.replace(/^sha256=/, "")) ?? metadata === "true",
+    };
+  }
 }
 
 const hashOf = (value: unknown): string | undefined =>

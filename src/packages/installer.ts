@@ -4,7 +4,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { basename, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "../log.ts";
-import { isPack, openPack } from "../python/pack.ts";
+import { Places } from "../places.ts";
+import { isWholePack, openPack } from "../python/pack.ts";
 import type { CompileModules } from "../python/python-host.ts";
 import type { Preload, SessionPackages } from "../python/python-session.ts";
 import { PackageCache, sha256Of } from "./package-cache.ts";
@@ -48,7 +49,12 @@ const MODULE = /^(?!tests?\/)(?:([A-Za-z]\w*)\/__init__\.py|([A-Za-z]\w*)(?:\.py
 /** The source of wheels that are named by their address. */
 const BY_ADDRESS = "its address";
 /** To be raised when packs are made in another way. */
-const PACK_FORMAT = 1;
+const PACK_FORMAT = 2;
+/** Packs that are made at a time: each takes memory, and an interpreter that compiles. */
+const PACKED_AT_ONCE = 2;
+/** Of a list in the log. */
+const SHOWN_TEXTS = 10;
+const SHOWN_LENGTH = 200;
 /** Milliseconds that all downloads of an installation may take together. */
 const MAX_DOWNLOAD_MS = 30 * 60_000;
 /** How much larger than `max-packages-size` packages may be when they are unpacked. */
@@ -67,7 +73,11 @@ export class Installer {
   readonly #installing = new Map<string, Promise<Outcome>>();
   readonly #downloads = new Map<string, Promise<CachedWheel>>();
   readonly #packing = new Map<string, Promise<string>>();
+  readonly #places = new Places(PACKED_AT_ONCE);
+  /** Packs that were whole when they were looked at first, or were made since. */
+  readonly #whole = new Set<string>();
   readonly #telling: NodeJS.Timeout;
+  readonly #ending = new AbortController();
   /** Packs that every interpreter has, by the names of the packages. */
   #preloaded: ReadonlyMap<string, string> = new Map();
   /** What sessions were given, by its key. */
@@ -84,9 +94,11 @@ export class Installer {
     this.#telling = setInterval(() => void this.#tellUsed(), TELL_USED_MS).unref();
   }
 
-  /** The server stops. */
-  close(): void {
+  /** The server stops: what is being got is given up, and nothing of it left. */
+  async close(): Promise<void> {
     clearInterval(this.#telling);
+    this.#ending.abort();
+    await Promise.allSettled(this.#downloads.values());
   }
 
   /** The folder where everything is kept. */
@@ -170,9 +182,12 @@ export class Installer {
   async exported(text: string): Promise<Buffer[] | undefined> {
     const kept = await this.#choices.exported(text);
     if (!kept) return undefined;
-    const wheels = await Promise.all(
-      kept.map(async (wheel) => ({ ...wheel, bytes: await readFile(this.#cache.wheelPath(wheel)) })),
-    );
+    const wheels: SentRequirement["wheels"][number][] = [];
+    for (const one of kept) {
+      const wheel = await this.#cache.wheel(one);
+      if (!wheel) return undefined;
+      wheels.push({ fileName: wheel.fileName, bytes: await readFile(wheel.path) });
+    }
     return writeTransfer({ text, wheels });
   }
 
@@ -205,13 +220,13 @@ export class Installer {
     const known = force ? undefined : await this.#known(texts, OWN);
     if (known) return known;
     const { log } = this.#options;
-    log.info(`installing ${texts.join(", ")}`);
+    log.info(`installing ${shown(texts)}`);
     try {
       return await this.#installAnew(texts, force);
     } catch (error) {
       const before = error instanceof PackageError && !force ? await this.#known(texts, ANY) : undefined;
       if (!before) throw error;
-      log.warn(`${(error as Error).message}; what was installed for ${texts.join(", ")} with other options is used`);
+      log.warn(`${(error as Error).message}; what was installed for ${shown(texts)} with other options is used`);
       return before;
     }
   }
@@ -221,13 +236,13 @@ export class Installer {
     const start = performance.now();
     const requirements = texts.map(parseRequirement);
     const { chosen, wheels } = await this.#choose(requirements);
-    log.info(`chosen for ${texts.join(", ")}: ${listed(chosen)}`);
+    log.info(`chosen for ${shown(texts)}: ${listed(chosen)}`);
     const packs = await this.#packAll(wheels.values(), force);
     const choice = new Map(
       requirements.map(({ text, name }) => [text, closure(name, chosen).flatMap((one) => wheels.get(one) ?? [])]),
     );
     await this.#choices.keep(choice);
-    log.info(`installed ${texts.join(", ")} in ${Math.round(performance.now() - start)} ms`);
+    log.info(`installed ${shown(texts)} in ${Math.round(performance.now() - start)} ms`);
     const packages = this.#give(packs);
     void this.#limitCache();
     return { packages, wheelsOf: fileNames(choice), packs };
@@ -261,7 +276,8 @@ export class Installer {
   }> {
     const { settings, idleMs, builtIn, log } = this.#options;
     const budget: Budget = { bytes: settings.maxBytes, deadline: performance.now() + MAX_DOWNLOAD_MS };
-    const downloader = new Downloader({ cache: this.#cache, idleMs, budget, running: this.#downloads, log });
+    const ending = this.#ending.signal;
+    const downloader = new Downloader({ cache: this.#cache, idleMs, budget, ending, running: this.#downloads, log });
     const unreachable = new Map<string, string>();
     for (;;) {
       const resolver = new PackageResolver({
@@ -329,7 +345,7 @@ export class Installer {
     const sha256 = /#.*\bsha256=([0-9a-f]{64})/.exec(url)?.[1];
     const fetch = () => downloader.wheel(url.replace(/#.*$/, ""), fileName, sha256);
     return {
-      ...{ name, version: wheelName.version, fileName, source: BY_ADDRESS, yanked: false },
+      ...{ name, version: wheelName.version, fileName, source: BY_ADDRESS, yanked: false, address: url },
       fetch,
       metadata: () => fetch().then(({ path }) => wheelMetadata(path, this.#limits)),
     };
@@ -343,29 +359,36 @@ export class Installer {
     return origins.includes(url.origin);
   }
 
-  /** One after the other, for the modules of each have to be compiled. */
-  async #packAll(wheels: Iterable<CachedWheel>, again: boolean): Promise<Pack[]> {
-    const packs: Pack[] = [];
-    for (const wheel of wheels) packs.push({ name: packageOf(wheel), path: await this.#pack(wheel, again) });
-    return packs;
+  #packAll(wheels: Iterable<CachedWheel>, again: boolean): Promise<Pack[]> {
+    return Promise.all(
+      Array.from(wheels, async (wheel) => ({ name: packageOf(wheel), path: await this.#pack(wheel, again) })),
+    );
   }
 
   /** The pack of a wheel; it is made once. */
   #pack(wheel: CachedWheel, again: boolean): Promise<string> {
     const name = `${wheel.sha256}-${this.#interpreter.abi}-${PACK_FORMAT}.pack`;
-    const path = this.#cache.packPath(name);
     const present = this.#packing.get(name);
     if (present) return present;
-    if (!again && isPack(path)) return this.#cache.use(path).then(() => path);
-    const packing = makePack(wheel.path, path, this.#limits, this.#options.compile)
-      .catch((error: unknown) => {
-        if (!(error instanceof InstallError)) throw error;
-        throw new InstallError(`${wheel.fileName}: ${error.message}`);
-      })
-      .then(() => path)
-      .finally(() => this.#packing.delete(name));
+    const packing = this.#packAnew(wheel, this.#cache.packPath(name), again).finally(() => this.#packing.delete(name));
     this.#packing.set(name, packing);
     return packing;
+  }
+
+  async #packAnew(wheel: CachedWheel, path: string, again: boolean): Promise<string> {
+    if (!again && (this.#whole.has(path) ? existsSync(path) : await isWholePack(path))) {
+      this.#whole.add(path);
+      await this.#cache.use(path);
+      return path;
+    }
+    try {
+      await this.#places.take(() => makePack(wheel.path, path, this.#limits, this.#options.compile));
+    } catch (error) {
+      if (!(error instanceof InstallError)) throw error;
+      throw new InstallError(`${wheel.fileName}: ${error.message}`);
+    }
+    this.#whole.add(path);
+    return path;
   }
 }
 
@@ -383,6 +406,12 @@ const fileNames = (choice: Choice): ReadonlyMap<string, readonly string[]> =>
 
 /** Two wheels of one package can not be used together. */
 const packageOf = ({ fileName }: KeptWheel): string => parseWheelName(fileName)?.name ?? fileName;
+
+/** Requirements for people: clients can send many, and long ones. */
+function shown(texts: readonly string[]): string {
+  const some = texts.slice(0, SHOWN_TEXTS).map((text) => text.slice(0, SHOWN_LENGTH));
+  return some.join(", ") + (texts.length > SHOWN_TEXTS ? ` and ${texts.length - SHOWN_TEXTS} more` : "");
+}
 
 const listed = (chosen: ReadonlyMap<string, Chosen>): string =>
   [...chosen.values()]

@@ -12,6 +12,9 @@ import type { CachedWheel } from "./source.ts";
 
 /** What nobody has used for so long is removed. */
 const STALE_MS = 30 * 24 * 3600 * 1000;
+/** A file that nobody has written to for so long is no download any more: its server has ended in the middle. */
+const ABANDONED_MS = 3600 * 1000;
+const TEMPORARY = ".tmp";
 /** What was used so lately is kept whatever there is: another server may be about to use it, or uses it and has said so. */
 const RECENT_MS = 3600 * 1000;
 
@@ -26,6 +29,8 @@ interface CachedFile {
 
 export class PackageCache {
   readonly folder: string;
+  /** Wheels that were whole when they were looked at first, or were got since. */
+  readonly #whole = new Set<string>();
 
   /** @throws InternalError when no folder can be written */
   constructor(cacheDir: string) {
@@ -39,16 +44,25 @@ export class PackageCache {
     return join(this.folder, "wheels", sha256, fileName);
   }
 
-  /** The wheel, if it is there. */
-  async wheel(wanted: Pick<CachedWheel, "sha256" | "fileName">): Promise<CachedWheel | undefined> {
-    const path = this.wheelPath(wanted);
+  /** The wheel, if it is there. One that is damaged is removed. */
+  async wheel({ fileName, sha256 }: Pick<CachedWheel, "sha256" | "fileName">): Promise<CachedWheel | undefined> {
+    const path = this.wheelPath({ fileName, sha256 });
     if (!(await touched(path))) return undefined;
-    return { fileName: wanted.fileName, sha256: wanted.sha256, path };
+    if (!this.#whole.has(path)) {
+      // another server may remove it meanwhile
+      const found = await sha256OfFile(path).catch(() => undefined);
+      if (found !== sha256) {
+        await rm(path, { force: true });
+        return undefined;
+      }
+      this.#whole.add(path);
+    }
+    return { fileName, sha256, path };
   }
 
   /** Where a download is written before its hash is known. */
   temporary(): string {
-    return join(this.folder, `${process.pid}.${Math.random().toString(36).slice(2)}.tmp`);
+    return join(this.folder, `${process.pid}.${Math.random().toString(36).slice(2)}${TEMPORARY}`);
   }
 
   /** Takes a file of the cache's folder for a wheel. */
@@ -56,6 +70,7 @@ export class PackageCache {
     const path = this.wheelPath(wheel);
     await mkdir(join(this.folder, "wheels", wheel.sha256), { recursive: true, mode: 0o700 });
     await rename(temporary, path);
+    this.#whole.add(path);
     return { fileName: wheel.fileName, sha256: wheel.sha256, path };
   }
 
@@ -92,8 +107,9 @@ export class PackageCache {
   async removeStale(log: Pick<Logger, "warn">): Promise<void> {
     try {
       const before = Date.now() - STALE_MS;
-      for (const name of await readdir(this.folder)) {
-        if (name.endsWith(".tmp")) await removeOld(join(this.folder, name), before);
+      for (const folder of [this.folder, join(this.folder, "packs")]) {
+        for (const name of (await readdir(folder)).filter((one) => one.endsWith(TEMPORARY)))
+          await removeOld(join(folder, name), Date.now() - ABANDONED_MS);
       }
       for (const part of ["packs", "kept"]) {
         for (const name of await readdir(join(this.folder, part)))
@@ -199,6 +215,7 @@ async function touched(path: string): Promise<boolean> {
 }
 
 async function removeOld(path: string, before: number, whole = path): Promise<void> {
-  const { mtimeMs } = await stat(path);
-  if (mtimeMs < before) await rm(whole, { recursive: true, force: true });
+  // another server may have removed it
+  const about = await stat(path).catch(() => undefined);
+  if (about && about.mtimeMs < before) await rm(whole, { recursive: true, force: true });
 }

@@ -6,6 +6,7 @@ import { setImmediate } from "node:timers/promises";
 import { parse } from "@renovatebot/pep440";
 import { PackageError } from "./package-errors.ts";
 import type { Interpreter } from "./interpreter.ts";
+import { Slices } from "../in-turns.ts";
 import { isWanted, markerHolds, type Requirement } from "./requirement.ts";
 import { explain } from "./refusals.ts";
 import type { Candidate, Found, Source } from "./source.ts";
@@ -79,7 +80,7 @@ export class PackageResolver {
     const demands = [...state.demands, first];
     const present = state.chosen.get(name);
     if (!present) return this.#choose(first, rest, { ...state, demands });
-    if (!isWanted(present.candidate.version, requirement.specifier)) {
+    if (!isMeant(present.candidate, requirement)) {
       if (this.#options.provided(name)) return this.#settle(rest, state);
       throw conflict(name, demands);
     }
@@ -157,8 +158,12 @@ export class PackageResolver {
     const wantedVersion = (version: string): boolean =>
       known.every((one) => isWanted(version, one.requirement.specifier));
     const fits = ({ version }: Candidate): boolean => wantedVersion(version);
-    if (requirement.url !== undefined) {
-      yield await direct(requirement);
+    // who names an address wants that file, whoever else is content with any
+    const byAddress = known.find((one) => one.requirement.url !== undefined);
+    if (byAddress) {
+      const found = await direct(byAddress.requirement);
+      if (fits(found)) yield found;
+      else refusals.push(`${found.fileName} is version ${found.version}`);
       return;
     }
     const { name } = requirement;
@@ -179,8 +184,7 @@ export class PackageResolver {
         continue;
       }
       const pinned = known.some((one) => /^={2,3}[^*]*$/.test(one.requirement.specifier));
-      const fitting = found.candidates.filter((one) => fits(one) && (pinned || !one.yanked));
-      yield* releasesFirst(fitting, known);
+      yield* releasesFirst(found.candidates, known, (one) => (pinned || !one.yanked) && fits(one));
       refusals.push(...explain(found, source.label, interpreter, wantedVersion));
     }
   }
@@ -194,13 +198,26 @@ export class PackageResolver {
   }
 }
 
-/** Versions before a release are for who asks for them, or where there are no others. */
-function releasesFirst(candidates: readonly Candidate[], known: readonly Demand[]): readonly Candidate[] {
+/** Those that fit. Versions before a release are for who asks for them, or where no others fit. */
+async function* releasesFirst(
+  candidates: readonly Candidate[],
+  known: readonly Demand[],
+  fits: (one: Candidate) => boolean,
+): AsyncGenerator<Candidate, void> {
   const asked = known.some(({ requirement }) =>
     requirement.specifier.split(",").some((one) => isBeforeRelease(one.replace(/^[~=!<>]+/, ""))),
   );
-  const releases = asked ? candidates : candidates.filter(({ version }) => !isBeforeRelease(version));
-  return releases.length > 0 ? releases : candidates;
+  const slices = new Slices();
+  for (const before of asked ? [undefined] : [false, true]) {
+    let found = false;
+    for (const one of candidates) {
+      await slices.next();
+      if ((before !== undefined && isBeforeRelease(one.version) !== before) || !fits(one)) continue;
+      found = true;
+      yield one;
+    }
+    if (found) return;
+  }
 }
 
 function isBeforeRelease(version: string): boolean {
@@ -208,8 +225,15 @@ function isBeforeRelease(version: string): boolean {
   return parsed !== null && (parsed.pre?.length > 0 || parsed.dev?.length > 0);
 }
 
+const describe = ({ requirement: { url, specifier }, by }: Demand): string =>
+  `${url ?? (specifier || "any version")} (${by})`;
+
+/** Is this candidate one of those that the requirement means? */
+const isMeant = ({ version, address }: Candidate, { specifier, url }: Requirement): boolean =>
+  isWanted(version, specifier) && (url === undefined || url === address);
+
 function nothing(name: string, known: readonly Demand[], refusals: readonly string[]): PackageError {
-  const wanted = known.map(({ requirement, by }) => `${requirement.specifier || "any version"} (${by})`);
+  const wanted = known.map(describe);
   const why = refusals.length > 0 ? refusals.join("; ") : "no source has it";
   const need = NEEDS.get(name);
   const hopeless = need === undefined ? "" : `it needs ${need}, which Python in WebAssembly has not; `;
@@ -218,6 +242,6 @@ function nothing(name: string, known: readonly Demand[], refusals: readonly stri
 
 function conflict(name: string, demands: readonly Demand[]): PackageError {
   const of = demands.filter((one) => one.requirement.name === name);
-  const wanted = of.map(({ requirement, by }) => `${requirement.specifier || "any version"} (${by})`);
+  const wanted = of.map(describe);
   return new PackageError(`${name}: there is no version for all who need it: ${[...new Set(wanted)].join(", ")}`);
 }

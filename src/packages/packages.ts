@@ -103,7 +103,7 @@ export class Packages {
   }
 
   async close(): Promise<void> {
-    (await this.#installer)?.close();
+    await (await this.#installer)?.close();
   }
 
   #ready(): Promise<Installer> {

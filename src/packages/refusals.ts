@@ -5,6 +5,8 @@ import { parseWheelName } from "./metadata.ts";
 import type { Found } from "./source.ts";
 
 const SHOWN_VERSIONS = 5;
+/** Files that are looked at, of which one is named. */
+const SEEN_FILES = 1_000;
 const SOURCES = /-([^-]+)\.(?:tar\.\w+|zip)$/;
 
 /** @param isWanted is this version one of those asked for? */
@@ -19,7 +21,7 @@ export function explain(
     const versions = candidates.slice(0, SHOWN_VERSIONS).map(({ version }) => version);
     reasons.push(`${label} has ${versions.join(", ")}${candidates.length > SHOWN_VERSIONS ? ", …" : ""}`);
   }
-  const wanted = refused.filter((file) => isWantedFile(file, isWanted));
+  const wanted = refused.slice(0, SEEN_FILES).filter((file) => isWantedFile(file, isWanted));
   const wheel = wanted.find((file) => file.endsWith(".whl"));
   const [first] = wanted;
   if (wheel !== undefined)

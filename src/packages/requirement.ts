@@ -55,7 +55,8 @@ export function parseRequirement(text: string): Requirement {
 function parse(text: string, plain: string): Extract<ParsedRequirement, { name: string }> {
   let parsed: ParsedRequirement | null;
   try {
-    parsed = parsePipRequirementsLine(plain);
+    // the parser knows no `===`, which asks for the same version, and moreover in the same words
+    parsed = parsePipRequirementsLine(plain.replaceAll("===", "=="));
   } catch {
     throw new PackageError(`'${text}' is not a requirement`);
   }
@@ -78,7 +79,16 @@ function fromRepository(text: string, address: string, plain: string): Requireme
 
 /** Is the version one of those asked for? Versions before a release are, when the caller says so. */
 export function isWanted(version: string, specifier: string): boolean {
-  return specifier === "" || satisfies(version, specifier, { prereleases: true });
+  return specifier === "" || isOf(version, specifier);
+}
+
+/** A version with a number that is longer than any real one is none that is asked for: the library has no number for it. */
+function isOf(version: string, specifier: string): boolean {
+  try {
+    return satisfies(version, specifier, { prereleases: true });
+  } catch {
+    return false;
+  }
 }
 
 /** @param extra that of the requirement whose dependency it is; empty: none */
@@ -105,7 +115,7 @@ function leafHolds(leaf: EnvironmentMarkerLeaf, variables: MarkerVariables, extr
   if (leaf.operator === "in") return right.includes(left);
   if (leaf.operator === "not in") return !right.includes(left);
   if (!isExtra && valid(left) !== null && validRange(leaf.operator + right)) {
-    return satisfies(left, leaf.operator + right, { prereleases: true });
+    return isOf(left, leaf.operator + right);
   }
   return compareTexts(left, leaf.operator, right);
 }

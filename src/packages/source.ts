@@ -1,5 +1,6 @@
 /** Where packages come from: each source knows wheels by the name of their package. */
 import { compare } from "@renovatebot/pep440";
+import { Slices, sortedInTurns } from "../in-turns.ts";
 import type { Interpreter, LockedPackage } from "./interpreter.ts";
 import { parseWheelName, rankOf, type Metadata } from "./metadata.ts";
 
@@ -12,6 +13,8 @@ export interface Candidate {
   readonly source: string;
   /** Withdrawn: used only when exactly this version is asked for. */
   readonly yanked: boolean;
+  /** The address that it was asked for by; undefined: it was found by its name. */
+  readonly address?: string;
   /** What the lock file of Pyodide has of it. */
   readonly locked?: LockedPackage;
   /** @throws PackageError when it can not be had */
@@ -47,15 +50,17 @@ export interface Source {
 export const NOTHING: Found = { candidates: [], refused: [] };
 
 /** Chooses among the files of a package those that run here: of each version the one that fits best. */
-export function choose<F extends { readonly fileName: string }>(
+export async function choose<F extends { readonly fileName: string }>(
   name: string,
   files: readonly F[],
   { tags }: Pick<Interpreter, "tags">,
   candidate: (file: F, version: string) => Candidate,
-): Found {
+): Promise<Found> {
+  const slices = new Slices();
   const best = new Map<string, { file: F; rank: number }>();
   const refused: string[] = [];
   for (const file of files) {
+    await slices.next();
     const wheel = parseWheelName(file.fileName);
     const rank = wheel && wheel.name === name ? rankOf(wheel.tags, tags) : undefined;
     if (!wheel || rank === undefined) {
@@ -66,5 +71,5 @@ export function choose<F extends { readonly fileName: string }>(
     if (!present || rank < present.rank) best.set(wheel.version, { file, rank });
   }
   const candidates = [...best].map(([version, { file }]) => candidate(file, version));
-  return { candidates: candidates.sort((a, b) => compare(b.version, a.version)), refused };
+  return { candidates: await sortedInTurns(candidates, (a, b) => compare(b.version, a.version)), refused };
 }

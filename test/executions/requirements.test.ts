@@ -32,6 +32,14 @@ describe("REQUIREMENTS", () => {
     await expect.poll(() => server.output()).toContain("are not available: ");
   });
 
+  it("that are more than anybody needs are refused, also those that come with the server", async () => {
+    const { client } = setting();
+    const many = (count: number): string[] => Array.from({ length: count }, () => "cloudpickle");
+    expect(await client.call("RG.PYEXECUTE", "pass", "REQUIREMENTS", ...many(500))).toBe("OK");
+    const error = errorOf(client.call("RG.PYEXECUTE", "pass", "REQUIREMENTS", ...many(501)));
+    expect(await error).toContain("there are 501 requirements, at most 500 are allowed");
+  });
+
   it("that come with the server are accepted, and listed once a script with an effect named them", async () => {
     const { client } = setting();
     expect(await client.call("RG.PYEXECUTE", "pass", "REQUIREMENTS", "gearsclient==0.9")).toBe("OK");

@@ -1,12 +1,15 @@
 /** Packages from an index and from a folder of Pyodide's packages, with servers that do everything wrong. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { sha256Of } from "../../src/packages/package-cache.ts";
 import { Installer } from "../../src/packages/installer.ts";
 import type { PackageSettings } from "../../src/packages/installed.ts";
+import type { CompileModules } from "../../src/python/python-host.ts";
 import { newFolder } from "../support/folders.ts";
+import { turns, until } from "../support/waiting.ts";
 import { pyodideFolder, type TestLock, wheel, type WheelSpec } from "../support/wheels.ts";
 
 const folders: string[] = [];
@@ -28,7 +31,11 @@ function folder(): string {
 }
 
 /** An installer whose packages are not compiled. */
-function installer(settings: Partial<PackageSettings>, idleMs = 10_000): Installer & { readonly lines: string[] } {
+function installer(
+  settings: Partial<PackageSettings>,
+  idleMs = 10_000,
+  compile: CompileModules = () => Promise.resolve(new Map()),
+): Installer & { readonly lines: string[] } {
   const lines: string[] = [];
   const note = (line: unknown): void => void lines.push(String(line));
   const made = new Installer({
@@ -42,12 +49,27 @@ function installer(settings: Partial<PackageSettings>, idleMs = 10_000): Install
       preload: [],
       ...settings,
     },
-    compile: () => Promise.resolve(new Map()),
+    compile,
     idleMs: () => idleMs,
     builtIn: new Set(["cloudpickle"]),
     log: { trace: note, debug: note, info: note, warn: note, error: note },
   });
   return Object.assign(made, { lines });
+}
+
+/** The most milliseconds of a processor that one turn of the event loop has taken until this was settled. */
+async function longestTurn(work: Promise<unknown>): Promise<number> {
+  let done = false;
+  void work.finally(() => {
+    done = true;
+  });
+  let longest = 0;
+  for (let before = process.cpuUsage(); !done; before = process.cpuUsage()) {
+    await new Promise((resolve) => setImmediate(resolve));
+    const { user, system } = process.cpuUsage(before);
+    longest = Math.max(longest, (user + system) / 1000);
+  }
+  return longest;
 }
 
 type Handle = (request: IncomingMessage, response: ServerResponse) => void;
@@ -246,6 +268,21 @@ describe("an index", () => {
     await expect(error).rejects.toThrow(/^six: six-.*\.whl can not be had from six-.*ENOENT/);
   });
 
+  it("that goes away and comes back is asked again", async () => {
+    let isThere = false;
+    const { url } = await index([APPLE, ...PEARS], {
+      instead: (_path, request) => !isThere && !!request.socket.destroy(),
+    });
+    const one = installer({ indexUrl: url });
+    for (let n = 0; n < 2; n++) await expect(one.install(["apple"], false)).rejects.toThrow("can not be had");
+    isThere = true;
+    expect(await wheelsOf(one, "apple")).toEqual([APPLE_AND_PEAR]);
+    isThere = false;
+    expect(await wheelsOf(one, "apple")).toEqual([APPLE_AND_PEAR]);
+    await expect(one.install(["apple"], true)).rejects.toThrow("can not be had");
+    expect(await wheelsOf(one, "apple")).toEqual([APPLE_AND_PEAR]);
+  });
+
   it("that answers an error is told", async () => {
     const { url } = await index([APPLE], { instead: (_path, _request, response) => !!response.writeHead(503).end() });
     await expect(installer({ indexUrl: url }).install(["apple"], false)).rejects.toThrow("answers 503");
@@ -303,6 +340,25 @@ describe("an index", () => {
     await expect(installer({ indexUrl: url }).install(["apple"], false)).rejects.toThrow("apple: no source has it");
   });
 
+  it.each([
+    ["more files than any package has", 50_001, "more than 50000 files"],
+    ["many files", 15_000, "wide: the index has "],
+  ])("that lists %s does not keep the server busy", async (_what, count, reason) => {
+    const name = (n: number): string => `wide-${n % 997}.${n}-py3-none-any.whl`;
+    const page = Array.from({ length: count }, (_, n) => `<a href="/files/${name(n)}">${name(n)}</a>`).join("\n");
+    const url = await serve((request, response) => {
+      response.setHeader("content-type", "text/html");
+      if (request.url?.includes("/files/")) response.writeHead(404).end();
+      else response.end(page);
+    });
+    const installing = installer({ indexUrl: `${url}/simple`, maxBytes: 100_000_000 }).install(["wide<0"], false);
+    const error = installing.then(() => "", String);
+    const longest = await longestTurn(error);
+    expect(await error).toContain(reason);
+    // it was tens of seconds for some hundred thousand
+    expect(longest).toBeLessThan(300);
+  });
+
   it("gets the password of its URL, and no other server does", async () => {
     const seen: (string | undefined)[] = [];
     const other = await serve((request, response) => {
@@ -329,6 +385,116 @@ describe("an index", () => {
     });
     await expect(installer({ indexUrl: url }).install(["pear"], false)).rejects.toThrow("from one address to the next");
   });
+});
+
+describe("the cache", () => {
+  const filesIn = (part: string): string[] =>
+    readdirSync(part, { recursive: true, withFileTypes: true })
+      .filter((one) => one.isFile())
+      .map((one) => join(one.parentPath, one.name));
+
+  it("has nothing left of a download that was given up because the server stops", async () => {
+    let begun = (): void => {};
+    const beginning = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    const { url } = await index(PEARS, {
+      instead(path, _request, response) {
+        if (!path.startsWith("/files/")) return false;
+        response.write("the beginning", begun);
+        return true;
+      },
+    });
+    const cacheDir = folder();
+    const one = installer({ indexUrl: url, cacheDir });
+    const installing = one.install(["pear"], false);
+    const outcome = expect(installing).rejects.toThrow("the server stops");
+    await beginning;
+    await one.close();
+    await outcome;
+    expect(filesIn(cacheDir)).toEqual([]);
+  });
+
+  it("is rid of downloads that nobody goes on with", async () => {
+    const cacheDir = folder();
+    await installer({ cacheDir }).close();
+    const [old, fresh] = ["1.a.tmp", "1.b.tmp"].map((name) => join(cacheDir, "packages", name)) as [string, string];
+    const oldPack = join(cacheDir, "packages", "packs", "x.pack.1.a.tmp");
+    for (const path of [old, fresh, oldPack]) writeFileSync(path, "x");
+    const before = new Date(Date.now() - 2 * 3600 * 1000);
+    for (const path of [old, oldPack]) utimesSync(path, before, before);
+    installer({ cacheDir });
+    await until(() => filesIn(cacheDir).length === 1);
+    expect(filesIn(cacheDir)).toEqual([fresh]);
+  });
+
+  it("that can not be written is told of", async () => {
+    const { url } = await index(PEARS);
+    const cacheDir = folder();
+    const one = installer({ indexUrl: url, cacheDir });
+    rmSync(join(cacheDir, "packages"), { recursive: true });
+    await expect(one.install(["pear"], false)).rejects.toThrow("packages can not be kept: ENOENT");
+  });
+
+  it.each<[string, string, (bytes: Buffer) => Buffer | string]>([
+    ["pack that is cut off", "packs", (bytes) => bytes.subarray(0, -3)],
+    ["pack with other contents", "packs", (bytes) => Buffer.concat([bytes.subarray(0, -1), Buffer.from("#")])],
+    [
+      "pack with another table",
+      "packs",
+      (bytes) => Buffer.from(bytes.toString("latin1").replace("pear.py", "bear.py"), "latin1"),
+    ],
+    ["wheel that is cut off", "wheels", (bytes) => bytes.subarray(0, -3)],
+    [
+      "wheel with other contents",
+      "wheels",
+      (bytes) => Buffer.concat([bytes.subarray(0, 40), Buffer.from("#"), bytes.subarray(41)]),
+    ],
+    ["choice that is no JSON", "kept", () => "{"],
+    ["choice of something else", "kept", () => '[["pear",[{}]]]'],
+    ["choice of another file", "kept", () => `[["pear",[{"fileName":"../../x","sha256":"${"0".repeat(64)}"}]]]`],
+  ])("with a %s is as one without", async (_what, part, damage) => {
+    const { url } = await index(PEARS);
+    const cacheDir = folder();
+    await installer({ indexUrl: url, cacheDir }).install(["pear"], false);
+    const [pack = ""] = filesIn(join(cacheDir, "packages", "packs"));
+    const whole = readFileSync(pack);
+    for (const file of filesIn(join(cacheDir, "packages", part))) writeFileSync(file, damage(readFileSync(file)));
+    // nobody has made anything of a damaged wheel yet
+    if (part === "wheels") rmSync(pack);
+    const again = installer({ indexUrl: url, cacheDir });
+    expect(await wheelsOf(again, "pear")).toEqual([["pear-2.0-py3-none-any.whl"]]);
+    expect(readFileSync(pack).equals(whole)).toBe(true);
+    expect(await again.exported("pear")).toHaveLength(1);
+  });
+});
+
+it("many packages at once are unpacked and compiled two at a time", async () => {
+  const specs = Array.from({ length: 6 }, (_, n): WheelSpec => ({ name: `pear${n}`, version: "1.0" }));
+  const { url } = await index(specs);
+  let compiling = 0;
+  let most = 0;
+  let bothBegun = (): void => {};
+  const both = new Promise<void>((resolve) => {
+    bothBegun = resolve;
+  });
+  const one = installer({ indexUrl: url }, 10_000, async () => {
+    most = Math.max(most, ++compiling);
+    if (compiling === 2) bothBegun();
+    await both;
+    await turns();
+    compiling--;
+    return new Map();
+  });
+  await Promise.all(specs.map(({ name }) => one.install([name], false)));
+  expect(most).toBe(2);
+});
+
+it("many requirements are not all written into the log", async () => {
+  const texts = Array.from({ length: 500 }, (_, n) => `pear>${n}`);
+  const some = installer({});
+  await expect(some.install(texts, false)).rejects.toThrow("no source has it");
+  expect(some.lines[0]).toBe(`installing ${texts.slice(0, 10).join(", ")} and 490 more`);
 });
 
 describe("a folder of Pyodide's packages", () => {

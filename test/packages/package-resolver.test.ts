@@ -49,7 +49,15 @@ async function chosen(sources: readonly Source[], ...texts: string[]): Promise<s
   const resolver = new PackageResolver({
     ...{ sources, interpreter, unreachable: new Map() },
     provided: (name) => name === "cloudpickle",
-    direct: () => Promise.reject(new PackageError("no addresses here")),
+    direct: ({ name, url }) => {
+      const version = /-(\d+)-/.exec(url ?? "")?.[1];
+      if (url === undefined || version === undefined) return Promise.reject(new PackageError("no wheel there"));
+      return Promise.resolve({
+        ...{ name, version, fileName: url, source: "its address", yanked: false, address: url },
+        metadata: () => Promise.resolve({ name, version, requiresPython: undefined, requires: [] }),
+        fetch: () => Promise.reject(new Error("nothing is fetched here")),
+      });
+    },
   });
   const all = await resolver.resolve(texts.map(parseRequirement));
   return [...all.values()].map(({ candidate }) => `${candidate.name} ${candidate.version}`).sort();
@@ -86,6 +94,23 @@ describe("of each package", () => {
     expect(await chosen([source(world)], "a")).toEqual(["a 1", "e 1"]);
     expect(await chosen([source(world)], "a[x]")).toEqual(["a 1", "b 1", "c 1", "e 1"]);
     expect(await chosen([source(world)], "a; python_version < '3'")).toEqual([]);
+  });
+
+  it("the one at an address is chosen where somebody names it, and nobody contradicts", async () => {
+    const address = "a @ https://host/a-1-py3-none-any.whl";
+    const world = { "a 1": [], "a 2": [], "b 1": [address], "b 2": ["a>=2"] };
+    expect(await chosen([source(world)], "a", address)).toEqual(["a 1"]);
+    expect(await chosen([source(world)], address, "a")).toEqual(["a 1"]);
+    expect(await chosen([source(world)], address, "b")).toEqual(["a 1", "b 1"]);
+    for (const texts of [
+      [address, "a>=2"],
+      ["a>=2", address],
+      [address, address.replace("-1-", "-2-")],
+      ["a", "b==1"],
+    ]) {
+      const error = chosen([source(world)], ...texts);
+      await expect(error).rejects.toThrow(/^a: .*host\/a-1-py3-none-any.whl/);
+    }
   });
 
   it("circles end", async () => {

@@ -10,6 +10,7 @@ describe("a requirement", () => {
   it.each([
     ["redis", { name: "redis", extras: [], specifier: "" }],
     ["  Foo.Bar_baz [A,b-c] >=1.0, <2 ", { name: "foo-bar-baz", extras: ["a", "b-c"], specifier: ">=1.0,<2" }],
+    ["six===1.5", { name: "six", specifier: "==1.5" }],
     ["six (>=1.5)", { name: "six", specifier: ">=1.5" }],
     ["x @ https://host/x-1-py3-none-any.whl", { name: "x", url: "https://host/x-1-py3-none-any.whl", specifier: "" }],
     ["git+https://github.com/RedisGears/redisgears-py.git", { name: "gearsclient" }],
@@ -49,6 +50,7 @@ describe("a requirement", () => {
     ["extra == 'Some.Extra'", true],
     ["extra == 'other'", false],
     ["platform_release >= '5'", false],
+    [`'${"1".repeat(400)}' > python_version`, false],
   ])("with the marker %s applies: %s", (marker, applies) => {
     expect(markerHolds(parseRequirement(`x; ${marker}`).marker, interpreter.markers, "some-extra")).toBe(applies);
   });
@@ -59,6 +61,7 @@ describe("a requirement", () => {
     expect(isWanted("2.0+local", "==2.0")).toBe(true);
     expect(isWanted("1.0.post1", ">1.0")).toBe(false);
     expect(isWanted("anything", "")).toBe(true);
+    expect(isWanted("1.0", `<${"1".repeat(400)}`)).toBe(false);
   });
 });
 
