@@ -100,7 +100,7 @@ export function pythonRoom(
     assets: async () => {
       assets = await begun();
       const preload = await users.preload();
-      return preload ? assets.withPackages(preload) : assets;
+      return preload ? assets.withPackages(preload, limitsOf(config).memoryLimitMb) : assets;
     },
     beforeNested: (home, job) => direct?.consider(home, job.owner, job.handle),
     beforeChunk: (home, owner) => direct?.considerChunk(home, owner) ?? false,

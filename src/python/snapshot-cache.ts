@@ -25,7 +25,7 @@ import { createShared } from "./channel.ts";
 import { type MemoryImage, type PackedMemory, packMemory, sizeOf } from "./memory-image.ts";
 import { readMapped } from "./mapped.ts";
 import { spawnWorker } from "./spawn.ts";
-import { compile } from "./wasm-memory.ts";
+import { compile, withMemoryLimits } from "./wasm-memory.ts";
 import type { CodeCaches, PyodideScripts } from "./worker.ts";
 import type { OutputLine, WorkerNotice } from "./protocol.ts";
 import type { Preload } from "./python-session.ts";
@@ -50,6 +50,11 @@ export function closeSnapshot({ image: { pages } }: Snapshot): void {
   if (!(pages instanceof Uint8Array)) closeSync(pages.file);
 }
 
+/** Packages that are in a snapshot, and the memory that an interpreter may have with them. */
+export interface PreloadWithin extends Preload {
+  readonly memoryPages: number;
+}
+
 export interface SnapshotParts {
   readonly wasm: Uint8Array;
   readonly scripts: PyodideScripts;
@@ -60,7 +65,7 @@ export interface SnapshotParts {
   /** Pyodide's. */
   readonly version: string;
   /** Packages that are in the snapshot. */
-  readonly preload?: Preload | undefined;
+  readonly preload?: PreloadWithin | undefined;
 }
 
 interface Log {
@@ -158,18 +163,22 @@ function isAbandoned(mark: string): boolean {
 async function make(parts: SnapshotParts, folders: readonly string[], key: string, log: Log): Promise<Snapshot> {
   const start = performance.now();
   const snapshot = await build(parts, log);
-  const packages = parts.preload ? ` with ${parts.preload.modules.join(", ")}` : "";
-  log.info(`made the snapshot of Python${packages} in ${Math.round(performance.now() - start)} ms`);
+  log.info(`made the snapshot of Python${named(parts)} in ${Math.round(performance.now() - start)} ms`);
   const file = write(folders, key + SUFFIX, snapshot, log);
   return (file === undefined ? undefined : read(file, log)) ?? snapshot;
 }
+
+/** For people: the packages that are in it. */
+const named = ({ preload }: SnapshotParts): string => (preload ? ` with ${preload.modules.join(", ")}` : "");
 
 function keyOf(parts: SnapshotParts): string {
   const hash = createHash("sha256");
   const texts = [String(FORMAT), parts.version, process.versions.v8, process.arch, JSON.stringify(parts.modules)];
   // the name of a pack has the hash of what it was made of
-  if (parts.preload)
-    texts.push(JSON.stringify([parts.preload.packs.map((path) => basename(path)), parts.preload.modules]));
+  if (parts.preload) {
+    const { packs, modules, memoryPages } = parts.preload;
+    texts.push(JSON.stringify([packs.map((path) => basename(path)), modules, memoryPages]));
+  }
   for (const part of [...texts, parts.wasm, parts.scripts.module, parts.scripts.loader, readMapped(parts.stdlib)]) {
     hash.update(`${part.length}:`).update(part);
   }
@@ -290,7 +299,9 @@ function build(parts: SnapshotParts, output: Log): Promise<MadeSnapshot> {
     const { loader, ...modules } = parts.modules;
     const { packs, modules: preload } = parts.preload ?? { packs: [], modules: [] };
     const { worker, outputPort } = spawnWorker({
-      module: compile(parts.wasm),
+      module: compile(
+        parts.preload ? withMemoryLimits(parts.wasm, { maximum: parts.preload.memoryPages }) : parts.wasm,
+      ),
       input: {
         shared: createShared(),
         scripts: parts.scripts,
@@ -325,7 +336,11 @@ function build(parts: SnapshotParts, output: Log): Promise<MadeSnapshot> {
     };
     const fail = (why: string): void =>
       end(() =>
-        reject(new InternalError(`the snapshot of Python can not be made: ${why} ${printed().join("\n")}`.trim())),
+        reject(
+          new InternalError(
+            `the snapshot of Python${named(parts)} can not be made: ${why} ${printed().join("\n")}`.trim(),
+          ),
+        ),
       );
     const timer = setTimeout(() => fail("it takes too long"), BUILD_TIMEOUT_MS);
     worker.on("message", (notice: WorkerNotice | CodeCaches) => {

@@ -6,9 +6,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { closeSnapshot, obtainSnapshot, type SnapshotParts } from "./snapshot-cache.ts";
-import type { Preload } from "./python-session.ts";
+import {
+  closeSnapshot,
+  obtainSnapshot,
+  type PreloadWithin,
+  type Snapshot,
+  type SnapshotParts,
+} from "./snapshot-cache.ts";
 import type { PythonAssets } from "./started-worker.ts";
+import { InternalError } from "../errors.ts";
 import { readMapped } from "./mapped.ts";
 import { compile, WASM_PAGE, type WasmModule, withMemoryLimits } from "./wasm-memory.ts";
 
@@ -65,10 +71,11 @@ function readSources({ runtimeDir }: AssetsOptions): Sources {
   };
 }
 
-/** @param preload packages that are in the snapshot */
-async function assetsOf(sources: Sources, options: AssetsOptions, preload?: Preload): Promise<PythonAssets> {
+/** @param preload packages that are in the snapshot, which may take no more memory than interpreters */
+async function assetsOf(sources: Sources, options: AssetsOptions, preload?: PreloadWithin): Promise<PythonAssets> {
   const { scripts, stdlib, modules, version } = sources;
   const snapshot = await obtainSnapshot({ wasm: sources.wasm(), scripts, stdlib, modules, version, preload }, options);
+  if (preload) checkRoom(snapshot, preload);
   const compiled = new Map<number, WasmModule>();
   const warmed = new Set<number>();
   const assets: PythonAssets = {
@@ -76,8 +83,8 @@ async function assetsOf(sources: Sources, options: AssetsOptions, preload?: Prel
     scripts,
     stdlib,
     packs: preload?.packs ?? [],
-    async withPackages(packages) {
-      const more = await assetsOf(sources, options, packages);
+    async withPackages(packages, limitMb) {
+      const more = await assetsOf(sources, options, { ...packages, memoryPages: pagesOf(limitMb) });
       const close = (): void => {
         more.close();
         assets.close();
@@ -87,7 +94,7 @@ async function assetsOf(sources: Sources, options: AssetsOptions, preload?: Prel
     close: () => closeSnapshot(snapshot),
     moduleFor(limitMb) {
       const minimum = Math.ceil(snapshot.image.size / WASM_PAGE) + HEADROOM_PAGES;
-      const maximum = Math.max(minimum, Math.floor((limitMb * 1024 * 1024) / WASM_PAGE));
+      const maximum = Math.max(minimum, pagesOf(limitMb));
       const known = compiled.get(maximum);
       if (known !== undefined) return known;
       const module = compile(withMemoryLimits(sources.wasm(), { minimum, maximum }));
@@ -103,6 +110,19 @@ async function assetsOf(sources: Sources, options: AssetsOptions, preload?: Prel
     },
   };
   return assets;
+}
+
+const pagesOf = (megabytes: number): number => Math.floor((megabytes * 1024 * 1024) / WASM_PAGE);
+
+/** @throws InternalError when there is none for scripts */
+function checkRoom(snapshot: Snapshot, { memoryPages }: PreloadWithin): void {
+  const pages = Math.ceil(snapshot.image.size / WASM_PAGE) + HEADROOM_PAGES;
+  if (pages <= memoryPages) return;
+  closeSnapshot(snapshot);
+  const [needed, limit] = [pages, memoryPages].map((one) => Math.ceil((one * WASM_PAGE) / (1024 * 1024)));
+  throw new InternalError(
+    `option 'preload': with these packages Python needs ${needed} MB at least, and python-memory-limit is ${limit} MB`,
+  );
 }
 
 /** The Emscripten module's script as a classic one: a realm has no module loader. */

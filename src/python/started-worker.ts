@@ -27,9 +27,9 @@ export interface PythonAssets {
   readonly plain?: PythonAssets;
   /**
    * The same with packages, whose modules are imported in the snapshot. That one is made the first time.
-   * @throws InternalError when it can not be made
+   * @throws InternalError when it can not be made, or leaves interpreters no room within the limit
    */
-  withPackages(preload: Preload): Promise<PythonAssets>;
+  withPackages(preload: Preload, memoryLimitMb: number): Promise<PythonAssets>;
   /** The compiled interpreter whose memory can not grow beyond the limit. Compiles it (about 50 ms) the first time. */
   moduleFor(memoryLimitMb: number): WasmModule;
   /** True once for each limit: the first worker has to bring V8 to optimise the interpreter. */

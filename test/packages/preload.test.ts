@@ -30,6 +30,13 @@ const wheels = folderOf([
     stamped("fig", "1.0"),
   ],
   ...[compiled("native"), compiled("second"), compiled("third")],
+  { name: "fat", version: "1.0", files: [{ path: "fat.py", content: "fat = bytearray(100 << 20)\n" }] },
+  {
+    name: "hungry",
+    version: "1.0",
+    files: [{ path: "hungry.py", content: "x = []\nwhile True:\n    x.append(bytes(9999))\n" }],
+  },
+  { name: "fatal", version: "1.0", files: [{ path: "fatal.py", content: "import os\nos._exit(3)\n" }] },
   { name: "broken", version: "1.0", files: [{ path: "broken.py", content: "raise ValueError('not today')\n" }] },
   {
     ...{ name: "nosy", version: "1.0" },
@@ -182,6 +189,16 @@ GB('CommandReader').map(work).register(trigger='NAME')`;
       expect(await exited).toBe(1);
       expect(output()).toContain(reason);
     }
+  });
+
+  it.each([
+    ["fat", "128", /with these packages Python needs 1\d\d MB at least, and python-memory-limit is 128 MB/],
+    ["hungry", "128", /hungry can not be imported beforehand: MemoryError[^]*Python needs 13\d MB at least/],
+    ["fatal", "512", /the snapshot of Python with fatal can not be made: .*exit\(3\)/],
+  ])("such as %s keep it from starting if interpreters could not run with them", async (preload, limit, reason) => {
+    const { exited, output } = runRegears([...options(preload, common), "--python-memory-limit", limit, "--port", "0"]);
+    expect(await exited).toBe(1);
+    expect(output()).toMatch(reason);
   });
 
   const sql = debianWheel("SQLAlchemy", ["sqlalchemy"]);
