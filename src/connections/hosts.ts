@@ -51,14 +51,18 @@ function canonicalSix(text: string): Host {
 }
 
 /**
- * Addresses that are no ordinary ones: this machine, the link (where clouds have their metadata), groups, and those of IPv6 that
- * stand for some of IPv4.
+ * Addresses that are no ordinary ones: this machine, the link, those where clouds have their metadata and agents, groups, and those
+ * of IPv6 that stand for some of IPv4.
  */
 const SPECIAL = new BlockList();
 for (const [network, prefix] of [
   ["0.0.0.0", 8],
   ["127.0.0.0", 8],
   ["169.254.0.0", 16],
+  // clouds that do not use the link: Alibaba, Oracle, Azure
+  ["100.100.100.200", 32],
+  ["192.0.0.0", 24],
+  ["168.63.129.16", 32],
   ["224.0.0.0", 3],
 ] as const)
   SPECIAL.addSubnet(network, prefix, "ipv4");
@@ -69,6 +73,10 @@ for (const [network, prefix] of [
   ["64:ff9b:1::", 48],
   ["2001::", 32],
   ["2002::", 16],
+  // Amazon, Google, Oracle
+  ["fd00:ec2::", 32],
+  ["fd20:ce::254", 128],
+  ["fd00:c1::a9fe:a9fe", 128],
   ["fe80::", 9],
   ["ff00::", 8],
 ] as const)

@@ -82,16 +82,23 @@ describe("a host", () => {
       "fec0::1",
       "ff02::1",
     ],
+    ...["100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe"],
   ])("%s is no ordinary address", (written) => {
     expect(isSpecial(readHost(written)?.text ?? "")).toBe(true);
   });
 
-  it.each(["10.0.0.1", "192.168.1.1", "8.8.8.8", "172.17.0.1", "2001:db8::1", "fd00::1", "223.255.255.255"])(
-    "%s is an ordinary address",
-    (written) => {
-      expect(isSpecial(written)).toBe(false);
-    },
-  );
+  it.each([
+    "10.0.0.1",
+    "192.168.1.1",
+    "8.8.8.8",
+    "172.17.0.1",
+    "2001:db8::1",
+    "fd00::1",
+    "223.255.255.255",
+    "100.100.100.201",
+  ])("%s is an ordinary address", (written) => {
+    expect(isSpecial(written)).toBe(false);
+  });
 });
 
 describe("the rules of allow-connect", () => {

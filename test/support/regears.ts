@@ -19,9 +19,17 @@ export interface RunningRegears {
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
+/** A command line as which a program is run: `unshare` and its like, which become the program that they are given. */
+type Under = (commandLine: readonly string[]) => readonly string[];
+
 /** Runs the program with these arguments; what it prints is collected. */
-export function runRegears(args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
-  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ["ignore", "pipe", "pipe"], env });
+export function runRegears(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+  under: Under = (commandLine) => commandLine,
+) {
+  const [command = "", ...words] = under([process.execPath, PROGRAM, ...args]);
+  const child = spawn(command, words, { stdio: ["ignore", "pipe", "pipe"], env });
   let text = "";
   let listener: (() => void) | undefined;
   for (const stream of [child.stdout, child.stderr])
@@ -40,9 +48,9 @@ export function runRegears(args: readonly string[], env: NodeJS.ProcessEnv = pro
  * Starts a server on a free port of 127.0.0.1 and waits until it is ready.
  * @throws Error with its output when it ends or is silent for too long.
  */
-export async function startRegears(args: readonly string[] = []): Promise<RunningRegears> {
+export async function startRegears(args: readonly string[] = [], under?: Under): Promise<RunningRegears> {
   const port = await freePort();
-  const { child, exited, output, onOutput } = runRegears(["--port", String(port), ...args]);
+  const { child, exited, output, onOutput } = runRegears(["--port", String(port), ...args], process.env, under);
   const stop = (signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> => {
     child.kill(signal);
     return exited;
