@@ -67,7 +67,7 @@ const importMs = async (client: Client, ...asked: string[]): Promise<number> =>
 const heapMb = async (client: Client): Promise<number> => {
   const info = String(await client.call("RG.INFO"));
   return Math.max(
-    ...[...info.matchAll(/^interpreter_memory_bytes_\d+:(\d+)/gm)].map(([, bytes]) => Number(bytes) / 1e6),
+    ...[...info.matchAll(/^interpreter_memory_bytes_\d+:(\d+)/gm)].map(([, bytes]) => Number(bytes) / 1024 / 1024),
   );
 };
 
