@@ -193,7 +193,7 @@ GB('CommandReader').map(work).register(trigger='NAME')`;
 
   it.each([
     ["fat", "128", /with these packages Python needs 1\d\d MB at least, and python-memory-limit is 128 MB/],
-    ["hungry", "128", /hungry can not be imported beforehand: MemoryError[^]*Python needs 13\d MB at least/],
+    ["hungry", "128", /hungry can not be imported beforehand: MemoryError[\s\S]*Python needs 13\d MB at least/],
     ["fatal", "512", /the snapshot of Python with fatal can not be made: .*exit\(3\)/],
   ])("such as %s keep it from starting if interpreters could not run with them", async (preload, limit, reason) => {
     const { exited, output } = runRegears([...options(preload, common), "--python-memory-limit", limit, "--port", "0"]);
