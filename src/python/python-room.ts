@@ -102,7 +102,8 @@ export function pythonRoom(
       const preload = await users.preload();
       return preload ? assets.withPackages(preload, limitsOf(config).memoryLimitMb) : assets;
     },
-    beforeNested: (home, job) => direct?.consider(home, job.owner, job.handle),
+    beforeNested: (home, job) => void direct?.consider(home, job.owner, job.handle),
+    beforeRow: (home, job) => direct?.consider(home, job.owner, job.handle) ?? false,
     beforeChunk: (home, owner) => direct?.considerChunk(home, owner) ?? false,
     onJobEnd: (home, job) => calls.onJobEnd(home, job),
     onGone: (home) => {
