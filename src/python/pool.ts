@@ -442,6 +442,8 @@ export class Pool implements PythonHost {
     for (const { reject } of home.questions.values())
       reject(new ReplyError(`ERR the Python interpreter died: ${reason}`));
     for (const session of home.sessions) {
+      // its next event has found another interpreter already
+      if (session.home !== home) continue;
       session.home = undefined;
       this.#orphans.add(session);
     }

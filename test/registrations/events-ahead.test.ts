@@ -133,6 +133,22 @@ describe("many events at once", () => {
     expect(await counts()).toEqual([COUNT, COUNT - 1, 1, 0]);
   });
 
+  it("find another interpreter that is there when theirs dies, and live in that one only", async () => {
+    const { client, connect } = setting();
+    const others = await Promise.all([connect(), connect(), connect()]);
+    const sleep = "import time\nGB('ShardsIDReader').foreach(lambda x: time.sleep(0.3)).run()";
+    await Promise.all(others.map((other) => other.call("RG.PYEXECUTE", sleep)));
+    const sessions = async (): Promise<number> => {
+      const info = String(await client.call("RG.INFO"));
+      return [...info.matchAll(/interpreter_sessions_\d+:(\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0);
+    };
+    await sendAll("if n == 20:", "    x = None", "    for i in range(2000000): x = (x,)", "    hash(x)");
+    await allEnded();
+    expect([await log(), await sessions()]).toEqual([numbers(0, 20), 1]);
+    await client.call("RG.UNREGISTERALL", "ABORTPENDING");
+    expect(await sessions()).toBe(0);
+  });
+
   it("begin while one of them waits for a coroutine", async () => {
     const { client } = setting();
     await sendAll(
