@@ -6,6 +6,7 @@ import { type Client, connectClient } from "../support/client.ts";
 import { figure } from "../support/figures.ts";
 import { type RunningRegears, startRegears } from "../support/regears.ts";
 import { newFolder } from "../support/folders.ts";
+import { until } from "../support/waiting.ts";
 import { endServersAfterEach } from "./support.ts";
 
 endServersAfterEach();
@@ -14,13 +15,14 @@ endServersAfterEach();
 const KILLS = Number(process.env.REGEARS_KILLS ?? 3);
 const KEYS = 20_000;
 const WRITERS = 4;
-/** A rewriting of so many keys takes about as long, in milliseconds. */
-const LONGEST_LIFE_MS = 400;
+/** Writes that are answered before a server is killed, at most, and milliseconds that it may go on: about as long as a rewriting takes. */
+const MOST_ANSWERS = 150;
+const LONGEST_REST_MS = 400;
 const OPTIONS = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""];
 const limit = { timeout: 60_000 + KILLS * 30_000 };
 
 /** Calls without an end; what is answered is counted. */
-async function until(dead: () => boolean, act: () => Promise<unknown>): Promise<void> {
+async function repeat(dead: () => boolean, act: () => Promise<unknown>): Promise<void> {
   while (!dead()) {
     try {
       await act();
@@ -44,7 +46,7 @@ async function workWith(server: RunningRegears, acknowledged: number[]): Promise
   const writers = await Promise.all(acknowledged.map(open));
   const saver = await open();
   const working = writers.map((client, number) =>
-    until(
+    repeat(
       () => dead,
       async () => {
         acknowledged[number] = Number(await client.call("INCR", `count:${number}`));
@@ -52,7 +54,7 @@ async function workWith(server: RunningRegears, acknowledged: number[]): Promise
     ),
   );
   working.push(
-    until(
+    repeat(
       () => dead,
       async () => {
         await saver.call(Math.random() < 0.5 ? "BGSAVE" : "BGREWRITEAOF");
@@ -60,7 +62,11 @@ async function workWith(server: RunningRegears, acknowledged: number[]): Promise
       },
     ),
   );
-  await new Promise((resolve) => setTimeout(resolve, Math.random() * LONGEST_LIFE_MS));
+  const answers = (): number => acknowledged.reduce((sum, count) => sum + count, 0);
+  const enough = answers() + Math.random() * MOST_ANSWERS;
+  await until(() => answers() >= enough, "enough is answered");
+  // at another moment of a rewriting each time
+  await new Promise((resolve) => setTimeout(resolve, Math.random() * LONGEST_REST_MS));
   await server.stop("SIGKILL");
   dead = true;
   for (const client of clients) client.close();
