@@ -9,8 +9,8 @@ import { okReply } from "../python/call-reply.ts";
 import type { Interruptible } from "../python/job.ts";
 import type { CallContext, CallReply, Handlers, PythonHost } from "../python/python-host.ts";
 import { BadMessage, type CallArgs, type PostArgs } from "../python/messages.ts";
-import { Fifo } from "../resp/fifo.ts";
 import { type Clock, SYSTEM_CLOCK, type Timer } from "../timer.ts";
+import { CallOrder } from "./call-order.ts";
 import type { Holdable } from "./event-starter.ts";
 
 interface TimeEventsOptions {
@@ -109,11 +109,7 @@ export class TimeEvents {
   #bytes = 0;
   /** How many each user has. */
   readonly #perUser = new Map<string, number>();
-  /** The one that waits for the engine, and those after it. */
-  #firing: TimeEvent | undefined;
-  readonly #due = new Fifo<() => void>();
-  /** The interpreters in which one is being called, or is to be, and those that are called there next. */
-  readonly #lines = new Map<object, Fifo<TimeEvent>>();
+  readonly #order = new CallOrder<TimeEvent>((event, home) => this.#tell(event, home));
   #last = 0;
   #calls = 0;
   #stopped = false;
@@ -145,7 +141,7 @@ export class TimeEvents {
 
   /** Is one being called, or due? */
   get isFiring(): boolean {
-    if (this.#firing !== undefined) return true;
+    if (this.#order.isCalling) return true;
     for (const { call } of this.#events.values()) if (call) return true;
     return false;
   }
@@ -158,7 +154,7 @@ export class TimeEvents {
 
   /** Ends all, as the end of the server would. Those that outlive it can be made again. */
   forgetAll(): void {
-    this.#lines.clear();
+    this.#order.clear();
     for (const event of this.#events.values()) {
       event.timer?.cancel();
       this.#letGo(event);
@@ -211,9 +207,7 @@ export class TimeEvents {
   /** An interpreter died: what it held is free again, and what can not be made again has ended. */
   onGone(home: object): void {
     let lost = 0;
-    const line = this.#lines.get(home)?.clear() ?? [];
-    this.#lines.delete(home);
-    for (const event of line) this.#schedule(event, INTERPRETER_SOON_MS);
+    for (const event of this.#order.gone(home)) this.#schedule(event, INTERPRETER_SOON_MS);
     for (const event of [...this.#events.values()]) {
       if (event.session.home !== home && event.holder !== home) continue;
       const { call } = event;
@@ -314,61 +308,36 @@ export class TimeEvents {
     return this.#events.get(event.number) === event;
   }
 
-  /**
-   * In each interpreter one is called after the other. Those that are sent there run on top of each other, the last one first:
-   * when they are due faster than they can be called, the first ones would never have their turn.
-   */
   #fire(event: TimeEvent): void {
     event.timer = undefined;
-    const { home } = event.session;
-    const line = home && this.#lines.get(home);
-    if (line) {
-      line.push(event);
-      return;
-    }
-    if (home) this.#lines.set(home, new Fifo());
-    void this.#call(event, home);
+    this.#order.add(event, event.session.home);
   }
 
-  /** The one that was called in an interpreter has ended. */
-  #goOn(home: object): void {
-    const next = this.#lines.get(home)?.shift();
-    if (next) void this.#call(next, home);
-    else this.#lines.delete(home);
-  }
-
-  async #call(event: TimeEvent, home: object | undefined): Promise<void> {
-    await this.#turn(event);
-    await this.#tell(event, home).finally(() => {
-      this.#endTurn(event);
-      if (home && !event.call) this.#goOn(home);
-    });
-  }
-
-  /** Has its function called when nobody holds the engine. */
-  async #tell(event: TimeEvent, home: object | undefined): Promise<void> {
+  /** Has its function called when nobody holds the engine. @returns whether it will be */
+  async #tell(event: TimeEvent, home: object | undefined): Promise<boolean> {
     const { host, gate, log } = this.#options;
-    if (!this.#isThere(event)) return;
+    if (!this.#isThere(event)) return false;
     try {
       if (event.kept && (await this.#ask("EXISTS", event.kept.key)) !== 1) {
         host.tell(event.session, ["timer_drop", event.number]);
         this.#end(event);
-        return;
+        return false;
       }
     } catch (error) {
       if (!this.#stopped) log.warn({ err: error }, "a time event could not look for its key; it tries again");
       this.#schedule(event);
-      return;
+      return false;
     }
     if (home) await new Promise<void>((resolve) => gate.whenOpen(home, resolve));
     if (!home || this.#stopped || event.session.home !== home || !this.#isThere(event)) {
       this.#schedule(event, event.session.missing === undefined ? INTERPRETER_SOON_MS : undefined);
-      return;
+      return false;
     }
     const name = `a time event of session ${event.session.id}`;
     const call = { handle: host.nextHandle(), session: event.session, name, home, begun: false, stopReason: undefined };
     event.call = call;
     host.runCallback(call, ["timer", event.number, call.handle]);
+    return true;
   }
 
   /**
@@ -402,24 +371,6 @@ export class TimeEvents {
     return okReply(true);
   }
 
-  /** One time event at a time asks the engine and waits for it: however many are due, commands of clients come in between. */
-  #turn(event: TimeEvent): Promise<void> {
-    return new Promise((resolve) => {
-      const take = (): void => {
-        this.#firing = event;
-        resolve();
-      };
-      if (this.#firing) this.#due.push(take);
-      else take();
-    });
-  }
-
-  #endTurn(event: TimeEvent): void {
-    if (this.#firing !== event) return;
-    this.#firing = undefined;
-    this.#due.shift()?.();
-  }
-
   #count(user: string, more: number): void {
     const count = (this.#perUser.get(user) ?? 0) + more;
     if (count > 0) this.#perUser.set(user, count);
@@ -449,7 +400,7 @@ export class TimeEvents {
     event.watch = event.call = event.holder = undefined;
     if (call) host.callbackEnded(call);
     if (holder) gate.release(holder);
-    if (call) this.#goOn(call.home);
+    if (call) this.#order.ended(call.home);
   }
 
   /** All clients wait for it. */
