@@ -1,28 +1,28 @@
 /** Installs what scripts require: chooses, gets and unpacks packages, and remembers what was chosen. */
 import { closeSync, existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
-import { basename, join, resolve, sep } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename, join } from "node:path";
 import type { Logger } from "../log.ts";
 import { Places } from "../places.ts";
 import { isWholePack, openPack } from "../python/pack.ts";
 import type { CompileModules } from "../python/python-host.ts";
 import type { Preload, SessionPackages } from "../python/python-session.ts";
 import { PackageCache, sha256Of } from "./package-cache.ts";
+import { addressed, BY_ADDRESS } from "./addressed-wheel.ts";
 import { ANY, type Choice, Choices, type KeptWheel, OWN } from "./choices.ts";
 import { type Budget, Downloader } from "./downloader.ts";
 import { InstallError, PackageError, Unreachable } from "./package-errors.ts";
 import { FolderSource, type FolderSourceOptions } from "./folder-source.ts";
 import { IndexSource } from "./index-source.ts";
 import { type Interpreter, type LockedPackage, readInterpreter } from "./interpreter.ts";
-import { isAddress, LOCK, LockSource, type LockSourceOptions } from "./lock-source.ts";
+import { LOCK, LockSource, type LockSourceOptions } from "./lock-source.ts";
 import { parseWheelName, rankOf } from "./metadata.ts";
 import type { Installed, PackageSettings } from "./installed.ts";
 import { parseRequirement, type Requirement } from "./requirement.ts";
 import { type Chosen, PackageResolver } from "./package-resolver.ts";
-import type { CachedWheel, Candidate, Source } from "./source.ts";
+import type { CachedWheel, Source } from "./source.ts";
 import { readTransfer, type SentRequirement, writeTransfer } from "./transfer.ts";
-import { makePack, type UnpackLimits, wheelMetadata } from "./wheel.ts";
+import { makePack, type UnpackLimits } from "./wheel.ts";
 
 interface InstallerOptions {
   readonly settings: PackageSettings;
@@ -46,8 +46,6 @@ interface Outcome extends Installed {
 
 /** A file that is a module, or makes a folder one; those of tests are not for scripts. */
 const MODULE = /^(?!tests?\/)(?:([A-Za-z]\w*)\/__init__\.py|([A-Za-z]\w*)(?:\.py|\.(?:cpython-|abi3\.)[\w.-]*so))$/;
-/** The source of wheels that are named by their address. */
-const BY_ADDRESS = "its address";
 /** To be raised when packs are made in another way. */
 const PACK_FORMAT = 2;
 /** Packs that are made at a time: each takes memory, and an interpreter that compiles. */
@@ -275,15 +273,16 @@ export class Installer {
     readonly wheels: ReadonlyMap<string, CachedWheel>;
   }> {
     const { settings, idleMs, builtIn, log } = this.#options;
+    const [interpreter, limits] = [this.#interpreter, this.#limits];
     const budget: Budget = { bytes: settings.maxBytes, deadline: performance.now() + MAX_DOWNLOAD_MS };
     const ending = this.#ending.signal;
     const downloader = new Downloader({ cache: this.#cache, idleMs, budget, ending, running: this.#downloads, log });
     const unreachable = new Map<string, string>();
     for (;;) {
       const resolver = new PackageResolver({
-        ...{ sources: this.#sources(downloader), interpreter: this.#interpreter, unreachable },
+        ...{ sources: this.#sources(downloader), interpreter, unreachable },
         provided: (name) => builtIn.has(name),
-        direct: (requirement) => this.#direct(requirement, downloader),
+        direct: (requirement) => addressed(requirement, { downloader, settings, interpreter, limits }),
       });
       const chosen = await resolver.resolve(requirements);
       const wheels = new Map<string, CachedWheel>();
@@ -329,36 +328,6 @@ export class Installer {
     ];
   }
 
-  /** A wheel by its address: only where the server gets packages anyway. Scripts may not send it elsewhere. */
-  async #direct({ name, url = "", text }: Requirement, downloader: Downloader): Promise<Candidate> {
-    const fileName = decodeURIComponent(basename(URL.canParse(url) ? new URL(url).pathname : ""));
-    const wheelName = parseWheelName(fileName);
-    if (!wheelName) throw new PackageError(`'${text}': the address is not that of a wheel`);
-    if (!this.#isAllowed(url)) {
-      throw new PackageError(
-        `'${text}': wheels are got by address only from index-url, pyodide-packages and packages-dir`,
-      );
-    }
-    if (rankOf(wheelName.tags, this.#interpreter.tags) === undefined) {
-      throw new PackageError(`${name}: ${fileName} is not for this interpreter`);
-    }
-    const sha256 = /#.*\bsha256=([0-9a-f]{64})/.exec(url)?.[1];
-    const fetch = () => downloader.wheel(url.replace(/#.*$/, ""), fileName, sha256);
-    return {
-      ...{ name, version: wheelName.version, fileName, source: BY_ADDRESS, yanked: false, address: url },
-      fetch,
-      metadata: () => fetch().then(({ path }) => wheelMetadata(path, this.#limits)),
-    };
-  }
-
-  #isAllowed(address: string): boolean {
-    const { indexUrl, pyodidePackages, packagesDir } = this.#options.settings;
-    const url = new URL(address);
-    if (url.protocol === "file:") return packagesDir !== "" && isFileOf(packagesDir, url);
-    const origins = [indexUrl, pyodidePackages].filter(isAddress).map((one) => new URL(one).origin);
-    return origins.includes(url.origin);
-  }
-
   #packAll(wheels: Iterable<CachedWheel>, again: boolean): Promise<Pack[]> {
     return Promise.all(
       Array.from(wheels, async (wheel) => ({ name: packageOf(wheel), path: await this.#pack(wheel, again) })),
@@ -389,15 +358,6 @@ export class Installer {
     }
     this.#whole.add(path);
     return path;
-  }
-}
-
-function isFileOf(folder: string, url: URL): boolean {
-  try {
-    return resolve(fileURLToPath(url)).startsWith(resolve(folder) + sep);
-  } catch {
-    // another machine's, or a name with a slash in it
-    return false;
   }
 }
 

@@ -490,6 +490,15 @@ it("many packages at once are unpacked and compiled two at a time", async () => 
   expect(most).toBe(2);
 });
 
+it.each(["file:///a%FF-1-py3-none-any.whl", "http://host:99999/a-1-py3-none-any.whl", "https://host/a.tar.gz"])(
+  "%s is no address of a wheel",
+  async (address) => {
+    await expect(installer({}).install([`a @ ${address}`], false)).rejects.toThrow(
+      "the address is not that of a wheel",
+    );
+  },
+);
+
 it("many requirements are not all written into the log", async () => {
   const texts = Array.from({ length: 500 }, (_, n) => `pear>${n}`);
   const some = installer({});
