@@ -69,18 +69,23 @@ describe("a server for tests", () => {
 });
 
 describe("many at once", () => {
-  it("four test files of vitest, without anything in the cache, start with the image that the set-up has made", async () => {
-    const project = newFolder();
-    // as if it was installed: vitest leaves alone what is in there, and nothing else
-    mkdirSync(join(project, "node_modules"));
-    for (const name of readdirSync(join(root, "node_modules")).filter((name) => !name.startsWith(".")))
-      symlinkSync(join(root, "node_modules", name), join(project, "node_modules", name));
-    for (const part of ["dist", "package.json"])
-      cpSync(join(root, part), join(project, "node_modules/regears", part), { recursive: true });
-    for (const name of ["one", "two", "three", "four"])
-      writeFileSync(
-        join(project, `${name}.test.mjs`),
-        `import { expect, inject, it } from "vitest";
+  it.each([
+    ["the set-up has", ["regears/testing/vitest"], 0],
+    ["one of them has", [], 1],
+  ])(
+    "four test files of vitest, without anything in the cache, start with the image that %s made",
+    async (_who, globalSetup, byTests) => {
+      const project = newFolder();
+      // as if it was installed: vitest leaves alone what is in there, and nothing else
+      mkdirSync(join(project, "node_modules"));
+      for (const name of readdirSync(join(root, "node_modules")).filter((name) => !name.startsWith(".")))
+        symlinkSync(join(root, "node_modules", name), join(project, "node_modules", name));
+      for (const part of ["dist", "package.json"])
+        cpSync(join(root, part), join(project, "node_modules/regears", part), { recursive: true });
+      for (const name of ["one", "two", "three", "four"])
+        writeFileSync(
+          join(project, `${name}.test.mjs`),
+          `import { expect, inject, it } from "vitest";
          import { startServer } from "regears/testing";
          it("answers", async () => {
            const server = await startServer();
@@ -89,23 +94,25 @@ describe("many at once", () => {
            console.log("made: " + server.logs.filter(({ text }) => text.includes("made the snapshot")).length + ".");
            await server.close();
          });`,
-      );
-    const settings = { globalSetup: "regears/testing/vitest", maxWorkers: 4, root: project, testTimeout: 60_000 };
-    writeFileSync(join(project, "vitest.config.mjs"), `export default { test: ${JSON.stringify(settings)} };`);
-    const vitest = join(root, "node_modules/vitest/vitest.mjs");
-    const { stdout } = await promisify(execFile)(process.execPath, [vitest, "run", "--root", project], {
-      env: {
-        ...process.env,
-        XDG_CACHE_HOME: join(project, "cache"),
-        NO_COLOR: "1",
-        VITEST: "",
-        VITEST_WORKER_ID: "",
-        VITEST_POOL_ID: "",
-      },
-    });
-    expect(stdout).toContain("4 passed (4)");
-    const made = [...stdout.matchAll(/made: (\d)\./g)].map(([, count]) => Number(count));
-    expect(made).toEqual([0, 0, 0, 0]);
-    expect(readdirSync(join(project, "cache/regears"))).toEqual([expect.stringMatching(/\.snapshot$/)]);
-  });
+        );
+      const settings = { globalSetup, maxWorkers: 4, root: project, testTimeout: 60_000 };
+      writeFileSync(join(project, "vitest.config.mjs"), `export default { test: ${JSON.stringify(settings)} };`);
+      const vitest = join(root, "node_modules/vitest/vitest.mjs");
+      const { stdout } = await promisify(execFile)(process.execPath, [vitest, "run", "--root", project], {
+        env: {
+          ...process.env,
+          REDIS_URL: undefined,
+          XDG_CACHE_HOME: join(project, "cache"),
+          NO_COLOR: "1",
+          VITEST: "",
+          VITEST_WORKER_ID: "",
+          VITEST_POOL_ID: "",
+        },
+      });
+      expect(stdout).toContain("4 passed (4)");
+      const made = [...stdout.matchAll(/made: (\d)\./g)].map(([, count]) => Number(count));
+      expect(made.toSorted()).toEqual([0, 0, 0, byTests]);
+      expect(readdirSync(join(project, "cache/regears"))).toEqual([expect.stringMatching(/\.snapshot$/)]);
+    },
+  );
 });
