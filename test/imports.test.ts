@@ -63,8 +63,6 @@ const PYTHON = [
   "chunk-memory.ts",
   "key-index.ts",
   "key-reading.ts",
-  "stream-messages.ts",
-  "stream-row.ts",
   "python-room.ts",
 ].map((file) => `python/${file}`);
 const PACKAGES = ["packages.ts", "packages-room.ts", "package-errors.ts", "transfer.ts"].map(
@@ -81,17 +79,9 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
   ["commands/", [...ENGINE, "engine/debug.ts", "engine/own-settings.ts", "resp/"]],
   [
     "python/realm/",
-    [
-      "protocol",
-      "channel",
-      "chunk-memory",
-      "direct-calls",
-      "direct-chunks",
-      "direct-rows",
-      "memory-image",
-      "pack",
-      "stream-row",
-    ].map((name) => `python/${name}.ts`),
+    ["protocol", "channel", "chunk-memory", "direct-calls", "direct-chunks", "memory-image", "pack"].map(
+      (name) => `python/${name}.ts`,
+    ),
   ],
   [
     "python/worker.ts",
@@ -125,16 +115,6 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
         "protocol",
         "transcode",
       ].map((name) => `python/${name}.ts`),
-    ],
-  ],
-  [
-    "python/direct-rows.ts",
-    [
-      ...["engine/attached-engine.ts", "engine/encode.ts"],
-      ...["channel", "chunk-memory", "direct-calls", "marshal", "protocol", "stream-messages", "stream-row"].map(
-        (name) => `python/${name}.ts`,
-      ),
-      "python/transcode.ts",
     ],
   ],
   ["python/", ["engine/", "resp/", ...COMMANDS]],
@@ -194,7 +174,7 @@ const WALLS: readonly (readonly [path: string, allowed: readonly string[]])[] = 
 const ROOTS = ["server.ts", "cli.ts", "index.ts", "testing.ts", "healthcheck.ts"];
 /** The worker's side runs where there is neither configuration nor log. */
 const WORKER_SIDE =
-  /^python\/(worker\.ts|direct-calls\.ts|direct-chunks\.ts|direct-rows\.ts|stream-messages\.ts|stream-row\.ts|chunk-events\.ts|chunk-memory\.ts|key-index\.ts|key-reading\.ts|command-names\.ts|realm\/)/;
+  /^python\/(worker\.ts|direct-calls\.ts|direct-chunks\.ts|chunk-events\.ts|chunk-memory\.ts|key-index\.ts|key-reading\.ts|command-names\.ts|realm\/)/;
 
 /** The files of src that a file imports, dynamic imports and re-exports included. */
 function importsOf(file: string): string[] {

@@ -10,7 +10,6 @@ import {
 } from "../python/job.ts";
 import { type MarshalReader, type MarshalValue, mayHoldBytes } from "../python/marshal.ts";
 import { JobFlag, type PythonRequest } from "../python/protocol.ts";
-import type { Row, RowTold } from "../python/stream-row.ts";
 import { resultsToResp } from "../python/transcode.ts";
 import type { Timer } from "../timer.ts";
 import type { Execution } from "./execution.ts";
@@ -39,8 +38,6 @@ interface FlowEvent {
   readonly records: () => MarshalValue;
   /** The events after it that Python may go on with. Asked for when the flow is started and has its interpreter to itself. */
   readonly ahead?: (() => readonly EventAhead[]) | undefined;
-  /** The batches after it that Python's thread may read, for a batch of a stream. Asked for instead of {@link ahead}. */
-  readonly row?: (() => Row | undefined) | undefined;
 }
 
 /** An event that Python gets together with an earlier one. It begins when that one has ended, if Python may go on then. */
@@ -90,8 +87,6 @@ export class Flow extends FlowJob {
   declare readonly session: Session;
   /** Python has begun the event after it, see {@link EventAhead}. */
   goesOn = false;
-  /** What its interpreter has done about its batch; undefined: nothing. */
-  told: RowTold | undefined = undefined;
   /** It has no results, whatever else it yields. */
   overfull = false;
   /** @internal for the keeper: the limit of its time, once it has started */
@@ -124,10 +119,6 @@ export class Flow extends FlowJob {
     return this.options.cause;
   }
 
-  override get couldReadOn(): boolean {
-    return this.options.event?.row !== undefined;
-  }
-
   /** Number of the registration that it belongs to. */
   get registration(): number | undefined {
     return this.options.event?.registration;
@@ -138,11 +129,6 @@ export class Flow extends FlowJob {
     const { event } = this.options;
     if (!event) return ["start", this.handle, flags];
     const first: EventAhead = { handle: this.handle, records: event.records() };
-    this.row = alone && this.readsOn ? event.row?.() : undefined;
-    if (this.row) {
-      const more = mayHoldBytes(first.records) ? JobFlag.bytes : 0;
-      return ["row", this.handle, event.registration, first.records, flags | more];
-    }
     const ahead = (alone && event.ahead?.()) || [];
     const all = [first, ...ahead];
     const allFlags = all.some(({ records }) => mayHoldBytes(records)) ? flags | JobFlag.bytes : flags;
@@ -171,9 +157,8 @@ export class Flow extends FlowJob {
     this.#keeper.waits(this, waiting);
   }
 
-  onDone({ status, errors, totalMs, readMs, stepMs, passed, goesOn, told }: FlowOutcome): void {
+  onDone({ status, errors, totalMs, readMs, stepMs, passed, goesOn }: FlowOutcome): void {
     this.onPassed(passed);
-    this.told = told;
     this.goesOn = goesOn;
     this.execution.totalMs = totalMs;
     this.execution.readMs = readMs;

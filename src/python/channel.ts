@@ -6,7 +6,6 @@
  * in the port, and order is kept.
  */
 import { CHUNK_BYTES } from "./chunk-memory.ts";
-import { ROW_BYTES } from "./stream-row.ts";
 
 /** Messages up to this size travel in the ring; also the size of the buffer on the Python side. */
 export const SMALL_BYTES = 65536;
@@ -69,9 +68,7 @@ export const Word = {
   chunkDone: 28,
   /** The handle of the execution of the chunk that has begun last. */
   chunkHandle: 29,
-  /** 1 when {@link Shared.row} has been written, and the worker has not read it. */
-  rowOffered: 30,
-  count: 31,
+  count: 30,
 } as const;
 
 /** Offsets from {@link Word.inbox} or {@link Word.outbox}. Positions in the ring count on, modulo 2^32. */
@@ -88,8 +85,6 @@ export interface Shared {
   readonly outbox: SharedArrayBuffer;
   /** The chunk that was offered last, see `chunk-memory.ts`. */
   readonly chunk: SharedArrayBuffer;
-  /** The row of batches that was offered last, see `stream-row.ts`. */
-  readonly row: SharedArrayBuffer;
 }
 
 export function createShared(): Shared {
@@ -99,7 +94,6 @@ export function createShared(): Shared {
     inbox: new SharedArrayBuffer(RING_BYTES),
     outbox: new SharedArrayBuffer(RING_BYTES),
     chunk: new SharedArrayBuffer(CHUNK_BYTES),
-    row: new SharedArrayBuffer(ROW_BYTES),
   };
 }
 

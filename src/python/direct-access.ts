@@ -57,16 +57,15 @@ export class DirectAccess {
    * @param caller the interpreter
    * @param owner in whose name the commands are sent
    * @param job the handle of the job that sends them; 0 for none
-   * @returns whether it may
    */
-  consider(caller: Pick<CallContext, "useEngine" | "user">, owner: object, job: number): boolean {
+  consider(caller: Pick<CallContext, "useEngine" | "user">, owner: object, job: number): void {
     const { gate, path, rights, wantsEvents } = this.#options;
     const isOfHolder = gate.held && gate.isOpenFor(owner) && job > 0 && job <= LAST_HANDLE;
-    if (gate.held && !isOfHolder) return false;
-    if (path.isActiveForPython(isOfHolder) || rights.isFree(caller.user ?? "") !== true) return false;
+    if (gate.held && !isOfHolder) return;
+    if (path.isActiveForPython(isOfHolder) || rights.isFree(caller.user ?? "") !== true) return;
     const threads = this.#threads ?? this.#share();
     // events that the body of a script causes wait for its end, and only the main thread can tell what a body has caused
-    return threads !== undefined && caller.useEngine?.(threads, gate.held ? job : 0, !wantsEvents()) === true;
+    if (threads) caller.useEngine?.(threads, gate.held ? job : 0, !wantsEvents());
   }
 
   /**

@@ -6,7 +6,7 @@ import type { EngineThreads } from "../engine/engine-threads.ts";
 import { ReplyError } from "../errors.ts";
 import { replyMessage } from "./call-reply.ts";
 import type { Chunk } from "./chunk.ts";
-import { FlowJob, type FlowOutcome, type Interruptible, type Job, type Origin, type ScriptOutcome } from "./job.ts";
+import type { FlowOutcome, Interruptible, Job, Origin, ScriptOutcome } from "./job.ts";
 import type { JobHome } from "./jobs.ts";
 import type { LentThread } from "./lent-thread.ts";
 import type { CallContext, CallReply, InterpreterFigures } from "./python-host.ts";
@@ -16,7 +16,6 @@ import { BadMessage, type PostArgs } from "./messages.ts";
 import { Origins } from "./origins.ts";
 import type { PythonMessage, PythonRequest } from "./protocol.ts";
 import type { PythonWorker } from "./python-worker.ts";
-import type { Row, RowTold } from "./stream-row.ts";
 
 /** Calls of one interpreter that may be unanswered at a time: more than nested jobs (waits.py) can make. */
 const MAX_CALLS = 64;
@@ -75,8 +74,6 @@ export class Home implements CallContext, JobHome {
   #preparing = 0;
   /** Events that were given ahead and that Python has not told to have begun. */
   #ahead = 0;
-  #row: Row | undefined;
-  #told: RowTold | undefined;
   readonly #mostOnTop: number;
   /** Answers that Python owes: the kind of the post that brings each, and its number. */
   readonly #due = new Set<string>();
@@ -206,34 +203,14 @@ export class Home implements CallContext, JobHome {
     }
     this.#turnBefore = this.worker.turn;
     const message = job.message(true);
-    this.#told = undefined;
-    this.#row = message[0] === "row" && job instanceof FlowJob ? job.row : undefined;
-    if (this.#row) this.worker.offerRow(this.#row);
-    this.#ahead = this.#row?.next.length ?? (message[0] === "events" ? message[3].length - 1 : 0);
+    this.#ahead = message[0] === "events" ? message[3].length - 1 : 0;
     if (this.#ahead > 0) this.worker.giveAhead(this.#ahead);
     this.post(message);
   }
 
-  /** Takes what its thread tells of a batch that it has acknowledged. */
-  tellRow(told: RowTold): void {
-    this.#told = told;
-  }
-
-  /** What was told of a flow's batch, for the end of that flow. */
-  takeTold({ handle }: Job): RowTold | undefined {
-    const told = this.#told?.handle === handle ? this.#told : undefined;
-    if (told) this.#told = undefined;
-    return told;
-  }
-
-  /**
-   * Python has begun the next one of the events that were given ahead.
-   * @param told of the batch before it
-   * @throws BadMessage when there was none
-   */
-  goesOn(told: RowTold | undefined): void {
-    const isRead = this.#row === undefined || told?.next !== undefined;
-    if (!isRead || this.#ahead-- <= 0) throw new BadMessage("done: no event was given ahead");
+  /** Python has begun the next one of the events that were given ahead. @throws BadMessage when there was none */
+  goesOn(): void {
+    if (this.#ahead-- <= 0) throw new BadMessage("done: no event was given ahead");
   }
 
   /** Is its Python idle, so that a chunk would begin at once? */

@@ -6,7 +6,6 @@ import { InternalError } from "../errors.ts";
 import type { MarshalReader } from "./marshal.ts";
 import type { PythonRequest } from "./protocol.ts";
 import type { PythonSession } from "./python-session.ts";
-import type { Row, RowTold } from "./stream-row.ts";
 
 /**
  * - `new`: not handed in.
@@ -92,8 +91,6 @@ export interface FlowOutcome {
   readonly passed: Passed;
   /** Python has begun the next event of the registration, which it was given ahead. */
   readonly goesOn: boolean;
-  /** Its batch was acknowledged by the interpreter. */
-  readonly told?: RowTold | undefined;
 }
 
 /** What a script's body did. `builders` is how many GearsBuilders it made since it last told (each consumes a registration id). */
@@ -201,14 +198,6 @@ export abstract class ScriptJob extends Job {
 
 /** A flow. */
 export abstract class FlowJob extends Job {
-  /** Its interpreter may read batches of streams by itself; to be set before the message is asked for. */
-  readsOn = false;
-  /** Would that be of use? */
-  get couldReadOn(): boolean {
-    return false;
-  }
-  /** The batches that it may read, if the message that starts it says so. */
-  row: Row | undefined = undefined;
   /** Results, as a marshal list that the reader stands before. */
   abstract onResults(items: MarshalReader): void;
   /** It waits for a coroutine or future, or goes on: {@link place} tells. */

@@ -22,8 +22,6 @@ export interface PoolOptions {
   readonly assets: () => Promise<PythonAssets>;
   /** A job is about to run on top of what its interpreter does. */
   readonly beforeNested?: (home: CallContext, job: Job) => void;
-  /** A flow is about to run, and its interpreter could read batches of streams by itself. @returns whether it may */
-  readonly beforeRow?: (home: CallContext, job: Job) => boolean;
   /** An interpreter is to carry out a client's commands. @param owner in whose name @returns whether it may */
   readonly beforeChunk?: (home: CallContext, owner: object) => boolean;
   /** A job has ended, or died with its interpreter. */

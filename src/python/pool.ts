@@ -14,7 +14,7 @@ import { Interrupts } from "./interrupts.ts";
 import { FlowJob, type Interruptible, Job, type JobPlace, ScriptJob, type ScriptOutcome } from "./job.ts";
 import { Jobs } from "./jobs.ts";
 import { Lodging } from "./lodging.ts";
-import { BadMessage, type PostArgs, type StackSample } from "./messages.ts";
+import { BadMessage, type StackSample } from "./messages.ts";
 import type { PoolOptions } from "./pool-options.ts";
 import type { PythonRequest } from "./protocol.ts";
 import type { ChunkEnd, ChunkOffer, Handlers, InterpreterFigures, PythonHost } from "./python-host.ts";
@@ -294,7 +294,6 @@ export class Pool implements PythonHost {
       job.onStart();
       // the script makes no registrations and no other job waits: its flow may begin right after the body, without asking
       if (job instanceof ScriptJob && !job.registers && this.#jobs.queue.length === 0) this.#jobs.lendThread(home);
-      if (job instanceof FlowJob && job.couldReadOn) job.readsOn = this.#options.beforeRow?.(home, job) ?? false;
       home.give(job, as);
     }
     if (this.#options.isolation) this.#vacate(this.#options.isolation.inUse);
@@ -490,16 +489,6 @@ export class Pool implements PythonHost {
     else throw new BadMessage(`${message.op} of ${job.name}`);
   }
 
-  #onDone(home: Home, job: FlowJob, done: PostArgs<"done">): void {
-    const told = home.takeTold(job);
-    if (done.goesOn) home.goesOn(told);
-    // what the engine puts off until its event loop turns
-    if (told) this.#options.onEngineUsed?.(false);
-    job.onResults(done.items);
-    this.#end(job, home);
-    job.onDone({ ...flowOutcome(done), told });
-  }
-
   #onCover(home: Home, job: Job, handle: number): void {
     const other = home.job(handle);
     if (other === job) throw new BadMessage("covers: a job can not be on top of itself");
@@ -522,7 +511,10 @@ export class Pool implements PythonHost {
         job.onResults(message.args.items);
         return;
       case "done":
-        this.#onDone(home, job, message.args);
+        if (message.args.goesOn) home.goesOn();
+        job.onResults(message.args.items);
+        this.#end(job, home);
+        job.onDone(flowOutcome(message.args));
         break;
       case "waiting":
         checkWay(job, "waiting");

@@ -18,8 +18,6 @@ interface Fields {
   event: [handle: number, registration: number, records: MarshalValue, flags: number];
   /** The same for several events, of which all but the first are given ahead: each is a handle with its records. */
   events: [registration: number, flags: number, events: readonly (readonly [number, MarshalValue])[]];
-  /** The same for batches of streams, of which Python's thread reads all but the first, see `stream-row.ts`. */
-  row: [handle: number, registration: number, records: MarshalValue, flags: number];
   /** Runs the events of a chunk that was offered, see `chunk-memory.ts`. */
   chunk: [flags: number];
   /** A declared flow will never be started: forget it. */

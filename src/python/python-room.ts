@@ -102,8 +102,7 @@ export function pythonRoom(
       const preload = await users.preload();
       return preload ? assets.withPackages(preload, limitsOf(config).memoryLimitMb) : assets;
     },
-    beforeNested: (home, job) => void direct?.consider(home, job.owner, job.handle),
-    beforeRow: (home, job) => direct?.consider(home, job.owner, job.handle) ?? false,
+    beforeNested: (home, job) => direct?.consider(home, job.owner, job.handle),
     beforeChunk: (home, owner) => direct?.considerChunk(home, owner) ?? false,
     onJobEnd: (home, job) => calls.onJobEnd(home, job),
     onGone: (home) => {

@@ -7,7 +7,6 @@ import { Intake } from "./intake.ts";
 import { LentThread } from "./lent-thread.ts";
 import { type PythonAssets, spinning, StartedWorker } from "./started-worker.ts";
 import { WorkerChunk } from "./worker-chunk.ts";
-import { type Row, writeRow } from "./stream-row.ts";
 import { WASM_PAGE } from "./wasm-memory.ts";
 import { PrintedLines } from "./printed-lines.ts";
 import { type OutputLine, SAMPLE, type WorkerNotice } from "./protocol.ts";
@@ -53,7 +52,6 @@ export class PythonWorker {
   readonly lentThread: LentThread;
   readonly chunk: WorkerChunk;
   readonly #shared: Shared;
-  readonly #row: Uint8Array;
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #printed: PrintedLines;
@@ -89,7 +87,6 @@ export class PythonWorker {
     const started = assets.takeStarted?.(limits) ?? new StartedWorker(assets, limits);
     const { shared, worker, port, outputPort, enginePort, packagesPort } = started;
     this.#shared = shared;
-    this.#row = new Uint8Array(shared.row);
     this.lentThread = new LentThread(shared.words);
     this.chunk = new WorkerChunk(shared);
     this.#worker = worker;
@@ -154,12 +151,6 @@ export class PythonWorker {
   /** Lets Python begin so many events after the first of those that it gets with the next message. */
   giveAhead(events: number): void {
     Atomics.store(this.#shared.words, Word.eventsAhead, events);
-  }
-
-  /** Offers batches that it may read by itself, which Python begins with the next message. */
-  offerRow(row: Row): void {
-    writeRow(this.#row, row);
-    Atomics.store(this.#shared.words, Word.rowOffered, 1);
   }
 
   /** Lets it begin no more of them. @returns how many it has not begun: the last ones */

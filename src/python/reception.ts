@@ -5,7 +5,6 @@ import { errorReply } from "./call-reply.ts";
 import type { Home } from "./home.ts";
 import type { Job } from "./job.ts";
 import { isEntry } from "./chunk-memory.ts";
-import { isTold, readTold } from "./stream-row.ts";
 import {
   BadMessage,
   type CallMessage,
@@ -51,10 +50,6 @@ export class Reception {
     try {
       if (isEntry(bytes)) {
         home.tellChunk(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-        return;
-      }
-      if (isTold(bytes)) {
-        home.tellRow(readTold(bytes));
         return;
       }
       const message = decodeMessage(bytes);

@@ -6,19 +6,17 @@
  */
 import type { Execution } from "../executions/execution.ts";
 import { type EventAhead, type Flow, jobFlags } from "../executions/flow.ts";
+import { idOf } from "../executions/ids.ts";
 import type { WaitingExecution } from "../executions/execution-registry.ts";
 import type { ExecutionRunner } from "../executions/execution-runner.ts";
 import type { RunningBody } from "../executions/supervisor.ts";
 import { andThen, type Maybe } from "../maybe.ts";
+import type { JobCause } from "../python/job.ts";
 import type { MarshalValue } from "../python/marshal.ts";
 import type { PostArgs } from "../python/messages.ts";
-import type { Row, RowTold } from "../python/stream-row.ts";
 import { JobFlag } from "../python/protocol.ts";
-import type { EventOptions, EventSource } from "./event-source.ts";
-import { MOST_AHEAD, Turns, WaitingEvent } from "./event-turns.ts";
+import { Fifo } from "../resp/fifo.ts";
 import type { Registration } from "./registration.ts";
-
-export type { EventOptions };
 
 /** Where the engine can be held, so that nobody else's command passes. */
 export interface Holdable {
@@ -31,6 +29,31 @@ export interface Holdable {
   isOpenFor(owner: object): boolean;
   /** Calls `go` when nobody else holds the engine: at once, or later. */
   whenOpen(owner: object, go: () => void): void;
+}
+
+/** What an execution is started on. */
+export interface EventSource {
+  /** Reads the records, when the execution begins to read: at once with an engine in this process. */
+  read(): Maybe<MarshalValue>;
+  /** Most probably there are no records: then Python has nothing to do, and is not asked. */
+  readonly mayBeEmpty?: boolean;
+  /** Reads them before the execution begins; undefined where they can be others then. */
+  readAhead?(): MarshalValue | undefined;
+  /** Its execution has ended, or will never begin. The next one in order has not begun yet. */
+  onEnd?(execution: Execution): void;
+}
+
+export interface EventOptions {
+  /** The finished execution is kept in its registration's list (KeysReader, StreamReader). */
+  readonly kept?: boolean;
+  /** Texts that start with `+` or `-` answer statuses and errors. */
+  readonly prefixRule?: boolean;
+  /** The caller can not wait: a step that needs a coroutine fails. */
+  readonly noAsync?: boolean;
+  /** In whose name the engine is held and commands are sent; default: the execution's own. */
+  readonly owner?: object;
+  /** The command behind the event. */
+  readonly cause?: JobCause;
 }
 
 export interface EventStarterOptions {
@@ -57,6 +80,61 @@ export interface InlineRun {
   readonly left: Promise<void> | undefined;
 }
 
+class WaitingEvent implements WaitingExecution {
+  readonly number: number;
+  readonly registration: Registration;
+  readonly source: EventSource;
+  readonly options: EventOptions;
+  /** Undefined until it is needed. */
+  execution: Execution | undefined;
+  /** Python has begun it, of which this thread will be told in a moment, and somebody wants it to end. */
+  isUnwanted = false;
+  readonly #starter: EventStarter;
+
+  constructor(
+    number: number,
+    starter: EventStarter,
+    registration: Registration,
+    source: EventSource,
+    options: EventOptions,
+  ) {
+    this.number = number;
+    this.registration = registration;
+    this.source = source;
+    this.options = options;
+    this.#starter = starter;
+  }
+
+  get id(): string {
+    return idOf(this.number);
+  }
+
+  get status(): "created" {
+    return "created";
+  }
+
+  get registered(): boolean {
+    return true;
+  }
+
+  toExecution(): Execution {
+    this.execution ??= this.#starter.makeExecution(this);
+    return this.execution;
+  }
+}
+
+/** What waits in one registration, in order. */
+class Turns {
+  busy = false;
+  /** The next ones are being begun, further up in the stack. */
+  beginning = false;
+  /** Scripts whose bodies run and have caused events in it. */
+  bodies = 0;
+  readonly events = new Fifo<WaitingEvent>();
+  /** Handles for the first ones of them: Python has these events, and begins each when the one before it has ended. */
+  ahead: number[] = [];
+}
+
 /** What an execution is begun with. */
 interface Start {
   readonly registration: Registration;
@@ -64,12 +142,13 @@ interface Start {
   readonly options: EventOptions;
   readonly execution: Execution;
   /** Called once, when it has ended or waits for a coroutine. @param goesOn Python has begun the next event */
-  leave(goesOn: boolean, told?: RowTold): void;
+  leave(goesOn: boolean): void;
   /** See {@link FlowEvent}. */
   readonly ahead?: () => readonly EventAhead[];
-  /** Whose turn it is in. */
-  readonly turns?: Turns;
 }
+
+/** Most events that Python gets ahead. */
+const MOST_AHEAD = 63;
 
 export class EventStarter {
   /** Called when the last but a few of many waiting events have begun; see {@link EventStarter.waiting}. */
@@ -124,21 +203,6 @@ export class EventStarter {
 
   /** Starts an execution when the registration's earlier ones have ended or wait for coroutines. */
   enqueue(registration: Registration, source: EventSource, options: EventOptions = KEPT): WaitingExecution {
-    const event = this.#addWaiting(registration, source, options);
-    let turns = this.#turns.get(registration);
-    if (!turns) {
-      turns = new Turns();
-      this.#turns.set(registration, turns);
-    }
-    turns.events.push(event);
-    // it comes before further batches of the stream whose turn it is
-    if (turns.again) this.#takeBack(registration, turns);
-    if (this.#runner.presentBody) this.#waitForBody(this.#runner.presentBody, registration, turns);
-    else this.#next(registration, turns);
-    return event;
-  }
-
-  #addWaiting(registration: Registration, source: EventSource, options: EventOptions): WaitingEvent {
     const event = this.#runner.registry.addWaiting(
       (number) => new WaitingEvent(number, this, registration, source, options),
     );
@@ -146,6 +210,14 @@ export class EventStarter {
     registration.pending.waiting++;
     registration.session.executions++;
     this.#waiting++;
+    let turns = this.#turns.get(registration);
+    if (!turns) {
+      turns = new Turns();
+      this.#turns.set(registration, turns);
+    }
+    turns.events.push(event);
+    if (this.#runner.presentBody) this.#waitForBody(this.#runner.presentBody, registration, turns);
+    else this.#next(registration, turns);
     return event;
   }
 
@@ -245,11 +317,7 @@ export class EventStarter {
     if (!turns) return;
     this.#takeBack(registration, turns);
     const all = turns.events.clear();
-    const begun = turns.again ? [] : all.splice(0, turns.ahead.length);
-    for (const event of begun) {
-      event.isDiscarded = true;
-      turns.events.push(event);
-    }
+    for (const event of all.splice(0, turns.ahead.length)) turns.events.push(event);
     for (const event of all) this.#abort(event);
   }
 
@@ -287,9 +355,9 @@ export class EventStarter {
         return;
       }
       // aborted while it waited
-      if (event.isUnwanted || event.isDiscarded) this.#abort(event);
       if (event.execution?.isFinished) continue;
-      this.#begin({ ...this.#takeTurn(event, turns), ahead: () => this.#giveAhead(turns), turns });
+      const ahead = (): readonly EventAhead[] => this.#giveAhead(turns);
+      this.#begin({ ...this.#takeTurn(event, turns), ahead });
     }
   }
 
@@ -300,31 +368,26 @@ export class EventStarter {
     const execution = this.#runner.registry.get(event.number) ?? event.toExecution();
     this.#runner.forget(execution);
     registration.pending.started.add(execution);
-    const leave = (goesOn: boolean, told?: RowTold): void => this.#left(goesOn, event, turns, told);
-    return { registration, source, options, execution, leave, turns };
+    const leave = (goesOn: boolean): void => this.#left(goesOn, registration, turns);
+    return { registration, source, options, execution, leave };
   }
 
   /** The one whose turn it was has ended, or waits for a coroutine. @param goesOn Python has begun the next one */
-  #left(goesOn: boolean, { registration, options }: WaitingEvent, turns: Turns, told: RowTold | undefined): void {
+  #left(goesOn: boolean, registration: Registration, turns: Turns): void {
     turns.busy = false;
     const handle = goesOn ? turns.ahead.shift() : undefined;
-    if (handle !== undefined) {
-      const again = turns.again?.again();
-      const event = again ? this.#addWaiting(registration, again, options) : (turns.events.shift() as WaitingEvent);
-      this.#noteBegun(handle, event, turns, told);
-    } else {
+    if (handle !== undefined) this.#noteBegun(handle, turns);
+    else {
       if (turns.ahead.length > 0) this.#runner.host.takeBack(registration.session);
-      turns.endAhead();
+      turns.ahead = [];
       this.#next(registration, turns);
     }
   }
 
   /** Python has gone on with the next event. */
-  #noteBegun(handle: number, event: WaitingEvent, turns: Turns, told: RowTold | undefined): void {
+  #noteBegun(handle: number, turns: Turns): void {
+    const event = turns.events.shift() as WaitingEvent;
     this.#begun++;
-    const { stream } = event.source;
-    if (turns.again) turns.again = stream;
-    if (told?.next) stream?.begun(told.next);
     const flow = this.#startFlow(this.#takeTurn(event, turns), () => [], handle);
     if (event.isUnwanted) flow.stop({ kind: "abort" });
   }
@@ -359,8 +422,7 @@ export class EventStarter {
     if (execution.isFinished) return;
     const turns = this.#turns.get(event.registration);
     if (turns) this.#takeBack(event.registration, turns);
-    const isAhead = turns !== undefined && !turns.again;
-    event.isUnwanted = isAhead && turns.ahead.some((_, at) => turns.events.at(at) === event);
+    event.isUnwanted = turns?.ahead.some((_, at) => turns.events.at(at) === event) === true;
     if (event.isUnwanted) return;
     this.#leaveQueue(event);
     this.#runner.forget(execution);
@@ -409,21 +471,15 @@ export class EventStarter {
     const { registration, source, options, execution, ahead } = start;
     const sync = registration.spec.mode === "sync";
     let hasLeft = false;
-    const leave = (goesOn: boolean, told?: RowTold): void => {
-      if (!hasLeft) start.leave(goesOn, told);
+    const leave = (goesOn: boolean): void => {
+      if (!hasLeft) start.leave(goesOn);
       hasLeft = true;
     };
-    const { turns } = start;
-    const handle = begun ?? this.#runner.host.nextHandle();
-    const { stream } = source;
-    const lend =
-      stream && turns && ((): Row | undefined => turns.lend(stream, handle, () => this.#runner.host.nextHandle()));
-    const row = begun === undefined ? lend : undefined;
     return this.#runner.startFlow({
-      handle,
+      handle: begun ?? this.#runner.host.nextHandle(),
       execution,
       session: registration.session,
-      event: { registration: registration.number, records, ahead, row },
+      event: { registration: registration.number, records, ahead },
       flags: (sync ? JobFlag.sync : 0) | (options.noAsync ? JobFlag.noAsync : 0),
       prefixRule: options.prefixRule ?? false,
       runNow: sync,
@@ -433,13 +489,13 @@ export class EventStarter {
       onWaiting: (_flow, waiting) => {
         if (waiting) leave(false);
       },
-      onFinish: ({ goesOn, told }) => {
+      onFinish: ({ goesOn }) => {
         this.#begun--;
         this.#book(registration, execution);
-        source.onEnd?.(execution, told && { told, goesOn: goesOn && turns?.again !== undefined });
+        source.onEnd?.(execution);
         // after the store has taken it in, which happens next
         queueMicrotask(() => this.#dropIfIdle(registration));
-        leave(goesOn, told);
+        leave(goesOn);
       },
     });
   }

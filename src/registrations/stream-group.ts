@@ -4,19 +4,13 @@
  */
 import { encodeCommand, encodeCommands } from "../engine/engine-client.ts";
 import { andThen, type Maybe } from "../maybe.ts";
-import type { Encoded } from "../python/marshal.ts";
-import {
-  acknowledgement,
-  compareIds,
-  following,
-  GROUP,
-  readCommand,
-  takeMessages,
-  trimming,
-} from "../python/stream-messages.ts";
+import { type Encoded, MarshalWriter } from "../python/marshal.ts";
 import type { RespReader } from "../python/transcode.ts";
 import type { EngineCalls } from "./engine-calls.ts";
 import type { OwnMisses } from "./own-misses.ts";
+
+const GROUP = "__gears_consumer_group__";
+const CONSUMER = "__gears_client__";
 
 /** Messages as an execution gets them. */
 export interface Batch {
@@ -29,19 +23,15 @@ export interface Batch {
 
 const NOTHING: Batch = { ids: [], records: [] };
 const LOST: Batch = { ...NOTHING, lost: true };
+/** Bytes that a small message takes as a record. */
+const RECORD_BYTES = 128;
 /** Errors of an engine that is just starting or held up by a script. */
 const UNREADY = /^(?:LOADING|BUSY|MASTERDOWN) /;
 
 export class StreamGroup {
   readonly #calls: EngineCalls;
   readonly #misses: OwnMisses;
-  readonly key: Buffer;
-  /** How many registrations have met the stream. */
-  users = 0;
-  /** The registration for which an interpreter reads the stream by itself. */
-  #reader: object | undefined;
-  /** Who goes on with the stream after that. */
-  #onTakenBack: (() => void)[] = [];
+  readonly #key: Buffer;
   /** Delivered and not acknowledged, as far as is known here. */
   readonly #unacknowledged = new Set<string>();
   /** The ids among them that executions are working on. */
@@ -50,7 +40,7 @@ export class StreamGroup {
   #processed = "0-0";
 
   constructor(key: Buffer, calls: EngineCalls, misses: OwnMisses) {
-    this.key = key;
+    this.#key = key;
     this.#calls = calls;
     this.#misses = misses;
   }
@@ -62,8 +52,9 @@ export class StreamGroup {
 
   /** Reads the messages that were delivered earlier, never acknowledged, and are in nobody's hands. */
   readUnacknowledged(): Maybe<Batch> {
-    const token = this.#misses.expect(this.key, 1);
-    return andThen(this.#calls.ask(encodeCommands([this.#create(), readCommand(this.key)]), 2), (replies) => {
+    const token = this.#misses.expect(this.#key, 1);
+    const read = ["XREADGROUP", "GROUP", GROUP, CONSUMER, "STREAMS", this.#key, "0"];
+    return andThen(this.#calls.ask(encodeCommands([this.#create(), read]), 2), (replies) => {
       token.settle(replies && isMissing(replies) ? 1 : 0);
       return replies ? this.#take(replies) : LOST;
     });
@@ -71,8 +62,9 @@ export class StreamGroup {
 
   /** Reads up to `count` new messages. */
   readNew(count: number, again = true): Maybe<Batch> {
-    const token = this.#misses.expect(this.key, 1);
-    return andThen(this.#calls.ask(encodeCommand(readCommand(this.key, count))), (reply): Maybe<Batch> => {
+    const token = this.#misses.expect(this.#key, 1);
+    const read = ["XREADGROUP", "GROUP", GROUP, CONSUMER, "COUNT", String(count), "STREAMS", this.#key, ">"];
+    return andThen(this.#calls.ask(encodeCommand(read)), (reply): Maybe<Batch> => {
       if (!reply?.isError) {
         token.settle(0);
         return reply ? this.#take(reply) : LOST;
@@ -96,8 +88,8 @@ export class StreamGroup {
 
   /** Tells whether more than `count` messages were never delivered. */
   hasMoreThan(count: number): Maybe<boolean> {
-    const token = this.#misses.expect(this.key, 1);
-    return andThen(this.#calls.ask(encodeCommand(["XINFO", "GROUPS", this.key])), (reply) => {
+    const token = this.#misses.expect(this.#key, 1);
+    return andThen(this.#calls.ask(encodeCommand(["XINFO", "GROUPS", this.#key])), (reply) => {
       if (!reply || reply.isError) {
         token.settle(reply?.line().startsWith("ERR no such key") ? 1 : 0);
         return false;
@@ -105,7 +97,7 @@ export class StreamGroup {
       token.settle(0);
       const last = lastDelivered(reply);
       const start = last === undefined ? "-" : `(${last}`;
-      const range = encodeCommand(["XRANGE", this.key, start, "+", "COUNT", String(count + 1)]);
+      const range = encodeCommand(["XRANGE", this.#key, start, "+", "COUNT", String(count + 1)]);
       return andThen(
         this.#calls.ask(range),
         (messages) => messages !== undefined && !messages.isError && messages.arrayLength() > count,
@@ -115,8 +107,8 @@ export class StreamGroup {
 
   /** Tells how many messages the stream has, whether they were delivered or not. */
   length(): Maybe<number> {
-    const token = this.#misses.expect(this.key, 1);
-    return andThen(this.#calls.ask(encodeCommand(["XINFO", "STREAM", this.key])), (reply) => {
+    const token = this.#misses.expect(this.#key, 1);
+    return andThen(this.#calls.ask(encodeCommand(["XINFO", "STREAM", this.#key])), (reply) => {
       if (!reply || reply.isError) {
         token.settle(reply?.line().startsWith("ERR no such key") ? 1 : 0);
         return 0;
@@ -127,82 +119,32 @@ export class StreamGroup {
     });
   }
 
-  /** May an interpreter read it by itself, if of what was delivered only so many messages are not acknowledged? */
-  mayBeLent(unacknowledged: number): boolean {
-    // nobody else asks for what was not acknowledged, or trims; and the server's reads cause no misses that are told
-    return this.users === 1 && !this.#misses.listening && this.#unacknowledged.size === unacknowledged;
-  }
-
-  /** From now on an interpreter reads it by itself, for a registration. What that reads and acknowledges is known a moment later. */
-  lend(reader: object): void {
-    this.#reader = reader;
-  }
-
-  /** It does not any more, and what it has read is known. */
-  takeBack(): void {
-    this.#reader = undefined;
-    for (const goOn of this.#onTakenBack.splice(0)) goOn();
-  }
-
-  /** Calls `goOn` later if an interpreter reads it by itself for another registration. @returns whether that is so */
-  waitsForOther(registration: object, goOn: () => void): boolean {
-    if (this.#reader === undefined || this.#reader === registration) return false;
-    this.#onTakenBack.push(goOn);
-    return true;
-  }
-
-  /** An interpreter has read these. */
-  noteRead(ids: readonly string[]): void {
-    this.#noteTaken(ids);
-  }
-
-  /** An interpreter has acknowledged these, and trimmed the stream if that was to be done. */
-  noteAcknowledged(ids: readonly string[], trim: boolean): void {
-    this.#forget(ids);
-    const last = ids.at(-1);
-    if (trim && last !== undefined) this.#noteProcessed(last);
-  }
-
-  /** Trims the stream after messages that were acknowledged. */
-  trim(ids: readonly string[]): Maybe<unknown> {
-    const last = ids.at(-1);
-    return last === undefined ? undefined : this.#trim(last);
-  }
-
   /** Messages were dealt with. @param trim they are not needed in the stream any more */
   acknowledge(ids: readonly string[], trim: boolean): Maybe<unknown> {
-    this.#forget(ids);
+    this.giveBack(ids);
+    for (const id of ids) this.#unacknowledged.delete(id);
     const last = ids.at(-1);
     if (last === undefined) return undefined;
-    const token = this.#misses.expect(this.key, 1);
+    const token = this.#misses.expect(this.#key, 1);
     return andThen<RespReader | undefined, unknown>(
-      this.#calls.ask(encodeCommand(acknowledgement(this.key, ids))),
+      this.#calls.ask(encodeCommand(["XACK", this.#key, GROUP, ...ids])),
       (reply) => {
         if (reply?.line() !== "0") {
           token.settle(0);
           return trim ? this.#trim(last) : undefined;
         }
         // The stream was deleted. If there is one of that name again, its messages are other ones: nothing is trimmed.
-        return andThen(this.#calls.ask(encodeCommand(["OBJECT", "ENCODING", this.key])), (encoding) =>
+        return andThen(this.#calls.ask(encodeCommand(["OBJECT", "ENCODING", this.#key])), (encoding) =>
           token.settle(encoding?.isNil ? 1 : 0),
         );
       },
     );
   }
 
-  #forget(ids: readonly string[]): void {
-    this.giveBack(ids);
-    for (const id of ids) this.#unacknowledged.delete(id);
-  }
-
-  #noteProcessed(last: string): void {
+  #trim(last: string): Maybe<unknown> {
     const next = following(last);
     if (compareIds(next, this.#processed) > 0) this.#processed = next;
-  }
-
-  #trim(last: string): Maybe<unknown> {
-    this.#noteProcessed(last);
-    return this.#calls.ask(encodeCommand(trimming(this.key, this.#firstNeeded())));
+    return this.#calls.ask(encodeCommand(["XTRIM", this.#key, "MINID", "=", this.#firstNeeded()]));
   }
 
   /** An execution does not work on these any more; they stay unacknowledged. */
@@ -211,7 +153,7 @@ export class StreamGroup {
   }
 
   #create(): (string | Buffer)[] {
-    return ["XGROUP", "CREATE", this.key, GROUP, "0"];
+    return ["XGROUP", "CREATE", this.#key, GROUP, "0"];
   }
 
   #firstNeeded(): string {
@@ -224,12 +166,23 @@ export class StreamGroup {
   #take(reply: RespReader): Batch {
     if (reply.isError) return UNREADY.test(reply.line()) ? LOST : NOTHING;
     if (reply.isNil) return NOTHING;
-    const { ids, records } = takeMessages(reply, (id) => this.#busy.has(id));
-    this.#noteTaken(ids);
-    return { ids, records };
-  }
-
-  #noteTaken(ids: readonly string[]): void {
+    reply.arrayLength();
+    reply.arrayLength();
+    const key = reply.at;
+    reply.bulk();
+    const ids: string[] = [];
+    const records: Encoded[] = [];
+    const out = new MarshalWriter(RECORD_BYTES * 4);
+    for (let left = reply.arrayLength(); left > 0; left--) {
+      reply.arrayLength();
+      const id = reply.bulk()?.toString("latin1") ?? "";
+      const gone = reply.isNil;
+      const record = gone ? undefined : this.#record(out, reply, key, id);
+      if (gone) reply.arrayLength();
+      if (this.#busy.has(id)) continue;
+      ids.push(id);
+      if (record) records.push(record);
+    }
     const [first] = ids;
     // smaller ids than before: the stream was made anew
     if (first !== undefined && compareIds(first, this.#processed) < 0) this.#processed = "0-0";
@@ -237,6 +190,19 @@ export class StreamGroup {
       this.#unacknowledged.add(id);
       this.#busy.add(id);
     }
+    return { ids, records };
+  }
+
+  #record(out: MarshalWriter, reply: RespReader, key: number, id: string): Encoded {
+    const start = out.length;
+    out.dict().text("key");
+    const at = reply.at;
+    reply.at = key;
+    reply.transcode(out);
+    reply.at = at;
+    out.text("id").text(id).text("value");
+    reply.transcodePairs(out);
+    return out.dictEnd().valueFrom(start);
   }
 }
 
@@ -259,12 +225,19 @@ function lastDelivered(reply: RespReader): string | undefined {
   return found;
 }
 
-/** The commands that reading a stream takes. */
-export const neededFor = (key: Buffer, trim: boolean): Buffer[][] => {
-  const read = [
-    ...["XREADGROUP", "GROUP", "g", "c", "STREAMS"].map((text) => Buffer.from(text)),
-    key,
-    Buffer.from(">"),
-  ];
-  return trim ? [read, [Buffer.from("XTRIM"), key, Buffer.from("MAXLEN"), Buffer.from("0")]] : [read];
+/** Compares two ids. Their numbers have no leading zeros, so a longer one is larger. */
+export function compareIds(one: string, other: string): number {
+  if (one === other) return 0;
+  const [a, b] = [one.indexOf("-"), other.indexOf("-")];
+  if (a !== b) return a - b;
+  const [first, second] = [one.slice(0, a), other.slice(0, b)];
+  if (first !== second) return first < second ? -1 : 1;
+  return one.length - other.length || (one < other ? -1 : 1);
+}
+
+/** The smallest id after this one. */
+const following = (id: string): string => {
+  const [ms = "0", text = "0"] = id.split("-");
+  const seq = BigInt(text);
+  return seq === 2n ** 64n - 1n ? `${BigInt(ms) + 1n}-0` : `${ms}-${seq + 1n}`;
 };

@@ -5,14 +5,12 @@ import { ReplyError } from "../errors.ts";
 import { andThen, type Maybe } from "../maybe.ts";
 import type { Execution } from "../executions/execution.ts";
 import type { EngineCalls } from "./engine-calls.ts";
-import type { EventSource, SourceEnd, StreamSource } from "./event-source.ts";
-import { type EventStarter, KEPT } from "./event-starter.ts";
+import { type EventSource, type EventStarter, KEPT } from "./event-starter.ts";
 import { KeyIndex } from "../python/key-index.ts";
 import type { KeyEvents, Wanted } from "./key-events.ts";
 import type { Registration, RegistrationSpec } from "./registration.ts";
 import type { Pausing, ReaderSide } from "./registration-registry.ts";
-import { type Batch, neededFor, StreamGroup } from "./stream-group.ts";
-import { isReading, lendable } from "./stream-lending.ts";
+import { type Batch, StreamGroup } from "./stream-group.ts";
 import { findStreams } from "./stream-search.ts";
 import { type Clock, SYSTEM_CLOCK, type Timer } from "../timer.ts";
 import { StreamState } from "./stream-state.ts";
@@ -173,7 +171,6 @@ export class StreamRegistrations implements ReaderSide {
     const group =
       this.#groups.get(name) ?? new StreamGroup(Buffer.from(key), this.#options.calls, this.#options.events.misses);
     this.#groups.set(name, group);
-    group.users++;
     const state = new StreamState(group);
     reading.streams.set(name, state);
     return state;
@@ -184,11 +181,6 @@ export class StreamRegistrations implements ReaderSide {
   /** Goes on with a stream: at once, or inside the command that caused it. */
   #pump(reading: Reading, state: StreamState): void {
     if (state.active || !isReading(reading)) return;
-    // what an interpreter has read by itself for another registration is known when it has told
-    const later = (): void => {
-      if (isReading(reading)) this.#pump(reading, this.#stateOf(reading, state.group.key));
-    };
-    if (state.group.waitsForOther(reading, later)) return;
     if (reading.registration.spec.mode === "sync") {
       state.active = true;
       const run = (owner: object): Promise<void> => this.#runInline(reading, state, owner);
@@ -201,16 +193,12 @@ export class StreamRegistrations implements ReaderSide {
         state.active = false;
         return;
       }
-      const source = this.#source(reading, state, work, () => this.#goOn(reading, state));
+      const source = this.#source(reading, state, work, () => {
+        state.active = false;
+        this.#pump(reading, state);
+      });
       this.#options.starter.enqueue(reading.registration, source, KEPT);
     });
-  }
-
-  /** All that was begun with a stream is dealt with. */
-  #goOn(reading: Reading, state: StreamState): void {
-    state.active = false;
-    if (this.#readings.has(reading.registration)) this.#pump(reading, state);
-    else this.#forget(reading, state);
   }
 
   async #runInline(reading: Reading, state: StreamState, owner: object): Promise<void> {
@@ -227,13 +215,15 @@ export class StreamRegistrations implements ReaderSide {
       await left;
       if (!execution.isFinished) {
         // it waits for a coroutine: nobody waits for that, and the stream goes on afterwards
-        void done.then(() => this.#goOn(reading, state));
+        void done.then(() => {
+          state.active = false;
+          this.#pump(reading, state);
+        });
         return;
       }
       await done;
     }
     state.active = false;
-    if (!this.#readings.has(reading.registration)) this.#forget(reading, state);
   }
 
   /** Finds out what to read next. Undefined: nothing, until more comes. */
@@ -290,66 +280,26 @@ export class StreamRegistrations implements ReaderSide {
       state.timer?.cancel();
       state.timer = undefined;
     }
-    const take = (read: Batch): void => {
-      batch = read;
-      if (work !== "unacknowledged" && read.ids.length < work) state.drained();
-    };
-    const stream: StreamSource | undefined =
-      work === "unacknowledged"
-        ? undefined
-        : {
-            ...lendable(reading, state, work, () => batch?.ids ?? []),
-            again: () => this.#source(reading, state, work, dealtWith),
-            begun: (ids) => {
-              state.group.noteRead(ids);
-              take({ ids, records: [] });
-            },
-          };
     return {
       mayBeEmpty: work === "unacknowledged",
-      ...(stream && { stream }),
       read: () =>
         andThen(work === "unacknowledged" ? state.group.readUnacknowledged() : state.group.readNew(work), (read) => {
-          take(read);
+          batch = read;
+          if (work !== "unacknowledged" && read.ids.length < work) state.drained();
           return read.records;
         }),
-      onEnd: (execution, end) => {
+      onEnd: (execution) => {
         if (since !== undefined && execution.status === "done") {
           reading.registration.statistics.lag(Math.round(this.#clock.now() - since));
         }
-        if (end) this.#acknowledged(reading, state, batch?.ids ?? [], end, dealtWith);
-        else if (batch?.lost) {
-          this.#forgetDelivered(state);
+        if (batch?.lost) {
+          // what was delivered may be any number of messages: they must be known before anything is trimmed
+          state.contacted = false;
+          state.flush = true;
           this.#whenReachable(dealtWith);
         } else this.#ended(reading, state, batch?.ids ?? [], execution, dealtWith);
       },
     };
-  }
-
-  /** The interpreter has acknowledged a batch, and may have begun the next one of the same stream. */
-  #acknowledged(
-    { registration: { spec } }: Reading,
-    state: StreamState,
-    ids: readonly string[],
-    { told, goesOn }: SourceEnd,
-    dealtWith: () => void,
-  ): void {
-    state.losses = 0;
-    state.found = Math.max(0, state.found - ids.length);
-    state.group.noteAcknowledged(ids, spec.trimStream);
-    if (told.lost) {
-      this.#forgetDelivered(state);
-      this.#whenReachable(dealtWith);
-      return;
-    }
-    const trimmed = told.trimmed ? undefined : state.group.trim(ids);
-    if (!goesOn) void andThen(trimmed, dealtWith);
-  }
-
-  /** What was delivered may be any number of messages: they must be known before anything is trimmed. */
-  #forgetDelivered(state: StreamState): void {
-    state.contacted = false;
-    state.flush = true;
   }
 
   /** Goes on as soon as the engine answers again. */
@@ -396,7 +346,8 @@ export class StreamRegistrations implements ReaderSide {
     } else if (execution.lost && ++state.losses < MAX_LOSSES) {
       // whatever it did or did not do: the same messages again, but not at once
       state.group.giveBack(ids);
-      this.#forgetDelivered(state);
+      state.contacted = false;
+      state.flush = true;
       this.#clock.after(spec.retryInterval * 1_000, dealtWith);
     } else acknowledge();
   }
@@ -440,27 +391,28 @@ export class StreamRegistrations implements ReaderSide {
   #halt(reading: Reading): void {
     reading.scan++;
     reading.retry?.cancel();
-    for (const state of reading.streams.values()) {
+    for (const [name, state] of reading.streams) {
       state.timer?.cancel();
       state.timer = undefined;
       state.reset();
-      if (!state.active) this.#forget(reading, state);
+      if (state.active) continue;
+      reading.streams.delete(name);
+      this.#forgetGroup(name, state.group);
     }
   }
 
-  #forgetOne(reading: Reading): void {
-    for (const state of reading.streams.values()) {
+  #forgetOne({ streams }: Reading): void {
+    for (const [name, state] of streams) {
       if (state.active || state.waiting > 0) continue;
-      this.#forget(reading, state);
+      streams.delete(name);
+      this.#forgetGroup(name, state.group);
       return;
     }
   }
 
-  #forget({ streams }: Reading, { group }: StreamState): void {
-    const name = group.key.toString("latin1");
-    streams.delete(name);
-    group.users--;
-    if (group.idle && group.users === 0) this.#groups.delete(name);
+  #forgetGroup(name: string, group: StreamGroup): void {
+    if (!group.idle || [...this.#readings.values()].some(({ streams }) => streams.has(name))) return;
+    this.#groups.delete(name);
   }
 
   // ---- streams that are there already ----
@@ -493,3 +445,15 @@ export class StreamRegistrations implements ReaderSide {
       });
   }
 }
+
+/** The commands that reading a stream takes. */
+const neededFor = (key: Buffer, trim: boolean): Buffer[][] => {
+  const read = [
+    ...["XREADGROUP", "GROUP", "g", "c", "STREAMS"].map((text) => Buffer.from(text)),
+    key,
+    Buffer.from(">"),
+  ];
+  return trim ? [read, [Buffer.from("XTRIM"), key, Buffer.from("MAXLEN"), Buffer.from("0")]] : [read];
+};
+
+const isReading = ({ registration }: Reading): boolean => registration.active && registration.status === "OK";

@@ -147,7 +147,6 @@ const REQUESTS: { readonly [Kind in PythonRequest[0]]: Extract<PythonRequest, re
       [2, [["y"]]],
     ],
   ],
-  row: ["row", 1, 2, [["x"]], 0],
   chunk: ["chunk", 0],
   discard: ["discard", 1],
   abort: ["abort", 1],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { compareIds } from "../../src/python/stream-messages.ts";
+import { compareIds } from "../../src/registrations/stream-group.ts";
 
 describe("ids of messages", () => {
   it("are compared as pairs of numbers, of whatever length", () => {

@@ -10,9 +10,7 @@ import { Gamble, OUTBOX_LIMIT, Receiver, Sender, type Shared, Word } from "../ch
 import { ASKS_EVENT, BEGINS_ENTRY, ChunkState, ENDS_CHUNK } from "../chunk-memory.ts";
 import type { AnswerPlace, DirectCalls } from "../direct-calls.ts";
 import { DirectChunks } from "../direct-chunks.ts";
-import { DirectRows } from "../direct-rows.ts";
 import { type MemoryImage, restoreMemory } from "../memory-image.ts";
-import { ASKS_BATCH, BEGINS_TOLD } from "../stream-row.ts";
 import { BACKGROUND, BEGINS_REQUEST, DIRECT_OUTCOME, SAMPLE, type WorkerNotice } from "../protocol.ts";
 import type { Host } from "./host.ts";
 import { OutputLines } from "./output-lines.ts";
@@ -228,7 +226,7 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   /** @returns how many bytes were sent, or an error below zero */
   const sendMessage = (offset: number, length: number): number => {
     // what begins so main believes to come from here
-    if (heap[offset] === BEGINS_ENTRY || heap[offset] === BEGINS_TOLD) return -EINVAL;
+    if (heap[offset] === BEGINS_ENTRY) return -EINVAL;
     release();
     deadline = undefined;
     if (sender.fits(length)) {
@@ -246,14 +244,6 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
   const nextEvent = (offset: number, length: number): number => {
     const sent = length > 0 ? sendMessage(offset, length) : 0;
     return sent < 0 ? sent : attempt(() => chunks.next(heap, place));
-  };
-  const rows = new DirectRows({ shared, sender, engine: () => direct.attached, takeEvent: () => takeEvent() === 1 });
-  /** The present batch of a row has ended: goes on to the next one, if there is one. */
-  const nextBatch = (): number => {
-    const outcome = attempt(() => rows.goOn(heap, place));
-    long = rows.takeLong();
-    longRead = 0;
-    return outcome;
   };
   const query = (argument: number): number => {
     switch (argument) {
@@ -346,7 +336,6 @@ export function createHost(parts: HostParts, spinning: boolean): Host {
           chunks.end();
           return length;
         }
-        if (length === 1 && heap[offset] === ASKS_BATCH) return nextBatch();
         if (heap[offset] === BEGINS_REQUEST) return carryOut(offset, offset + length);
         return sendMessage(offset, length);
       } catch {

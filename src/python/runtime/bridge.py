@@ -41,10 +41,6 @@ WHOLE = 2**29
 _NEXT_EVENT = b"C"
 _END_CHUNK = b"E"
 
-# What is written to ask for the next batch of a row, and what comes of that; mirrors stream-row.ts and direct-rows.ts.
-_NEXT_BATCH = b"B"
-_NO_BATCH, _BATCH = 0, 1
-
 _FOREVER = 1 << 52
 
 # Status of an answer; mirrors ReplyStatus in protocol.ts.
@@ -172,15 +168,6 @@ def take_thread():
 def take_event():
     """Takes the next one of the events that main has given ahead, and tells whether main has left one. Never waits."""
     return _lseek(fd, _EVENT, _QUERY) == 1
-
-
-def next_batch():
-    """The present batch of a row has ended well: has this thread acknowledge it, and read the next one. Gives that one's handle,
-    records and further flags; None when it does not begin here."""
-    outcome = write(fd, _NEXT_BATCH)
-    if outcome == _NO_BATCH:
-        return None
-    return _loads(piece if outcome == _BATCH else _read_whole(bytearray(_lseek(fd, _LONG_SIZE, _QUERY)), 0))
 
 
 def next_event(message):

@@ -36,7 +36,6 @@ class Flow(Context):
     __slots__ = (
         "steps", "source", "results", "errors", "state", "tasks", "read_seconds", "inner",
         "_future", "_kept", "_spent", "_reader", "_pipeline", "_stages", "_variables", "_woken", "_read", "_ahead",
-        "_until", "_following",
     )  # fmt: skip
 
     def __init__(self, handle, session, steps, source, future=None, inner=False, flags=0):
@@ -63,9 +62,6 @@ class Flow(Context):
         # records that the reader has got, and the iterator over those of them that the steps have still to take
         self._read = 0
         self._ahead = ()
-        # until when a further batch of a row may begin after this one, and that batch when it has begun
-        self._until = 0.0
-        self._following = None
 
     def start(self, flags):
         """Begins with these flags, and runs until the flow ends or waits."""
@@ -90,24 +86,6 @@ class Flow(Context):
         goes_on = time.perf_counter() < until and bridge.take_event()
         bridge.send(self._end_given(last, goes_on))
         return goes_on
-
-    def run_in_row(self, plain, until):
-        """Runs the flow on a batch of a row, in the same way. Gives the next batch when the caller has to go on with that, of which
-        main has been told; None when it has not."""
-        self._until = until
-        if self._run_given(plain):
-            last = self._take()
-            following = self._next_batch()
-            bridge.send(self._end_given(last, following is not None))
-            return following
-        following, self._following = self._following, None
-        return following
-
-    def _next_batch(self):
-        """The batch after this one, which has ended: begun if all went well, in time, and without waiting."""
-        if self.errors or time.perf_counter() >= self._until:
-            return None
-        return bridge.next_batch()
 
     def run_in_chunk(self, plain):
         """The same, but gives the message by which main is told of the end; None when main has been told, or the flow waits."""
@@ -219,8 +197,6 @@ class Flow(Context):
             self._finish("done")
             return
         self.state = WAITING
-        # others have their turn
-        self._until = 0.0
         if self.holds:
             # what it still sends does not come from the holder of the engine, also while main has not heard of that
             self.sender = 0
@@ -323,9 +299,7 @@ class Flow(Context):
         last = self._take()
         self._close()
         times = round(self._spent * 1000, 3), self._read_ms(), self._step_ms()
-        following = self._following = self._next_batch() if status == "done" else None
-        passed = self._passed()
-        calls.post("done", self.handle, last, status, _shown(self.errors), *times, passed, following is not None)
+        calls.post("done", self.handle, last, status, _shown(self.errors), *times, self._passed(), False)
         self._complete_future([self._kept or [], self.errors])
         self.steps = self._stages = ()
         self.source = self._kept = None

@@ -77,7 +77,7 @@ def give_up(job, text):
             _end(flow.handle, "done", [shortened(text)])
     elif job[0] == "script":
         calls.post("script", job[1], shortened(text), 0, None, False)
-    elif job[0] in ("start", "event", "row"):
+    elif job[0] in ("start", "event"):
         _end(job[1], "done", [shortened(text)])
     elif job[0] == "timer":
         calls.post("timer", job[1], "again", shortened(text))
@@ -129,32 +129,6 @@ def _events(number, flags, events):
         except BaseException as error:
             _failed(job, error)
             return
-
-
-def _row(handle, number, records, flags):
-    """Batches of streams, one after the other: this thread reads all but the first by itself."""
-    until = time.perf_counter() + _ROW
-    more = flags & BYTES
-    flags &= ~BYTES
-    while True:
-        job = ("event", handle)
-        try:
-            following = contextvars.Context().run(_run_batch, handle, number, records, flags | more, until)
-        except BaseException as error:
-            _failed(job, error)
-            return
-        if following is None:
-            return
-        handle, records, more = following
-
-
-def _run_batch(handle, number, records, flags, until):
-    registration = registrations.registrations.get(number)
-    if registration is None:
-        _end(handle, "aborted", [])
-        return None
-    source = GivenSource(revive(records) if flags & BYTES else records)
-    return Flow(handle, registration.session, registration.steps, source, flags=flags).run_in_row(registration.plain, until)
 
 
 def _chunk(flags):
@@ -302,7 +276,6 @@ _HANDLERS = {
     "start": _start,
     "event": _event,
     "events": _events,
-    "row": _row,
     "chunk": _chunk,
     "discard": _discard,
     "abort": _abort,
