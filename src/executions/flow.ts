@@ -165,7 +165,8 @@ export class Flow extends FlowJob {
     this.execution.stepMs = stepMs;
     const { stopCause } = this;
     if (stopCause?.kind === "abort-unseen") this.finish("aborted");
-    else this.finish(status, stopCause?.kind === "fault" ? [stopCause.error] : errors);
+    else if (stopCause?.kind === "fault") this.finish("done", [stopCause.error]);
+    else this.finish(status, errors);
   }
 
   onLost(loss: JobLoss): void {

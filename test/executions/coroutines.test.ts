@@ -77,6 +77,22 @@ GB('CommandReader').map(f).register(trigger='t')`);
     expect(await ask("RG.TRIGGER", "t")).toBe("-said 2");
   });
 
+  it("code that is busy does not keep its execution from being aborted as one that waits", async () => {
+    await script(`
+async def f(r):
+    execute('SET', 'busy', '1')
+    while True: pass
+GB().foreach(f).register('key', mode='async')`);
+    await ask("SET", "key", "1");
+    await expect.poll(() => ask("GET", "busy")).toBe("1");
+    const [{ id } = { id: "" }] = await executions(setting().client);
+    await ask("RG.ABORTEXECUTION", id);
+    expect(await ask("RG.GETRESULTS", id)).toEqual([[], []]);
+    expect(JSON.stringify(await ask("RG.DUMPREGISTRATIONS"))).toMatch(
+      /"numFailures",0,"numAborted",1,.*"lastError",null/,
+    );
+  });
+
   it("that fails the others in flight still deliver, in order", async () => {
     const steps = `map(later(lambda x: 1 // (x - 2)))`;
     const [results, errors] = (await flow(steps)) as [Value[], string[]];

@@ -155,14 +155,12 @@ class Flow(Context):
             raise FlowAborted(stopped_text(error)) from None
         return Mark(error_text(error, self.traceback, entered))
 
-    def stop(self, text):
-        """Ends the flow with an error at once, if it waits: a coroutine of it was stopped. False when it does not wait."""
+    def stop(self):
+        """Ends the flow as aborted, if it waits: a coroutine of it was stopped. False when it does not wait."""
         abort.disarm(self)
         if self.state != WAITING:
             return False
-        calls.post("running", self.handle)
-        self.errors.append(text)
-        self._finish("done")
+        self.cancel()
         return True
 
     def cancel(self):

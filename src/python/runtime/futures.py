@@ -59,9 +59,8 @@ class Entry:
         if error is None:
             self.settle(task.result(), None)
         elif isinstance(error, GearsForceStopped) and self.flow.abort_requested:
-            text = stopped_text(error)
-            if not self.flow.stop(text):
-                self.settle(None, Mark(text))
+            if not self.flow.stop():
+                self.settle(None, Mark(stopped_text(error)))
         else:
             self.settle(None, Mark(bare_text(error)))
 

@@ -35,7 +35,6 @@ const STUBBORN: Record<string, string> = {
   "a loop in an atomic block": step("  with atomic():\n    while True: pass"),
   "sleeps in an atomic block": step("  with atomic():\n    while True: time.sleep(0.001)"),
   "an event loop of its own": step("  asyncio.run(asyncio.sleep(60))"),
-  "a coroutine": "async def f(x):\n  while True: pass\nGB('ShardsIDReader').map(f).run()",
   "an endless reader":
     "def s():\n  n = 0\n  while True:\n    n += 1\n    yield n\nGB('PythonReader').filter(lambda x: False).run(s)",
   "an endless reader in C":
@@ -61,6 +60,14 @@ describe("an execution is stopped in", () => {
 });
 
 describe("besides", () => {
+  test("a flow that waits for a coroutine is aborted, also when the code of that is busy", () => {
+    python.interruptAfter(400, 20);
+    const script = "async def f(x):\n  while True: pass\nGB('ShardsIDReader').map(f).run()";
+    const [reply, atomic, armed, logs, after] = python.json(ASK, { script, target: 1 }) as unknown[];
+    const expected = { reply: [[], []], atomic: null, armed: 0, logs: [], after: [["111"], []] };
+    expect({ reply, atomic, armed, logs, after }).toEqual(expected);
+  });
+
   test("results before the abort are kept", () => {
     python.interruptAfter(150);
     const script = "import time\ndef s():\n  yield 'early'\n  while True: time.sleep(0.01)\nGB('PythonReader').run(s)";
