@@ -1,5 +1,6 @@
 /** Names to addresses, by the system of this machine. */
 import { lookup as systemLookup } from "node:dns/promises";
+import { Places } from "../places.ts";
 import { readHost } from "./hosts.ts";
 
 /** Gives a name's addresses. */
@@ -27,8 +28,7 @@ export class Unresolved extends Error {
 
 export class HostResolver {
   readonly #lookup: Lookup;
-  #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #places = new Places(AT_ONCE);
 
   constructor(lookup: Lookup = (name) => systemLookup(name, { all: true, verbatim: true })) {
     this.#lookup = lookup;
@@ -36,24 +36,17 @@ export class HostResolver {
 
   /** The addresses of a name, in the system's order. @throws Unresolved */
   async addresses(name: string): Promise<string[]> {
-    await this.#turn(name);
+    if (this.#places.waiting >= WAITING) throw new Unresolved(name, "EAI_AGAIN");
+    return this.#places.take(() => this.#resolve(name));
+  }
+
+  async #resolve(name: string): Promise<string[]> {
     try {
       const found = await this.#lookup(name);
       const hosts = found.slice(0, MOST).map(({ address }) => readHost(address.replace(/%.*$/, "")));
       return [...new Set(hosts.flatMap((host) => (host?.kind === "address" ? [host.text] : [])))];
     } catch (error) {
       throw new Unresolved(name, (error as NodeJS.ErrnoException).code ?? "EAI_FAIL");
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#running--;
     }
-  }
-
-  /** Waits for a place; whoever leaves one gives it to the next. */
-  async #turn(name: string): Promise<void> {
-    if (this.#running < AT_ONCE) this.#running++;
-    else if (this.#waiting.length >= WAITING) throw new Unresolved(name, "EAI_AGAIN");
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 }

@@ -3,13 +3,13 @@
  * clients come in between. And in each interpreter one is called after the other. Those that are sent there run on top of each
  * other, the last one first: when they are due faster than they can be called, the first ones would never have their turn.
  */
+import { Places } from "../places.ts";
 import { Fifo } from "../resp/fifo.ts";
 
 export class CallOrder<Event> {
   readonly #call: (event: Event, home: object | undefined) => Promise<boolean>;
-  #isCalling = false;
-  /** Those whose turn it is to ask the engine, when the one that does has done so. */
-  readonly #due = new Fifo<() => void>();
+  /** That of the one which asks the engine. */
+  readonly #place = new Places(1);
   /** The interpreters in which one is being called, or is to be, and those that are called there next. */
   readonly #lines = new Map<object, Fifo<Event>>();
 
@@ -20,7 +20,7 @@ export class CallOrder<Event> {
 
   /** Does any ask the engine, or wait for it? */
   get isCalling(): boolean {
-    return this.#isCalling;
+    return this.#place.taken > 0;
   }
 
   /** The time of one has come. @param home its interpreter, if it has one now */
@@ -54,25 +54,11 @@ export class CallOrder<Event> {
   }
 
   async #begin(event: Event, home: object | undefined): Promise<void> {
-    await this.#turn();
     let isCalled = false;
     try {
-      isCalled = await this.#call(event, home);
+      isCalled = await this.#place.take(() => this.#call(event, home));
     } finally {
-      this.#isCalling = false;
-      this.#due.shift()?.();
       if (home && !isCalled) this.ended(home);
     }
-  }
-
-  #turn(): Promise<void> {
-    return new Promise((resolve) => {
-      const take = (): void => {
-        this.#isCalling = true;
-        resolve();
-      };
-      if (this.#isCalling) this.#due.push(take);
-      else take();
-    });
   }
 }
