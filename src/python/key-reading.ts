@@ -8,7 +8,8 @@ import { RespReader } from "./transcode.ts";
 
 type Command = readonly (string | Buffer)[];
 
-const READ_BY_TYPE: Readonly<Record<string, (key: Buffer) => Command>> = {
+/** How the value of a key is read; of a type that is not here it is not. */
+export const READ_BY_TYPE: Readonly<Record<string, (key: Buffer) => Command>> = {
   string: (key) => ["GET", key],
   hash: (key) => ["HGETALL", key],
   list: (key) => ["LRANGE", key, "0", "-1"],
@@ -55,6 +56,9 @@ export const typeName = (type: string | undefined): string => {
   if (type === undefined || type === "none") return "empty";
   return TYPES.has(type) ? type : "module";
 };
+
+/** How records call a type. */
+export const shownType = (name: string): string => (name === "stream" ? "unknown" : name);
 
 /** Writes the record of an event whose key is not read. */
 export const writeRecord = (out: MarshalWriter, event: string, key: Buffer): MarshalWriter =>
@@ -120,7 +124,7 @@ export class KeyReading {
   #finish(type: string, value: RespReader | undefined): void {
     const out = writeHead(new MarshalWriter(RECORD_HEAD + this.#key.length), this.#event, this.#key)
       .text("type")
-      .text(type === "stream" ? "unknown" : type)
+      .text(shownType(type))
       .text("value");
     if (!value || value.isError) out.none();
     else if (type === "hash") value.transcodePairs(out);

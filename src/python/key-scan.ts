@@ -5,6 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import { encodeCommand, encodeCommands } from "../engine/encode.ts";
 import { InternalError } from "../errors.ts";
+import { READ_BY_TYPE, shownType, typeName } from "./key-reading.ts";
 import { MarshalWriter } from "./marshal.ts";
 import { RespReader } from "./transcode.ts";
 
@@ -237,10 +238,10 @@ export class KeyScan {
     const kinds = names.map(() => types.line());
     const readable = names.flatMap((name, at) => {
       const read = READ_BY_TYPE[kinds[at] as string];
-      return read && this.#options.readValue ? [{ at, bytes: read(name) }] : [];
+      return read && this.#options.readValue ? [{ at, bytes: encodeCommand(read(name)) }] : [];
     });
     const entries: (Entry | undefined)[] = kinds.map((kind) =>
-      kind === "none" ? undefined : { type: KIND_NAMES[kind] ?? "module" },
+      kind === "none" ? undefined : { type: shownType(typeName(kind)) },
     );
     if (readable.length === 0) return entries;
     const values = new RespReader(await this.#call(Buffer.concat(readable.map(({ bytes }) => bytes)), readable.length));
@@ -258,21 +259,6 @@ interface Entry {
   readonly type: string;
   readonly value?: { readonly source: Buffer; readonly start: number; readonly end: number };
 }
-
-const KIND_NAMES: Record<string, string> = {
-  string: "string",
-  hash: "hash",
-  list: "list",
-  set: "set",
-  zset: "zset",
-  stream: "unknown",
-};
-
-const READ_BY_TYPE: Record<string, (name: Buffer) => Buffer> = {
-  string: (name) => encodeCommand(["GET", name]),
-  hash: (name) => encodeCommand(["HGETALL", name]),
-  list: (name) => encodeCommand(["LRANGE", name, "0", "-1"]),
-};
 
 const HASH = Buffer.from("hash");
 const HGETALL = Buffer.from("*2\r\n$7\r\nHGETALL\r\n");
