@@ -11,13 +11,9 @@ from .waits import heed_abort
 # Places of the key space that are looked at: what is larger is read by the main thread, while Python works.
 _PLACES = "32"
 _GLOB = frozenset("*?[\\")
-# How a type's value is read: the command, what follows the key, and what is made of the reply.
-_READ = {
-    "string": ("GET", (), None),
-    "hash": ("HGETALL", (), lambda words: dict(zip(words[::2], words[1::2]))),
-    "list": ("LRANGE", ("0", "-1"), None),
-}
-# Types that records name otherwise than the engine does.
+# How a type's value is read: the command, and what follows the key. Values of other types are not read.
+_READ = {"string": ("GET", ()), "hash": ("HGETALL", ()), "list": ("LRANGE", ("0", "-1"))}
+# How records call the types; all others are of modules.
 _NAMES = {"string": "string", "hash": "hash", "list": "list", "set": "set", "zset": "zset", "stream": "unknown"}
 
 
@@ -43,21 +39,18 @@ def read(sender, pattern, exact, read_value):
 
 def _one(sender, key, exact, read_value):
     kind = _ask(sender, "TYPE", key)
-    if kind == "none":
-        found = exact
-        kind, value = "empty", None
+    if kind != "none":
+        records = [(key, _NAMES.get(kind, "module"), _value(sender, key, kind) if read_value else None)]
     else:
-        found = True
-        value = _value(sender, key, kind) if read_value else None
-        kind = _NAMES.get(kind, "module")
-    keys = [key] if found else []
-    return (keys, [kind] * len(keys), [value] * len(keys)) if read_value else (keys, None, None)
+        records = [(key, "empty", None)] if exact else []
+    keys, types, values = _columns(records)
+    return (keys, types, values) if read_value else (keys, None, None)
 
 
 def _all(sender, keys):
-    values = revive(_ask(sender, "MGET", *keys))
+    values = _ask(sender, "MGET", *keys)
     if None not in values:
-        return revive(keys), None, values
+        return revive(keys), None, revive(values)
     records = []
     for key, value in zip(keys, values):
         kind = "string" if value is not None else _ask(sender, "TYPE", key)
@@ -65,15 +58,19 @@ def _all(sender, keys):
         if kind != "none":
             value = value if value is not None else _value(sender, key, kind)
             records.append((key, _NAMES.get(kind, "module"), value))
-    return revive([key for key, _, _ in records]), [kind for _, kind, _ in records], [value for _, _, value in records]
+    return _columns(records)
+
+
+def _columns(records):
+    return [revive([record[column] for record in records]) for column in range(3)]
 
 
 def _value(sender, key, kind):
     if kind not in _READ:
         return None
-    command, more, convert = _READ[kind]
+    command, more = _READ[kind]
     value = _ask(sender, command, key, *more)
-    return revive(value if convert is None else convert(value))
+    return dict(zip(value[::2], value[1::2])) if kind == "hash" else value
 
 
 def _ask(sender, *words):

@@ -60,23 +60,20 @@ class KeysSource:
             yield count
 
     def _chunks(self, flow, read_value):
-        started = time.perf_counter()
+        wanted = self.pattern, self.no_scan, read_value
         try:
-            few = few_keys.read(flow.sender, self.pattern, self.no_scan, read_value)
+            few = _timed(flow, few_keys.read, flow.sender, *wanted)
         except BaseException as error:
             few = flow.failed(error), None, None
         if few is not None:
-            flow.read_seconds += time.perf_counter() - started
             yield few
             yield _PAUSE
             return
-        reader, more, op, args = None, True, "keys_open", (self.pattern, self.no_scan, read_value, flow.handle)
+        reader, more, op, args = None, True, "keys_open", (*wanted, flow.handle)
         try:
             while more:
                 try:
-                    started = time.perf_counter()
-                    reader, more, keys, types, values = calls.call(op, *args)
-                    flow.read_seconds += time.perf_counter() - started
+                    reader, more, keys, types, values = _timed(flow, calls.call, op, *args)
                 except BaseException as error:
                     more = False
                     keys, types, values = flow.failed(error), None, None
@@ -97,9 +94,7 @@ class StreamSource:
 
     def records(self, flow):
         try:
-            started = time.perf_counter()
-            reply = execute("XREAD", "STREAMS", self.key, self.from_id)
-            flow.read_seconds += time.perf_counter() - started
+            reply = _timed(flow, execute, "XREAD", "STREAMS", self.key, self.from_id)
         except GearsError as error:
             failed = flow.failed(error)
             failed.text = bare_text(error).removesuffix("\r\n")
@@ -156,6 +151,14 @@ class GivenSource:
 
     def records(self, _flow):
         yield from self.given
+
+
+def _timed(flow, read, *args):
+    """Gives what a function gives that reads, and counts the time that it has taken."""
+    started = time.perf_counter()
+    found = read(*args)
+    flow.read_seconds += time.perf_counter() - started
+    return found
 
 
 def argument(reader, args):
