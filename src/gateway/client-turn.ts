@@ -41,6 +41,9 @@ interface TurnEvents {
   onEnded(): void;
 }
 
+/** What is known of a client when a command of it begins. */
+type ClientFacts = Omit<Required<CommandContext>, "signal" | "observed" | "looked">;
+
 export class ClientTurn {
   readonly #events: TurnEvents;
   #turn: Turn = IDLE;
@@ -75,7 +78,7 @@ export class ClientTurn {
   }
 
   /** What the handler of the command that is about to run may know of the client. */
-  contextOf(of: Omit<Required<CommandContext>, "signal" | "observed" | "looked">, gone: boolean): CommandContext {
+  contextOf(of: ClientFacts, gone: boolean): CommandContext {
     const context = new ClientContext(of, gone);
     this.#turn = { at: "running", context };
     return context;
@@ -148,7 +151,7 @@ class ClientContext implements CommandContext {
   #gone: boolean;
 
   /** @param gone the client has gone already */
-  constructor(of: Omit<Required<CommandContext>, "signal" | "observed" | "looked">, gone: boolean) {
+  constructor(of: ClientFacts, gone: boolean) {
     this.caller = of.caller;
     this.clientId = of.clientId;
     this.typedName = of.typedName;
